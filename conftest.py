@@ -1,0 +1,32 @@
+"""Fixtures for every test: where real speech lies, and parts that must not be missing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def require(part: str, present: bool, hint: str) -> None:
+    """Skip without `part`, or fail where SERTK_REQUIRE names it."""
+    if present:
+        return
+    if part in os.environ.get("SERTK_REQUIRE", "").split(","):
+        pytest.fail(f"'{part}' is required here but missing: {hint}")
+    pytest.skip(f"no {part}: {hint}")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder with real corpora that SERTK_DATA names."""
+    folder = os.environ.get("SERTK_DATA", "")
+    require("data", bool(folder) and Path(folder, "emodb").is_dir(), "set SERTK_DATA")
+    return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests out of the user's cache; it is shared within one test run."""
+    base = tmp_path_factory.getbasetemp() / "sertk-cache"
+    monkeypatch.setenv("SERTK_CACHE", str(base))

@@ -1,0 +1,70 @@
+"""Time stretch and pitch shift by the phase vocoder of librosa."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from ser_toolkit.contracts import Augmenter
+
+if TYPE_CHECKING:
+    from ser_toolkit.runtime.extractor import F32
+
+VOCODER_FRAME = 2048
+
+
+@dataclass(frozen=True)
+class Stretch(Augmenter):
+    """Faster or slower at the same pitch; the rate is uniform in [rate_min, rate_max].
+
+    The defaults are the fixed 0.8 (a clip 1.25 times as long) that notebooks use.
+    """
+
+    name: ClassVar[str] = "stretch"
+    rate_min: float = 0.8
+    rate_max: float = 0.8
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate_min <= self.rate_max:
+            raise ValueError(
+                f"0 < rate_min <= rate_max expected, received {self.rate_min} and {self.rate_max}"
+            )
+
+    def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
+        """`samples` stretched, (round(N / rate),)."""
+        import librosa
+
+        rate = rng.uniform(self.rate_min, self.rate_max)
+        stretched = librosa.effects.time_stretch(_long_enough(samples), rate=rate)
+        return _float32(stretched[: max(1, round(len(samples) / rate))])
+
+
+@dataclass(frozen=True)
+class Pitch(Augmenter):
+    """Higher or lower at the same tempo, uniform within ±`semitones`; formants move along.
+
+    With `fixed` every clip is shifted by exactly `semitones`: notebooks use 0.7.
+    """
+
+    name: ClassVar[str] = "pitch"
+    semitones: float = 2.0
+    fixed: bool = False
+
+    def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
+        """`samples` shifted, (N,)."""
+        import librosa
+
+        width = abs(self.semitones)
+        steps = self.semitones if self.fixed else rng.uniform(-width, width)
+        shifted = librosa.effects.pitch_shift(_long_enough(samples), sr=rate_hz, n_steps=steps)
+        return _float32(shifted[: len(samples)])
+
+
+def _long_enough(samples: F32) -> F32:
+    """librosa warns about clips that are shorter than one frame of its vocoder."""
+    return np.pad(samples, (0, max(0, VOCODER_FRAME - len(samples))))
+
+
+def _float32(samples: F32) -> F32:
+    return np.ascontiguousarray(samples, np.float32)

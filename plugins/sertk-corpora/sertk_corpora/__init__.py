@@ -1,0 +1,17 @@
+"""Readers of published emotional speech corpora: emodb, tess, savee, ravdess, cremad."""
+
+from __future__ import annotations
+
+from ser_toolkit.contracts import Reader
+from ser_toolkit.hookspecs import hookimpl
+
+from .corpora import CORPORA
+from .reader import CorpusReader
+
+__all__ = ["CORPORA", "CorpusReader", "sertk_readers"]
+
+
+@hookimpl
+def sertk_readers() -> list[Reader]:
+    """One reader per corpus."""
+    return list(CORPORA)

@@ -1,0 +1,91 @@
+"""SER Toolkit: speech emotion recognition with plugins, honest figures and an edge target.
+
+    import ser_toolkit as sertk
+    run = sertk.train("DIR", plugin="msf")
+    print(run.metrics["uar"])
+
+Names are loaded when they are used: importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "api": ("train", "crossval", "evaluate", "predict", "extract"),
+    "recipe": ("Recipe", "Training", "Use"),
+    "run": ("Run",),
+    "plugins": ("load_plugins",),
+    "hookspecs": ("HOOK_API", "hookimpl"),
+    "contracts": (
+        "Augmenter",
+        "Clip",
+        "FrameAugmenter",
+        "Match",
+        "ModelBuilder",
+        "Reader",
+        "Reading",
+        "Utterance",
+    ),
+    "listener": ("Listener",),
+    "runtime.component": ("Asset", "Component", "configure", "from_spec", "to_spec"),
+    "runtime.errors": ("AudioError", "SertkError"),
+    "runtime.events": ("Event", "Sink"),
+    "runtime.extractor": (
+        "Extractor",
+        "FrameExtractor",
+        "Signal",
+        "Stack",
+        "StatefulExtractor",
+        "Stream",
+        "WindowExtractor",
+    ),
+    "runtime.window": ("Window", "WindowStream"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from .api import crossval, evaluate, extract, predict, train
+    from .contracts import (
+        Augmenter,
+        Clip,
+        FrameAugmenter,
+        Match,
+        ModelBuilder,
+        Reader,
+        Reading,
+        Utterance,
+    )
+    from .hookspecs import HOOK_API, hookimpl
+    from .listener import Listener
+    from .plugins import load_plugins
+    from .recipe import Recipe, Training, Use
+    from .run import Run
+    from .runtime.component import Asset, Component, configure, from_spec, to_spec
+    from .runtime.errors import AudioError, SertkError
+    from .runtime.events import Event, Sink
+    from .runtime.extractor import (
+        Extractor,
+        FrameExtractor,
+        Signal,
+        Stack,
+        StatefulExtractor,
+        Stream,
+        WindowExtractor,
+    )
+    from .runtime.window import Window, WindowStream
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ser_toolkit' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,148 @@
+"""From a recipe's names to components, and `--set` to a recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .assets import Assets
+from .contracts import Augmenter, FrameAugmenter, ModelBuilder
+from .plugins import Plugins
+from .recipe import Recipe, Use, parse_value
+from .runtime.component import Component, configure, configure_fields, fields_of, from_spec, to_spec
+from .runtime.errors import SertkError
+from .runtime.extractor import Extractor, Stack
+
+COMPONENT_STAGES = ("extractor", "augmenter", "model")
+STAGES = (*COMPONENT_STAGES, "window", "training")
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The components of a recipe; `recipe` itself with every parameter and version written out."""
+
+    recipe: Recipe
+    extractor: Extractor
+    augmenters: tuple[Augmenter, ...]
+    masks: tuple[FrameAugmenter, ...]
+    model: ModelBuilder
+
+
+def assemble(recipe: Recipe, plugins: Plugins) -> Assembly:
+    """Find and configure what the recipe names."""
+    parts = [_built(use, plugins.extractor) for use in recipe.extractor]
+    augmenters = [_built(use, plugins.augmenter) for use in recipe.augmenter]
+    model = _built(recipe.model, plugins.model)
+    pinned = replace(
+        recipe,
+        extractor=_pinned(recipe.extractor, parts),
+        augmenter=_pinned(recipe.augmenter, augmenters),
+        model=_pinned((recipe.model,), [model])[0],
+    )
+    return Assembly(
+        pinned,
+        _stacked(parts),
+        tuple(item for item in augmenters if isinstance(item, Augmenter)),
+        tuple(item for item in augmenters if isinstance(item, FrameAugmenter)),
+        model,  # type: ignore[arg-type]
+    )
+
+
+def _built(use: Use, resolve: Callable[[str], Component]) -> Any:
+    return from_spec({**use.params, "name": use.name}, resolve)
+
+
+def _pinned(uses: Sequence[Use], components: Sequence[Component]) -> tuple[Use, ...]:
+    specs = [to_spec(component) for component in components]
+    return tuple(
+        Use(use.name, _without_none({k: v for k, v in spec.items() if k != "name"}))
+        for use, spec in zip(uses, specs, strict=True)
+    )
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """TOML has no null; a parameter that is None by choice is None by default as well."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _stacked(parts: Sequence[Any]) -> Extractor:
+    if not parts:
+        raise SertkError("a recipe needs at least one extractor")
+    if len(parts) == 1:
+        single: Extractor = parts[0]
+        return single
+    try:
+        return Stack(tuple(parts))
+    except ValueError as error:
+        raise SertkError(str(error), "See `sertk recipe show`") from error
+
+
+def apply_setting(recipe: Recipe, setting: str, plugins: Plugins, assets: Assets) -> Recipe:
+    """A recipe with one `key=value` set: STAGE.FIELD, or STAGE.COMPONENT.FIELD where several have it.
+
+    `training.epochs=10`, `extractor.n_mels=80`, `augmenter.noise.p=0.3`, `model.weights=@FILE`;
+    `model=NAME` or `extractor=NAME,NAME` exchanges a whole stage.
+    """
+    key, equals, text = setting.partition("=")
+    stage, _, rest = key.strip().partition(".")
+    if equals and not rest and stage in COMPONENT_STAGES:
+        return _exchanged(recipe, stage, text, plugins)
+    if not equals or not rest or stage not in STAGES:
+        raise SertkError(
+            f"--set expects STAGE.FIELD=VALUE, received {setting!r}",
+            f"Stages: {', '.join(STAGES)}",
+        )
+    value = _value(text.strip(), assets)
+    if stage in ("window", "training"):
+        part = getattr(recipe, stage)
+        fields = configure_fields(type(part), {rest: value}, stage)
+        return replace(recipe, **{stage: dataclasses.replace(part, **fields)})
+    uses = recipe.extractor if stage == "extractor" else recipe.augmenter
+    if stage == "model":
+        return replace(recipe, model=_set((recipe.model,), plugins.model, stage, rest, value)[0])
+    resolve = plugins.extractor if stage == "extractor" else plugins.augmenter
+    return replace(recipe, **{stage: _set(uses, resolve, stage, rest, value)})
+
+
+def _exchanged(recipe: Recipe, stage: str, names: str, plugins: Plugins) -> Recipe:
+    uses = tuple(Use(name.strip()) for name in names.split(",") if name.strip())
+    for use in uses:
+        getattr(plugins, stage)(use.name)
+    if stage == "model":
+        if len(uses) != 1:
+            raise SertkError(f"--set model= expects one name, received {names!r}")
+        return replace(recipe, model=uses[0])
+    return replace(recipe, **{stage: uses})
+
+
+def _value(text: str, assets: Assets) -> Any:
+    if text.startswith("@"):
+        return dataclasses.asdict(assets.add(Path(text[1:])))
+    return parse_value(text)
+
+
+def _set(
+    uses: tuple[Use, ...],
+    resolve: Callable[[str], Component],
+    stage: str,
+    rest: str,
+    value: Any,
+) -> tuple[Use, ...]:
+    named, _, field = rest.rpartition(".")
+    having = {
+        use.name: resolve(use.name)
+        for use in uses
+        if field in fields_of(resolve(use.name)) and named in ("", use.name)
+    }
+    if len(having) != 1:
+        options = [
+            f"{stage}.{use.name}.{name}" for use in uses for name in fields_of(resolve(use.name))
+        ]
+        problem = "is ambiguous" if having else "does not exist in this recipe"
+        raise SertkError(f"'{stage}.{rest}' {problem}", f"Choose from: {', '.join(options)}")
+    ((name, component),) = having.items()
+    configure(component, {field: value}, resolve)
+    return tuple(use.with_params(**{field: value}) if use.name == name else use for use in uses)

@@ -1,0 +1,64 @@
+"""TensorFlow as this toolkit needs it: quiet at start, deterministic, seeded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+
+def import_keras() -> Any:
+    """Keras on TensorFlow, whose start-up chatter about absent GPUs is kept from the terminal."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _quiet_stderr():
+        import keras
+        import tensorflow as tf
+
+        tf.config.list_logical_devices()
+    return keras
+
+
+def prepare_backend(seed: int, threads: int | None = None) -> None:
+    """Make every operation deterministic and seed all generators.
+
+    The number of threads can be chosen only before TensorFlow's first operation; later it stays.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _quiet_stderr():
+        import tensorflow as tf
+
+        if threads:
+            with contextlib.suppress(RuntimeError):
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
+                tf.config.threading.set_inter_op_parallelism_threads(1)
+    keras = import_keras()
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(seed)
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Send file descriptor 2 to a file; show it after all when something fails.
+
+    The C++ side writes there before any of its log levels are in force.
+    """
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        saved = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)

@@ -1,0 +1,71 @@
+"""The built-ins, registered through the same entry point group as a stranger's plugin.
+
+Each hook imports what it offers, so that the daemon, which asks for extractors, loads no reader.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from ..hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from ..contracts import Augmenter, FrameAugmenter, ModelBuilder, Reader
+    from ..recipe import Recipe
+    from ..runtime.extractor import Extractor
+
+
+@hookimpl
+def sertk_readers() -> list[Reader]:
+    """Folders named after emotions, tables, and the synthetic corpus."""
+    from .readers import FolderReader, TableReader
+    from .synthetic import SyntheticReader
+
+    return [FolderReader(), TableReader(), SyntheticReader()]
+
+
+@hookimpl
+def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:
+    """What numpy and soxr can do; stretching, pitch and rooms come with sertk-augment."""
+    from . import augmenters as a
+
+    return [
+        a.Noise(),
+        a.NotebookNoise(),
+        a.Shift(),
+        a.Gain(),
+        a.Speed(),
+        a.Equalise(),
+        a.Mask(),
+        a.Tempo(),
+    ]
+
+
+@hookimpl
+def sertk_extractors() -> list[Extractor]:
+    """Streamable features that share one STFT."""
+    from ..runtime import features as f
+
+    return [f.Zcr(), f.Rms(), f.Mfcc(), f.LogMel(), f.Pitch(), f.Deltas()]
+
+
+@hookimpl
+def sertk_models() -> list[ModelBuilder]:
+    """The default network."""
+    from .models import Tcn
+
+    return [Tcn()]
+
+
+@hookimpl
+def sertk_recipes() -> list[Recipe]:
+    """The recipe files beside this module."""
+    from ..recipe import Recipe
+
+    tables = sorted(files(__package__).iterdir(), key=lambda file: file.name)
+    return [
+        Recipe.from_toml(file.read_text("utf-8"), file.name)
+        for file in tables
+        if file.name.endswith(".toml")
+    ]

@@ -1,0 +1,308 @@
+"""Readers for data without a published layout: a folder per emotion, and tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import ClassVar
+
+from ..contracts import Clip, Match, Reader, Reading, Side
+from ..labels import canonical, label
+from ..runtime.audio import audio_files
+from ..runtime.errors import SertkError
+
+COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "file": ("file", "path", "filename", "file_name", "file_id"),
+        "emotion": ("emotion", "label"),
+        "speaker": ("speaker", "speaker_id"),
+        "start": ("start", "start_s"),
+        "end": ("end", "end_s"),
+        "text": ("text", "transcript"),
+        "split": ("split",),
+    }
+)
+NEEDED = ("file", "emotion")
+SIDES: Mapping[str, Side] = MappingProxyType(
+    {
+        "train": "train",
+        "training": "train",
+        "validation": "validation",
+        "valid": "validation",
+        "val": "validation",
+        "dev": "validation",
+        "test": "test",
+    }
+)
+
+
+@dataclass(frozen=True)
+class FolderReader(Reader):
+    """A folder per emotion: ROOT/EMOTION/x.wav or ROOT/EMOTION/SPEAKER/x.wav."""
+
+    name: ClassVar[str] = "folders"
+
+    def recognises(self, root: Path) -> Match | None:
+        """Half the share of audio files that lie in folders with the name of an emotion.
+
+        Half, because a reader that knows the corpus by its file names knows more.
+        """
+        files = audio_files(root) if root.is_dir() else {}
+        folders = [place[0] for place in map(_place, files) if place]
+        known = [folder for folder in folders if canonical(folder)]
+        if 2 * len(known) < len(files) or len({canonical(folder) for folder in known}) < 2:
+            return None
+        why = f"{len(known)} of {len(files)} audio files are in folders named after emotions"
+        return Match(len(known) / len(files) / 2, why)
+
+    def read(self, root: Path) -> Reading:
+        """All clips; a folder whose name is no known emotion gives its own name as label."""
+        clips: list[Clip] = []
+        skipped: dict[str, str] = {}
+        for relative, path in audio_files(root).items():
+            place = _place(relative)
+            if place is None:
+                skipped[relative] = "not in EMOTION/ or EMOTION/SPEAKER/"
+                continue
+            emotion, speaker = place
+            clips.append(Clip(path, relative, _folder_name(root), label(emotion), speaker))
+        if not clips:
+            todo = "Expected EMOTION/x.wav or EMOTION/SPEAKER/x.wav below it"
+            raise SertkError(f"no audio file in a folder per emotion below '{root}'", todo)
+        return Reading(tuple(clips), skipped)
+
+
+@dataclass(frozen=True)
+class TableReader(Reader):
+    """A CSV or TSV table with columns file and emotion, and what else is known.
+
+    Optional columns: speaker, start and end in seconds, text, split. Paths are relative to the
+    table's folder, or to `audio_folder` in it.
+    """
+
+    name: ClassVar[str] = "table"
+    audio_folder: str = ""
+
+    def recognises(self, root: Path) -> Match | None:
+        """A table that was named itself, or a folder with one table that has the columns."""
+        try:
+            table = _find_table(root)
+        except SertkError:
+            return None
+        why = f"{table.name} has the columns {' and '.join(NEEDED)}"
+        return Match(1.0 if root.is_file() else 0.9, why)
+
+    def read(self, root: Path) -> Reading:
+        """One clip per row; rows whose file is missing are left out with the reason."""
+        table = _find_table(root)
+        folder = table.parent / self.audio_folder
+        corpus = table.stem if root.is_file() else _folder_name(root)
+        kept: dict[tuple[Path, float, float | None], tuple[Clip, Row]] = {}
+        skipped: dict[str, str] = {}
+        for row in _rows(table):
+            clip = _clip(row, folder, corpus)
+            place = (clip.path, clip.start_s, clip.end_s)
+            if not clip.path.is_file():
+                skipped[clip.relative] = f"{row.where}: no such file"
+            elif place in kept:
+                _check_same(kept[place], clip, row)
+                skipped[f"{clip.relative} ({row.where})"] = f"same as {kept[place][1].where}"
+            else:
+                kept[place] = (clip, row)
+        if not kept:
+            raise _nothing(table, folder, skipped)
+        return Reading(tuple(clip for clip, _ in kept.values()), skipped)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table: where it stands, and its values by column ('' where there is none)."""
+
+    table: str
+    line: int
+    values: Mapping[str, str]
+
+    @property
+    def where(self) -> str:
+        """Table and line, as errors name them."""
+        return f"{self.table} line {self.line}"
+
+    def get(self, column: str) -> str:
+        """The value, '' where there is none."""
+        return self.values.get(column, "")
+
+    def needed(self, column: str) -> str:
+        """The value; an error where there is none."""
+        if not self.get(column):
+            raise SertkError(f"{self.where} has no {column}")
+        return self.get(column)
+
+    def seconds(self, column: str) -> float | None:
+        """The value as a time, None where there is none."""
+        text = self.get(column)
+        try:
+            value = float(text) if text else None
+        except ValueError:
+            value = math.nan
+        if value is None or 0 <= value < math.inf:
+            return value
+        raise SertkError(f"{self.where}: {column} in seconds expected, received '{text}'")
+
+    def side(self) -> Side | None:
+        """The side that the table prescribes."""
+        text = self.get("split")
+        if text and text.lower() not in SIDES:
+            expected = "split expects train, validation or test"
+            raise SertkError(f"{self.where}: {expected}, received '{text}'")
+        return SIDES.get(text.lower())
+
+
+def _place(relative: str) -> tuple[str, str | None] | None:
+    """The folders of emotion and speaker of a path below the root."""
+    parts = relative.split("/")
+    if len(parts) not in (2, 3):
+        return None
+    return parts[0], parts[1].strip() if len(parts) == 3 else None
+
+
+def _folder_name(root: Path) -> str:
+    return root.resolve().name
+
+
+def _find_table(root: Path) -> Path:
+    if root.is_file():
+        _, columns = _header(root, _text(root))
+        _check_columns(root, columns)
+        return root
+    if not root.is_dir():
+        raise SertkError(f"no table or folder '{root}'", "Give a CSV or TSV file, or its folder")
+    found = [path for path in sorted(root.iterdir()) if _is_table(path)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise SertkError(f"no CSV or TSV table with columns file and emotion in '{root}'")
+    names = ", ".join(path.name for path in found)
+    raise SertkError(f"'{root}' holds several tables: {names}", "Give the path of one of them")
+
+
+def _is_table(path: Path) -> bool:
+    if path.suffix.lower() not in (".csv", ".tsv") or path.name[0] == "." or not path.is_file():
+        return False
+    try:
+        _, columns = _header(path, _text(path))
+    except SertkError:
+        return False
+    return all(column in columns for column in NEEDED)
+
+
+def _text(table: Path) -> str:
+    try:
+        return table.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SertkError(f"{table.name} is not UTF-8 text", "Save it as CSV in UTF-8") from error
+    except OSError as error:
+        raise SertkError(f"{table.name} cannot be read: {error.strerror}") from error
+
+
+def _header(table: Path, text: str) -> tuple[str, dict[str, int]]:
+    """The delimiter, and the index of each known column: whichever delimiter finds the most."""
+    first = text.partition("\n")[0]
+    splits = {mark: _columns(_split(table, first, mark)) for mark in ",\t;|"}
+    best = max(splits, key=lambda mark: len(splits[mark]))
+    return best, splits[best]
+
+
+def _split(table: Path, line: str, delimiter: str) -> list[str]:
+    return next(_records(table, line, delimiter), (0, []))[1]
+
+
+def _columns(header: list[str]) -> dict[str, int]:
+    names = [name.lower() for name in header]
+    found = {column: [a for a in aliases if a in names] for column, aliases in COLUMNS.items()}
+    return {column: names.index(aliases[0]) for column, aliases in found.items() if aliases}
+
+
+def _check_columns(table: Path, columns: Mapping[str, int]) -> None:
+    missing = [column for column in NEEDED if column not in columns]
+    if missing:
+        raise SertkError(
+            f"{table.name} line 1: no column {' and no column '.join(missing)}",
+            "Columns: file, emotion; optional: speaker, start, end, text, split",
+        )
+
+
+def _rows(table: Path) -> Iterator[Row]:
+    text = _text(table)
+    delimiter, columns = _header(table, text)
+    _check_columns(table, columns)
+    records = _records(table, text, delimiter)
+    _, header = next(records)
+    for line, values in records:
+        if len(values) != len(header):
+            counts = f"{len(header)} values expected, received {len(values)}"
+            raise SertkError(f"{table.name} line {line}: {counts}", "Quote values with delimiters")
+        row = {column: values[index] for column, index in columns.items()}
+        yield Row(table.name, line, row)
+
+
+def _records(table: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Line number and stripped values of each record that is not blank."""
+    records = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    while True:
+        try:
+            values = [value.strip() for value in next(records)]
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise SertkError(f"{table.name} line {records.line_num}: {error}") from error
+        if any(values):
+            yield records.line_num, values
+
+
+def _clip(row: Row, folder: Path, corpus: str) -> Clip:
+    start_s, end_s = row.seconds("start") or 0.0, row.seconds("end")
+    if end_s is not None and end_s <= start_s:
+        raise SertkError(f"{row.where}: an end after the start expected, received {end_s} s")
+    file = row.needed("file").replace("\\", "/")
+    return Clip(
+        path=folder / file,
+        relative=_shown(file, folder),
+        corpus=corpus,
+        emotion=label(row.needed("emotion")),
+        speaker=row.get("speaker") or None,
+        text=row.get("text") or None,
+        start_s=start_s,
+        end_s=end_s,
+        side=row.side(),
+    )
+
+
+def _shown(file: str, folder: Path) -> str:
+    """The path below the folder; of a file elsewhere only the name."""
+    if not Path(file).is_absolute():
+        return str(PurePosixPath(file))
+    base = folder.resolve()
+    return (
+        Path(file).relative_to(base).as_posix() if base in Path(file).parents else Path(file).name
+    )
+
+
+def _check_same(kept: tuple[Clip, Row], clip: Clip, row: Row) -> None:
+    before, line = kept[0].emotion, kept[1].line
+    if before != clip.emotion:
+        twice = f"'{clip.relative}' is {clip.emotion} here and {before} in line {line}"
+        raise SertkError(f"{row.where}: {twice}", "Keep one of the two rows")
+
+
+def _nothing(table: Path, folder: Path, skipped: Mapping[str, str]) -> SertkError:
+    if not skipped:
+        return SertkError(f"{table.name} has no rows")
+    return SertkError(
+        f"none of the files of {table.name} is there, e.g. '{next(iter(skipped))}'",
+        f"Paths are looked up in '{folder}'",
+    )

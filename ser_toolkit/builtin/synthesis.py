@@ -1,0 +1,405 @@
+"""Synthetic emotional speech: a source-filter synthesizer in numpy.
+
+It exists so that a demo and the tests need no corpus. A glottal pulse per pitch period
+(Rosenberg 1971) with jitter, shimmer, spectral tilt and breath excites digital resonators
+(Klatt 1980) whose formants glide from phone to phone (vowels of Peterson & Barney 1952);
+fricatives and bursts are shaped noise. Each emotion moves the prosody as the literature says:
+Murray & Arnott 1993 (JASA 93), Banse & Scherer 1996 (JPSP 70), Burkhardt & Sendlmeier 2000
+(ISCA Workshop on Speech and Emotion), Juslin & Laukka 2003 (Psychological Bulletin 129). How
+strongly it does so varies with the speaker and the utterance. It is speech-like, not speech:
+no figure that is reached on it says anything about people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime.extractor import F32
+
+F64 = NDArray[np.float64]
+
+RATE_HZ = 16_000
+TRACK_HZ = 1_000
+PERIOD_FFT = 768
+NOISE_FFT, NOISE_HOP = 128, 64
+SCHWA_HZ = (500.0, 1500.0, 2500.0)
+BANDWIDTHS_HZ = (70.0, 90.0, 130.0)
+HIGH_FORMANTS_HZ = (3500.0, 4500.0, 5500.0, 6500.0, 7500.0)
+NEUTRAL_LEVEL_DBFS = -27.0
+BREATH_CORNER_HZ = 2000.0
+FLOOR_DBFS = -62.0
+PEAK = 0.95
+SILENT_DB = -200.0
+
+
+@dataclass(frozen=True)
+class Prosody:
+    """How an utterance departs from the speaker's neutral voice; 0 everywhere is neutral."""
+
+    f0_st: float = 0.0
+    """Mean f0, semitones."""
+    range_log2: float = 0.0
+    """Size of the f0 accents, log2 of the factor."""
+    slope_st: float = 0.0
+    """Rise of f0 from start to end, semitones, on top of declination."""
+    rate_log2: float = 0.0
+    """Speech rate, log2 of the factor."""
+    pause_log2: float = 0.0
+    """Length of the pauses, log2 of the factor."""
+    level_db: float = 0.0
+    accent_db: float = 0.0
+    """How much louder stressed syllables are."""
+    tilt_db: float = 0.0
+    """Fall of the source at 3 kHz: lax voice up, tense voice down."""
+    breath_db: float = 0.0
+    jitter_log2: float = 0.0
+    tremor_st: float = 0.0
+    """Depth of a 6 Hz tremor of f0."""
+    articulation_log2: float = 0.0
+    """Size of the vowel space around schwa, log2 of the factor."""
+    formant_log2: float = 0.0
+    """All formants: spread lips (a smile) up, rounded lips down."""
+
+
+NEUTRAL = Prosody()
+
+EMOTIONS: Mapping[str, Prosody] = {
+    "anger": Prosody(
+        2.6, 0.75, -1.5, 0.16, -0.5, 6.5, 3.5, -9.0, -3.0, 0.5, 0.0, 0.20, 0.0
+    ),
+    "boredom": Prosody(
+        -1.2, -0.9, -0.8, -0.26, 0.6, -2.0, -1.5, 3.5, 0.0, 0.0, 0.0, -0.35, 0.0
+    ),
+    "fear": Prosody(
+        5.4, -0.1, 1.2, 0.26, 0.0, 1.0, 0.0, -2.0, 3.0, 1.2, 0.45, 0.0, 0.0
+    ),
+    "happiness": Prosody(
+        3.0, 0.85, 2.0, 0.10, -0.3, 4.0, 1.5, -5.5, 0.0, 0.2, 0.0, 0.12, 0.05
+    ),
+    "neutral": NEUTRAL,
+    "sadness": Prosody(
+        -0.8, -0.7, -1.2, -0.26, 0.9, -5.0, -2.0, 7.0, 4.0, 0.8, 0.1, -0.30, -0.02
+    ),
+}  # fmt: skip
+"""Mean departure of each emotion, fields in the order of `Prosody`."""
+
+SPREAD = Prosody(0.7, 0.2, 0.8, 0.055, 0.3, 1.1, 0.7, 1.2, 1.5, 0.3, 0.06, 0.08, 0.01)
+"""Standard deviation from utterance to utterance, whatever the emotion."""
+
+HABIT_SPREAD = 0.4
+"""A speaker's own way with one emotion: spread as a share of `SPREAD`."""
+STRENGTH_SPREAD = 0.27
+"""Log-normal spread of how strongly an emotion is shown, by speaker and by utterance."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A speaker. `tract` scales all formants, `habits` is the own way of showing each emotion."""
+
+    sex: Literal["female", "male"]
+    f0_hz: float
+    tract: float
+    accent_st: float
+    rate: float
+    level_db: float
+    tilt_db: float
+    breath_db: float
+    jitter: float
+    shimmer_db: float
+    habits: Mapping[str, Prosody]
+
+
+@dataclass(frozen=True)
+class Phone:
+    """A target: formants, how long it lasts, how loud voice and noise are, and which noise."""
+
+    formants_hz: tuple[float, float, float]
+    ms: float
+    voice_db: float = SILENT_DB
+    noise_db: float = SILENT_DB
+    noise_hz: float = 3000.0
+    noise_octaves: float = 0.5
+
+
+PAUSE = Phone(SCHWA_HZ, 130)
+PHONES: Mapping[str, tuple[Phone, ...]] = {
+    "a": (Phone((730, 1090, 2440), 115, 0),),
+    "e": (Phone((530, 1840, 2480), 105, 0),),
+    "i": (Phone((270, 2290, 3010), 95, -2),),
+    "o": (Phone((570, 840, 2410), 110, 0),),
+    "u": (Phone((300, 870, 2240), 100, -2),),
+    "m": (Phone((250, 1000, 2200), 65, -9),),
+    "n": (Phone((250, 1600, 2600), 60, -9),),
+    "l": (Phone((350, 1100, 2600), 55, -6),),
+    "v": (Phone((300, 1000, 2300), 55, -9, -26, 5000, 1.2),),
+    "s": (Phone((300, 1700, 2600), 95, SILENT_DB, -9, 5800, 0.4),),
+    "f": (Phone((300, 1000, 2300), 85, SILENT_DB, -20, 5000, 1.2),),
+    "h": (Phone((500, 1500, 2500), 55, SILENT_DB, -17, 1500, 0.9),),
+    "b": (Phone((250, 900, 2200), 50, -20), Phone((350, 900, 2200), 8, -20, -14, 800, 0.8)),
+    "d": (Phone((250, 1700, 2600), 45, -20), Phone((350, 1700, 2600), 8, -20, -12, 4000, 0.6)),
+    "g": (Phone((250, 2000, 2300), 45, -20), Phone((350, 2000, 2300), 12, -20, -12, 2000, 0.5)),
+    "p": (Phone((300, 900, 2200), 60), Phone((400, 900, 2200), 20, SILENT_DB, -14, 900, 0.9)),
+    "t": (Phone((300, 1700, 2600), 55), Phone((400, 1700, 2600), 28, SILENT_DB, -9, 4200, 0.6)),
+    "k": (Phone((300, 2000, 2300), 55), Phone((400, 2000, 2300), 32, SILENT_DB, -10, 2000, 0.5)),
+}
+
+SENTENCES = (
+    "da ME li no KA su | be TO ni fa",
+    "so LA mu PE ti | da ko NE vi lu",
+    "be ni TA lo | mi SU ka de FO na",
+    "ka LE do | su MI ta ne BO li ga",
+    "mo SI ne pa LU ti | ha DE lo",
+    "ti NA ve | ko DU la me SA bi no",
+    "la FO gi de | MA nu te SI lo ka",
+    "ne BA tu li | so KE ma DI vo",
+    "ga MI lo se NA | tu FE di ko la",
+    "hu LA ni | de TO ma ki SE bu no",
+)
+"""Syllables; a stressed one is in capitals, '|' is a pause."""
+
+
+def generator(seed: int, *keys: int | str) -> np.random.Generator:
+    """A generator of its own for each tuple of keys, so that nothing depends on the order."""
+    words = [int.from_bytes(str(key).encode(), "little") for key in keys]
+    return np.random.default_rng(np.random.SeedSequence([seed, *words]))
+
+
+def make_voice(seed: int, index: int) -> Voice:
+    """Speaker `index` (from 1; odd ones are women) of the corpus made with `seed`."""
+    rng = generator(seed, "voice", index)
+    female = index % 2 == 1
+    return Voice(
+        sex="female" if female else "male",
+        f0_hz=(195.0 if female else 112.0) * 2 ** rng.normal(0, 0.17),
+        tract=(1.15 if female else 1.0) * 2 ** rng.normal(0, 0.05),
+        accent_st=rng.uniform(2.0, 3.2),
+        rate=1.12 * 2 ** rng.normal(0, 0.08),
+        level_db=rng.normal(0, 1.5),
+        tilt_db=rng.uniform(10, 14) + (2 if female else 0),
+        breath_db=rng.uniform(-27, -20) + (2 if female else 0),
+        jitter=rng.uniform(0.004, 0.010),
+        shimmer_db=rng.uniform(0.2, 0.6),
+        habits={
+            name: _habit(mean, generator(seed, index, name)) for name, mean in EMOTIONS.items()
+        },
+    )
+
+
+def _habit(mean: Prosody, rng: np.random.Generator) -> Prosody:
+    strength = np.exp(rng.normal(0, STRENGTH_SPREAD, len(fields(Prosody))))
+    own = HABIT_SPREAD * rng.normal(0, astuple(SPREAD))
+    return Prosody(*(strength * astuple(mean) + own))
+
+
+def draw_prosody(habit: Prosody, rng: np.random.Generator) -> Prosody:
+    """The prosody of one utterance: the habit, more or less of it, and chance."""
+    strength = np.exp(rng.normal(0, STRENGTH_SPREAD))
+    values = strength * np.array(astuple(habit)) + rng.normal(0, astuple(SPREAD))
+    return replace(Prosody(*values.tolist()), tremor_st=max(0.0, float(values[10])))
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Controls at TRACK_HZ, each (n,), `formants_hz` (n, 3)."""
+
+    f0_hz: F64
+    formants_hz: F64
+    voice: F64
+    noise: F64
+    noise_hz: F64
+    noise_octaves: F64
+
+
+def synthesize(voice: Voice, emotion: str, sentence: int, rng: np.random.Generator) -> F32:
+    """One utterance, float32 (N,) at 16 kHz, about 1.5 to 3 s, never beyond ±0.95.
+
+    `sentence` counts from 0 in SENTENCES. Same generator, same samples (on one machine).
+    """
+    prosody = draw_prosody(voice.habits[emotion], rng)
+    tracks = plan(voice, prosody, SENTENCES[sentence], rng)
+    n_samples = len(tracks.voice) * RATE_HZ // TRACK_HZ
+    speech = _voiced(tracks, voice, prosody, n_samples, rng) + _noise(tracks, n_samples, rng)
+    level_dbfs = NEUTRAL_LEVEL_DBFS + voice.level_db + prosody.level_db
+    speech *= _amplitude(level_dbfs) / np.sqrt(np.mean(speech**2))
+    speech += _amplitude(FLOOR_DBFS) * rng.standard_normal(n_samples)
+    return (speech * min(1.0, PEAK / np.abs(speech).max())).astype(np.float32)
+
+
+def plan(voice: Voice, prosody: Prosody, sentence: str, rng: np.random.Generator) -> Tracks:
+    """From syllables to smooth control tracks."""
+    edge = [replace(PAUSE, ms=rng.uniform(80, 200)) for _ in range(2)]
+    spoken, stressed = _phones(sentence)
+    phones = [edge[0], *spoken, edge[1]]
+    stress = np.array([False, *stressed, False])
+    counts = np.array([edge[0].ms, *_lengths_ms(voice, prosody, spoken, stress, rng), edge[1].ms])
+    counts = np.maximum(1, np.round(counts)).astype(int)
+    held = [np.repeat(np.array(column, np.float64), counts, axis=0) for column in _columns(phones)]
+    formants, voice_db, noise_db, noise_hz, octaves = held
+    accents = np.repeat(stress, counts)
+    voiced = _smooth(_amplitude(voice_db + prosody.accent_db * accents), 16)
+    return Tracks(
+        f0_hz=_f0(voice, prosody, accents, rng),
+        formants_hz=_formants(voice, prosody, formants),
+        voice=voiced,
+        noise=_smooth(_amplitude(noise_db), 8),
+        noise_hz=noise_hz,
+        noise_octaves=octaves,
+    )
+
+
+def _phones(sentence: str) -> tuple[list[Phone], list[bool]]:
+    phones, stressed = [], []
+    for syllable in sentence.split():
+        parts = [PAUSE] if syllable == "|" else [p for c in syllable.lower() for p in PHONES[c]]
+        phones += parts
+        stressed += [syllable.isupper()] * len(parts)
+    return phones, stressed
+
+
+def _lengths_ms(
+    voice: Voice, prosody: Prosody, phones: list[Phone], stress: Any, rng: np.random.Generator
+) -> F64:
+    rate = voice.rate * 2**prosody.rate_log2
+    lengths = np.array([phone.ms for phone in phones]) / rate * np.exp(rng.normal(0, 0.08))
+    lengths *= np.exp(rng.normal(0, 0.1, len(phones))) * np.where(stress[1:-1], 1.2, 1.0)
+    lengths[-2:] *= 1.35
+    pauses = np.array([phone is PAUSE for phone in phones])
+    return lengths * np.where(pauses, 2**prosody.pause_log2, 1.0)
+
+
+def _columns(phones: list[Phone]) -> list[list[Any]]:
+    return [
+        [phone.formants_hz for phone in phones],
+        [phone.voice_db for phone in phones],
+        [phone.noise_db for phone in phones],
+        [phone.noise_hz for phone in phones],
+        [phone.noise_octaves for phone in phones],
+    ]
+
+
+def _f0(voice: Voice, prosody: Prosody, accents: Any, rng: np.random.Generator) -> F64:
+    n = len(accents)
+    time = np.linspace(-0.5, 0.5, n)
+    accent = _smooth(np.where(accents, 1.0, -0.35), 110)
+    drift = _smooth(rng.normal(0, 6.0, n), 250)
+    tremor = np.sin(2 * np.pi * (6 * np.arange(n) / TRACK_HZ + rng.uniform()))
+    semitones = (
+        prosody.f0_st
+        + (prosody.slope_st - 2.5) * time
+        + voice.accent_st * 2**prosody.range_log2 * accent
+        + prosody.tremor_st * tremor
+        + drift
+    )
+    return np.clip(voice.f0_hz * 2 ** (semitones / 12), 55, 520)
+
+
+def _formants(voice: Voice, prosody: Prosody, targets_hz: F64) -> F64:
+    schwa = np.array(SCHWA_HZ)
+    moved = schwa + (targets_hz - schwa) * 2**prosody.articulation_log2
+    moved = np.clip(moved, 200, None) * voice.tract * 2**prosody.formant_log2
+    return np.stack([_smooth(column, 50) for column in moved.T], axis=1)
+
+
+def _voiced(
+    tracks: Tracks, voice: Voice, prosody: Prosody, n_samples: int, rng: np.random.Generator
+) -> F64:
+    """Every pitch period filtered by the formants of its own moment, then overlapped and added."""
+    starts_s, periods_s = _pulses(tracks, voice.jitter * 2**prosody.jitter_log2, rng)
+    moment = np.minimum((starts_s * TRACK_HZ).astype(int), len(tracks.voice) - 1)
+    strength = tracks.voice[moment] * _amplitude(rng.normal(0, voice.shimmer_db, len(moment)))
+    first = (starts_s * RATE_HZ).astype(int)
+    tilt_db = max(1.0, voice.tilt_db + prosody.tilt_db)
+    tract = _vocal_tract(tracks.formants_hz[moment], voice.tract)
+    tone, air = _source(starts_s * RATE_HZ - first, periods_s * RATE_HZ, tilt_db, rng)
+    tone, air = tone * tract, air * tract
+    air *= _amplitude(voice.breath_db + prosody.breath_db) * _norm(tone) / _norm(air)
+    pulses = np.fft.irfft(tone + air, PERIOD_FFT) * strength[:, None]
+    speech = _overlap_add(pulses, first, n_samples)
+    loud = tracks.voice[(np.arange(n_samples) * TRACK_HZ) // RATE_HZ] > 0.5
+    return speech / np.sqrt(np.mean(speech[loud] ** 2))
+
+
+def _pulses(tracks: Tracks, jitter: float, rng: np.random.Generator) -> tuple[F64, F64]:
+    phase = np.cumsum(tracks.f0_hz) / TRACK_HZ
+    times = np.arange(len(phase)) / TRACK_HZ
+    starts = np.interp(np.arange(1, int(phase[-1])), phase, times)
+    periods = 1 / np.interp(starts, times, tracks.f0_hz)
+    starts = starts + jitter * periods * rng.standard_normal(len(starts))
+    audible = np.interp(starts, times, tracks.voice) > 1e-3
+    return starts[audible], periods[audible]
+
+
+def _source(
+    offsets: F64, periods: F64, tilt_db: float, rng: np.random.Generator
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """Spectra of Rosenberg pulses (flow, differentiated by radiation) and of breath in each."""
+    open_share = np.clip(0.48 + 0.012 * tilt_db, 0.4, 0.85)
+    place = (np.arange(PERIOD_FFT) - offsets[:, None]) / (periods[:, None] * open_share)
+    opening = 0.5 - 0.5 * np.cos(np.pi * place / 0.67)
+    closing = np.cos(0.5 * np.pi * (place - 0.67) / 0.33)
+    flow = np.where(place < 0.67, opening, closing) * ((place >= 0) & (place < 1))
+    air = (0.3 + flow) * ((place >= 0) & (place * open_share < 1))
+    hz = np.fft.rfftfreq(PERIOD_FFT, 1 / RATE_HZ)
+    corner_hz = 3000 / np.sqrt(_amplitude(2 * tilt_db) - 1)
+    voiced = np.fft.rfft(flow) * (2j * np.pi * hz / 1000) / (1 + 1j * hz / corner_hz)
+    breath = np.fft.rfft(air * rng.standard_normal(air.shape)) / (1 + 1j * hz / BREATH_CORNER_HZ)
+    return voiced / np.sqrt(periods[:, None]), breath
+
+
+def _vocal_tract(formants_hz: F64, tract: float) -> NDArray[np.complex128]:
+    """Frequency responses (pulses, bins) of three moving and some fixed resonators."""
+    response = np.ones((1, PERIOD_FFT // 2 + 1), np.complex128)
+    for centre in HIGH_FORMANTS_HZ:
+        if centre * tract < 0.48 * RATE_HZ:
+            response = response * _resonator(np.array([centre * tract]), 0.06 * centre)
+    for column, bandwidth in zip(formants_hz.T, BANDWIDTHS_HZ, strict=True):
+        response = response * _resonator(column, bandwidth)
+    return response
+
+
+def _resonator(centre_hz: F64, bandwidth_hz: float) -> NDArray[np.complex128]:
+    radius = np.exp(-np.pi * bandwidth_hz / RATE_HZ)
+    first = (2 * radius * np.cos(2 * np.pi * centre_hz / RATE_HZ))[:, None]
+    delay = np.exp(-2j * np.pi * np.arange(PERIOD_FFT // 2 + 1) / PERIOD_FFT)
+    response: NDArray[np.complex128] = (1 - first + radius**2) / (
+        1 - first * delay + radius**2 * delay**2
+    )
+    return response
+
+
+def _noise(tracks: Tracks, n_samples: int, rng: np.random.Generator) -> F64:
+    """Fricatives and bursts: white noise shaped by a bell over log frequency, frame by frame."""
+    first = np.arange(0, n_samples - NOISE_FFT, NOISE_HOP)
+    moment = (first + NOISE_HOP) * TRACK_HZ // RATE_HZ
+    hz = np.maximum(np.fft.rfftfreq(NOISE_FFT, 1 / RATE_HZ), 50)
+    octaves = np.log2(hz / tracks.noise_hz[moment, None]) / tracks.noise_octaves[moment, None]
+    shape = np.exp(-0.5 * octaves**2)
+    shape *= (tracks.noise[moment] / np.sqrt(np.mean(shape**2, axis=1)))[:, None]
+    white = rng.standard_normal((len(first), NOISE_FFT)) * np.sqrt(np.hanning(NOISE_FFT))
+    frames = np.fft.irfft(np.fft.rfft(white) * shape) * np.sqrt(np.hanning(NOISE_FFT))
+    return _overlap_add(frames, first, n_samples)
+
+
+def _overlap_add(pieces: F64, first: NDArray[np.int_], n_samples: int) -> F64:
+    where = (first[:, None] + np.arange(pieces.shape[1])).ravel()
+    total = np.bincount(where, pieces.ravel(), n_samples + pieces.shape[1])
+    return total[:n_samples]
+
+
+def _norm(spectra: NDArray[np.complex128]) -> float:
+    return float(np.linalg.norm(spectra))
+
+
+def _smooth(track: F64, width_ms: int) -> F64:
+    kernel = np.hanning(width_ms + 2)
+    padded = np.pad(track, (width_ms // 2, width_ms), mode="edge")
+    return np.convolve(padded, kernel / kernel.sum(), mode="valid")[: len(track)]
+
+
+def _amplitude(level_db: Any) -> Any:
+    return 10 ** (np.asarray(level_db) / 20)

@@ -1,0 +1,88 @@
+"""The command `sertk`: a group whose commands are found by name in installed distributions."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from itertools import takewhile
+
+import click
+
+from .. import __version__
+from ..runtime.errors import MissingExtra, SertkError
+from .group import Commands, missing_extra
+
+INTERRUPTED = 130
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sertk", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show tracebacks (also: SERTK_DEBUG=1).")
+def sertk(debug: bool) -> None:
+    """Speech emotion recognition: from clips to an honest figure and a bundle for the edge."""
+    del debug  # `run` reads it, because it must know before any command is looked up.
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command and return its exit status; what a user can mend becomes one line."""
+    try:
+        return _invoke(args)
+    except BrokenPipeError:
+        _silence_stdout()
+        return 1
+    except click.exceptions.Abort as stop:
+        return INTERRUPTED if isinstance(stop.__cause__, KeyboardInterrupt) else 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (SertkError, ImportError, OSError) as error:
+        known = _known(error)
+        if known is None:
+            raise
+        if _debug(args):
+            traceback.print_exc()
+        click.echo(f"Error: {known}", err=True)
+        return known.exit_code
+
+
+def _invoke(args: Sequence[str]) -> int:
+    status = sertk.main(args=list(args), prog_name="sertk", standalone_mode=False)
+    sys.stdout.flush()
+    return status if isinstance(status, int) else 0
+
+
+def _known(error: Exception) -> SertkError | None:
+    """`error` as one that a user can mend; None for a defect, which deserves its traceback."""
+    if isinstance(error, SertkError):
+        return error
+    if isinstance(error, ImportError):
+        return missing_extra(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        where = f" while writing {error.filename}" if error.filename else ""
+        return SertkError(f"disk full{where}", "Make room and run the command again")
+    if isinstance(error, OSError) and error.filename is not None:
+        return SertkError(f"{error.filename}: {error.strerror or type(error).__name__}")
+    return None
+
+
+def _debug(args: Sequence[str]) -> bool:
+    options = takewhile(lambda arg: arg.startswith("-"), args)
+    return "--debug" in options or os.environ.get("SERTK_DEBUG", "0") not in ("", "0")
+
+
+def _silence_stdout() -> None:
+    """Send what is still buffered nowhere, or the interpreter would complain on its way out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+__all__ = ["MissingExtra", "main", "run", "sertk"]

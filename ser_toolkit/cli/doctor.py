@@ -1,0 +1,197 @@
+"""`sertk doctor`: what is installed, what works, and the line that gets what is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import as_file, files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from ..files import cache_dir
+from ..loading import BUILTIN_DISTRIBUTION, damaged
+
+BASE = ("numpy", "soxr", "soundfile", "pluggy", "click", "rich")
+RUNTIMES = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
+TRAINING = (
+    "tensorflow",
+    "keras",
+    "librosa",
+    "scipy",
+    "scikit-learn",
+    "matplotlib",
+    "joblib",
+)
+PROBE_TIMEOUT_S = 60
+# Importing a runtime proves little: one built for another numpy imports and then fails here.
+PROBE = """
+import sys
+from {module}.interpreter import Interpreter
+interpreter = Interpreter(model_content=open(sys.argv[1], "rb").read())
+interpreter.allocate_tensors()
+shape = interpreter.get_input_details()[0]["shape"]
+import numpy
+interpreter.set_tensor(interpreter.get_input_details()[0]["index"], numpy.ones(shape, "float32"))
+interpreter.invoke()
+out = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+assert (out == 2).all(), f"1 + 1 gives {{out}}"
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One part: whether it works, in what version, and what to do if it does not."""
+
+    part: str
+    state: Literal["ok", "missing", "broken"]
+    detail: str = ""
+    todo: str = ""
+    needed: bool = False
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Check this installation; exit with 0 if the base works."""
+    findings = list(examine())
+    works = all(finding.state == "ok" for finding in findings if finding.needed)
+    if as_json:
+        parts = [dataclasses.asdict(finding) for finding in findings]
+        click.echo(json.dumps({"works": works, "parts": parts}, indent=2))
+    else:
+        _show(findings)
+    ctx.exit(0 if works else 1)
+
+
+def examine() -> Iterator[Finding]:
+    """Everything that a report of a defect should say about this installation."""
+    yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")
+    base = [_base(name) for name in BASE]
+    yield from base
+    yield from _runtimes()
+    yield from (_training(name) for name in TRAINING)
+    if all(finding.state == "ok" for finding in base):
+        # These import numpy, which must not keep this command from saying what is wrong with it.
+        yield _fft()
+        yield from _plugins()
+    yield _cache()
+
+
+def _base(name: str) -> Finding:
+    todo = f"Run `pip install --force-reinstall {name}`"
+    try:
+        module = import_module(name)
+        detail = version(name)
+    except (ImportError, OSError, PackageNotFoundError) as error:
+        state: Literal["missing", "broken"] = "broken" if find_spec(name) else "missing"
+        return Finding(name, state, _short(error), todo, needed=True)
+    library = getattr(module, "__libsndfile_version__", None)
+    return Finding(
+        name, "ok", f"{detail}, libsndfile {library}" if library else detail, needed=True
+    )
+
+
+def _fft() -> Finding:
+    from ..runtime.dsp import best_fft
+
+    name = best_fft().name
+    todo = "" if name == "scipy" else "`pip install scipy` makes features faster"
+    return Finding("fft", "ok", f"{name}.fft", todo)
+
+
+def _runtimes() -> Iterator[Finding]:
+    found = [_runtime(module, name) for module, name in RUNTIMES.items()]
+    works = any(finding.state == "ok" for finding in found)
+    for finding in found:
+        # One runtime is enough: the other one is worth a line only where it is installed.
+        if finding.state != "missing" or not (works or finding.part == "tflite-runtime"):
+            yield finding
+
+
+def _runtime(module: str, name: str) -> Finding:
+    if find_spec(module) is None:
+        return Finding(name, "missing", "needed to run a bundle", f"Run `pip install {name}`")
+    todo = f"Run `pip install --force-reinstall {name}`"
+    if name == "tflite-runtime":
+        todo = 'Run `pip install "numpy<2"`, which tflite-runtime needs, or use ai-edge-litert'
+    with as_file(files("ser_toolkit.runtime") / "probe.tflite") as model:
+        error = _probe(module, model)
+    return Finding(name, "broken", error, todo) if error else Finding(name, "ok", _version(name))
+
+
+def _probe(module: str, model: Path) -> str:
+    """Run a tiny network in a child process, which may crash; "" when it gave the right answer."""
+    command = [sys.executable, "-c", PROBE.format(module=module), str(model)]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return f"no answer within {PROBE_TIMEOUT_S} s"
+    if result.returncode == 0:
+        return ""
+    lines = result.stderr.strip().splitlines() or [f"ended with status {result.returncode}"]
+    return f"cannot run a network: {lines[-1]}"
+
+
+def _training(name: str) -> Finding:
+    try:
+        return Finding(name, "ok", version(name))
+    except PackageNotFoundError:
+        todo = f'Run `pip install "{BUILTIN_DISTRIBUTION}[train]"`'
+        return Finding(name, "missing", "needed to train", todo)
+
+
+def _plugins() -> Iterator[Finding]:
+    from ..plugins import load_plugins
+
+    plugins = load_plugins(env={**os.environ, "SERTK_STRICT": ""}, warn=lambda line: None)
+    plugins.call_all()
+    for name in damaged():
+        todo = f"Run `pip install --force-reinstall {name}`"
+        yield Finding(f"plugin {name}", "broken", "its entry points cannot be read", todo)
+    for plugin in plugins.loaded:
+        detail = f"{plugin.distribution} {plugin.version}"
+        needed = plugin.distribution == BUILTIN_DISTRIBUTION
+        yield Finding(f"plugin {plugin.plugin}", "ok", detail, needed=needed)
+    for broken in plugins.broken:
+        detail = f"{broken.distribution} {broken.version}: {broken.error}"
+        todo = f"Run `pip install --upgrade {broken.distribution}` or uninstall it"
+        needed = broken.distribution == BUILTIN_DISTRIBUTION
+        yield Finding(f"plugin {broken.plugin}", "broken", detail, todo, needed)
+
+
+def _cache() -> Finding:
+    folder = cache_dir()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free_gb = shutil.disk_usage(there).free / 1e9
+    return Finding("cache", "ok", f"{folder}, {free_gb:.1f} GB free")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown version"
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _show(findings: list[Finding]) -> None:
+    width = max(len(finding.part) for finding in findings)
+    for finding in findings:
+        click.echo(f"{finding.state:7}  {finding.part:{width}}  {finding.detail}".rstrip())
+        if finding.todo:
+            click.echo(f"{'':7}  {'':{width}}  {finding.todo}")

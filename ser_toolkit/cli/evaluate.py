@@ -1,0 +1,55 @@
+"""`sertk evaluate`: a run on data that took no part in its training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import labels
+from .train import data_options
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@data_options
+@click.option("--out", type=click.Path(path_type=Path), help="Write the figures here, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def evaluate(
+    run: Path,
+    data: tuple[str, ...],
+    reader: str | None,
+    emotions: str | None,
+    mapping: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Score RUN on its test side and on clips that it has never seen."""
+    from .. import api, report
+    from ..listener import Listener
+    from . import show
+
+    figures = api.evaluate(
+        run,
+        data,
+        reader=reader,
+        emotions=labels.parse_emotions(emotions) if emotions else (),
+        mapping=labels.parse_mapping(mapping),
+        listener=Listener() if as_json else show.Terminal(),
+    )
+    if out:
+        report.write_json(out, figures)
+    if as_json:
+        click.echo(json.dumps(figures))
+    else:
+        show.figures(figures)
+        click.echo(_counted(figures["counts"]))
+
+
+def _counted(counts: dict[str, Any]) -> str:
+    return (
+        f"\nscored: {counts['test_side']} clips of the test side and {counts['never_seen']} never "
+        f"seen; left out: {counts['left_out_as_trained_on']} that took part in training"
+    )

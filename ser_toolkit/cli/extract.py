@@ -1,0 +1,59 @@
+"""`sertk extract`: features as arrays or tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE…]")
+@click.option("--recipe", default="compact", show_default=True, help="Recipe name or file.")
+@click.option("--data", multiple=True, metavar="DIR", help="A whole corpus instead of files.")
+@click.option("--reader", metavar="NAME", help="Reader to use [default: recognised].")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As in `sertk train`.")
+@click.option("--workers", type=click.IntRange(min=0), default=0, help="Processes.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="X.npy or X.npz for files, X.npz or X.csv for a corpus.",
+)
+def extract(
+    files: tuple[Path, ...],
+    recipe: str,
+    data: tuple[str, ...],
+    reader: str | None,
+    settings: tuple[str, ...],
+    workers: int,
+    out: Path,
+) -> None:
+    """Write the features that a recipe computes, before any standardisation.
+
+    X.npy holds the frames of all files one below another (T, F); X.npz one array per file. For a
+    corpus, X.csv has one row per clip: emotion, speaker, mean and standard deviation over time of
+    every column; X.npz holds that table and all frames.
+    """
+    from .. import api
+    from . import show
+
+    summary = api.extract(
+        recipe,
+        files=files,
+        data=data,
+        out=out,
+        reader=reader,
+        settings=settings,
+        workers=workers,
+        listener=show.Terminal(),
+    )
+    if "files" in summary:
+        for name, shapes in zip(summary["files"], summary["shapes"], strict=True):
+            click.echo(f"{name}: {', '.join(f'{key} {shape}' for key, shape in shapes.items())}")
+    else:
+        click.echo(
+            f"{summary['clips']} clips x {len(summary['columns'])} values, "
+            f"{summary['missing']} missing values"
+        )
+    click.echo(f"wrote {out}")

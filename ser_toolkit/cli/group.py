@@ -1,0 +1,113 @@
+"""Finds commands in metadata: `sertk --help` imports nothing that does work."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.metadata import EntryPoint
+
+import click
+
+from ..hookspecs import COMMAND_GROUP
+from ..loading import BUILTIN_DISTRIBUTION, attempt, installed, normalised, one_line, origin
+from ..runtime.errors import MissingExtra, SertkError
+
+EXTRAS = {
+    **dict.fromkeys(("tensorflow", "keras", "librosa", "joblib", "matplotlib"), "train"),
+    **dict.fromkeys(("sklearn", "scipy"), "train"),
+    **dict.fromkeys(("dask", "distributed"), "dask"),
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are the entry points of `sertk.commands`, loaded when typed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands; where two distributions share one, both in full."""
+        return sorted(_by_name())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command by its name, or by `distribution:name`."""
+        points = _by_name()
+        if cmd_name in points:
+            return _load(points[cmd_name])
+        for point in points.values():
+            if cmd_name == _full_name(point):
+                return _load(point)
+        shared = [name for name in points if name.endswith(f":{cmd_name}")]
+        if shared:
+            raise SertkError(
+                f"command '{cmd_name}' is offered by "
+                + " and ".join(name.rpartition(":")[0] for name in shared),
+                f"Type sertk {' or sertk '.join(shared)}",
+            )
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with a hint at plugins for a command that nobody offers."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            near = difflib.get_close_matches(name, self.list_commands(ctx), 1)
+            meant = f" Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"there is no command '{name}'.{meant} It may come with a plugin.")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line per command; those of strangers are described without importing them."""
+        points = _by_name()
+        width = formatter.width - 6 - max(map(len, points), default=0)
+        rows = [(name, _summary(points[name], width)) for name in sorted(points)]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+
+def missing_extra(error: ImportError) -> MissingExtra | None:
+    """The pip line for an optional library that could not be imported."""
+    library = (error.name or "").split(".")[0]
+    if library not in EXTRAS:
+        return None
+    return MissingExtra(
+        f"this needs '{library}', which is not installed",
+        f'Run `pip install "{BUILTIN_DISTRIBUTION}[{EXTRAS[library]}]"`',
+    )
+
+
+def _by_name() -> dict[str, EntryPoint]:
+    points = installed(COMMAND_GROUP)
+    names = [point.name for point in points]
+    return {
+        point.name if names.count(point.name) == 1 else _full_name(point): point for point in points
+    }
+
+
+def _full_name(point: EntryPoint) -> str:
+    return origin(point).key
+
+
+def _load(point: EntryPoint) -> click.Command:
+    """Import one command; what breaks it is one line with the cause."""
+    loaded: list[object] = []
+    error = attempt(lambda: loaded.append(point.load()))
+    if error is None and loaded and isinstance(loaded[0], click.Command):
+        return loaded[0]
+    extra = missing_extra(error) if isinstance(error, ImportError) else None
+    if extra is not None:
+        raise extra from error
+    cause = one_line(error) if error else f"{point.value} is not a click command"
+    source = origin(point)
+    raise SertkError(
+        f"command '{point.name}' ({source.distribution} {source.version}) is broken: {cause}",
+        "Mend, upgrade or uninstall it",
+    ) from error
+
+
+def _summary(point: EntryPoint, width: int) -> str:
+    if normalised(origin(point).distribution) != BUILTIN_DISTRIBUTION:
+        summary = point.dist.metadata["Summary"] if point.dist else ""
+        return f"{summary or 'No description'} [{origin(point).distribution}]"
+    try:
+        return _load(point).get_short_help_str(width)
+    except SertkError as error:
+        return f"({error.problem})"

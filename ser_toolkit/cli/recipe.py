@@ -1,0 +1,33 @@
+"""`sertk recipe list|show`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group()
+def recipe() -> None:
+    """List recipes, or print one as a file to change and train."""
+
+
+@recipe.command("list")
+def list_recipes() -> None:
+    """Name and describe every recipe."""
+    from ..plugins import load_plugins
+
+    for one in sorted(load_plugins().recipes, key=lambda item: item.name):
+        click.echo(f"{one.name:<16} {one.description}")
+
+
+@recipe.command()
+@click.argument("name")
+@click.option("--full", is_flag=True, help="Write out every parameter, defaults too.")
+def show(name: str, full: bool) -> None:
+    """Print recipe NAME as TOML; save it, change it, and `sertk train MY.toml`."""
+    from ..assemble import assemble
+    from ..pipeline import named_recipe
+    from ..plugins import load_plugins
+
+    plugins = load_plugins()
+    found = named_recipe(name, plugins)
+    click.echo((assemble(found, plugins).recipe if full else found).to_toml(), nl=False)

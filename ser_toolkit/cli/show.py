@@ -1,0 +1,160 @@
+"""What the terminal shows: a live table while training, a report at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ..listener import Listener
+
+T = TypeVar("T")
+
+EPOCH_COLUMNS = (
+    ("epoch", "{:d}"),
+    ("loss", "{:.3f}"),
+    ("accuracy", "{:.3f}"),
+    ("val_loss", "{:.3f}"),
+    ("val_accuracy", "{:.3f}"),
+    ("val_uar", "{:.3f}"),
+    ("learning_rate", "{:.2g}"),
+    ("seconds", "{:.1f}"),
+)
+DETAILS_SHOWN = 3
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that is plain when piped and never cuts lines there."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else 100
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, soft_wrap=False)
+
+
+class Terminal(Listener):
+    """Notes and epochs as lines, passes as progress bars; warnings go to standard error."""
+
+    def __init__(self) -> None:
+        self._out = console()
+        self._err = console(stderr=True)
+        self._last: Mapping[str, Any] | None = None
+
+    def note(self, text: str) -> None:
+        self._out.print(text)
+
+    def warn(self, text: str, details: Iterable[str] = ()) -> None:
+        lines = list(details)
+        self._err.print(f"Warning: {text}", style="yellow")
+        for line in lines[:DETAILS_SHOWN]:
+            self._err.print(f"  {line}", style="yellow")
+        if len(lines) > DETAILS_SHOWN:
+            self._err.print(f"  … {len(lines) - DETAILS_SHOWN} more, all in the log", style="yellow")
+
+    def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._err) as progress:
+            yield from progress.track(items, total=total, description=title)
+
+    def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
+        if self._last is None:
+            names = [f"epoch/{epochs}", *(name for name, _ in EPOCH_COLUMNS[1:])]
+            self._out.print(" ".join(f"{name:>13}" for name in names), style="bold")
+        self._last = row
+        cells = [form.format(row[name]) for name, form in EPOCH_COLUMNS]
+        self._out.print(" ".join(f"{cell:>13}" for cell in cells))
+
+
+def figures(metrics: Mapping[str, Any]) -> None:
+    """The report of a run: caveats first, then figures, classes, confusion, speakers."""
+    out = console()
+    out.print()
+    for caveat in _caveats(metrics):
+        out.print(f"! {caveat}", style="bold yellow")
+    out.print(_headline(metrics), style="bold")
+    out.print(_classes(metrics))
+    out.print(_confusion(metrics))
+    if "folds" in metrics:
+        out.print(_folds(metrics["folds"]))
+    elif len(metrics["per_speaker"]) > 1:
+        rows = [(k, v["clips"], v["uar"], v["wa"]) for k, v in metrics["per_speaker"].items()]
+        out.print(_table("Speakers", ("speaker", "clips", "UAR %", "WA %"), rows))
+
+
+def _caveats(metrics: Mapping[str, Any]) -> list[str]:
+    found = list(metrics["protocol"].get("caveats", []))
+    if metrics["synthetic"]:
+        found.insert(0, "synthetic speech: these figures say nothing about human voices")
+    if metrics.get("interrupted"):
+        found.append("training was interrupted; add --resume to the same command to go on")
+    if not metrics.get("audit", {}).get("clean", True):
+        found.append("the leakage audit is not clean: see `audit` in metrics.json")
+    return found
+
+
+def _headline(metrics: Mapping[str, Any]) -> str:
+    ci = metrics["ci95"]
+    low, high = (100 * edge for edge in ci["uar"])
+    drawn = f"{ci['groups']} {ci['clusters']}s drawn"
+    parts = [
+        f"UAR {100 * metrics['uar']:.1f} %  [{low:.1f}, {high:.1f}] (95 %, {drawn})",
+        f"WA {100 * metrics['wa']:.1f} %",
+        f"macro-F1 {100 * metrics['macro_f1']:.1f} %",
+        f"loss {metrics['loss']:.3f}",
+        f"calibration error {100 * metrics['calibration_error']:.1f} %",
+    ]
+    if "mean_uar" in metrics:
+        mean, sd = 100 * metrics["mean_uar"], 100 * metrics["sd_uar"]
+        parts.insert(1, f"mean over folds {mean:.1f} ± {sd:.1f}")
+    name = metrics["protocol"]["name"]
+    code = metrics["protocol"].get("hash")
+    return "  ·  ".join(parts) + f"\nprotocol: {name}" + (f" ({code})" if code else "")
+
+
+def _classes(metrics: Mapping[str, Any]) -> Table:
+    rows = [
+        (label, row["precision"], row["recall"], row["f1"], row["support"])
+        for label, row in metrics["per_class"].items()
+    ]
+    total = sum(row[-1] for row in rows)
+    for name in ("macro", "weighted"):
+        average = metrics[name]
+        rows.append((f"{name} average", *(average[k] for k in ("precision", "recall", "f1")), total))
+    return _table("Classes", ("", "precision %", "recall %", "F1 %", "clips"), rows)
+
+
+def _confusion(metrics: Mapping[str, Any]) -> Table:
+    labels = metrics["labels"]
+    rows = list(zip(labels, *zip(*metrics["confusion"], strict=True), strict=True))
+    return _table("Confusion (row: truth)", ("", *(label[:9] for label in labels)), rows)
+
+
+def _folds(folds: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        (row["fold"], row["clips"], row["uar"], row["wa"], row["best_epoch"]) for row in folds
+    ]
+    return _table("Folds", ("test speakers", "clips", "UAR %", "WA %", "best epoch"), rows)
+
+
+def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for index, head in enumerate(heads):
+        table.add_column(head, justify="right" if index else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(f"{100 * c:.1f}" if isinstance(c, float) else str(c) for c in row))
+    return table
+
+
+def next_steps(folder: Path, again: str) -> None:
+    """Where everything is, and what to do with it."""
+    out = console()
+    out.print(f"\nEverything is in {folder} (pictures in {folder / 'plots'}). Next:")
+    out.print(again, soft_wrap=True)

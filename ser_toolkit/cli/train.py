@@ -1,0 +1,131 @@
+"""`sertk train` and `sertk crossval`: from clips to an honest figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .. import labels
+from ..split import NAMES
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def data_options(command: F) -> F:
+    """Which data, and which of its emotions."""
+    for option in (
+        click.option(
+            "--map", "mapping", multiple=True, metavar="OLD=NEW", help="Rename an emotion."
+        ),
+        click.option("--emotions", metavar="A,B,C", help="Use only these emotions."),
+        click.option("--reader", metavar="NAME", help="Reader to use [default: recognised]."),
+        click.option(
+            "--data",
+            multiple=True,
+            metavar="DIR",
+            help="Corpus folder, CSV or TSV, or 'synthetic'; repeat to combine.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _training_options(default_protocol: str) -> Callable[[F], F]:
+    def decorate(command: F) -> F:
+        for option in (
+            click.option("--resume", is_flag=True, help="Go on with the run in --out."),
+            click.option(
+                "--out",
+                type=click.Path(path_type=Path),
+                help="Run directory [default: runs/RECIPE-TIME].",
+            ),
+            click.option(
+                "--workers",
+                type=click.IntRange(min=0),
+                default=0,
+                help="Processes [default: one per core].",
+            ),
+            click.option(
+                "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed."
+            ),
+            click.option("--epochs", type=click.IntRange(min=1), help="Epochs at most."),
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="KEY=VALUE",
+                help="Set a part of the recipe, e.g. extractor.n_mels=80 or training.copies=2.",
+            ),
+            click.option(
+                "--protocol",
+                default=default_protocol,
+                show_default=True,
+                metavar="NAME",
+                help=f"One of {NAMES}.",
+            ),
+            data_options,
+            click.option("--recipe", metavar="NAME", help="Recipe, see `sertk recipe list`."),
+            click.option("--plugin", metavar="NAME", help="Plugin whose recipe to train."),
+            click.argument("recipe_file", required=False, type=click.Path(), metavar="[RECIPE.toml]"),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.command()
+@_training_options("holdout")
+@click.option(
+    "--fold", type=click.IntRange(min=1), default=1, show_default=True, help="Fold to train."
+)
+def train(resume: bool, out: Path | None, fold: int, **chosen: Any) -> None:
+    """Train a recipe and test it on speakers that it never heard."""
+    from .. import api
+    from . import show
+
+    run = api.train(
+        **_arguments(chosen), out=out, resume=resume, fold=fold, listener=show.Terminal()
+    )
+    show.figures(run.metrics)
+    show.next_steps(
+        run.path,
+        f"  sertk predict {run.path} FILE.wav      what it hears in a file\n"
+        f"  sertk evaluate {run.path} --data DIR   figures on other data\n"
+        "  sertk crossval … --protocol loso       every speaker as the test speaker once",
+    )
+
+
+@click.command()
+@_training_options("kfold:5")
+def crossval(resume: bool, out: Path | None, **chosen: Any) -> None:
+    """Train and test every fold of a protocol; figures pooled and per fold."""
+    from .. import api
+    from . import show
+
+    run = api.crossval(**_arguments(chosen), out=out, resume=resume, listener=show.Terminal())
+    show.figures(run.metrics)
+    first = run.path / "fold-01"
+    show.next_steps(
+        run.path,
+        f"  sertk predict {first} FILE.wav   the network of one fold\n"
+        "  sertk train …                    one network to keep",
+    )
+
+
+def _arguments(chosen: dict[str, Any]) -> dict[str, Any]:
+    recipe, recipe_file = chosen.pop("recipe"), chosen.pop("recipe_file")
+    if recipe and recipe_file:
+        raise click.UsageError("give either --recipe or a recipe file")
+    if recipe_file and not recipe_file.endswith(".toml"):
+        raise click.UsageError(f"a recipe file ends in .toml, received '{recipe_file}'")
+    emotions, mapping = chosen.pop("emotions"), chosen.pop("mapping")
+    return {
+        **chosen,
+        "recipe": recipe_file or recipe,
+        "emotions": labels.parse_emotions(emotions) if emotions else (),
+        "mapping": labels.parse_mapping(mapping),
+    }

@@ -1,0 +1,155 @@
+"""The contracts of training: clips, readers, augmenters, model builders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from .runtime.component import Component
+from .runtime.extractor import F32
+
+if TYPE_CHECKING:
+    import keras
+
+Side = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One utterance: where its audio is, who says it, and which emotion was asked for.
+
+    `relative` is the path below the corpus folder, with '/' (what reports show). `speaker` is None
+    where nobody knows. `side` is set only where the corpus itself prescribes a split.
+    """
+
+    path: Path
+    relative: str
+    corpus: str
+    emotion: str
+    speaker: str | None = None
+    text: str | None = None
+    start_s: float = 0.0
+    end_s: float | None = None
+    side: Side | None = None
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A clip whose audio was decoded and found usable.
+
+    `hash` is the sha256 of its decoded samples; `speaker` carries the corpus name in front
+    ("emodb/03"), because two corpora number their speakers alike.
+    """
+
+    clip: Clip
+    hash: str
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        """Corpus and relative path, with the start where a file holds several clips."""
+        start = f"@{self.clip.start_s:g}s" if self.clip.start_s else ""
+        return f"{self.clip.corpus}/{self.clip.relative}{start}"
+
+    @property
+    def emotion(self) -> str:
+        """The emotion asked for."""
+        return self.clip.emotion
+
+    @property
+    def speaker(self) -> str | None:
+        """The speaker, unique over all corpora."""
+        return None if self.clip.speaker is None else f"{self.clip.corpus}/{self.clip.speaker}"
+
+    @property
+    def text(self) -> str | None:
+        """The text, unique over all corpora."""
+        return None if self.clip.text is None else f"{self.clip.corpus}/{self.clip.text}"
+
+
+@dataclass(frozen=True)
+class Match:
+    """How sure a reader is (0 to 1) that a folder is its corpus, and why, in words."""
+
+    score: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader found: clips in a stable order, files left out with the reason, remarks."""
+
+    clips: tuple[Clip, ...]
+    skipped: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+class Reader(Component):
+    """Finds the clips of a corpus below a folder.
+
+    A reader with `needs_folder = False` makes its corpus itself and is chosen by name
+    (`--data NAME`); it gets a cache folder as `root`. A reader of a corpus that is not human
+    speech sets `synthetic = True`, and every figure is labelled so.
+    """
+
+    needs_folder: ClassVar[bool] = True
+    synthetic: ClassVar[bool] = False
+    licence: str = ""
+    citation: str = ""
+    homepage: str = ""
+
+    def recognises(self, root: Path) -> Match | None:
+        """A match when `root` looks like this corpus, else None. Only names are looked at."""
+        raise NotImplementedError
+
+    def read(self, root: Path) -> Reading:
+        """All clips below `root`. Raises SertkError when there is none."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Augmenter(Component):
+    """Alters the audio of a training clip without altering its emotion.
+
+    `p` is the probability of being applied; the core draws it. Only the given generator may be
+    used: same generator, same bytes.
+    """
+
+    p: float = field(default=1.0, kw_only=True)
+
+    def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
+        """A new float32 array (any length); `samples` (N,) is never changed."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class FrameAugmenter(Component):
+    """Alters a standardised training window, anew in every epoch."""
+
+    p: float = field(default=1.0, kw_only=True)
+
+    def augment_frames(self, frames: F32, rng: np.random.Generator) -> F32:
+        """A new (T, F) float32 array; `frames` is never changed. 0 is the mean of a column."""
+        raise NotImplementedError
+
+
+class ModelBuilder(Component):
+    """Builds a Keras network for given input shapes."""
+
+    def build(self, inputs: Mapping[str, tuple[int, ...]], n_classes: int) -> keras.Model:
+        """An uncompiled model with one input per name, its last layer Dense with softmax.
+
+        `inputs` maps input names to shapes without the batch: {"frames": (T, F)} for frame
+        extractors. The last layer must be Dense(n_classes, activation="softmax"), because the
+        calibrated temperature is folded into its weights.
+        """
+        raise NotImplementedError
+
+
+def describe(component: Any) -> str:
+    """The first line of a component's docstring."""
+    return (type(component).__doc__ or "").strip().split("\n")[0]

@@ -1,0 +1,158 @@
+"""From folders to usable utterances: which reader fits, which files are fit to learn from."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from .contracts import Clip, Reader, Reading, Utterance
+from .files import cache_dir
+from .labels import select
+from .listener import Listener
+from .plugins import Plugins
+from .runtime.audio import check_speech, content_hash, read_audio
+from .runtime.errors import AudioError, SertkError
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Usable utterances, and what a report must say of where they came from."""
+
+    utterances: tuple[Utterance, ...]
+    synthetic: bool
+    sources: tuple[dict[str, str], ...]
+
+
+def read_corpus(
+    data: Sequence[str | Path],
+    plugins: Plugins,
+    listener: Listener,
+    reader: str | None = None,
+    emotions: Sequence[str] = (),
+    mapping: dict[str, str] | None = None,
+) -> Corpus:
+    """Recognise, read, choose emotions, decode and check. Bad single files are left out, counted."""
+    if not data:
+        data = _without_data(plugins, reader)
+    chosen = [_choose(plugins, where, reader) for where in data]
+    clips: list[Clip] = []
+    for one, root, why in chosen:
+        listener.note(f"{root.name or root}: read as '{one.name}' ({why})")
+        clips += _clips(one.read(root), one, listener)
+    selected = select(clips, tuple(emotions), mapping or {})
+    utterances = _unique(_decoded(selected, listener), listener)
+    sources = tuple(
+        {"reader": one.name, "licence": one.licence, "citation": one.citation} for one, _, _ in chosen
+    )
+    return Corpus(utterances, any(one.synthetic for one, _, _ in chosen), sources)
+
+
+def _without_data(plugins: Plugins, reader: str | None) -> list[str]:
+    if reader is not None and not plugins.reader(reader).needs_folder:
+        return [reader]
+    raise SertkError(
+        "no data given", "Add --data DIR, or --data synthetic for the built-in corpus"
+    )
+
+
+def _choose(
+    plugins: Plugins, where: str | Path, name: str | None
+) -> tuple[Reader, Path, str]:
+    root = Path(where)
+    if not root.exists():
+        for candidate in plugins.readers:
+            if candidate.name == str(where) and not candidate.needs_folder:
+                return candidate, cache_dir() / "corpora", "made by the toolkit"
+        raise SertkError(
+            f"data folder '{where}' does not exist",
+            "Check the path; --data synthetic uses the built-in corpus",
+        )
+    if name is not None:
+        return plugins.reader(name), root, "as --reader says"
+    return _recognised(plugins.readers, root)
+
+
+def _recognised(readers: Iterable[Reader], root: Path) -> tuple[Reader, Path, str]:
+    matches = [(reader, match) for reader in readers if (match := reader.recognises(root))]
+    if not matches:
+        names = ", ".join(reader.name for reader in readers if reader.needs_folder)
+        raise SertkError(
+            f"no reader recognises '{root}'",
+            f"Expected a known corpus, a folder per emotion or a CSV; choose with --reader: {names}",
+        )
+    best = max(match.score for _, match in matches)
+    winners = [(reader, match) for reader, match in matches if match.score == best]
+    if len(winners) > 1:
+        names = ", ".join(reader.name for reader, _ in winners)
+        raise SertkError(f"several readers fit '{root}': {names}", "Choose one with --reader")
+    reader, match = winners[0]
+    return reader, root, match.why
+
+
+def _clips(reading: Reading, reader: Reader, listener: Listener) -> tuple[Clip, ...]:
+    for note in reading.notes:
+        listener.note(f"{reader.name}: {note}")
+    if reading.skipped:
+        listener.warn(
+            f"{reader.name}: {len(reading.skipped)} files left out",
+            [f"{name}: {why}" for name, why in sorted(reading.skipped.items())],
+        )
+    return reading.clips
+
+
+def _decoded(clips: Sequence[Clip], listener: Listener) -> list[Utterance]:
+    good: list[Utterance] = []
+    bad: list[str] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(_decode, clips)
+        for result in listener.track(results, "Checking audio", len(clips)):
+            if isinstance(result, Utterance):
+                good.append(result)
+            else:
+                bad.append(result)
+    if bad and not good:
+        raise SertkError(f"none of {len(bad)} files is usable; the first: {bad[0]}")
+    if bad:
+        listener.warn(f"{len(bad)} of {len(clips)} files are unusable and left out", bad)
+    return good
+
+
+def _decode(clip: Clip) -> Utterance | str:
+    try:
+        audio = read_audio(clip.path, clip.start_s, clip.end_s, shown=clip.relative)
+        check_speech(audio, clip.relative)
+    except AudioError as error:
+        return str(error)
+    return Utterance(clip, content_hash(audio), len(audio.samples) / audio.rate_hz)
+
+
+def _unique(utterances: Sequence[Utterance], listener: Listener) -> tuple[Utterance, ...]:
+    """One utterance per recording; recordings that carry two labels are dropped altogether."""
+    by_hash: dict[str, list[Utterance]] = defaultdict(list)
+    for item in utterances:
+        by_hash[item.hash].append(item)
+    repeated = [group for group in by_hash.values() if len(group) > 1]
+    contested = {group[0].hash for group in repeated if len({u.emotion for u in group}) > 1}
+    if repeated:
+        listener.warn(
+            f"{sum(len(group) - 1 for group in repeated)} duplicate recordings left out"
+            + (f", and {len(contested)} that carry two emotions" if contested else ""),
+            [" = ".join(item.name for item in group) for group in repeated],
+        )
+    kept = tuple(group[0] for key, group in by_hash.items() if key not in contested)
+    if not kept:
+        raise SertkError("no usable recording is left", "Every file is a duplicate with two emotions")
+    return kept
+
+
+def summary(utterances: Sequence[Utterance]) -> str:
+    """Clips, speakers and emotions in one line."""
+    counts = Counter(item.emotion for item in utterances)
+    speakers = {item.speaker for item in utterances if item.speaker is not None}
+    minutes = sum(item.seconds for item in utterances) / 60
+    per_class = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
+    return f"{len(utterances)} clips, {minutes:.1f} min, {len(speakers)} speakers: {per_class}"

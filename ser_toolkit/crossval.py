@@ -1,0 +1,184 @@
+"""All folds of a protocol, side by side in processes; pooled figures over every test clip."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import report
+from .contracts import Utterance
+from .evaluate import Scores, metrics
+from .files import write_text
+from .listener import Listener, RunLog
+from .pipeline import Options, Prepared, default_folder, label_of, open_folder, prepare, run_fold
+from .run import Run, read_scores
+from .runtime.errors import SertkError
+from .split import Split, parse_protocol, protocol_hash
+
+POLL_S = 0.5
+
+
+def crossval(
+    options: Options,
+    out: Path | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> Run:
+    """Train and test every fold; finished folds are kept, so an interrupted call can be resumed."""
+    listener = listener or Listener()
+    prepared = prepare(options, listener)
+    if len(prepared.splits) < 2:
+        raise SertkError(
+            f"protocol '{options.protocol}' has one fold", "Use loso or kfold:K, or `sertk train`"
+        )
+    folder = out or default_folder(f"{prepared.assembly.recipe.name}-crossval")
+    open_folder(folder, resume)
+    log = RunLog(folder, listener)
+    write_text(folder / "recipe.toml", prepared.assembly.recipe.to_toml())
+    _fill(prepared, log)
+    waiting = [i for i, split in enumerate(prepared.splits) if not _done(folder, i, split)]
+    for _ in log.track(_folds(prepared, folder, waiting), "Training folds", _work(prepared, waiting)):
+        pass
+    _pool(prepared, folder, log)
+    return Run(folder)
+
+
+def fold_folder(folder: Path, number: int) -> Path:
+    """Where fold `number` (from 0) lies."""
+    return folder / f"fold-{number + 1:02d}"
+
+
+def _done(folder: Path, number: int, split: Split) -> bool:
+    run = Run(fold_folder(folder, number))
+    if not (run.path / "metrics.json").exists():
+        return False
+    figures = run.metrics
+    return figures["protocol"]["hash"] == split.hash and not figures["interrupted"]
+
+
+def _fill(prepared: Prepared, log: Listener) -> None:
+    """All features before the folds start: they share them."""
+    copies = prepared.assembly.recipe.training.copies if prepared.assembly.augmenters else 0
+    training = {item.hash for split in prepared.splits for item in split.train}
+    variants: list[tuple[Utterance, int]] = []
+    for item in prepared.corpus.utterances:
+        variants += [(item, 0)]
+        variants += [(item, c) for c in range(1, copies + 1) if item.hash in training]
+    workers = prepared.options.processes
+    prepared.store.fill(prepared.features, variants, workers, log)
+
+
+def _work(prepared: Prepared, waiting: Sequence[int]) -> int:
+    return len(waiting) * prepared.assembly.recipe.training.epochs
+
+
+def _folds(prepared: Prepared, folder: Path, waiting: Sequence[int]) -> Iterator[None]:
+    """Runs the folds; yields one None per epoch done, for the progress bar."""
+    results: list[BaseException | None] = []
+    worker = threading.Thread(target=_train_all, args=(prepared, folder, waiting, results))
+    worker.daemon = True
+    worker.start()
+    seen, total = _epochs(folder, waiting), _work(prepared, waiting)
+    yield from (None,) * seen
+    while worker.is_alive():
+        time.sleep(POLL_S)
+        now = _epochs(folder, waiting)
+        yield from (None,) * (now - seen)
+        seen = max(seen, now)
+    yield from (None,) * (total - seen)
+    if results and results[0] is not None:
+        raise results[0]
+
+
+def _train_all(
+    prepared: Prepared,
+    folder: Path,
+    waiting: Sequence[int],
+    results: list[BaseException | None],
+) -> None:
+    from joblib import Parallel, delayed
+
+    workers = max(1, min(prepared.options.processes, len(waiting)))
+    threads = max(1, prepared.options.processes // workers)
+    try:
+        tasks = (delayed(_train_one)(prepared, folder, number, threads) for number in waiting)
+        Parallel(n_jobs=workers)(tasks)
+        results.append(None)
+    except BaseException as error:  # handed to the thread that waits, which raises it
+        results.append(error)
+
+
+def _train_one(prepared: Prepared, folder: Path, number: int, threads: int) -> None:
+    where = fold_folder(folder, number)
+    where.mkdir(parents=True, exist_ok=True)
+    run_fold(prepared, prepared.splits[number], where, Listener(), threads, threads)
+
+
+def _epochs(folder: Path, waiting: Sequence[int]) -> int:
+    """Epochs that stand in the history files of the folds under way."""
+    total = 0
+    for number in waiting:
+        path = fold_folder(folder, number) / "history.csv"
+        if path.exists():
+            total += max(0, len(path.read_text("utf-8").splitlines()) - 1)
+    return total
+
+
+def _pool(prepared: Prepared, folder: Path, log: Listener) -> None:
+    """Figures over all test clips of all folds, and those of each fold."""
+    runs = [Run(fold_folder(folder, number)) for number in range(len(prepared.splits))]
+    parts = [
+        read_scores(run.file("predictions.csv"), split.test, split.labels)
+        for run, split in zip(runs, prepared.splits, strict=True)
+    ]
+    scores = _joined(parts)
+    folds = [_fold_row(run, split) for run, split in zip(runs, prepared.splits, strict=True)]
+    uars = [row["uar"] for row in folds]
+    first = runs[0].metrics
+    figures = {
+        "recipe": prepared.assembly.recipe.name,
+        "synthetic": prepared.corpus.synthetic,
+        **metrics(scores, prepared.options.seed),
+        "mean_uar": float(np.mean(uars)),
+        "sd_uar": float(np.std(uars, ddof=1)),
+        "folds": folds,
+        "protocol": {
+            "name": prepared.options.protocol,
+            "hash": protocol_hash(prepared.splits),
+            "caveats": sorted({c for split in prepared.splits for c in split.caveats}),
+            "comparable": parse_protocol(prepared.options.protocol)[0] != "random",
+        },
+        "audit": {"clean": all(run.metrics["audit"]["clean"] for run in runs)},
+        "parameters": first["parameters"],
+        "data": list(prepared.corpus.sources),
+        "seed": prepared.options.seed,
+        "seconds": sum(run.metrics["seconds"] for run in runs),
+    }
+    note = label_of(figures)
+    report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
+    report.plot_confusion(folder / "plots", figures["confusion"], scores.labels, note)
+    report.plot_classes(folder / "plots", figures, note)
+    report.plot_folds(folder / "plots", folds, figures["uar"], note)
+    report.write_json(folder / "metrics.json", figures)
+    log.note(f"pooled UAR {100 * figures['uar']:.1f} over {len(folds)} folds")
+
+
+def _joined(parts: Sequence[Scores]) -> Scores:
+    return Scores(
+        tuple(item for part in parts for item in part.utterances),
+        parts[0].labels,
+        np.concatenate([part.truth for part in parts]),
+        np.concatenate([part.probabilities for part in parts]),
+    )
+
+
+def _fold_row(run: Run, split: Split) -> dict[str, Any]:
+    figures = run.metrics
+    keys = ("uar", "wa", "macro_f1", "loss", "best_epoch", "seconds")
+    name = split.name.partition("test ")[2] or split.name
+    return {"fold": name, "clips": len(split.test), **{key: figures[key] for key in keys}}

@@ -1,0 +1,259 @@
+"""What is done with a finished run or with an extractor alone: evaluate, predict, extract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import report
+from .assemble import Assembly, apply_setting, assemble
+from .assets import Assets
+from .contracts import Utterance
+from .corpus import read_corpus, summary
+from .evaluate import metrics
+from .files import atomic, cache_dir
+from .listener import Listener
+from .pipeline import named_recipe
+from .plugins import load_plugins
+from .run import Run
+from .runtime.audio import check_speech, read_audio, resample
+from .runtime.errors import AudioError, SertkError
+from .runtime.extractor import F32, FrameExtractor, Signal
+from .runtime.predict import features
+from .store import Features, Store
+
+
+def evaluate(
+    run: Run,
+    data: tuple[str, ...],
+    reader: str | None,
+    emotions: tuple[str, ...],
+    mapping: Mapping[str, str] | None,
+    listener: Listener,
+) -> dict[str, Any]:
+    """Score clips of the test side and clips never seen; what trained or validated is left out."""
+    plugins = load_plugins()
+    predictor = run.predictor(plugins)
+    corpus = read_corpus(data, plugins, listener, reader, emotions, dict(mapping or {}))
+    listener.note(summary(corpus.utterances))
+    sides = {clip["hash"]: clip["side"] for clip in run.json("split.json")["clips"]}
+    known = [item for item in corpus.utterances if item.emotion in predictor.labels]
+    foreign = sorted({u.emotion for u in corpus.utterances} - set(predictor.labels))
+    if foreign:
+        listener.warn(
+            f"{len(corpus.utterances) - len(known)} clips left out, the network does not know: "
+            f"{', '.join(foreign)} (rename with --map)"
+        )
+    clips = [item for item in known if sides.get(item.hash, "new") in ("test", "new")]
+    heard = {item["speaker"] for item in run.json("split.json")["clips"] if item["side"] != "test"}
+    counts = {
+        "test_side": sum(item.hash in sides for item in clips),
+        "never_seen": sum(item.hash not in sides for item in clips),
+        "never_seen_of_known_speakers": sum(
+            item.hash not in sides and item.speaker in heard for item in clips
+        ),
+        "left_out_as_trained_on": len(known) - len(clips),
+    }
+    if not clips:
+        raise SertkError(
+            f"no clip to score: {len(known)} of {len(corpus.utterances)} clips took part in training",
+            "Give data that the run has not seen",
+        )
+    scores = predictor.scores(list(listener.track(clips, "Reading clips", len(clips))))
+    protocol = {"name": "evaluate", "comparable": True, "caveats": _caveats(counts)}
+    return {
+        "recipe": predictor.assembly.recipe.name,
+        "synthetic": corpus.synthetic,
+        **metrics(scores),
+        "counts": counts,
+        "protocol": protocol,
+    }
+
+
+def _caveats(counts: Mapping[str, int]) -> list[str]:
+    known = counts["never_seen_of_known_speakers"]
+    return [f"{known} new clips are by speakers heard in training"] if known else []
+
+
+def predict(run: Run, files: Sequence[Path], listener: Listener) -> list[dict[str, Any]]:
+    """Probabilities per file; a bad file gives an `error` and the rest goes on."""
+    predictor = run.predictor(load_plugins())
+    return [
+        _predicted(predictor, path) for path in listener.track(files, "Predicting", len(files))
+    ]
+
+
+def _predicted(predictor: Any, path: Path) -> dict[str, Any]:
+    try:
+        check_speech(read_audio(path, shown=path.name), path.name)
+        probabilities = predictor.file(path)
+    except AudioError as error:
+        return {"file": str(path), "error": str(error)}
+    return {
+        "file": str(path),
+        "emotion": predictor.labels[int(probabilities.argmax())],
+        "probabilities": {
+            label: float(p) for label, p in zip(predictor.labels, probabilities, strict=True)
+        },
+    }
+
+
+def extract(
+    recipe: str,
+    files: Sequence[Path],
+    data: tuple[str, ...],
+    out: Path,
+    reader: str | None,
+    settings: tuple[str, ...],
+    workers: int,
+    listener: Listener,
+) -> dict[str, Any]:
+    """Features as they come from the extractor, before any standardisation."""
+    if bool(files) == bool(data):
+        raise SertkError("extract expects either files or --data", "Give one of them")
+    allowed = (".npz", ".csv") if data else (".npy", ".npz")
+    if out.suffix not in allowed:
+        raise SertkError(f"--out expects {' or '.join(allowed)} here, received '{out.name}'")
+    plugins = load_plugins()
+    assets = Assets((cache_dir() / "assets",))
+    chosen = named_recipe(recipe, plugins)
+    for setting in settings:
+        chosen = apply_setting(chosen, setting, plugins, assets)
+    assembly = assemble(chosen, plugins)
+    if files:
+        return _extract_files(assembly, assets, files, out, listener)
+    corpus = read_corpus(data, plugins, listener, reader)
+    listener.note(summary(corpus.utterances))
+    wanted = Features(assembly.extractor, chosen.window, (), 0, assets.load)
+    return _extract_corpus(wanted, corpus.utterances, out, workers, listener)
+
+
+def _extract_files(
+    assembly: Assembly, assets: Assets, files: Sequence[Path], out: Path, listener: Listener
+) -> dict[str, Any]:
+    extractor = assembly.extractor.prepare(assets.load)
+    arrays = []
+    for path in listener.track(files, "Extracting", len(files)):
+        audio = read_audio(path, shown=path.name)
+        check_speech(audio, path.name)
+        samples = resample(audio.samples, audio.rate_hz, extractor.rate_hz)
+        signal = Signal(samples, extractor.rate_hz)
+        arrays.append(features(extractor, signal, assembly.recipe.window))
+    rows = [{n: list(a.shape) for n, a in item.items()} for item in arrays]
+    with atomic(out) as file:
+        if out.suffix == ".npz":
+            named = {f"{i:04d}_{p.stem}": item for i, (p, item) in enumerate(zip(files, arrays))}  # noqa: B905
+            np.savez(file, **_flat_names(named))
+        else:
+            np.save(file, _joined(arrays))
+    return {"files": [p.name for p in files], "shapes": rows, "columns": _columns(extractor)}
+
+
+def _flat_names(named: Mapping[str, Mapping[str, F32]]) -> dict[str, Any]:
+    return {
+        stem if name == "frames" else f"{stem}.{name}": values
+        for stem, item in named.items()
+        for name, values in item.items()
+    }
+
+
+def _joined(arrays: Sequence[Mapping[str, F32]]) -> F32:
+    """Rows of all files, one after another: (T1 + T2 + …, F)."""
+    names = list(arrays[0])
+    if len(names) > 1:
+        raise SertkError(
+            f"this extractor gives several arrays ({', '.join(names)})", "Use --out X.npz"
+        )
+    return np.concatenate([item[names[0]] for item in arrays])
+
+
+def _columns(extractor: Any) -> list[str]:
+    return list(extractor.columns)
+
+
+def _extract_corpus(
+    wanted: Features,
+    utterances: Sequence[Utterance],
+    out: Path,
+    workers: int,
+    listener: Listener,
+) -> dict[str, Any]:
+    import os
+
+    store = Store(cache_dir() / "features")
+    store.fill(
+        wanted, [(item, 0) for item in utterances], workers or os.cpu_count() or 1, listener
+    )
+    names, table = _table(wanted, utterances, store)
+    missing = int(np.isnan(table).sum())
+    if out.suffix == ".csv":
+        rows = [
+            {**_about(item), **{n: f"{v:.7g}" for n, v in zip(names, row, strict=True)}}
+            for item, row in zip(utterances, table, strict=True)
+        ]
+        report.write_csv(out, rows)
+    else:
+        _write_npz(wanted, utterances, store, out, names, table)
+    return {"clips": len(utterances), "columns": names, "missing": missing}
+
+
+def _about(item: Utterance) -> dict[str, str]:
+    return {"file": item.name, "emotion": item.emotion, "speaker": item.speaker or ""}
+
+
+def _table(
+    wanted: Features, utterances: Sequence[Utterance], store: Store
+) -> tuple[list[str], F32]:
+    """One row per clip: mean and standard deviation over time (or over windows) of each column."""
+    rows = []
+    for item in utterances:
+        arrays = store.load(wanted, item, 0)
+        flat = [values.reshape(len(values), -1) for values in arrays.values()]
+        rows.append(np.concatenate([f(x) for x in flat for f in (_mean, _std)]))
+    names = _value_names(wanted, store.load(wanted, utterances[0], 0))
+    return names, np.stack(rows)
+
+
+def _mean(values: F32) -> F32:
+    result: F32 = values.mean(axis=0)
+    return result
+
+
+def _std(values: F32) -> F32:
+    result: F32 = values.std(axis=0)
+    return result
+
+
+def _value_names(wanted: Features, arrays: Mapping[str, F32]) -> list[str]:
+    if isinstance(wanted.extractor, FrameExtractor):
+        columns = {"frames": list(wanted.extractor.columns)}
+    else:
+        columns = {
+            name: [f"{name}_{i}" for i in range(values[0].size)] for name, values in arrays.items()
+        }
+    return [f"{c}_{kind}" for name in arrays for kind in ("mean", "std") for c in columns[name]]
+
+
+def _write_npz(
+    wanted: Features,
+    utterances: Sequence[Utterance],
+    store: Store,
+    out: Path,
+    names: Sequence[str],
+    table: F32,
+) -> None:
+    loaded = [store.load(wanted, item, 0) for item in utterances]
+    arrays: dict[str, Any] = {
+        name: np.concatenate([item[name] for item in loaded]) for name in loaded[0]
+    }
+    lengths = [len(next(iter(item.values()))) for item in loaded]
+    arrays["start"] = np.cumsum([0, *lengths[:-1]])
+    arrays["length"] = np.array(lengths)
+    for key in ("file", "emotion", "speaker"):
+        arrays[key] = np.array([_about(item)[key] for item in utterances])
+    arrays["table"], arrays["table_columns"] = table, np.array(names)
+    with atomic(out) as file:
+        np.savez(file, **arrays)

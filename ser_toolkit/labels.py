@@ -1,0 +1,109 @@
+"""Emotions: canonical names, the words that corpora use for them, subsets and mappings."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from .contracts import Clip
+from .runtime.errors import SertkError
+
+EMOTIONS = (
+    "anger",
+    "boredom",
+    "calm",
+    "contempt",
+    "disgust",
+    "fear",
+    "happiness",
+    "neutral",
+    "sadness",
+    "surprise",
+)
+
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        word: emotion
+        for emotion, words in (
+            ("anger", "ang angry"),
+            ("boredom", "bor bored"),
+            ("calm", "calmness"),
+            ("contempt", "contemptuous"),
+            ("disgust", "dis disgusted"),
+            ("fear", "anxiety anxious fea fearful"),
+            ("happiness", "hap happy joy"),
+            ("neutral", "neu neutrality"),
+            ("sadness", "sad"),
+            ("surprise", "pleasant_surprise pleasant_surprised ps sur surprised"),
+        )
+        for word in words.split()
+    }
+)
+
+
+def canonical(word: str) -> str | None:
+    """The canonical emotion for a word in any case, or None where there is none."""
+    key = re.sub(r"[\s_-]+", "_", word.strip().lower())
+    return key if key in EMOTIONS else ALIASES.get(key)
+
+
+def label(word: str) -> str:
+    """The canonical emotion, else the word itself in lower case."""
+    return canonical(word) or word.strip().lower()
+
+
+def parse_mapping(pairs: Iterable[str]) -> dict[str, str]:
+    """`old=new` (several, or comma-separated) to a mapping from label to label."""
+    mapping: dict[str, str] = {}
+    for pair in (part for text in pairs for part in text.split(",") if part.strip()):
+        old, equals, new = (part.strip() for part in pair.partition("="))
+        if not (old and equals and new):
+            raise SertkError(f"a mapping old=new expected, received '{pair.strip()}'")
+        if mapping.setdefault(label(old), label(new)) != label(new):
+            raise SertkError(f"'{old}' is mapped both to '{mapping[label(old)]}' and to '{new}'")
+    return mapping
+
+
+def parse_emotions(text: str) -> tuple[str, ...]:
+    """`a,b,c` to labels, each once."""
+    words = [label(word) for word in text.split(",") if word.strip()]
+    if not words:
+        raise SertkError(f"emotions separated by commas expected, received '{text}'")
+    return tuple(dict.fromkeys(words))
+
+
+def class_names(clips: Iterable[Clip]) -> tuple[str, ...]:
+    """The labels of the clips, sorted: the order of the classes."""
+    return tuple(sorted({clip.emotion for clip in clips}))
+
+
+def select(
+    clips: Sequence[Clip],
+    emotions: Sequence[str] = (),
+    mapping: Mapping[str, str] | None = None,
+) -> tuple[Clip, ...]:
+    """Clips with labels mapped, then only those of `emotions` (all of them when it is empty).
+
+    Mapping is simultaneous, so a=b with b=a swaps the two. Raises SertkError for a word that is
+    no label of the data.
+    """
+    mapped = _mapped(clips, mapping or {})
+    labels = class_names(mapped)
+    wanted = {_known(word, labels) for word in emotions} or set(labels)
+    return tuple(clip for clip in mapped if clip.emotion in wanted)
+
+
+def _mapped(clips: Sequence[Clip], mapping: Mapping[str, str]) -> list[Clip]:
+    labels = class_names(clips)
+    new = {_known(old, labels): label(to) for old, to in mapping.items()}
+    return [dataclasses.replace(c, emotion=new.get(c.emotion, c.emotion)) for c in clips]
+
+
+def _known(word: str, labels: Sequence[str]) -> str:
+    for candidate in (word, label(word)):
+        if candidate in labels:
+            return candidate
+    have = ", ".join(labels) or "none"
+    raise SertkError(f"'{word}' is not an emotion of this data; it has: {have}")

@@ -1,0 +1,63 @@
+"""How long work speaks to whoever watches: silent here, live in the terminal, kept in a log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Listener:
+    """Hears what a run says. This one keeps silent; subclasses show or store it."""
+
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
+
+    def warn(self, text: str, details: Iterable[str] = ()) -> None:
+        """Something wrong that the run survives; `details` (names) belong into the log."""
+
+    def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
+        """Pass `items` on, showing how far along they are."""
+        del title, total
+        yield from items
+
+    def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
+        """One epoch is over; `row` is its line of history.csv."""
+
+
+class RunLog(Listener):
+    """Writes all that is said into log.txt, each epoch into history.csv, and passes it on."""
+
+    def __init__(self, folder: Path, onward: Listener) -> None:
+        self._log = folder / "log.txt"
+        self._history = folder / "history.csv"
+        self._onward = onward
+
+    def note(self, text: str) -> None:
+        self._write(text)
+        self._onward.note(text)
+
+    def warn(self, text: str, details: Iterable[str] = ()) -> None:
+        lines = tuple(details)
+        self._write("\n  ".join([f"warning: {text}", *lines]))
+        self._onward.warn(text, lines)
+
+    def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
+        yield from self._onward.track(items, title, total)
+
+    def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
+        new = not self._history.exists()
+        with self._history.open("a", encoding="utf-8") as history:
+            if new:
+                history.write(",".join(row) + "\n")
+            history.write(",".join(str(value) for value in row.values()) + "\n")
+        self._write(" ".join(f"{key}={value}" for key, value in row.items()))
+        self._onward.epoch(row, epochs)
+
+    def _write(self, text: str) -> None:
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(f"{stamp} {text}\n")

@@ -1,0 +1,310 @@
+"""THE STORY: clips go in at one end, an honest figure comes out at the other."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from . import report
+from .assemble import Assembly, apply_setting, assemble
+from .assets import Assets
+from .audit import audit, in_words
+from .backend import prepare_backend
+from .contracts import Utterance
+from .corpus import Corpus, read_corpus, summary
+from .dataset import Dataset, fit_adapters
+from .evaluate import Scores, metrics, network_probabilities, network_scores, temperature
+from .files import cache_dir, write_bytes, write_text
+from .listener import Listener, RunLog
+from .plugins import Plugins, load_plugins
+from .recipe import Recipe
+from .run import NETWORK, Run
+from .runtime.adapter import Adapter, adapters_to_bytes
+from .runtime.component import assets_of
+from .runtime.errors import SertkError
+from .split import Split, make_splits
+from .store import Features, Store
+from .train import Trained, fit
+
+CHECKPOINT = "checkpoint.npz"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose for `train` and `crossval`."""
+
+    data: tuple[str, ...]
+    plugin: str | None = None
+    recipe: str | None = None
+    reader: str | None = None
+    protocol: str = "holdout"
+    emotions: tuple[str, ...] = ()
+    mapping: Mapping[str, str] | None = None
+    settings: tuple[str, ...] = ()
+    epochs: int | None = None
+    seed: int = 0
+    workers: int = 0
+
+    @property
+    def processes(self) -> int:
+        """Worker processes: as many as there are cores unless chosen."""
+        return self.workers or os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What all folds share."""
+
+    options: Options
+    assembly: Assembly
+    corpus: Corpus
+    splits: tuple[Split, ...]
+    store: Store
+    features: Features
+    assets: Assets
+
+
+def prepare(options: Options, listener: Listener) -> Prepared:
+    """Recipe, clips and splits. Nothing is fitted or augmented before the split."""
+    plugins = load_plugins()
+    assets = Assets((cache_dir() / "assets", *_assets_beside(options.recipe)))
+    assembly = assemble(choose_recipe(options, plugins, assets), plugins)
+    listener.note(f"recipe: {assembly.recipe.name} ({assembly.recipe.description})")
+    corpus = read_corpus(
+        options.data,
+        plugins,
+        listener,
+        options.reader,
+        options.emotions,
+        dict(options.mapping or {}),
+    )
+    listener.note(summary(corpus.utterances))
+    splits = make_splits(corpus.utterances, options.protocol, options.seed)
+    features = Features(
+        assembly.extractor,
+        assembly.recipe.window,
+        assembly.augmenters,
+        options.seed,
+        assets.load,
+    )
+    store = Store(cache_dir() / "features")
+    return Prepared(options, assembly, corpus, splits, store, features, assets)
+
+
+def choose_recipe(options: Options, plugins: Plugins, assets: Assets) -> Recipe:
+    """From --plugin, --recipe (a name or a file), --set and --epochs."""
+    recipe = named_recipe(options.recipe, plugins, options.plugin)
+    for setting in options.settings:
+        recipe = apply_setting(recipe, setting, plugins, assets)
+    if options.epochs is not None:
+        recipe = replace(recipe, training=replace(recipe.training, epochs=options.epochs))
+    if recipe.training.epochs < 1:
+        raise SertkError(f"at least one epoch expected, received {recipe.training.epochs}")
+    return recipe
+
+
+def named_recipe(name: str | None, plugins: Plugins, plugin: str | None = None) -> Recipe:
+    """A recipe file, or a recipe of a plugin."""
+    if name is None or not name.endswith(".toml"):
+        return plugins.default_recipe(plugin, name)
+    try:
+        return Recipe.from_toml(Path(name).read_text("utf-8"), name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SertkError(f"cannot read recipe '{name}'", "Check the path") from error
+
+
+def _assets_beside(recipe: str | None) -> tuple[Path, ...]:
+    return (Path(recipe).parent / "assets",) if recipe and recipe.endswith(".toml") else ()
+
+
+def train(
+    options: Options,
+    out: Path | None = None,
+    resume: bool = False,
+    fold: int = 1,
+    listener: Listener | None = None,
+) -> Run:
+    """Train one fold of the protocol and write its run directory."""
+    listener = listener or Listener()
+    prepared = prepare(options, listener)
+    if not 1 <= fold <= len(prepared.splits):
+        raise SertkError(f"fold expects 1 to {len(prepared.splits)}, received {fold}")
+    folder = out or default_folder(prepared.assembly.recipe.name)
+    open_folder(folder, resume)
+    run_fold(prepared, prepared.splits[fold - 1], folder, listener, options.processes)
+    return Run(folder)
+
+
+def default_folder(recipe: str) -> Path:
+    """runs/<recipe>-<time>."""
+    return Path("runs") / f"{recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def open_folder(folder: Path, resume: bool) -> None:
+    """Make the run directory; one that holds something is used only to resume."""
+    if folder.exists() and not folder.is_dir():
+        raise SertkError(f"--out expects a folder, '{folder}' is a file", "Choose another --out")
+    if folder.is_dir() and any(folder.iterdir()) and not resume:
+        raise SertkError(
+            f"'{folder}' is not empty", "Add --resume to go on with it, or choose another --out"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def run_fold(
+    prepared: Prepared,
+    split: Split,
+    folder: Path,
+    listener: Listener,
+    workers: int,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Split → features → adapter → network → calibration → figures, into `folder`."""
+    began = time.perf_counter()
+    log = RunLog(folder, listener)
+    _write_plan(prepared, split, folder)
+    findings = audit(split)
+    for caveat in (*split.caveats, in_words(findings)):
+        log.note(caveat)
+    dataset = _dataset(prepared, split, log, workers)
+    prepare_backend(prepared.options.seed, threads)
+    network = _network(prepared, split, dataset)
+    trained = fit(
+        network,
+        dataset,
+        split.train,
+        split.validation,
+        prepared.assembly.recipe.training,
+        prepared.options.seed,
+        folder / CHECKPOINT,
+        log,
+    )
+    heat = _calibrate(network, dataset, split.validation)
+    scores = score(network, dataset, split.test)
+    figures = {
+        "recipe": prepared.assembly.recipe.name,
+        "synthetic": prepared.corpus.synthetic,
+        **metrics(scores, prepared.options.seed),
+        "protocol": _protocol(prepared, split),
+        "audit": findings,
+        "parameters": report.parameters(network),
+        "temperature": heat,
+        "best_epoch": trained.best_epoch,
+        "epochs": len(trained.history),
+        "interrupted": trained.interrupted,
+        "sides": {side: len(getattr(split, side)) for side in ("train", "validation", "test")},
+        "data": list(prepared.corpus.sources),
+        "seed": prepared.options.seed,
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+    _write_results(folder, network, dataset.adapters, trained, scores, figures)
+    log.note(f"UAR {100 * figures['uar']:.1f} on {len(split.test)} test clips")
+    return figures
+
+
+def _write_plan(prepared: Prepared, split: Split, folder: Path) -> None:
+    """recipe.toml and split.json; a resumed run must have the same."""
+    text = prepared.assembly.recipe.to_toml()
+    path = folder / "recipe.toml"
+    if path.exists() and path.read_text("utf-8") != text:
+        raise SertkError(
+            f"'{folder}' was started with another recipe",
+            "Resume with the same options, or choose another --out",
+        )
+    plan = folder / "split.json"
+    if plan.exists() and Run(folder).json("split.json")["hash"] != split.hash:
+        raise SertkError(
+            f"'{folder}' was started with other clips or another split",
+            "Resume with the same data, protocol and seed, or choose another --out",
+        )
+    write_text(path, text)
+    report.write_split(plan, split, prepared.options.protocol, prepared.options.seed)
+    for component in (prepared.assembly.extractor, prepared.assembly.model):
+        for asset in assets_of(component):
+            prepared.assets.copy_to(asset, folder / "assets")
+
+
+def _dataset(prepared: Prepared, split: Split, listener: Listener, workers: int) -> Dataset:
+    """Features of every side; augmented copies of training clips alone; the fitted adapter."""
+    copies = prepared.assembly.recipe.training.copies if prepared.assembly.augmenters else 0
+    variants = [(item, 0) for _, item in split.sides()]
+    variants += [(item, copy) for item in split.train for copy in range(1, copies + 1)]
+    prepared.store.fill(prepared.features, variants, workers, listener)
+    adapters = fit_adapters(prepared.store, prepared.features, split.train)
+    masks = prepared.assembly.masks
+    return Dataset(prepared.store, prepared.features, adapters, split.labels, masks, copies)
+
+
+def _network(prepared: Prepared, split: Split, dataset: Dataset) -> Any:
+    shapes = {name: array.shape[1:] for name, array in dataset.windows(split.train[0]).items()}
+    model = prepared.assembly.model
+    network = model.build(shapes, len(split.labels))
+    last = network.layers[-1]
+    good = getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
+    if not (good and getattr(last, "units", 0) == len(split.labels)):
+        raise SertkError(
+            f"model '{model.name}' must end in Dense({len(split.labels)}, activation='softmax'), "
+            f"it ends in {type(last).__name__}",
+            "Mend the model builder: the calibrated temperature is folded into that layer",
+        )
+    return network
+
+
+def _calibrate(network: Any, dataset: Dataset, validation: Sequence[Utterance]) -> float:
+    """Fit the temperature on validation clips and fold it into the last layer."""
+    inputs = [dataset.windows(item) for item in validation]
+    heat = temperature(network_probabilities(network, inputs), dataset.index(validation))
+    last = network.layers[-1]
+    last.set_weights([weights / heat for weights in last.get_weights()])
+    return heat
+
+
+def score(network: Any, dataset: Dataset, utterances: Sequence[Utterance]) -> Scores:
+    """Scores of utterances as they are, by the mean over all their windows."""
+    inputs = [dataset.windows(item) for item in utterances]
+    return network_scores(network, inputs, utterances, dataset.labels)
+
+
+def _protocol(prepared: Prepared, split: Split) -> dict[str, Any]:
+    return {
+        "name": prepared.options.protocol,
+        "fold": split.name,
+        "hash": split.hash,
+        "caveats": list(split.caveats),
+        "comparable": prepared.options.protocol != "random",
+    }
+
+
+def _write_results(
+    folder: Path,
+    network: Any,
+    adapters: Mapping[str, Adapter],
+    trained: Trained,
+    scores: Scores,
+    figures: dict[str, Any],
+) -> None:
+    write_bytes(folder / "adapter.npz", adapters_to_bytes(adapters))
+    write_text(folder / "model.txt", report.model_text(network))
+    temporary = folder / f".{NETWORK}.tmp.keras"
+    network.save(temporary)
+    temporary.replace(folder / NETWORK)
+    report.write_csv(folder / "history.csv", trained.history)
+    report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
+    note = label_of(figures)
+    report.plot_curves(folder / "plots", trained.history, trained.best_epoch)
+    report.plot_confusion(folder / "plots", figures["confusion"], scores.labels, note)
+    report.plot_classes(folder / "plots", figures, note)
+    report.write_json(folder / "metrics.json", figures)
+    if not trained.interrupted:
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def label_of(figures: Mapping[str, Any]) -> str:
+    """What must stand beside a figure that is not from human speech or compares with no other."""
+    words = ["synthetic speech"] if figures["synthetic"] else []
+    words += [] if figures["protocol"]["comparable"] else ["random split, not comparable"]
+    return f" — {', '.join(words)}" if words else ""

@@ -1,0 +1,146 @@
+"""A recipe: a frozen, named set of extractor, augmenters, model, training and window.
+
+Recipes name components and never hold them, so that a plugin's recipe may use what another
+plugin offers. Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+from .runtime.component import configure_fields
+from .runtime.errors import SertkError
+from .runtime.window import Window
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+D = TypeVar("D")
+
+
+@dataclasses.dataclass(frozen=True)
+class Use:
+    """A component by name, with the parameters that differ from its defaults."""
+
+    name: str
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __init__(self, name: str, params: Mapping[str, Any] | None = None, **more: Any) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "params", {**(params or {}), **more})
+
+    def with_params(self, **params: Any) -> Use:
+        """A copy with some parameters set."""
+        return Use(self.name, {**self.params, **params})
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How the network is trained. `copies` counts the augmented copies of each training clip."""
+
+    epochs: int = 60
+    batch_size: int = 32
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    learning_rate: float = 2e-3
+    schedule: Literal["cosine", "plateau", "constant"] = "cosine"
+    warmup_epochs: int = 2
+    plateau_patience: int = 3
+    plateau_floor: float = 1e-5
+    weight_decay: float = 1e-2
+    label_smoothing: float = 0.1
+    class_weights: bool = True
+    ema_momentum: float = 0.99
+    patience: int = 20
+    copies: int = 4
+    crops: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What `--recipe NAME` chooses. Several extractors are stacked on one frame grid."""
+
+    name: str
+    description: str
+    extractor: tuple[Use, ...]
+    model: Use
+    augmenter: tuple[Use, ...] = ()
+    window: Window = Window()
+    training: Training = Training()
+
+    @classmethod
+    def from_toml(cls, text: str, where: str = "recipe") -> Recipe:
+        """Parse a recipe file; the message of an error begins with `where`."""
+        try:
+            return cls.from_dict(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise SertkError(f"{where} is not valid TOML: {error}", "Mend that line") from error
+        except SertkError as error:
+            raise SertkError(f"{where}: {error}") from error
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> Recipe:
+        """Build a recipe from the tables of a recipe file."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for key in table:
+            if key not in known:
+                raise SertkError(f"a recipe has no key '{key}'", f"It has: {', '.join(known)}")
+        for key in ("name", "extractor", "model"):
+            if key not in table:
+                raise SertkError(f"a recipe needs '{key}'", "See `sertk recipe show compact`")
+        return cls(
+            name=str(table["name"]),
+            description=str(table.get("description", "")),
+            extractor=_uses("extractor", table["extractor"]),
+            model=_use("model", table["model"]),
+            augmenter=_uses("augmenter", table.get("augmenter", [])),
+            window=_table(Window, "window", table.get("window", {})),
+            training=_table(Training, "training", table.get("training", {})),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The tables of the recipe file."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "window": dataclasses.asdict(self.window),
+            "training": dataclasses.asdict(self.training),
+            "model": {"name": self.model.name, **self.model.params},
+            "extractor": [{"name": use.name, **use.params} for use in self.extractor],
+            "augmenter": [{"name": use.name, **use.params} for use in self.augmenter],
+        }
+
+    def to_toml(self) -> str:
+        """The recipe as a file that `sertk train FILE.toml` runs."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+
+def _table(kind: type[D], where: str, values: Mapping[str, Any]) -> D:
+    return dataclasses.replace(kind(), **configure_fields(kind, values, where))  # type: ignore[type-var]
+
+
+def _use(where: str, value: Any) -> Use:
+    if isinstance(value, str):
+        return Use(value)
+    if not isinstance(value, Mapping) or "name" not in value:
+        raise SertkError(f"'{where}' expects a table with a name, received {value!r}")
+    return Use(str(value["name"]), {k: v for k, v in value.items() if k != "name"})
+
+
+def _uses(where: str, values: Any) -> tuple[Use, ...]:
+    single = isinstance(values, (str, Mapping)) or not isinstance(values, Sequence)
+    return tuple(_use(where, value) for value in ([values] if single else values))
+
+
+def parse_value(text: str) -> Any:
+    """A TOML value; what is not TOML is a string, so that quotes may be left out."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,122 @@
+"""A run directory: what training leaves, and what predicts from it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .assemble import Assembly, assemble
+from .assets import Assets
+from .backend import import_keras
+from .contracts import Utterance
+from .evaluate import Scores, network_probabilities, network_scores
+from .plugins import Plugins
+from .recipe import Recipe
+from .runtime.adapter import Adapter, adapters_from_bytes
+from .runtime.audio import read_audio, resample
+from .runtime.errors import SertkError
+from .runtime.extractor import F32, Extractor, Signal
+from .runtime.predict import features, utterance_score, windows
+
+NETWORK = "model.keras"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The directory of a finished training."""
+
+    path: Path
+
+    def file(self, name: str) -> Path:
+        """A file that must be there."""
+        path = self.path / name
+        if not path.is_file():
+            raise SertkError(
+                f"'{self.path}' is not a finished run: it has no {name}",
+                "Finish it with the same command and --resume, or give the folder of another run",
+            )
+        return path
+
+    def json(self, name: str) -> dict[str, Any]:
+        """The content of metrics.json or split.json."""
+        content: dict[str, Any] = json.loads(self.file(name).read_text("utf-8"))
+        return content
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The figures of the run."""
+        return self.json("metrics.json")
+
+    def predictor(self, plugins: Plugins) -> Predictor:
+        """Everything that predicts; refuses extractors of another version than trained with."""
+        text = self.file("recipe.toml").read_text("utf-8")
+        assembly = assemble(Recipe.from_toml(text, "recipe.toml"), plugins)
+        adapters = adapters_from_bytes(self.file("adapter.npz").read_bytes())
+        labels = tuple(self.json("split.json")["labels"])
+        extractor = assembly.extractor.prepare(Assets((self.path / "assets",)).load)
+        network = load_network(self.file(NETWORK))
+        return Predictor(assembly, extractor, adapters, labels, network)
+
+
+def load_network(path: Path) -> Any:
+    """A saved Keras network; nothing but layers of Keras itself is loaded."""
+    keras = import_keras()
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error).split("\n")[0]
+        raise SertkError(f"{path.name} cannot be loaded: {reason}", "Train again") from error
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Audio to probabilities, with the code that trained."""
+
+    assembly: Assembly
+    extractor: Extractor
+    adapters: dict[str, Adapter]
+    labels: tuple[str, ...]
+    network: Any
+
+    def inputs(self, path: Path, start_s: float, end_s: float | None, shown: str) -> dict[str, F32]:
+        """What the network sees of a file: (W, …) per input."""
+        audio = read_audio(path, start_s, end_s, shown=shown)
+        samples = resample(audio.samples, audio.rate_hz, self.extractor.rate_hz)
+        signal = Signal(samples, self.extractor.rate_hz)
+        window = self.assembly.recipe.window
+        arrays = features(self.extractor, signal, window)
+        return windows(self.extractor, window, self.adapters, arrays)
+
+    def file(self, path: Path) -> F32:
+        """Probabilities (n,) of a whole file."""
+        inputs = self.inputs(path, 0.0, None, path.name)
+        return utterance_score(network_probabilities(self.network, [inputs])[0])
+
+    def scores(self, utterances: Sequence[Utterance]) -> Scores:
+        """Scores of utterances whose emotions the network knows."""
+        inputs = [
+            self.inputs(item.clip.path, item.clip.start_s, item.clip.end_s, item.name)
+            for item in utterances
+        ]
+        return network_scores(self.network, inputs, utterances, self.labels)
+
+
+def read_scores(path: Path, utterances: Sequence[Utterance], labels: tuple[str, ...]) -> Scores:
+    """The scores that a run wrote to predictions.csv, for the utterances of its test side."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = {row["file"]: row for row in csv.DictReader(file)}
+    try:
+        values = [[float(rows[u.name][f"p_{label}"]) for label in labels] for u in utterances]
+    except (KeyError, ValueError) as error:
+        raise SertkError(
+            f"{path.parent.name}/{path.name} does not fit the data ({error})",
+            "Use a new --out folder",
+        ) from error
+    truth = np.array([labels.index(item.emotion) for item in utterances], np.int64)
+    return Scores(tuple(utterances), labels, truth, np.array(values, np.float32))

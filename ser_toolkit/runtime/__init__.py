@@ -1,0 +1,1 @@
+"""What may run on a Raspberry Pi: standard library, numpy, soxr and soundfile only."""

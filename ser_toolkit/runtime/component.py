@@ -1,0 +1,172 @@
+"""Components: frozen dataclasses whose fields are JSON values and are their whole state."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Literal, Union
+
+from .errors import SertkError
+
+
+@dataclasses.dataclass(frozen=True)
+class Asset:
+    """Bytes that belong to a component; they travel in the bundle as `assets/<sha256>`."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+AssetLoader = Callable[[Asset], bytes]
+
+
+class Component:
+    """Base of everything that a plugin offers.
+
+    Subclasses are frozen dataclasses. `name` is what users type; `version` is bumped by any change
+    that alters a number. A field holds a JSON value, an `Asset`, or another component.
+    """
+
+    name: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    edge_ready: ClassVar[bool] = False
+
+
+def fields_of(component: Component) -> dict[str, Any]:
+    """The values of a component's fields, in order of declaration."""
+    fields = dataclasses.fields(typing.cast(Any, component))
+    return {field.name: getattr(component, field.name) for field in fields}
+
+
+def to_spec(component: Component) -> dict[str, Any]:
+    """JSON values that `from_spec` turns into an equal component."""
+    values = {key: _to_json(value) for key, value in fields_of(component).items()}
+    return {"name": component.name, "version": component.version, **values}
+
+
+def from_spec(
+    spec: Mapping[str, Any], resolve: Callable[[str], Component], exact: bool = False
+) -> Component:
+    """Build a component from `to_spec` output or from hand-written parameters.
+
+    `resolve` finds the default instance by name. A `version` in the spec that differs from the
+    installed one is refused: the numbers would differ without anybody noticing. With `exact` the
+    version must be there.
+    """
+    params = dict(spec)
+    component = resolve(str(params.get("name", "")))
+    if "name" not in fields_of(component):
+        params.pop("name", None)
+    found = params.pop("version", None if exact else component.version)
+    if found != component.version:
+        raise SertkError(
+            f"'{component.name}' version {found} expected, version {component.version} installed",
+            "Install the plugin version that this file was made with, or train again",
+        )
+    return configure(component, params, resolve)
+
+
+def configure(
+    component: Component,
+    params: Mapping[str, Any],
+    resolve: Callable[[str], Component] | None = None,
+) -> Component:
+    """A copy of `component` with `params` set; an unknown name or a wrong type is an error."""
+    values = configure_fields(type(component), params, component.name, resolve)
+    try:
+        return dataclasses.replace(typing.cast(Any, component), **values)
+    except (ValueError, TypeError) as error:
+        raise SertkError(f"'{component.name}': {error}") from error
+
+
+def configure_fields(
+    kind: type,
+    params: Mapping[str, Any],
+    where: str,
+    resolve: Callable[[str], Component] | None = None,
+) -> dict[str, Any]:
+    """`params` with the types that the dataclass `kind` declares; errors begin with `where`."""
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]
+    for key in params:
+        if key not in names:
+            raise SertkError(
+                f"'{where}' has no parameter '{key}'", f"It has: {', '.join(names) or 'none'}"
+            )
+    return {
+        key: _from_json(value, hints[key], f"{where}.{key}", resolve)
+        for key, value in params.items()
+    }
+
+
+def assets_of(component: Component) -> Iterator[Asset]:
+    """Every asset of a component and of the components inside it."""
+    for value in fields_of(component).values():
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Asset):
+                yield item
+            elif isinstance(item, Component):
+                yield from assets_of(item)
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Component):
+        return to_spec(value)
+    if isinstance(value, Asset):
+        return dataclasses.asdict(value)
+    if isinstance(value, tuple):
+        return [_to_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _to_json(item) for key, item in value.items()}
+    return value
+
+
+def _from_json(
+    value: Any, hint: Any, where: str, resolve: Callable[[str], Component] | None
+) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _from_union(value, args, where, resolve)
+    if origin is Literal:
+        if value in args:
+            return value
+        raise SertkError(f"'{where}' expects one of {', '.join(map(str, args))}, received {value!r}")
+    if origin is tuple and isinstance(value, (list, tuple)):
+        inner = args[0] if args else Any
+        return tuple(_from_json(item, inner, where, resolve) for item in value)
+    if isinstance(value, Mapping) and hint is Asset:
+        return Asset(**value)
+    if isinstance(value, Mapping) and "name" in value and resolve is not None:
+        return from_spec(value, resolve)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if _fits(value, origin or hint):
+        return value
+    wanted = getattr(hint, "__name__", str(hint))
+    raise SertkError(f"'{where}' expects {wanted}, received {value!r}")
+
+
+def _from_union(
+    value: Any, args: tuple[Any, ...], where: str, resolve: Callable[[str], Component] | None
+) -> Any:
+    if value is None and type(None) in args:
+        return None
+    for arg in args:
+        if arg is type(None):
+            continue
+        try:
+            return _from_json(value, arg, where, resolve)
+        except SertkError:
+            continue
+    raise SertkError(f"'{where}' does not take {value!r}")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if kind is Any or not isinstance(kind, type):
+        return True
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)

@@ -1,0 +1,27 @@
+"""The one error class for what a user can mend."""
+
+from __future__ import annotations
+
+
+class SertkError(Exception):
+    """Bad input or a missing part: one line that says what was expected, received, and what to do.
+
+    The command line prints it without a traceback and exits with `exit_code`.
+    """
+
+    exit_code = 1
+
+    def __init__(self, problem: str, todo: str = "") -> None:
+        self.problem = problem
+        self.todo = todo
+        super().__init__(f"{problem.rstrip('.')}. {todo}".rstrip() if todo else problem)
+
+
+class AudioError(SertkError):
+    """A file that cannot be used as speech: corrupt, empty, silent, too short, not audio."""
+
+
+class MissingExtra(SertkError):
+    """A command needs an optional part that is not installed."""
+
+    exit_code = 2

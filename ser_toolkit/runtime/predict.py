@@ -1,0 +1,56 @@
+"""From audio to windows to one answer per utterance: the way that training and device share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .adapter import Adapter
+from .errors import SertkError
+from .extractor import F32, Extractor, FrameExtractor, Signal, WindowExtractor
+from .window import Window
+
+
+def features(extractor: Extractor, signal: Signal, window: Window) -> dict[str, F32]:
+    """{"frames": (T, F)} of a frame extractor, or named (W, …) arrays of a window extractor.
+
+    Audio shorter than one frame is lengthened with zeros to one frame, and for a window extractor
+    to one window.
+    """
+    if isinstance(extractor, FrameExtractor):
+        return {"frames": extractor.frames(_at_least(signal, extractor.frame_length))}
+    if not isinstance(extractor, WindowExtractor):
+        raise SertkError(f"'{extractor.name}' is neither a frame nor a window extractor")
+    length = extractor.sample_count(window.length_frames)
+    whole = _at_least(signal, length)
+    starts = window.starts(extractor.frame_count(len(whole)))
+    pieces = [
+        extractor.arrays(Signal(whole.samples[first : first + length], whole.rate_hz))
+        for first in (start * extractor.hop_length for start in starts)
+    ]
+    return {name: np.stack([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _at_least(signal: Signal, length: int) -> Signal:
+    missing = length - len(signal)
+    return signal if missing <= 0 else Signal(np.pad(signal.samples, (0, missing)), signal.rate_hz)
+
+
+def windows(
+    extractor: Extractor,
+    window: Window,
+    adapters: Mapping[str, Adapter],
+    arrays: Mapping[str, F32],
+) -> dict[str, F32]:
+    """What the network sees: standardised (W, …) arrays, one per input."""
+    scaled = {name: adapters[name].apply(values)[0] for name, values in arrays.items()}
+    if isinstance(extractor, FrameExtractor):
+        return {name: window.cut(frames) for name, frames in scaled.items()}
+    return scaled
+
+
+def utterance_score(probabilities: F32) -> F32:
+    """The mean of the window probabilities: (W, n) -> (n,)."""
+    mean: F32 = probabilities.mean(axis=0)
+    return mean

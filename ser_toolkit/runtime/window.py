@@ -1,0 +1,78 @@
+"""Windows cut from frames: the only copy, for training and for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .errors import SertkError
+from .extractor import F32
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the network sees at once, in whole frames.
+
+    `short` says how frames that do not fill one window are lengthened: `tile` repeats them,
+    `zero` appends zeros (after standardisation: the mean of each column).
+    """
+
+    length_frames: int = 188
+    hop_frames: int = 94
+    short: Literal["tile", "zero"] = "tile"
+
+    def __post_init__(self) -> None:
+        if min(self.length_frames, self.hop_frames) < 1:
+            raise SertkError("a window needs at least one frame of length and of hop")
+        if self.short not in ("tile", "zero"):
+            raise SertkError(f"window.short expects tile or zero, received {self.short!r}")
+
+    def starts(self, n_frames: int) -> list[int]:
+        """First frames of the windows of a clip; the last window ends with the clip."""
+        last = max(0, n_frames - self.length_frames)
+        starts = list(range(0, last + 1, self.hop_frames))
+        return starts if starts[-1] == last else [*starts, last]
+
+    def fill(self, frames: F32) -> F32:
+        """`frames` (T, F), lengthened to at least one window."""
+        missing = self.length_frames - len(frames)
+        if missing <= 0:
+            return frames
+        if self.short == "zero":
+            return np.pad(frames, ((0, missing), (0, 0)))
+        repeats = -(-self.length_frames // len(frames))
+        return np.tile(frames, (repeats, 1))[: self.length_frames]
+
+    def cut(self, frames: F32) -> F32:
+        """All windows of a clip: (W, length_frames, F), W >= 1."""
+        filled = self.fill(frames)
+        starts = self.starts(len(frames))
+        return np.stack([filled[start : start + self.length_frames] for start in starts])
+
+
+class WindowStream:
+    """Cuts windows from frames as they come: (k, F) in, whole windows out."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._held: list[F32] = []
+        self._skip = 0
+
+    def push(self, frames: F32) -> Iterator[F32]:
+        """Each window (length_frames, F) that `frames` complete, oldest first."""
+        for frame in frames:
+            if self._skip > 0:
+                self._skip -= 1
+                continue
+            self._held.append(frame)
+            if len(self._held) == self._window.length_frames:
+                yield np.stack(self._held)
+                self._advance()
+
+    def _advance(self) -> None:
+        hop = self._window.hop_frames
+        self._skip = max(0, hop - len(self._held))
+        self._held = self._held[hop:]
