@@ -4,16 +4,19 @@
 
 The clip has 2.5 s at 22,050 Hz, the frames 2,048 samples every 512: 108 frames. librosa is called
 as a notebook would, one function per feature with center=True, which pads 1,024 samples at each
-end; ours pads the same samples first, inside the time measured. The floor is a float32 rfft of
-the same frames, already cut, in cache-sized blocks: no window, no power, nothing else.
+end; ours are causal and get the clip with those samples already there. The floor is a float32
+rfft of the same frames, already cut, in cache-sized blocks: no window, no power, nothing else.
+Times are medians over rounds; ratios are medians of the ratios within a round.
 """
 
 from __future__ import annotations
 
 import os
 
-for _library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
-    os.environ[f"{_library}_NUM_THREADS"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["MKL_NUM_THREADS"] = "1"
+os.environ["NUMBA_NUM_THREADS"] = "1"
 
 import argparse
 import dataclasses
@@ -23,6 +26,7 @@ from typing import Any
 
 import librosa
 import numpy as np
+from numpy.typing import NDArray
 
 from ser_toolkit.runtime import dsp
 from ser_toolkit.runtime.extractor import F32, FrameExtractor, Signal, Stack
@@ -34,8 +38,8 @@ CALLS_PER_ROUND = 5
 Candidates = Mapping[str, Callable[[], Any]]
 
 
-def medians_ms(candidates: Candidates, rounds: int) -> dict[str, float]:
-    """Median time of each candidate; every other round runs them in reverse order."""
+def times_ms(candidates: Candidates, rounds: int) -> dict[str, NDArray[Any]]:
+    """Time of each candidate in each round; every other round runs them in reverse order."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for run in candidates.values():
         run()
@@ -43,7 +47,7 @@ def medians_ms(candidates: Candidates, rounds: int) -> dict[str, float]:
         names = list(candidates)
         for name in names if index % 2 else reversed(names):
             times[name].append(call_ms(candidates[name]))
-    return {name: float(np.median(values)) for name, values in times.items()}
+    return {name: np.array(values) for name, values in times.items()}
 
 
 def call_ms(run: Callable[[], Any]) -> float:
@@ -100,42 +104,34 @@ def librosa_calls(samples: F32) -> Candidates:
     return {**calls, "total": lambda: [call() for call in list(calls.values())]}
 
 
-def our_calls(samples: F32, fft: dsp.Fft) -> Candidates:
-    """The same three features from a padded signal; `total` pads once for all."""
+def our_calls(padded: F32, fft: dsp.Fft) -> Candidates:
+    """The same three features, each from a fresh signal; `total` shares one."""
     grid = {"rate_hz": RATE_HZ, "frame_length": FRAME, "hop_length": HOP}
     parts = (Zcr(**grid), Rms(**grid), Mfcc(**grid, n_mfcc=20, fmax_hz=RATE_HZ / 2))
     features = {part.name: on(part, fft) for part in parts}
 
-    def padded() -> Signal:
-        return Signal(np.pad(samples, FRAME // 2), RATE_HZ)
-
-    def one(feature: Feature) -> Callable[[], Any]:
-        return lambda: feature.frames(padded())
-
-    whole = Stack(tuple(features.values()))
-    calls = {name: one(feature) for name, feature in features.items()}
-    return {**calls, "total": lambda: whole.frames(padded())}
+    extractors = {**features, "total": Stack(tuple(features.values()))}
+    return {name: recomputer(part, padded, RATE_HZ) for name, part in extractors.items()}
 
 
 def clip_rows(samples: F32, rounds: int) -> Iterator[tuple[str, ...]]:
     """One row per feature and FFT: librosa, ours, floor and their ratios."""
+    padded = np.pad(samples, FRAME // 2)
     ffts = list(dict.fromkeys((dsp.best_fft(), dsp.numpy_fft())))
     candidates: dict[str, Callable[[], Any]] = {
         f"librosa {name}": call for name, call in librosa_calls(samples).items()
     }
     for fft in ffts:
-        padded = np.pad(samples, FRAME // 2)
         candidates[f"{fft.name} floor"] = rfft_floor(padded, FRAME, HOP, fft)
-        for name, call in our_calls(samples, fft).items():
+        for name, call in our_calls(padded, fft).items():
             candidates[f"{fft.name} {name}"] = call
-    ms = medians_ms(candidates, rounds)
+    ms = times_ms(candidates, rounds)
     for fft in ffts:
         for name in ("zcr", "rms", "mfcc", "total"):
-            theirs, ours, floor = (
-                ms[key] for key in (f"librosa {name}", f"{fft.name} {name}", f"{fft.name} floor")
-            )
-            ratios = (f"{theirs / ours:.1f}", f"{ours / floor:.2f}")
-            yield fft.name, name, f"{theirs:.3f}", f"{ours:.3f}", f"{floor:.3f}", *ratios
+            keys = (f"librosa {name}", f"{fft.name} {name}", f"{fft.name} floor")
+            theirs, ours, floor = (ms[key] for key in keys)
+            columns = (theirs, ours, floor, theirs / ours, ours / floor)
+            yield fft.name, name, *(f"{np.median(column):.3f}" for column in columns)
 
 
 def stream_rows(samples: F32, rounds: int) -> Iterator[tuple[str, ...]]:
@@ -143,12 +139,10 @@ def stream_rows(samples: F32, rounds: int) -> Iterator[tuple[str, ...]]:
     extractors = [Zcr(), Rms(), LogMel(), Mfcc(), Pitch(), Stack((Zcr(), Rms(), LogMel(), Pitch()))]
     step = samples[: int(STEP_S * EDGE_RATE_HZ)]
     for extractor in extractors:
-        ms = medians_ms(
-            {"push": pusher(extractor, step), "whole": recomputer(extractor, samples)}, rounds
-        )
-        push, whole = ms["push"], ms["whole"]
-        load = f"{push / (1000 * STEP_S):.5f}"
-        yield extractor.name, f"{push:.3f}", f"{whole:.3f}", f"{whole / push:.1f}", load
+        whole = recomputer(extractor, samples, EDGE_RATE_HZ)
+        ms = times_ms({"push": pusher(extractor, step), "whole": whole}, rounds)
+        columns = (ms["push"], ms["whole"], ms["whole"] / ms["push"], ms["push"] / (10 * STEP_S))
+        yield extractor.name, *(f"{np.median(column):.3f}" for column in columns)
 
 
 def pusher(extractor: FrameExtractor, step: F32) -> Callable[[], Any]:
@@ -157,9 +151,9 @@ def pusher(extractor: FrameExtractor, step: F32) -> Callable[[], Any]:
     return lambda: stream.push(step)
 
 
-def recomputer(extractor: FrameExtractor, samples: F32) -> Callable[[], Any]:
-    """Compute a whole window."""
-    return lambda: extractor.frames(Signal(samples, EDGE_RATE_HZ))
+def recomputer(extractor: FrameExtractor, samples: F32, rate_hz: int) -> Callable[[], Any]:
+    """Compute all frames of a fresh signal."""
+    return lambda: extractor.frames(Signal(samples, rate_hz))
 
 
 def show(title: str, header: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:
@@ -182,7 +176,7 @@ def main() -> None:
     )
     show(
         f"stream: {STEP_S} s more beside {WINDOW_S} s anew, {EDGE_RATE_HZ} Hz, ms",
-        ("feature", "push", "whole", "x less", "load"),
+        ("feature", "push", "whole", "x less", "load %"),
         stream_rows(clip(args.audio, EDGE_RATE_HZ, WINDOW_S), args.rounds),
     )
 

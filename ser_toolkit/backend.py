@@ -10,31 +10,30 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def import_keras() -> Any:
-    """Keras on TensorFlow, whose start-up chatter about absent GPUs is kept from the terminal."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _quiet_stderr():
-        import keras
-        import tensorflow as tf
-
-        tf.config.list_logical_devices()
-    return keras
-
-
-def prepare_backend(seed: int, threads: int | None = None) -> None:
-    """Make every operation deterministic and seed all generators.
+def import_keras(threads: int | None = None) -> Any:
+    """Keras on TensorFlow, whose start-up chatter about absent GPUs is kept from the terminal.
 
     The number of threads can be chosen only before TensorFlow's first operation; later it stays.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _quiet_stderr():
+    fresh = "tensorflow" not in sys.modules
+    with _quiet_stderr() if fresh else contextlib.nullcontext():
         import tensorflow as tf
 
         if threads:
             with contextlib.suppress(RuntimeError):
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
                 tf.config.threading.set_inter_op_parallelism_threads(1)
-    keras = import_keras()
+        tf.config.list_logical_devices()
+        import keras
+    return keras
+
+
+def prepare_backend(seed: int, threads: int | None = None) -> None:
+    """Make every operation deterministic and seed all generators."""
+    keras = import_keras(threads)
+    import tensorflow as tf
+
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(seed)
 
@@ -45,9 +44,6 @@ def _quiet_stderr() -> Iterator[None]:
 
     The C++ side writes there before any of its log levels are in force.
     """
-    if "tensorflow" in sys.modules:
-        yield
-        return
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         saved = os.dup(2)

@@ -40,8 +40,8 @@ def read_corpus(
         data = _without_data(plugins, reader)
     chosen = [_choose(plugins, where, reader) for where in data]
     clips: list[Clip] = []
-    for one, root, why in chosen:
-        listener.note(f"{root.name or root}: read as '{one.name}' ({why})")
+    for (one, root, why), where in zip(chosen, data, strict=True):
+        listener.note(f"{Path(where).name or where}: read as '{one.name}' ({why})")
         clips += _clips(one.read(root), one, listener)
     selected = select(clips, tuple(emotions), mapping or {})
     utterances = _unique(_decoded(selected, listener), listener)

@@ -216,7 +216,7 @@ class Plugins:
                 names = ", ".join(offer.name for offer in found)
                 raise SertkError(
                     f"plugin '{plugin.plugin}' offers several {kind}s: {names}",
-                    f"Choose one with --{kind} NAME",
+                    f"Choose one with --set {kind}=NAME instead of --plugin",
                 )
             for offer in found:
                 use = Use(self._shortest_name(offer))

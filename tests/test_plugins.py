@@ -180,7 +180,7 @@ def test_only_the_hook_that_is_asked_for_runs(folder: Path, load: Make) -> None:
     found = load()
     assert found.extractor("fine").name == "fine"
     assert found.broken == ()
-    with pytest.raises(SertkError, match="plugin 'half' .* ZeroDivisionError"):
+    with pytest.raises(SertkError, match=r"plugin 'half' .* ZeroDivisionError"):
         found.model("half:x")
     assert [broken.plugin for broken in found.broken] == ["half"]
     with pytest.raises(SertkError, match="It may be in a broken plugin: 'half'"):
@@ -207,7 +207,7 @@ def test_a_broken_plugin_that_was_asked_for_is_not_warned_of(
     install(folder, "one", "raise RuntimeError")
     found = load(only=["acme-one"])
     assert warnings == []
-    with pytest.raises(SertkError, match="plugin 'one' .* is broken: RuntimeError") as caught:
+    with pytest.raises(SertkError, match=r"plugin 'one' .* is broken: RuntimeError") as caught:
         found.sink("one")
     assert isinstance(caught.value.__cause__, RuntimeError)
 
@@ -375,7 +375,7 @@ def test_a_plugin_of_sinks_says_what_it_is_for(folder: Path, load: Make) -> None
     with pytest.raises(SertkError, match=r"only sinks \(mqtt\).*`sertk serve-edge BUNDLE --sink"):
         load().default_recipe("mqtt")
     install(folder, "empty", "")
-    with pytest.raises(SertkError, match="plugin 'empty' offers nothing"):
+    with pytest.raises(SertkError, match=r"plugin 'empty' offers nothing"):
         load().default_recipe("empty")
 
 

@@ -43,7 +43,8 @@ class Noise(Augmenter):
         slope = rng.uniform(self.slope_db_per_octave_min, self.slope_db_per_octave_max)
         noise = coloured_noise(len(samples), slope, rng)
         wanted = _rms(samples) * 10 ** (-snr_db / 20)
-        return samples + noise * np.float32(wanted / max(_rms(noise), 1e-12))
+        noisy: F32 = samples + noise * np.float32(wanted / max(_rms(noise), 1e-12))
+        return noisy
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,10 @@ class NotebookNoise(Augmenter):
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
         """`samples` + noise, (N,)."""
         if len(samples) == 0:
-            return samples.copy()
+            return _float32(samples.copy())
         amplitude = self.amount * rng.uniform() * float(np.amax(samples))
-        return (samples + amplitude * rng.normal(size=len(samples))).astype(np.float32)
+        noisy = samples + amplitude * rng.normal(size=len(samples))
+        return _float32(noisy)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ class Gain(Augmenter):
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
         """`samples` times one factor, (N,)."""
-        return samples * np.float32(10 ** (rng.uniform(self.db_min, self.db_max) / 20))
+        scaled: F32 = samples * np.float32(10 ** (rng.uniform(self.db_min, self.db_max) / 20))
+        return scaled
 
 
 @dataclass(frozen=True)
@@ -116,10 +119,10 @@ class Speed(Augmenter):
         import soxr
 
         if len(samples) == 0:
-            return samples.copy()
+            return _float32(samples.copy())
         rate = rng.uniform(self.rate_min, self.rate_max)
         faster = soxr.resample(samples, rate, 1.0, quality="HQ")
-        return np.asarray(faster if len(faster) else samples.copy(), np.float32)
+        return _float32(faster if len(faster) else samples.copy())
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ class Equalise(Augmenter):
         size = _fast_length(len(samples) + int(EQUALISER_TAIL_S * rate_hz))
         gain = 10 ** (self.curve_db(np.fft.rfftfreq(size, 1 / rate_hz), rng) / 20)
         filtered = np.fft.irfft(np.fft.rfft(samples, size) * gain, size)
-        return filtered[: len(samples)].astype(np.float32)
+        return _float32(filtered[: len(samples)])
 
     def curve_db(self, frequencies_hz: Any, rng: np.random.Generator) -> Any:
         """The gain in dB at each frequency."""
@@ -174,7 +177,7 @@ class Mask(FrameAugmenter):
 
     def augment_frames(self, frames: F32, rng: np.random.Generator) -> F32:
         """`frames` with 0, the column mean, in the masks, (T, F)."""
-        masked = frames.copy()
+        masked: F32 = frames.copy()
         for _ in range(self.n_frequency):
             masked[:, _span(frames.shape[1], self.max_columns, rng)] = 0
         for _ in range(self.n_time):
@@ -205,7 +208,7 @@ class Tempo(FrameAugmenter):
         before = position.astype(int)
         after = np.minimum(before + 1, count - 1)
         share = (position - before).astype(np.float32)[:, None]
-        return frames[before] * (1 - share) + frames[after] * share
+        return _float32(frames[before] * (1 - share) + frames[after] * share)
 
 
 def coloured_noise(n_samples: int, slope_db_per_octave: float, rng: np.random.Generator) -> F32:
@@ -214,7 +217,12 @@ def coloured_noise(n_samples: int, slope_db_per_octave: float, rng: np.random.Ge
     spectrum = np.fft.rfft(rng.standard_normal(size, dtype=np.float32))
     shape = np.maximum(np.arange(len(spectrum)), 1) ** (slope_db_per_octave / OCTAVE_DB)
     shape[0] = 0
-    return np.fft.irfft(spectrum * shape, size)[:n_samples].astype(np.float32)
+    return _float32(np.fft.irfft(spectrum * shape, size)[:n_samples])
+
+
+def _float32(values: Any) -> F32:
+    narrow: F32 = np.ascontiguousarray(values, np.float32)
+    return narrow
 
 
 def _span(size: int, widest: int, rng: np.random.Generator) -> slice:

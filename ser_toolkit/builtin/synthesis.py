@@ -13,8 +13,8 @@ no figure that is reached on it says anything about people.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import astuple, dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,77 +22,65 @@ from numpy.typing import NDArray
 from ..runtime.extractor import F32
 
 F64 = NDArray[np.float64]
+Spectra = NDArray[np.complex128]
+Flags = NDArray[np.bool_]
 
-RATE_HZ = 16_000
-TRACK_HZ = 1_000
-PERIOD_FFT = 768
-NOISE_FFT, NOISE_HOP = 128, 64
+RATE_HZ, TRACK_HZ = 16_000, 1_000
+PERIOD_FFT, NOISE_FFT, NOISE_HOP = 768, 128, 64
 SCHWA_HZ = (500.0, 1500.0, 2500.0)
 BANDWIDTHS_HZ = (70.0, 90.0, 130.0)
 HIGH_FORMANTS_HZ = (3500.0, 4500.0, 5500.0, 6500.0, 7500.0)
-NEUTRAL_LEVEL_DBFS = -27.0
+NEUTRAL_LEVEL_DBFS, FLOOR_DBFS = -29.0, -64.0
 BREATH_CORNER_HZ = 2000.0
-FLOOR_DBFS = -62.0
-PEAK = 0.95
-SILENT_DB = -200.0
+F0_MIN_HZ, F0_MAX_HZ = 55.0, 520.0
+DECLINATION_ST, UNSTRESSED, DRIFT_ST, TREMOR_HZ = 2.5, -0.35, 6.0, 6.0
+STRESS_STRETCH, FINAL_STRETCH = 1.2, 1.35
+PEAK, SILENT_DB = 0.95, -200.0
 
 
 @dataclass(frozen=True)
 class Prosody:
-    """How an utterance departs from the speaker's neutral voice; 0 everywhere is neutral."""
+    """How an utterance departs from the speaker's neutral voice; 0 everywhere is neutral.
+
+    `range` is the size of the f0 accents, `slope` the rise of f0 from start to end on top of
+    declination, `accent` how much louder stressed syllables are, `tilt` the fall of the source at
+    3 kHz (a tense voice falls less), `tremor` the depth of 6 Hz in f0, `articulation` the size of
+    the vowel space around schwa, `formant` a factor of all formants (a smile raises them).
+    """
 
     f0_st: float = 0.0
-    """Mean f0, semitones."""
     range_log2: float = 0.0
-    """Size of the f0 accents, log2 of the factor."""
     slope_st: float = 0.0
-    """Rise of f0 from start to end, semitones, on top of declination."""
     rate_log2: float = 0.0
-    """Speech rate, log2 of the factor."""
     pause_log2: float = 0.0
-    """Length of the pauses, log2 of the factor."""
     level_db: float = 0.0
     accent_db: float = 0.0
-    """How much louder stressed syllables are."""
     tilt_db: float = 0.0
-    """Fall of the source at 3 kHz: lax voice up, tense voice down."""
     breath_db: float = 0.0
     jitter_log2: float = 0.0
     tremor_st: float = 0.0
-    """Depth of a 6 Hz tremor of f0."""
     articulation_log2: float = 0.0
-    """Size of the vowel space around schwa, log2 of the factor."""
     formant_log2: float = 0.0
-    """All formants: spread lips (a smile) up, rounded lips down."""
 
 
 NEUTRAL = Prosody()
 
+# fmt: off
 EMOTIONS: Mapping[str, Prosody] = {
-    "anger": Prosody(
-        2.6, 0.75, -1.5, 0.16, -0.5, 6.5, 3.5, -9.0, -3.0, 0.5, 0.0, 0.20, 0.0
-    ),
-    "boredom": Prosody(
-        -1.2, -0.9, -0.8, -0.26, 0.6, -2.0, -1.5, 3.5, 0.0, 0.0, 0.0, -0.35, 0.0
-    ),
-    "fear": Prosody(
-        5.4, -0.1, 1.2, 0.26, 0.0, 1.0, 0.0, -2.0, 3.0, 1.2, 0.45, 0.0, 0.0
-    ),
-    "happiness": Prosody(
-        3.0, 0.85, 2.0, 0.10, -0.3, 4.0, 1.5, -5.5, 0.0, 0.2, 0.0, 0.12, 0.05
-    ),
-    "neutral": NEUTRAL,
-    "sadness": Prosody(
-        -0.8, -0.7, -1.2, -0.26, 0.9, -5.0, -2.0, 7.0, 4.0, 0.8, 0.1, -0.30, -0.02
-    ),
-}  # fmt: skip
-"""Mean departure of each emotion, fields in the order of `Prosody`."""
+    #                    f0 range slope  rate pause lev.  acc. tilt  br.  jit. trem. artic. formant
+    "anger":     Prosody(2.6, 0.75, -1.5, 0.16, -0.5, 6.5, 3.5, -9.0, -3.0, 0.5, 0.0, 0.20, 0.0),
+    "boredom":   Prosody(-1.2, -0.9, -0.8, -0.26, 0.6, -2.0, -1.5, 3.5, 0.0, 0.0, 0.0, -0.35, 0.0),
+    "fear":      Prosody(5.4, -0.1, 1.2, 0.26, 0.0, 1.0, 0.0, -2.0, 3.0, 1.2, 0.45, 0.0, 0.0),
+    "happiness": Prosody(3.0, 0.85, 2.0, 0.10, -0.3, 4.0, 1.5, -5.5, 0.0, 0.2, 0.0, 0.12, 0.05),
+    "neutral":   NEUTRAL,
+    "sadness":   Prosody(-0.8, -0.7, -1.2, -0.26, 0.9, -5.0, -2.0, 7.0, 4.0, 0.8, 0.1, -0.3, -0.02),
+}
+# fmt: on
+"""Mean departure of each emotion."""
 
 SPREAD = Prosody(0.7, 0.2, 0.8, 0.055, 0.3, 1.1, 0.7, 1.2, 1.5, 0.3, 0.06, 0.08, 0.01)
 """Standard deviation from utterance to utterance, whatever the emotion."""
 
-HABIT_SPREAD = 0.4
-"""A speaker's own way with one emotion: spread as a share of `SPREAD`."""
 STRENGTH_SPREAD = 0.27
 """Log-normal spread of how strongly an emotion is shown, by speaker and by utterance."""
 
@@ -163,39 +151,6 @@ SENTENCES = (
 """Syllables; a stressed one is in capitals, '|' is a pause."""
 
 
-def generator(seed: int, *keys: int | str) -> np.random.Generator:
-    """A generator of its own for each tuple of keys, so that nothing depends on the order."""
-    words = [int.from_bytes(str(key).encode(), "little") for key in keys]
-    return np.random.default_rng(np.random.SeedSequence([seed, *words]))
-
-
-def make_voice(seed: int, index: int) -> Voice:
-    """Speaker `index` (from 1; odd ones are women) of the corpus made with `seed`."""
-    rng = generator(seed, "voice", index)
-    female = index % 2 == 1
-    return Voice(
-        sex="female" if female else "male",
-        f0_hz=(195.0 if female else 112.0) * 2 ** rng.normal(0, 0.17),
-        tract=(1.15 if female else 1.0) * 2 ** rng.normal(0, 0.05),
-        accent_st=rng.uniform(2.0, 3.2),
-        rate=1.12 * 2 ** rng.normal(0, 0.08),
-        level_db=rng.normal(0, 1.5),
-        tilt_db=rng.uniform(10, 14) + (2 if female else 0),
-        breath_db=rng.uniform(-27, -20) + (2 if female else 0),
-        jitter=rng.uniform(0.004, 0.010),
-        shimmer_db=rng.uniform(0.2, 0.6),
-        habits={
-            name: _habit(mean, generator(seed, index, name)) for name, mean in EMOTIONS.items()
-        },
-    )
-
-
-def _habit(mean: Prosody, rng: np.random.Generator) -> Prosody:
-    strength = np.exp(rng.normal(0, STRENGTH_SPREAD, len(fields(Prosody))))
-    own = HABIT_SPREAD * rng.normal(0, astuple(SPREAD))
-    return Prosody(*(strength * astuple(mean) + own))
-
-
 def draw_prosody(habit: Prosody, rng: np.random.Generator) -> Prosody:
     """The prosody of one utterance: the habit, more or less of it, and chance."""
     strength = np.exp(rng.normal(0, STRENGTH_SPREAD))
@@ -227,7 +182,8 @@ def synthesize(voice: Voice, emotion: str, sentence: int, rng: np.random.Generat
     level_dbfs = NEUTRAL_LEVEL_DBFS + voice.level_db + prosody.level_db
     speech *= _amplitude(level_dbfs) / np.sqrt(np.mean(speech**2))
     speech += _amplitude(FLOOR_DBFS) * rng.standard_normal(n_samples)
-    return (speech * min(1.0, PEAK / np.abs(speech).max())).astype(np.float32)
+    speech *= min(1.0, PEAK / np.abs(speech).max())
+    return speech.astype(np.float32)
 
 
 def plan(voice: Voice, prosody: Prosody, sentence: str, rng: np.random.Generator) -> Tracks:
@@ -238,14 +194,15 @@ def plan(voice: Voice, prosody: Prosody, sentence: str, rng: np.random.Generator
     stress = np.array([False, *stressed, False])
     counts = np.array([edge[0].ms, *_lengths_ms(voice, prosody, spoken, stress, rng), edge[1].ms])
     counts = np.maximum(1, np.round(counts)).astype(int)
-    held = [np.repeat(np.array(column, np.float64), counts, axis=0) for column in _columns(phones)]
+    names = ("formants_hz", "voice_db", "noise_db", "noise_hz", "noise_octaves")
+    columns = [np.array([getattr(p, name) for p in phones], np.float64) for name in names]
+    held = [np.repeat(column, counts, axis=0) for column in columns]
     formants, voice_db, noise_db, noise_hz, octaves = held
     accents = np.repeat(stress, counts)
-    voiced = _smooth(_amplitude(voice_db + prosody.accent_db * accents), 16)
     return Tracks(
         f0_hz=_f0(voice, prosody, accents, rng),
         formants_hz=_formants(voice, prosody, formants),
-        voice=voiced,
+        voice=_smooth(_amplitude(voice_db + prosody.accent_db * accents), 16),
         noise=_smooth(_amplitude(noise_db), 8),
         noise_hz=noise_hz,
         noise_octaves=octaves,
@@ -262,45 +219,35 @@ def _phones(sentence: str) -> tuple[list[Phone], list[bool]]:
 
 
 def _lengths_ms(
-    voice: Voice, prosody: Prosody, phones: list[Phone], stress: Any, rng: np.random.Generator
+    voice: Voice, prosody: Prosody, phones: list[Phone], stress: Flags, rng: np.random.Generator
 ) -> F64:
     rate = voice.rate * 2**prosody.rate_log2
-    lengths = np.array([phone.ms for phone in phones]) / rate * np.exp(rng.normal(0, 0.08))
-    lengths *= np.exp(rng.normal(0, 0.1, len(phones))) * np.where(stress[1:-1], 1.2, 1.0)
-    lengths[-2:] *= 1.35
+    lengths: F64 = np.array([phone.ms for phone in phones]) / rate * np.exp(rng.normal(0, 0.08))
+    lengths *= np.exp(rng.normal(0, 0.1, len(phones))) * np.where(stress[1:-1], STRESS_STRETCH, 1.0)
+    lengths[-2:] *= FINAL_STRETCH
     pauses = np.array([phone is PAUSE for phone in phones])
-    return lengths * np.where(pauses, 2**prosody.pause_log2, 1.0)
+    lengths[pauses] *= 2**prosody.pause_log2
+    return lengths
 
 
-def _columns(phones: list[Phone]) -> list[list[Any]]:
-    return [
-        [phone.formants_hz for phone in phones],
-        [phone.voice_db for phone in phones],
-        [phone.noise_db for phone in phones],
-        [phone.noise_hz for phone in phones],
-        [phone.noise_octaves for phone in phones],
-    ]
-
-
-def _f0(voice: Voice, prosody: Prosody, accents: Any, rng: np.random.Generator) -> F64:
+def _f0(voice: Voice, prosody: Prosody, accents: Flags, rng: np.random.Generator) -> F64:
     n = len(accents)
-    time = np.linspace(-0.5, 0.5, n)
-    accent = _smooth(np.where(accents, 1.0, -0.35), 110)
-    drift = _smooth(rng.normal(0, 6.0, n), 250)
-    tremor = np.sin(2 * np.pi * (6 * np.arange(n) / TRACK_HZ + rng.uniform()))
+    accent = _smooth(np.where(accents, 1.0, UNSTRESSED), 110)
+    drift = _smooth(rng.normal(0, DRIFT_ST, n), 250)
+    tremor = np.sin(2 * np.pi * (TREMOR_HZ * np.arange(n) / TRACK_HZ + rng.uniform()))
     semitones = (
         prosody.f0_st
-        + (prosody.slope_st - 2.5) * time
+        + (prosody.slope_st - DECLINATION_ST) * np.linspace(-0.5, 0.5, n)
         + voice.accent_st * 2**prosody.range_log2 * accent
         + prosody.tremor_st * tremor
         + drift
     )
-    return np.clip(voice.f0_hz * 2 ** (semitones / 12), 55, 520)
+    f0_hz: F64 = np.clip(voice.f0_hz * 2 ** (semitones / 12), F0_MIN_HZ, F0_MAX_HZ)
+    return f0_hz
 
 
 def _formants(voice: Voice, prosody: Prosody, targets_hz: F64) -> F64:
-    schwa = np.array(SCHWA_HZ)
-    moved = schwa + (targets_hz - schwa) * 2**prosody.articulation_log2
+    moved = SCHWA_HZ + (targets_hz - SCHWA_HZ) * 2**prosody.articulation_log2
     moved = np.clip(moved, 200, None) * voice.tract * 2**prosody.formant_log2
     return np.stack([_smooth(column, 50) for column in moved.T], axis=1)
 
@@ -317,11 +264,13 @@ def _voiced(
     tract = _vocal_tract(tracks.formants_hz[moment], voice.tract)
     tone, air = _source(starts_s * RATE_HZ - first, periods_s * RATE_HZ, tilt_db, rng)
     tone, air = tone * tract, air * tract
-    air *= _amplitude(voice.breath_db + prosody.breath_db) * _norm(tone) / _norm(air)
+    air *= np.linalg.norm(tone) / np.linalg.norm(air)
+    air *= _amplitude(voice.breath_db + prosody.breath_db)
     pulses = np.fft.irfft(tone + air, PERIOD_FFT) * strength[:, None]
     speech = _overlap_add(pulses, first, n_samples)
     loud = tracks.voice[(np.arange(n_samples) * TRACK_HZ) // RATE_HZ] > 0.5
-    return speech / np.sqrt(np.mean(speech[loud] ** 2))
+    speech /= np.sqrt(np.mean(speech[loud] ** 2))
+    return speech
 
 
 def _pulses(tracks: Tracks, jitter: float, rng: np.random.Generator) -> tuple[F64, F64]:
@@ -336,7 +285,7 @@ def _pulses(tracks: Tracks, jitter: float, rng: np.random.Generator) -> tuple[F6
 
 def _source(
     offsets: F64, periods: F64, tilt_db: float, rng: np.random.Generator
-) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+) -> tuple[Spectra, Spectra]:
     """Spectra of Rosenberg pulses (flow, differentiated by radiation) and of breath in each."""
     open_share = np.clip(0.48 + 0.012 * tilt_db, 0.4, 0.85)
     place = (np.arange(PERIOD_FFT) - offsets[:, None]) / (periods[:, None] * open_share)
@@ -351,7 +300,7 @@ def _source(
     return voiced / np.sqrt(periods[:, None]), breath
 
 
-def _vocal_tract(formants_hz: F64, tract: float) -> NDArray[np.complex128]:
+def _vocal_tract(formants_hz: F64, tract: float) -> Spectra:
     """Frequency responses (pulses, bins) of three moving and some fixed resonators."""
     response = np.ones((1, PERIOD_FFT // 2 + 1), np.complex128)
     for centre in HIGH_FORMANTS_HZ:
@@ -362,13 +311,12 @@ def _vocal_tract(formants_hz: F64, tract: float) -> NDArray[np.complex128]:
     return response
 
 
-def _resonator(centre_hz: F64, bandwidth_hz: float) -> NDArray[np.complex128]:
+def _resonator(centre_hz: F64, bandwidth_hz: float) -> Spectra:
     radius = np.exp(-np.pi * bandwidth_hz / RATE_HZ)
     first = (2 * radius * np.cos(2 * np.pi * centre_hz / RATE_HZ))[:, None]
     delay = np.exp(-2j * np.pi * np.arange(PERIOD_FFT // 2 + 1) / PERIOD_FFT)
-    response: NDArray[np.complex128] = (1 - first + radius**2) / (
-        1 - first * delay + radius**2 * delay**2
-    )
+    poles: Spectra = 1 - first * delay + radius**2 * delay**2
+    response: Spectra = (1 - first + radius**2) / poles
     return response
 
 
@@ -388,11 +336,7 @@ def _noise(tracks: Tracks, n_samples: int, rng: np.random.Generator) -> F64:
 def _overlap_add(pieces: F64, first: NDArray[np.int_], n_samples: int) -> F64:
     where = (first[:, None] + np.arange(pieces.shape[1])).ravel()
     total = np.bincount(where, pieces.ravel(), n_samples + pieces.shape[1])
-    return total[:n_samples]
-
-
-def _norm(spectra: NDArray[np.complex128]) -> float:
-    return float(np.linalg.norm(spectra))
+    return np.asarray(total[:n_samples], np.float64)
 
 
 def _smooth(track: F64, width_ms: int) -> F64:
@@ -401,5 +345,6 @@ def _smooth(track: F64, width_ms: int) -> F64:
     return np.convolve(padded, kernel / kernel.sum(), mode="valid")[: len(track)]
 
 
-def _amplitude(level_db: Any) -> Any:
-    return 10 ** (np.asarray(level_db) / 20)
+def _amplitude(level_db: float | F64) -> F64:
+    amplitude: F64 = 10 ** (np.asarray(level_db, np.float64) / 20)
+    return amplitude

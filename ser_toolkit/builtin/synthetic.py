@@ -9,7 +9,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,8 +20,11 @@ from ..runtime.component import fields_of
 from ..runtime.errors import SertkError
 from ..runtime.extractor import F32
 from . import synthesis
+from .synthesis import Prosody, Voice
 
 PATIENCE_S = 2.0
+HABIT_SPREAD = 0.4
+"""A speaker's own way with one emotion: spread as a share of the spread of utterances."""
 WAV_HEADER_BYTES = 44
 REMARK = "synthetic speech from a formant synthesizer: no figure on it says anything about people"
 
@@ -91,8 +94,8 @@ class SyntheticReader(Reader):
 
     def folder(self, root: Path) -> Path:
         """Where the clips of these fields lie: other fields or another version, another folder."""
-        fields = json.dumps(fields_of(self), sort_keys=True)
-        digest = hashlib.sha256(fields.encode()).hexdigest()[:12]
+        values = json.dumps(fields_of(self), sort_keys=True)
+        digest = hashlib.sha256(values.encode()).hexdigest()[:12]
         return root / f"synthetic-v{self.version}-{digest}"
 
     def utterances(self) -> Iterator[Utterance]:
@@ -105,14 +108,46 @@ class SyntheticReader(Reader):
 
     def samples(self, utterance: Utterance) -> F32:
         """The audio of one utterance, float32 at 16 kHz; no other utterance is needed for it."""
-        voice = synthesis.make_voice(self.seed, utterance.speaker)
+        voice = make_voice(self.seed, utterance.speaker)
         keys = (utterance.speaker, utterance.emotion, utterance.sentence, utterance.repetition)
-        rng = synthesis.generator(self.seed, *keys)
+        rng = generator(self.seed, *keys)
         return synthesis.synthesize(voice, utterance.emotion, utterance.sentence - 1, rng)
 
     def _write(self, folder: Path, missing: Sequence[Utterance]) -> None:
         for utterance in _with_progress(missing):
             _write_wav(folder / utterance.relative, self.samples(utterance))
+
+
+def generator(seed: int, *keys: int | str) -> np.random.Generator:
+    """A generator of its own for each tuple of keys, so that nothing depends on the order."""
+    words = [int.from_bytes(str(key).encode(), "little") for key in keys]
+    return np.random.default_rng(np.random.SeedSequence([seed, *words]))
+
+
+def make_voice(seed: int, index: int) -> Voice:
+    """Speaker `index` (from 1; odd ones are women) of the corpus made with `seed`."""
+    rng = generator(seed, "voice", index)
+    female = index % 2 == 1
+    return Voice(
+        sex="female" if female else "male",
+        f0_hz=(195.0 if female else 112.0) * 2 ** rng.normal(0, 0.17),
+        tract=(1.15 if female else 1.0) * 2 ** rng.normal(0, 0.05),
+        accent_st=rng.uniform(2.0, 3.2),
+        rate=1.12 * 2 ** rng.normal(0, 0.08),
+        level_db=rng.normal(0, 1.5),
+        tilt_db=rng.uniform(10, 14) + (2 if female else 0),
+        breath_db=rng.uniform(-27, -20) + (2 if female else 0),
+        jitter=rng.uniform(0.004, 0.010),
+        shimmer_db=rng.uniform(0.2, 0.6),
+        habits={name: _habit(name, generator(seed, index, name)) for name in synthesis.EMOTIONS},
+    )
+
+
+def _habit(emotion: str, rng: np.random.Generator) -> Prosody:
+    mean = astuple(synthesis.EMOTIONS[emotion])
+    strength = np.exp(rng.normal(0, synthesis.STRENGTH_SPREAD, len(mean)))
+    own = HABIT_SPREAD * rng.normal(0, astuple(synthesis.SPREAD))
+    return Prosody(*(strength * mean + own))
 
 
 def _is_there(path: Path) -> bool:

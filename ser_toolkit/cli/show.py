@@ -16,14 +16,13 @@ from ..listener import Listener
 T = TypeVar("T")
 
 EPOCH_COLUMNS = (
-    ("epoch", "{:d}"),
-    ("loss", "{:.3f}"),
-    ("accuracy", "{:.3f}"),
-    ("val_loss", "{:.3f}"),
-    ("val_accuracy", "{:.3f}"),
-    ("val_uar", "{:.3f}"),
-    ("learning_rate", "{:.2g}"),
-    ("seconds", "{:.1f}"),
+    ("loss", "loss", "{:.3f}"),
+    ("accuracy", "accuracy", "{:.3f}"),
+    ("val_loss", "val loss", "{:.3f}"),
+    ("val_accuracy", "val acc", "{:.3f}"),
+    ("val_uar", "val UAR", "{:.3f}"),
+    ("learning_rate", "rate", "{:.1e}"),
+    ("seconds", "seconds", "{:.1f}"),
 )
 DETAILS_SHOWN = 3
 
@@ -41,7 +40,7 @@ class Terminal(Listener):
     def __init__(self) -> None:
         self._out = console()
         self._err = console(stderr=True)
-        self._last: Mapping[str, Any] | None = None
+        self._last: float | None = None
 
     def note(self, text: str) -> None:
         self._out.print(text)
@@ -66,11 +65,13 @@ class Terminal(Listener):
 
     def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
         if self._last is None:
-            names = [f"epoch/{epochs}", *(name for name, _ in EPOCH_COLUMNS[1:])]
-            self._out.print(" ".join(f"{name:>13}" for name in names), style="bold")
-        self._last = row
-        cells = [form.format(row[name]) for name, form in EPOCH_COLUMNS]
-        self._out.print(" ".join(f"{cell:>13}" for cell in cells))
+            heads = ["epoch", *(head for _, head, _ in EPOCH_COLUMNS)]
+            self._out.print(" ".join(f"{head:>9}" for head in heads), style="bold")
+        best = self._last is None or row["val_loss"] < self._last
+        self._last = row["val_loss"] if best else self._last
+        cells = [f"{row['epoch']}/{epochs}", *(f.format(row[k]) for k, _, f in EPOCH_COLUMNS)]
+        mark = "  best" if best else ""
+        self._out.print(" ".join(f"{cell:>9}" for cell in cells) + mark)
 
 
 def figures(metrics: Mapping[str, Any]) -> None:

@@ -133,7 +133,9 @@ def _from_json(
     if origin is Literal:
         if value in args:
             return value
-        raise SertkError(f"'{where}' expects one of {', '.join(map(str, args))}, received {value!r}")
+        raise SertkError(
+            f"'{where}' expects one of {', '.join(map(str, args))}, received {value!r}"
+        )
     if origin is tuple and isinstance(value, (list, tuple)):
         inner = args[0] if args else Any
         return tuple(_from_json(item, inner, where, resolve) for item in value)

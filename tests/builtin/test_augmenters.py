@@ -6,6 +6,7 @@ import librosa
 import numpy as np
 import pytest
 from scipy.signal import welch
+
 from ser_toolkit.builtin import augmenters
 from ser_toolkit.builtin.augmenters import (
     Equalise,
@@ -276,7 +277,7 @@ def test_impossible_fields_are_user_errors(augmenter, params) -> None:
 
 
 def test_fast_lengths_are_no_shorter_and_not_much_longer() -> None:
-    for n_samples in (*range(0, 400), 15_991, 48_000, 960_001):
+    for n_samples in (*range(400), 15_991, 48_000, 960_001):
         size = augmenters._fast_length(n_samples)
         assert n_samples <= size <= max(16, 1.125 * n_samples)
         while size % 2 == 0:

@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 import soundfile
 from scipy.signal import freqz
-from ser_toolkit.builtin import synthesis
-from ser_toolkit.builtin.synthetic import SyntheticReader, Utterance
-from ser_toolkit.runtime.component import configure
-from ser_toolkit.runtime.errors import SertkError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from ser_toolkit.builtin import synthesis
+from ser_toolkit.builtin.synthetic import SyntheticReader, Utterance, make_voice
+from ser_toolkit.runtime.component import configure
+from ser_toolkit.runtime.errors import SertkError
 
 RATE_HZ = synthesis.RATE_HZ
 READER = SyntheticReader(speakers=6, sentences=3)
@@ -171,7 +172,7 @@ def constant_tracks(f0_hz: float, formants_hz: tuple[float, ...]) -> synthesis.T
 
 @pytest.mark.parametrize("f0_hz", [90.0, 200.0, 330.0])
 def test_a_held_vowel_has_the_f0_that_was_asked_for(f0_hz: float) -> None:
-    voice = replace(synthesis.make_voice(0, 1), jitter=0.0)
+    voice = replace(make_voice(0, 1), jitter=0.0)
     tracks = constant_tracks(f0_hz, (700, 1200, 2500))
     rng = np.random.default_rng(0)
     held = synthesis._voiced(tracks, voice, synthesis.NEUTRAL, RATE_HZ, rng)

@@ -45,7 +45,11 @@ def run(*args: str, body: str = "pass", **env: str) -> subprocess.CompletedProce
         ("raise SertkError('No such clip', 'Look elsewhere')", 1, "No such clip. Look elsewhere"),
         ("raise MissingExtra('this needs wings')", 2, "this needs wings"),
         ("open('/nowhere/file')", 1, "/nowhere/file: No such file or directory"),
-        ("open('/dev/full', 'w').write('x')", 1, "disk full. Make room and run the command again"),
+        (
+            "with open('/dev/full', 'w') as file: file.write('x')",
+            1,
+            "disk full. Make room and run the command again",
+        ),
         (
             "raise OSError(28, 'No space left on device', 'a.npz')",
             1,

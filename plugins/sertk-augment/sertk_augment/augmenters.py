@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+
 from ser_toolkit.contracts import Augmenter
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ class Stretch(Augmenter):
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
         """`samples` stretched, (round(N / rate),)."""
-        import librosa
+        import librosa.effects as effects
 
         rate = rng.uniform(self.rate_min, self.rate_max)
-        stretched = librosa.effects.time_stretch(_long_enough(samples), rate=rate)
+        stretched = effects.time_stretch(_long_enough(samples), rate=rate)
         return _float32(stretched[: max(1, round(len(samples) / rate))])
 
 
@@ -53,11 +54,11 @@ class Pitch(Augmenter):
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
         """`samples` shifted, (N,)."""
-        import librosa
+        import librosa.effects as effects
 
         width = abs(self.semitones)
         steps = self.semitones if self.fixed else rng.uniform(-width, width)
-        shifted = librosa.effects.pitch_shift(_long_enough(samples), sr=rate_hz, n_steps=steps)
+        shifted = effects.pitch_shift(_long_enough(samples), sr=rate_hz, n_steps=steps)
         return _float32(shifted[: len(samples)])
 
 

@@ -219,6 +219,12 @@ def test_one_utterance_under_two_names(tmp_path: Path) -> None:
     assert only("savee", touch(tmp_path / "savee", ["DC_a01.wav", "DC/a01.wav"])).text == "a01"
 
 
+def test_clips_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    files = ["a/deep/03a01Wa.wav", "wav/03a01Fa.wav", "z.wav"]
+    reading = READERS["emodb"].read(touch(tmp_path / "emodb", files))
+    assert [clip.relative for clip in reading.clips] == files[:2]
+
+
 def test_versions_and_levels_are_utterances_of_their_own(tmp_path: Path) -> None:
     root = touch(tmp_path / "emodb", ["03a01Fa.wav", "03a01Fb.wav"])
     assert len(READERS["emodb"].read(root).clips) == 2

@@ -41,7 +41,7 @@ class State(NamedTuple):
 
 
 class Filters(NamedTuple):
-    """The two banks, and the squared analysis window cut into blocks: (K, blocks per frame)."""
+    """The two banks, and the squared analysis window cut into blocks of K ms: (K, blocks)."""
 
     gammatone: BlockFilter
     modulation: BlockFilter
@@ -68,7 +68,7 @@ class Msf(StatefulExtractor):
     of 1000 or a length not whole milliseconds; SertkError for audio at another rate.
 
     Source: S. Wu, T. H. Falk, W.-Y. Chan, "Automatic speech emotion recognition using modulation
-    spectral features", Speech Communication 53(5), 2011, section 3; with causal one-sided
+    spectral features", Speech Communication 53(5), 2011; with causal one-sided
     gammatone filters in place of the Hilbert transform.
     """
 

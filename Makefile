@@ -1,0 +1,56 @@
+# Nothing is needed but Python 3.10-3.13 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCAL := -e ".[train,dask,dev]" -e edge -e plugins/sertk-msf -e plugins/sertk-corpora -e plugins/sertk-augment
+PROJECTS := pyproject.toml edge/pyproject.toml $(wildcard plugins/*/pyproject.toml)
+DEMO := demo
+
+.PHONY: help setup demo test test-all test-slow lint format bench clean
+
+help:
+	@echo "make demo       train --plugin msf on the built-in corpus and show the result"
+	@echo "make test       run the tests (make test-all: the slow ones too)"
+	@echo "make lint       ruff, mypy, import-linter"
+	@echo "make bench      speed of the features beside librosa and the bare FFT"
+
+$(VENV)/installed: constraints.txt $(PROJECTS)
+	$(PYTHON) -c 'import sys; ok = (3, 10) <= sys.version_info < (3, 14); sys.exit(None if ok else "Python 3.10-3.13 expected, this is " + sys.version.split()[0] + ": make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet $(LOCAL)
+	touch $@
+
+setup: $(VENV)/installed
+
+demo: setup
+	rm -rf $(DEMO)
+	SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk train --plugin msf --data synthetic --epochs 30 --out $(DEMO)/run
+	@echo
+	@echo "What it hears in four utterances of test speakers:"
+	@SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk predict $(DEMO)/run \
+	  $$($(BIN)/python -m ser_toolkit.builtin.demo $(DEMO)/run $(DEMO)/cache)
+
+test: setup
+	$(BIN)/python -m pytest $(PYTEST)
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow $(PYTEST)
+
+test-all: setup
+	$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/python benchmarks/features.py
+
+clean:
+	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
