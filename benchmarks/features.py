@@ -84,7 +84,7 @@ def clip(path: str | None, rate_hz: int, length_s: float) -> F32:
 def rfft_floor(samples: F32, frame: int, hop: int, fft: dsp.Fft) -> Callable[[], None]:
     """rfft of every frame, in blocks as large as those of `power_spectrogram`."""
     frames = np.array(dsp.frame_view(samples, frame, hop))
-    rows = max(1, dsp.BLOCK_BYTES // frames[0].nbytes)
+    rows = dsp.block_rows(frames[0].nbytes)
 
     def run() -> None:
         for start in range(0, len(frames), rows):

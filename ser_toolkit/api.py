@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import crossval as folds
-from . import inference, pipeline
+from . import folds, inference, pipeline
 from .listener import Listener
 from .run import Run
 

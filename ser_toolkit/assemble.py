@@ -34,7 +34,7 @@ class Assembly:
 def assemble(recipe: Recipe, plugins: Plugins) -> Assembly:
     """Find and configure what the recipe names."""
     parts = [_built(use, plugins.extractor) for use in recipe.extractor]
-    augmenters = [_built(use, plugins.augmenter) for use in recipe.augmenter]
+    augmenters = [_likely(_built(use, plugins.augmenter)) for use in recipe.augmenter]
     model = _built(recipe.model, plugins.model)
     pinned = replace(
         recipe,
@@ -47,12 +47,18 @@ def assemble(recipe: Recipe, plugins: Plugins) -> Assembly:
         _stacked(parts),
         tuple(item for item in augmenters if isinstance(item, Augmenter)),
         tuple(item for item in augmenters if isinstance(item, FrameAugmenter)),
-        model,  # type: ignore[arg-type]
+        model,
     )
 
 
 def _built(use: Use, resolve: Callable[[str], Component]) -> Any:
     return from_spec({**use.params, "name": use.name}, resolve)
+
+
+def _likely(augmenter: Augmenter | FrameAugmenter) -> Augmenter | FrameAugmenter:
+    if not 0 <= augmenter.p <= 1:
+        raise SertkError(f"'{augmenter.name}.p' is a probability, received {augmenter.p}")
+    return augmenter
 
 
 def _pinned(uses: Sequence[Use], components: Sequence[Component]) -> tuple[Use, ...]:
@@ -81,7 +87,9 @@ def _stacked(parts: Sequence[Any]) -> Extractor:
 
 
 def apply_setting(recipe: Recipe, setting: str, plugins: Plugins, assets: Assets) -> Recipe:
-    """A recipe with one `key=value` set: STAGE.FIELD, or STAGE.COMPONENT.FIELD where several have it.
+    """A recipe with one `key=value` set.
+
+    The key is STAGE.FIELD, or STAGE.COMPONENT.FIELD where several components have the field:
 
     `training.epochs=10`, `extractor.n_mels=80`, `augmenter.noise.p=0.3`, `model.weights=@FILE`;
     `model=NAME` or `extractor=NAME,NAME` exchanges a whole stage.
@@ -99,12 +107,12 @@ def apply_setting(recipe: Recipe, setting: str, plugins: Plugins, assets: Assets
     if stage in ("window", "training"):
         part = getattr(recipe, stage)
         fields = configure_fields(type(part), {rest: value}, stage)
-        return replace(recipe, **{stage: dataclasses.replace(part, **fields)})
+        return _with(recipe, stage, dataclasses.replace(part, **fields))
     uses = recipe.extractor if stage == "extractor" else recipe.augmenter
     if stage == "model":
         return replace(recipe, model=_set((recipe.model,), plugins.model, stage, rest, value)[0])
     resolve = plugins.extractor if stage == "extractor" else plugins.augmenter
-    return replace(recipe, **{stage: _set(uses, resolve, stage, rest, value)})
+    return _with(recipe, stage, _set(uses, resolve, stage, rest, value))
 
 
 def _exchanged(recipe: Recipe, stage: str, names: str, plugins: Plugins) -> Recipe:
@@ -115,7 +123,12 @@ def _exchanged(recipe: Recipe, stage: str, names: str, plugins: Plugins) -> Reci
         if len(uses) != 1:
             raise SertkError(f"--set model= expects one name, received {names!r}")
         return replace(recipe, model=uses[0])
-    return replace(recipe, **{stage: uses})
+    return _with(recipe, stage, uses)
+
+
+def _with(recipe: Recipe, stage: str, value: Any) -> Recipe:
+    changes: dict[str, Any] = {stage: value}
+    return replace(recipe, **changes)
 
 
 def _value(text: str, assets: Assets) -> Any:

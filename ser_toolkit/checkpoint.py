@@ -28,6 +28,7 @@ class Checkpoint:
     average: Arrays
     best: Arrays
     number: int = 0
+    smooth_loss: float | None = None
     best_loss: float = float("inf")
     best_epoch: int = 0
     waited: int = 0
@@ -39,18 +40,28 @@ class Checkpoint:
         return self.number >= training.epochs or self.waited >= training.patience > 0
 
     def judged(self, row: dict[str, Any], training: Training) -> Checkpoint:
-        """The state after an epoch's validation: best weights, patience, learning rate."""
-        better = row["val_loss"] < self.best_loss
+        """The state after an epoch's validation: best weights, patience, learning rate.
+
+        What counts is the running mean of the validation loss: the clips of one or two speakers
+        are few, and the luckiest single epoch is rarely the best network.
+        """
+        held = training.val_smoothing if self.smooth_loss is not None else 0.0
+        smooth = held * (self.smooth_loss or 0.0) + (1 - held) * row["val_loss"]
+        better = smooth < self.best_loss
         waited = 0 if better else self.waited + 1
         factor = self.rate_factor
         if training.schedule == "plateau" and waited and waited % training.plateau_patience == 0:
             factor = max(factor / 2, training.plateau_floor / training.learning_rate)
-        state = replace(self, history=(*self.history, row), waited=waited, rate_factor=factor)
+        state = replace(
+            self,
+            history=(*self.history, {**row, "best": int(better)}),
+            smooth_loss=smooth,
+            waited=waited,
+            rate_factor=factor,
+        )
         if not better:
             return state
-        return replace(
-            state, best=self.average, best_loss=row["val_loss"], best_epoch=row["epoch"]
-        )
+        return replace(state, best=self.average, best_loss=smooth, best_epoch=row["epoch"])
 
     def write(self, path: Path) -> None:
         """Replace the file at `path`."""
@@ -59,7 +70,15 @@ class Checkpoint:
             for group in GROUPS
             for index, array in enumerate(getattr(self, group))
         }
-        keys = ("number", "best_loss", "best_epoch", "waited", "rate_factor", "history")
+        keys = (
+            "number",
+            "smooth_loss",
+            "best_loss",
+            "best_epoch",
+            "waited",
+            "rate_factor",
+            "history",
+        )
         meta = json.dumps({key: getattr(self, key) for key in keys})
         buffer = io.BytesIO()
         np.savez(buffer, meta=np.frombuffer(meta.encode(), np.uint8), **arrays)
@@ -73,7 +92,7 @@ class Checkpoint:
         try:
             with np.load(path, allow_pickle=False) as file:
                 names = sorted(file.files)
-                groups = {
+                groups: dict[str, Any] = {
                     group: [file[name] for name in names if name.startswith(f"{group}_")]
                     for group in GROUPS
                 }

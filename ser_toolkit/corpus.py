@@ -35,7 +35,7 @@ def read_corpus(
     emotions: Sequence[str] = (),
     mapping: dict[str, str] | None = None,
 ) -> Corpus:
-    """Recognise, read, choose emotions, decode and check. Bad single files are left out, counted."""
+    """Recognise, read, choose emotions, decode and check. Bad single files are left out."""
     if not data:
         data = _without_data(plugins, reader)
     chosen = [_choose(plugins, where, reader) for where in data]
@@ -46,7 +46,8 @@ def read_corpus(
     selected = select(clips, tuple(emotions), mapping or {})
     utterances = _unique(_decoded(selected, listener), listener)
     sources = tuple(
-        {"reader": one.name, "licence": one.licence, "citation": one.citation} for one, _, _ in chosen
+        {"reader": one.name, "licence": one.licence, "citation": one.citation}
+        for one, _, _ in chosen
     )
     return Corpus(utterances, any(one.synthetic for one, _, _ in chosen), sources)
 
@@ -54,14 +55,10 @@ def read_corpus(
 def _without_data(plugins: Plugins, reader: str | None) -> list[str]:
     if reader is not None and not plugins.reader(reader).needs_folder:
         return [reader]
-    raise SertkError(
-        "no data given", "Add --data DIR, or --data synthetic for the built-in corpus"
-    )
+    raise SertkError("no data given", "Add --data DIR, or --data synthetic for the built-in corpus")
 
 
-def _choose(
-    plugins: Plugins, where: str | Path, name: str | None
-) -> tuple[Reader, Path, str]:
+def _choose(plugins: Plugins, where: str | Path, name: str | None) -> tuple[Reader, Path, str]:
     root = Path(where)
     if not root.exists():
         for candidate in plugins.readers:
@@ -82,7 +79,7 @@ def _recognised(readers: Iterable[Reader], root: Path) -> tuple[Reader, Path, st
         names = ", ".join(reader.name for reader in readers if reader.needs_folder)
         raise SertkError(
             f"no reader recognises '{root}'",
-            f"Expected a known corpus, a folder per emotion or a CSV; choose with --reader: {names}",
+            f"Expected a known corpus, a folder per emotion or a CSV; or choose --reader: {names}",
         )
     best = max(match.score for _, match in matches)
     winners = [(reader, match) for reader, match in matches if match.score == best]
@@ -145,7 +142,9 @@ def _unique(utterances: Sequence[Utterance], listener: Listener) -> tuple[Uttera
         )
     kept = tuple(group[0] for key, group in by_hash.items() if key not in contested)
     if not kept:
-        raise SertkError("no usable recording is left", "Every file is a duplicate with two emotions")
+        raise SertkError(
+            "no usable recording is left", "Every file is a duplicate with two emotions"
+        )
     return kept
 
 

@@ -13,7 +13,6 @@ from .assemble import Assembly, apply_setting, assemble
 from .assets import Assets
 from .contracts import Utterance
 from .corpus import read_corpus, summary
-from .evaluate import metrics
 from .files import atomic, cache_dir
 from .listener import Listener
 from .pipeline import named_recipe
@@ -23,6 +22,7 @@ from .runtime.audio import check_speech, read_audio, resample
 from .runtime.errors import AudioError, SertkError
 from .runtime.extractor import F32, FrameExtractor, Signal
 from .runtime.predict import features
+from .scoring import metrics
 from .store import Features, Store
 
 
@@ -59,7 +59,7 @@ def evaluate(
     }
     if not clips:
         raise SertkError(
-            f"no clip to score: {len(known)} of {len(corpus.utterances)} clips took part in training",
+            f"no clip to score: {len(known)} of {len(corpus.utterances)} clips trained this run",
             "Give data that the run has not seen",
         )
     scores = predictor.scores(list(listener.track(clips, "Reading clips", len(clips))))
@@ -81,9 +81,7 @@ def _caveats(counts: Mapping[str, int]) -> list[str]:
 def predict(run: Run, files: Sequence[Path], listener: Listener) -> list[dict[str, Any]]:
     """Probabilities per file; a bad file gives an `error` and the rest goes on."""
     predictor = run.predictor(load_plugins())
-    return [
-        _predicted(predictor, path) for path in listener.track(files, "Predicting", len(files))
-    ]
+    return [_predicted(predictor, path) for path in listener.track(files, "Predicting", len(files))]
 
 
 def _predicted(predictor: Any, path: Path) -> dict[str, Any]:
@@ -184,9 +182,7 @@ def _extract_corpus(
     import os
 
     store = Store(cache_dir() / "features")
-    store.fill(
-        wanted, [(item, 0) for item in utterances], workers or os.cpu_count() or 1, listener
-    )
+    store.fill(wanted, [(item, 0) for item in utterances], workers or os.cpu_count() or 1, listener)
     names, table = _table(wanted, utterances, store)
     missing = int(np.isnan(table).sum())
     if out.suffix == ".csv":

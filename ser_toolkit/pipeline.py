@@ -17,7 +17,6 @@ from .backend import prepare_backend
 from .contracts import Utterance
 from .corpus import Corpus, read_corpus, summary
 from .dataset import Dataset, fit_adapters
-from .evaluate import Scores, metrics, network_probabilities, network_scores, temperature
 from .files import cache_dir, write_bytes, write_text
 from .listener import Listener, RunLog
 from .plugins import Plugins, load_plugins
@@ -26,9 +25,10 @@ from .run import NETWORK, Run
 from .runtime.adapter import Adapter, adapters_to_bytes
 from .runtime.component import assets_of
 from .runtime.errors import SertkError
+from .scoring import Scores, metrics, network_probabilities, network_scores, temperature
 from .split import Split, make_splits
 from .store import Features, Store
-from .train import Trained, fit
+from .training import Trained, fit
 
 CHECKPOINT = "checkpoint.npz"
 

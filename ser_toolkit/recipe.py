@@ -41,7 +41,12 @@ class Use:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """How the network is trained. `copies` counts the augmented copies of each training clip."""
+    """How the network is trained.
+
+    `copies` counts the augmented copies of each training clip, `crops` the windows drawn from a
+    clip in each epoch. `val_smoothing` is the weight of the past in the running mean of the
+    validation loss that chooses the best epoch; `patience` 0 means no early stopping.
+    """
 
     epochs: int = 60
     batch_size: int = 32
@@ -55,6 +60,7 @@ class Training:
     label_smoothing: float = 0.1
     class_weights: bool = True
     ema_momentum: float = 0.99
+    val_smoothing: float = 0.8
     patience: int = 20
     copies: int = 4
     crops: int = 1
@@ -69,8 +75,8 @@ class Recipe:
     extractor: tuple[Use, ...]
     model: Use
     augmenter: tuple[Use, ...] = ()
-    window: Window = Window()
-    training: Training = Training()
+    window: Window = dataclasses.field(default_factory=Window)
+    training: Training = dataclasses.field(default_factory=Training)
 
     @classmethod
     def from_toml(cls, text: str, where: str = "recipe") -> Recipe:

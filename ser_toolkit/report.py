@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .evaluate import Scores, recalls
 from .files import atomic, write_text
+from .scoring import Scores, recalls
 from .split import Split
 
 if TYPE_CHECKING:

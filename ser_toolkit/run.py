@@ -15,7 +15,6 @@ from .assemble import Assembly, assemble
 from .assets import Assets
 from .backend import import_keras
 from .contracts import Utterance
-from .evaluate import Scores, network_probabilities, network_scores
 from .plugins import Plugins
 from .recipe import Recipe
 from .runtime.adapter import Adapter, adapters_from_bytes
@@ -23,6 +22,7 @@ from .runtime.audio import read_audio, resample
 from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor, Signal
 from .runtime.predict import features, utterance_score, windows
+from .scoring import Scores, network_probabilities, network_scores
 
 NETWORK = "model.keras"
 

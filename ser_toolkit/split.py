@@ -194,7 +194,9 @@ def _validation(rest: Sequence[Utterance], name: str, seed: int) -> Sides:
     texts = sorted({item.text for item in rest if item.text is not None})
     if len(texts) >= 5 and all(item.text is not None for item in rest):
         held = set(rng.permutation(texts)[: max(1, round(TEST_SHARE * len(texts)))].tolist())
-        caveat = "validation is by text within the one training speaker; the test speaker is not in it"
+        caveat = (
+            "validation is by text within the one training speaker; the test speaker is not in it"
+        )
         return (*_parted(rest, lambda item: item.text in held), (caveat,))
     caveat = "validation is by clip within the one training speaker; the test speaker is not in it"
     picked = _stratified(rest, TEST_SHARE, rng)
@@ -227,9 +229,7 @@ def _parted(
     )
 
 
-def _stratified(
-    items: Sequence[Utterance], share: float, rng: np.random.Generator
-) -> set[str]:
+def _stratified(items: Sequence[Utterance], share: float, rng: np.random.Generator) -> set[str]:
     """Hashes of about `share` of the clips of each emotion, at least one where it has two."""
     by_emotion: dict[str, list[str]] = defaultdict(list)
     for item in items:
@@ -267,9 +267,7 @@ def _official(utterances: Sequence[Utterance], labels: tuple[str, ...], seed: in
     shared = set(_speakers(train)) & set(_speakers(by_side["test"]))
     if shared or any(item.speaker is None for item in utterances):
         caveats += (f"the official split does not keep speakers apart ({len(shared)} shared)",)
-    return _checked(
-        Split("official", train, validation, tuple(by_side["test"]), labels, caveats)
-    )
+    return _checked(Split("official", train, validation, tuple(by_side["test"]), labels, caveats))
 
 
 def _checked(split: Split) -> Split:

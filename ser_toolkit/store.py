@@ -114,9 +114,7 @@ class Store:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def _run(
-    store: Store, wanted: Features, chunks: Sequence[Any], workers: int
-) -> Iterator[None]:
+def _run(store: Store, wanted: Features, chunks: Sequence[Any], workers: int) -> Iterator[None]:
     """One None per clip done, so that a progress bar counts clips."""
     if workers <= 1 or len(chunks) < 3:
         for chunk in chunks:

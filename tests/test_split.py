@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ser_toolkit.audit import audit, in_words
 from ser_toolkit.contracts import Clip, Side, Utterance
 from ser_toolkit.runtime.errors import SertkError
@@ -99,7 +100,9 @@ def test_the_hash_knows_clips_labels_and_sides_alone() -> None:
 
 def test_cross_corpus_leaves_one_corpus_out() -> None:
     clips = corpus(3, corpus="a") + corpus(3, corpus="b")
-    tested = [{u.clip.corpus for u in split.test} for split in make_splits(clips, "cross-corpus", 0)]
+    tested = [
+        {u.clip.corpus for u in split.test} for split in make_splits(clips, "cross-corpus", 0)
+    ]
     assert tested == [{"a"}, {"b"}]
     with pytest.raises(SertkError, match="at least two"):
         make_splits(corpus(3), "cross-corpus", 0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from ser_toolkit.runtime.adapter import Adapter
 from ser_toolkit.runtime.extractor import F32, FrameExtractor
 from ser_toolkit.runtime.window import Window, WindowStream

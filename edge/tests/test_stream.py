@@ -7,10 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+
 from ser_toolkit.runtime.adapter import Adapter
 from ser_toolkit.runtime.extractor import FrameExtractor, Signal, Stack
-from ser_toolkit.runtime.features import LogMel, Mfcc
-from ser_toolkit.runtime.features import Pitch
+from ser_toolkit.runtime.features import LogMel, Mfcc, Pitch
 from ser_toolkit.runtime.window import Window
 from sertk_edge import AudioWindows
 

@@ -40,7 +40,7 @@ class Terminal(Listener):
     def __init__(self) -> None:
         self._out = console()
         self._err = console(stderr=True)
-        self._last: float | None = None
+        self._headed = False
 
     def note(self, text: str) -> None:
         self._out.print(text)
@@ -51,7 +51,9 @@ class Terminal(Listener):
         for line in lines[:DETAILS_SHOWN]:
             self._err.print(f"  {line}", style="yellow")
         if len(lines) > DETAILS_SHOWN:
-            self._err.print(f"  … {len(lines) - DETAILS_SHOWN} more, all in the log", style="yellow")
+            self._err.print(
+                f"  … {len(lines) - DETAILS_SHOWN} more, all in the log", style="yellow"
+            )
 
     def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
         columns = (
@@ -64,13 +66,12 @@ class Terminal(Listener):
             yield from progress.track(items, total=total, description=title)
 
     def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
-        if self._last is None:
+        if not self._headed:
             heads = ["epoch", *(head for _, head, _ in EPOCH_COLUMNS)]
             self._out.print(" ".join(f"{head:>9}" for head in heads), style="bold")
-        best = self._last is None or row["val_loss"] < self._last
-        self._last = row["val_loss"] if best else self._last
+        self._headed = True
         cells = [f"{row['epoch']}/{epochs}", *(f.format(row[k]) for k, _, f in EPOCH_COLUMNS)]
-        mark = "  best" if best else ""
+        mark = "  best" if row["best"] else ""
         self._out.print(" ".join(f"{cell:>9}" for cell in cells) + mark)
 
 
@@ -128,7 +129,9 @@ def _classes(metrics: Mapping[str, Any]) -> Table:
     total = sum(row[-1] for row in rows)
     for name in ("macro", "weighted"):
         average = metrics[name]
-        rows.append((f"{name} average", *(average[k] for k in ("precision", "recall", "f1")), total))
+        rows.append(
+            (f"{name} average", *(average[k] for k in ("precision", "recall", "f1")), total)
+        )
     return _table("Classes", ("", "precision %", "recall %", "F1 %", "clips"), rows)
 
 
@@ -139,9 +142,7 @@ def _confusion(metrics: Mapping[str, Any]) -> Table:
 
 
 def _folds(folds: Sequence[Mapping[str, Any]]) -> Table:
-    rows = [
-        (row["fold"], row["clips"], row["uar"], row["wa"], row["best_epoch"]) for row in folds
-    ]
+    rows = [(row["fold"], row["clips"], row["uar"], row["wa"], row["best_epoch"]) for row in folds]
     return _table("Folds", ("test speakers", "clips", "UAR %", "WA %", "best epoch"), rows)
 
 

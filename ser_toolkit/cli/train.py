@@ -69,7 +69,9 @@ def _training_options(default_protocol: str) -> Callable[[F], F]:
             data_options,
             click.option("--recipe", metavar="NAME", help="Recipe, see `sertk recipe list`."),
             click.option("--plugin", metavar="NAME", help="Plugin whose recipe to train."),
-            click.argument("recipe_file", required=False, type=click.Path(), metavar="[RECIPE.toml]"),
+            click.argument(
+                "recipe_file", required=False, type=click.Path(), metavar="[RECIPE.toml]"
+            ),
         ):
             command = option(command)
         return command

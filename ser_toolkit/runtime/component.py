@@ -77,9 +77,10 @@ def configure(
     """A copy of `component` with `params` set; an unknown name or a wrong type is an error."""
     values = configure_fields(type(component), params, component.name, resolve)
     try:
-        return dataclasses.replace(typing.cast(Any, component), **values)
+        changed: Component = dataclasses.replace(typing.cast(Any, component), **values)
     except (ValueError, TypeError) as error:
         raise SertkError(f"'{component.name}': {error}") from error
+    return changed
 
 
 def configure_fields(

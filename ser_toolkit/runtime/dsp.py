@@ -134,12 +134,18 @@ def magnitude_spectrogram(
     )
 
 
+def block_rows(frame_bytes: int) -> int:
+    """Frames per block: whole fours where possible, which scipy transforms side by side."""
+    rows = BLOCK_BYTES // frame_bytes
+    return max(1, rows - rows % 4 if rows > 4 else rows)
+
+
 def _power(samples: F32, frame_length: int, hop_length: int, fft: Fft, precision: Precision) -> F32:
     frames = frame_view(samples, frame_length, hop_length)
     window = hann(frame_length, precision)
     power = np.empty((len(frames), frame_length // 2 + 1), np.float32)
-    rows = max(1, min(len(frames), BLOCK_BYTES // window.nbytes))
-    windowed = np.empty((rows, frame_length), window.dtype)
+    rows = block_rows(window.nbytes)
+    windowed = np.empty((min(rows, len(frames)), frame_length), window.dtype)
     for start in range(0, len(frames), rows):
         out = power[start : start + rows]
         block = np.multiply(frames[start : start + rows], window, out=windowed[: len(out)])

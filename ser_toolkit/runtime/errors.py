@@ -21,7 +21,7 @@ class AudioError(SertkError):
     """A file that cannot be used as speech: corrupt, empty, silent, too short, not audio."""
 
 
-class MissingExtra(SertkError):
+class MissingExtra(SertkError):  # noqa: N818
     """A command needs an optional part that is not installed."""
 
     exit_code = 2

@@ -58,7 +58,8 @@ def test_window_is_scipys_periodic_hann(length: int) -> None:
 @pytest.mark.parametrize("fft", FFTS)
 @pytest.mark.parametrize(("precision", "bound"), [("single", 1e-6), ("double", 2e-7)])
 @pytest.mark.parametrize(
-    ("frame", "hop", "n"), [(512, 256, 40000), (2048, 512, 55125), (400, 7, 9)]
+    ("frame", "hop", "n"),
+    [(512, 256, 40000), (2048, 512, 55125), (400, 7, 9), (1 << 16, 900, 1 << 17)],
 )
 def test_power_is_librosas(
     fft: dsp.Fft, precision: dsp.Precision, bound: float, frame: int, hop: int, n: int

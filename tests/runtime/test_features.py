@@ -41,7 +41,7 @@ FFTS = [pytest.param(dsp.best_fft(), id="best"), pytest.param(dsp.numpy_fft(), i
 
 
 def label(value: object) -> str:
-    return getattr(value, "name", str(value))
+    return str(getattr(value, "name", getattr(value, "__name__", value)))
 
 
 def on(feature: Feature, fft: dsp.Fft) -> Feature:

@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ser_toolkit.runtime.adapter import Adapter, adapters_from_bytes, adapters_to_bytes, fit
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.window import Window, WindowStream
 
 
 @given(
-    frames=st.integers(1, 80), length=st.integers(1, 20), hop=st.integers(1, 30), cut=st.integers(1, 9)
+    frames=st.integers(1, 80),
+    length=st.integers(1, 20),
+    hop=st.integers(1, 30),
+    cut=st.integers(1, 9),
 )
 def test_a_stream_of_frames_gives_the_regular_windows(
     frames: int, length: int, hop: int, cut: int

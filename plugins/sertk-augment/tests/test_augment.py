@@ -9,12 +9,12 @@ import librosa
 import numpy as np
 import pluggy
 import pytest
-import sertk_augment
-from sertk_augment import Pitch, Stretch
 
+import sertk_augment
 from ser_toolkit import hookspecs
 from ser_toolkit.runtime.component import configure, from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
+from sertk_augment import Pitch, Stretch
 
 RATE_HZ = 16_000
 BOTH = [Stretch(), Pitch(), Stretch(rate_min=0.8, rate_max=1.25), Pitch(0.7, fixed=True)]

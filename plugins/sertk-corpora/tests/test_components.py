@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
-from sertk_corpora import CORPORA, CorpusReader, sertk_readers
 
 from ser_toolkit.labels import EMOTIONS
 from ser_toolkit.runtime.component import configure, from_spec, to_spec
+from sertk_corpora import CORPORA, CorpusReader, sertk_readers
 
 READERS = {reader.name: reader for reader in CORPORA}
 NAMES = tuple(READERS)

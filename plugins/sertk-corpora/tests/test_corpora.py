@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from sertk_corpora import CORPORA
 
 from ser_toolkit.contracts import Clip, Reading
 from ser_toolkit.runtime.audio import check_speech, read_audio
 from ser_toolkit.runtime.errors import AudioError, SertkError
+from sertk_corpora import CORPORA
 
 READERS = {reader.name: reader for reader in CORPORA}
 NAMES = tuple(READERS)

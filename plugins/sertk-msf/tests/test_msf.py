@@ -7,11 +7,11 @@ import json
 
 import numpy as np
 import pytest
-from sertk_msf import Msf
 
 from ser_toolkit.runtime.component import from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.extractor import Signal
+from sertk_msf import Msf
 
 PAPER = Msf()
 GRID_16 = Msf(rate_hz=16000, frame_length=4096, hop_length=256)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 from scipy.signal import hilbert, lfilter, sosfilt, sosfreqz
-from sertk_msf import Msf
 
 from ser_toolkit.runtime.audio import resample
 from ser_toolkit.runtime.extractor import Signal
+from sertk_msf import Msf
 
 PAPER = Msf()
 GRID_16 = Msf(rate_hz=16000, frame_length=4096, hop_length=256)

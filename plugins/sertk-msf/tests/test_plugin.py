@@ -11,8 +11,8 @@ from importlib.metadata import entry_points
 import numpy as np
 import pluggy
 import pytest
-import sertk_msf
 
+import sertk_msf
 from ser_toolkit import hookspecs
 from ser_toolkit.recipe import Recipe
 from ser_toolkit.runtime.component import from_spec

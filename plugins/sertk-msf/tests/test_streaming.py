@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import soundfile
-from sertk_msf import Msf
 
 from ser_toolkit.runtime.extractor import FrameExtractor, Signal, Stack
+from sertk_msf import Msf
 
 PAPER = Msf()
 GRID_16 = Msf(rate_hz=16000, frame_length=4096, hop_length=256)

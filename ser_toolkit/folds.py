@@ -12,12 +12,12 @@ import numpy as np
 
 from . import report
 from .contracts import Utterance
-from .evaluate import Scores, metrics
 from .files import write_text
 from .listener import Listener, RunLog
 from .pipeline import Options, Prepared, default_folder, label_of, open_folder, prepare, run_fold
 from .run import Run, read_scores
 from .runtime.errors import SertkError
+from .scoring import Scores, metrics
 from .split import Split, parse_protocol, protocol_hash
 
 POLL_S = 0.5
@@ -42,7 +42,9 @@ def crossval(
     write_text(folder / "recipe.toml", prepared.assembly.recipe.to_toml())
     _fill(prepared, log)
     waiting = [i for i, split in enumerate(prepared.splits) if not _done(folder, i, split)]
-    for _ in log.track(_folds(prepared, folder, waiting), "Training folds", _work(prepared, waiting)):
+    for _ in log.track(
+        _folds(prepared, folder, waiting), "Training folds", _work(prepared, waiting)
+    ):
         pass
     _pool(prepared, folder, log)
     return Run(folder)

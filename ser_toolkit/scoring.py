@@ -36,7 +36,8 @@ class Scores:
     @property
     def predicted(self) -> I64:
         """The most probable label of each utterance."""
-        return self.probabilities.argmax(axis=1)
+        guess: I64 = self.probabilities.argmax(axis=1)
+        return guess
 
     @property
     def confusion(self) -> I64:
@@ -55,9 +56,7 @@ class Scores:
         return float((self.predicted == self.truth).mean())
 
 
-def network_probabilities(
-    network: Any, inputs: Sequence[Mapping[str, F32]]
-) -> list[F32]:
+def network_probabilities(network: Any, inputs: Sequence[Mapping[str, F32]]) -> list[F32]:
     """Window probabilities per utterance; windows of many utterances share a batch."""
     counts = [len(next(iter(item.values()))) for item in inputs]
     joined = {name: np.concatenate([item[name] for item in inputs]) for name in inputs[0]}
@@ -105,7 +104,8 @@ def recalls(counts: NDArray[Any]) -> F64:
     """Recall per class of (…, n, n) confusions; NaN for a class that does not occur."""
     support = counts.sum(axis=-1)
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    return np.divide(hits, support, out=np.full(support.shape, np.nan), where=support > 0)
+    result: F64 = np.divide(hits, support, out=np.full(support.shape, np.nan), where=support > 0)
+    return result
 
 
 def uar(counts: NDArray[Any]) -> float:
@@ -116,7 +116,8 @@ def uar(counts: NDArray[Any]) -> float:
 def _f1(counts: NDArray[Any]) -> F64:
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     total = counts.sum(axis=-1) + counts.sum(axis=-2)
-    return np.divide(2 * hits, total, out=np.full(hits.shape, np.nan), where=total > 0)
+    result: F64 = np.divide(2 * hits, total, out=np.full(hits.shape, np.nan), where=total > 0)
+    return result
 
 
 def macro_f1(counts: NDArray[Any]) -> float:
@@ -244,7 +245,7 @@ def temperature(windows: Sequence[F32], truth: I64) -> float:
     return math.exp(_minimum(loss, math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1])))
 
 
-def _softmax(logits: F32) -> F32:
+def _softmax(logits: NDArray[Any]) -> F32:
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     result: F32 = powers / powers.sum(axis=-1, keepdims=True)
     return result

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn import metrics as reference
+
 from ser_toolkit.contracts import Clip, Utterance
-from ser_toolkit.evaluate import (
+from ser_toolkit.scoring import (
     Scores,
     calibration_error,
     intervals,
@@ -17,7 +19,6 @@ from ser_toolkit.evaluate import (
     temperature,
     uar,
 )
-from sklearn import metrics as reference
 
 LABELS = ("anger", "fear", "neutral", "sadness")
 
@@ -41,7 +42,9 @@ def test_figures_equal_scikit_learn() -> None:
     assert figures["uar"] == pytest.approx(reference.balanced_accuracy_score(truth, guess))
     assert figures["wa"] == pytest.approx(reference.accuracy_score(truth, guess))
     assert figures["macro_f1"] == pytest.approx(reference.f1_score(truth, guess, average="macro"))
-    assert figures["loss"] == pytest.approx(reference.log_loss(truth, scores.probabilities), rel=1e-5)
+    assert figures["loss"] == pytest.approx(
+        reference.log_loss(truth, scores.probabilities), rel=1e-5
+    )
     assert figures["confusion"] == reference.confusion_matrix(truth, guess).tolist()
     table = reference.classification_report(truth, guess, target_names=LABELS, output_dict=True)
     for label in LABELS:

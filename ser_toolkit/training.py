@@ -14,11 +14,11 @@ import numpy as np
 from .checkpoint import Checkpoint
 from .contracts import Utterance
 from .dataset import Dataset, inverse_frequency
-from .evaluate import Scores, fed, network_scores, uar
 from .listener import Listener
 from .recipe import Training
 from .runtime.errors import SertkError
 from .runtime.extractor import F32
+from .scoring import Scores, fed, network_scores, uar
 
 if TYPE_CHECKING:
     import keras
@@ -64,7 +64,9 @@ def fit(
         if not state.history:
             raise
         interrupted = True
-        listener.warn(f"stopped by Ctrl-C after epoch {state.number}; the best epoch so far is kept")
+        listener.warn(
+            f"stopped by Ctrl-C after epoch {state.number}; the best epoch so far is kept"
+        )
     _assign(network, state.best)
     return Trained(network, state.history, state.best_epoch, interrupted)
 
@@ -136,9 +138,7 @@ class _Loop:
             _update(average, self.network.weights, self._momentum(total))
         raw = _values(self.network.weights)
         _assign(self.network, average)
-        scores = network_scores(
-            self.network, self.inputs, self.validation, self.dataset.labels
-        )
+        scores = network_scores(self.network, self.inputs, self.validation, self.dataset.labels)
         _assign(self.network, raw)
         row = self._row(state, np.mean(logs, axis=0), scores, time.perf_counter() - began)
         optimizer = _values(self.optimizer.variables)
