@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-LOCAL := -e ".[train,dask,dev]" -e edge -e plugins/sertk-msf -e plugins/sertk-corpora -e plugins/sertk-augment
+LOCAL := -e ".[train,dev]" -e edge -e plugins/sertk-msf -e plugins/sertk-corpora -e plugins/sertk-augment
 PROJECTS := pyproject.toml edge/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 DEMO := demo
 

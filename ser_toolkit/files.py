@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a file may raise that was cut off or overwritten."""
 
 
 @contextlib.contextmanager
@@ -18,6 +32,10 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
         with temporary.open("wb") as file:
             yield file
         temporary.replace(path)
+    except OSError as error:
+        # Failures of a write name no file, those of opening the temporary one.
+        error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

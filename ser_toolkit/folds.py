@@ -12,9 +12,18 @@ import numpy as np
 
 from . import report
 from .contracts import Utterance
-from .files import write_text
 from .listener import Listener, RunLog
-from .pipeline import Options, Prepared, default_folder, label_of, open_folder, prepare, run_fold
+from .pipeline import (
+    Options,
+    Prepared,
+    check_folder,
+    default_folder,
+    label_of,
+    open_folder,
+    prepare,
+    run_fold,
+    write_recipe,
+)
 from .run import Run, read_scores
 from .runtime.errors import SertkError
 from .scoring import Scores, metrics
@@ -31,15 +40,16 @@ def crossval(
 ) -> Run:
     """Train and test every fold; finished folds are kept, so an interrupted call can be resumed."""
     listener = listener or Listener()
-    prepared = prepare(options, listener)
-    if len(prepared.splits) < 2:
+    check_folder(out, resume)
+    if parse_protocol(options.protocol)[0] in ("holdout", "official", "random"):
         raise SertkError(
             f"protocol '{options.protocol}' has one fold", "Use loso or kfold:K, or `sertk train`"
         )
+    prepared = prepare(options, listener)
     folder = out or default_folder(f"{prepared.assembly.recipe.name}-crossval")
     open_folder(folder, resume)
-    log = RunLog(folder, listener)
-    write_text(folder / "recipe.toml", prepared.assembly.recipe.to_toml())
+    log = RunLog(folder, listener, prepared.said)
+    write_recipe(prepared, folder)
     _fill(prepared, log)
     waiting = [i for i, split in enumerate(prepared.splits) if not _done(folder, i, split)]
     for _ in log.track(

@@ -28,13 +28,38 @@ class Listener:
         """One epoch is over; `row` is its line of history.csv."""
 
 
-class RunLog(Listener):
-    """Writes all that is said into log.txt, each epoch into history.csv, and passes it on."""
+class Keeper(Listener):
+    """Passes on what is said before there is a run directory, and keeps it for the log."""
 
-    def __init__(self, folder: Path, onward: Listener) -> None:
+    def __init__(self, onward: Listener) -> None:
+        self._onward = onward
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+        self._onward.note(text)
+
+    def warn(self, text: str, details: Iterable[str] = ()) -> None:
+        lines = tuple(details)
+        self.said.append(_warning(text, lines))
+        self._onward.warn(text, lines)
+
+    def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
+        yield from self._onward.track(items, title, total)
+
+
+class RunLog(Listener):
+    """Writes all that is said into log.txt, each epoch into history.csv, and passes it on.
+
+    `earlier` is what was said before the folder was there; it is only written.
+    """
+
+    def __init__(self, folder: Path, onward: Listener, earlier: Iterable[str] = ()) -> None:
         self._log = folder / "log.txt"
         self._history = folder / "history.csv"
         self._onward = onward
+        for text in earlier:
+            self._write(text)
 
     def note(self, text: str) -> None:
         self._write(text)
@@ -42,7 +67,7 @@ class RunLog(Listener):
 
     def warn(self, text: str, details: Iterable[str] = ()) -> None:
         lines = tuple(details)
-        self._write("\n  ".join([f"warning: {text}", *lines]))
+        self._write(_warning(text, lines))
         self._onward.warn(text, lines)
 
     def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
@@ -61,3 +86,7 @@ class RunLog(Listener):
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         with self._log.open("a", encoding="utf-8") as log:
             log.write(f"{stamp} {text}\n")
+
+
+def _warning(text: str, details: Iterable[str]) -> str:
+    return "\n  ".join([f"warning: {text}", *details])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -14,23 +15,26 @@ from .assemble import Assembly, apply_setting, assemble
 from .assets import Assets
 from .audit import audit, in_words
 from .backend import prepare_backend
+from .checkpoint import Checkpoint
 from .contracts import Utterance
 from .corpus import Corpus, read_corpus, summary
 from .dataset import Dataset, fit_adapters
-from .files import cache_dir, write_bytes, write_text
-from .listener import Listener, RunLog
+from .files import DAMAGED, cache_dir, write_bytes, write_text
+from .listener import Keeper, Listener, RunLog
 from .plugins import Plugins, load_plugins
-from .recipe import Recipe
+from .recipe import Recipe, Training
 from .run import NETWORK, Run
 from .runtime.adapter import Adapter, adapters_to_bytes
-from .runtime.component import assets_of
+from .runtime.component import assets_of, fields_of
 from .runtime.errors import SertkError
 from .scoring import Scores, metrics, network_probabilities, network_scores, temperature
-from .split import Split, make_splits
+from .split import Split, make_splits, parse_protocol
 from .store import Features, Store
 from .training import Trained, fit
 
 CHECKPOINT = "checkpoint.npz"
+COUNTS_FROM_1 = ("epochs", "batch_size", "crops", "plateau_patience")
+SHARES = ("label_smoothing", "ema_momentum", "val_smoothing")
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,13 @@ class Prepared:
     store: Store
     features: Features
     assets: Assets
+    said: tuple[str, ...]
 
 
 def prepare(options: Options, listener: Listener) -> Prepared:
     """Recipe, clips and splits. Nothing is fitted or augmented before the split."""
+    listener = Keeper(listener)
+    parse_protocol(options.protocol)
     plugins = load_plugins()
     assets = Assets((cache_dir() / "assets", *_assets_beside(options.recipe)))
     assembly = assemble(choose_recipe(options, plugins, assets), plugins)
@@ -92,7 +99,8 @@ def prepare(options: Options, listener: Listener) -> Prepared:
         assets.load,
     )
     store = Store(cache_dir() / "features")
-    return Prepared(options, assembly, corpus, splits, store, features, assets)
+    said = tuple(listener.said)
+    return Prepared(options, assembly, corpus, splits, store, features, assets, said)
 
 
 def choose_recipe(options: Options, plugins: Plugins, assets: Assets) -> Recipe:
@@ -102,9 +110,22 @@ def choose_recipe(options: Options, plugins: Plugins, assets: Assets) -> Recipe:
         recipe = apply_setting(recipe, setting, plugins, assets)
     if options.epochs is not None:
         recipe = replace(recipe, training=replace(recipe.training, epochs=options.epochs))
-    if recipe.training.epochs < 1:
-        raise SertkError(f"at least one epoch expected, received {recipe.training.epochs}")
+    _check_training(recipe.training)
     return recipe
+
+
+def _check_training(training: Training) -> None:
+    """Refuse numbers that no training can run with."""
+    for name, value in vars(training).items():
+        if not isinstance(value, (int, float)):
+            continue
+        least = 1 if name in COUNTS_FROM_1 else 0
+        if not (math.isfinite(value) and value >= least):
+            raise SertkError(f"'training.{name}' expects {least} or more, received {value}")
+        if name in SHARES and value >= 1:
+            raise SertkError(f"'training.{name}' expects 0 to less than 1, received {value}")
+    if training.learning_rate == 0:
+        raise SertkError("'training.learning_rate' expects more than 0, received 0")
 
 
 def named_recipe(name: str | None, plugins: Plugins, plugin: str | None = None) -> Recipe:
@@ -113,8 +134,14 @@ def named_recipe(name: str | None, plugins: Plugins, plugin: str | None = None) 
         return plugins.default_recipe(plugin, name)
     try:
         return Recipe.from_toml(Path(name).read_text("utf-8"), name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SertkError(f"cannot read recipe '{name}'", "Check the path") from error
+    except OSError as error:
+        raise SertkError(
+            f"cannot read recipe '{name}': {error.strerror}", "Check the path"
+        ) from error
+    except (UnicodeDecodeError, TypeError, AttributeError) as error:
+        raise SertkError(
+            f"'{name}' is not a recipe ({error})", "Compare it with `sertk recipe show compact`"
+        ) from error
 
 
 def _assets_beside(recipe: str | None) -> tuple[Path, ...]:
@@ -130,6 +157,7 @@ def train(
 ) -> Run:
     """Train one fold of the protocol and write its run directory."""
     listener = listener or Listener()
+    check_folder(out, resume)
     prepared = prepare(options, listener)
     if not 1 <= fold <= len(prepared.splits):
         raise SertkError(f"fold expects 1 to {len(prepared.splits)}, received {fold}")
@@ -146,13 +174,22 @@ def default_folder(recipe: str) -> Path:
 
 def open_folder(folder: Path, resume: bool) -> None:
     """Make the run directory; one that holds something is used only to resume."""
+    check_folder(folder, resume)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def check_folder(folder: Path | None, resume: bool) -> None:
+    """Refuse a run directory before hours of reading and not after them."""
+    if folder is None:
+        if resume:
+            raise SertkError("--resume expects --out", "Add --out with the folder of the run")
+        return
     if folder.exists() and not folder.is_dir():
         raise SertkError(f"--out expects a folder, '{folder}' is a file", "Choose another --out")
     if folder.is_dir() and any(folder.iterdir()) and not resume:
         raise SertkError(
             f"'{folder}' is not empty", "Add --resume to go on with it, or choose another --out"
         )
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 def run_fold(
@@ -165,8 +202,9 @@ def run_fold(
 ) -> dict[str, Any]:
     """Split → features → adapter → network → calibration → figures, into `folder`."""
     began = time.perf_counter()
-    log = RunLog(folder, listener)
+    log = RunLog(folder, listener, prepared.said)
     _write_plan(prepared, split, folder)
+    _check_checkpoint(folder / CHECKPOINT)
     findings = audit(split)
     for caveat in (*split.caveats, in_words(findings)):
         log.note(caveat)
@@ -208,24 +246,44 @@ def run_fold(
 
 def _write_plan(prepared: Prepared, split: Split, folder: Path) -> None:
     """recipe.toml and split.json; a resumed run must have the same."""
-    text = prepared.assembly.recipe.to_toml()
-    path = folder / "recipe.toml"
-    if path.exists() and path.read_text("utf-8") != text:
-        raise SertkError(
-            f"'{folder}' was started with another recipe",
-            "Resume with the same options, or choose another --out",
-        )
+    write_recipe(prepared, folder)
     plan = folder / "split.json"
-    if plan.exists() and Run(folder).json("split.json")["hash"] != split.hash:
+    if plan.exists() and not _same_plan(prepared, split, folder):
         raise SertkError(
             f"'{folder}' was started with other clips or another split",
             "Resume with the same data, protocol and seed, or choose another --out",
         )
-    write_text(path, text)
     report.write_split(plan, split, prepared.options.protocol, prepared.options.seed)
     for component in (prepared.assembly.extractor, prepared.assembly.model):
         for asset in assets_of(component):
             prepared.assets.copy_to(asset, folder / "assets")
+
+
+def write_recipe(prepared: Prepared, folder: Path) -> None:
+    """recipe.toml; refuses a folder that was started with another one."""
+    content = prepared.assembly.recipe.to_toml()
+    path = folder / "recipe.toml"
+    if path.exists() and path.read_bytes() != content.encode():
+        raise SertkError(
+            f"'{folder}' was started with another recipe",
+            "Resume with the same options, or choose another --out",
+        )
+    write_text(path, content)
+
+
+def _same_plan(prepared: Prepared, split: Split, folder: Path) -> bool:
+    stored = Run(folder).json("split.json")
+    return (stored.get("hash"), stored.get("seed")) == (split.hash, prepared.options.seed)
+
+
+def _check_checkpoint(path: Path) -> None:
+    """Refuse a damaged one before features are computed and TensorFlow is loaded."""
+    try:
+        Checkpoint.read(path)
+    except (*DAMAGED, TypeError) as error:
+        raise SertkError(
+            f"{path.name} is damaged ({error})", "Delete it to start the training again"
+        ) from error
 
 
 def _dataset(prepared: Prepared, split: Split, listener: Listener, workers: int) -> Dataset:
@@ -242,7 +300,13 @@ def _dataset(prepared: Prepared, split: Split, listener: Listener, workers: int)
 def _network(prepared: Prepared, split: Split, dataset: Dataset) -> Any:
     shapes = {name: array.shape[1:] for name, array in dataset.windows(split.train[0]).items()}
     model = prepared.assembly.model
-    network = model.build(shapes, len(split.labels))
+    try:
+        network = model.build(shapes, len(split.labels))
+    except (ValueError, TypeError) as error:
+        raise SertkError(
+            f"model '{model.name}' cannot be built: {_first_line(error)}",
+            f"Its parameters: {fields_of(model)}",
+        ) from error
     last = network.layers[-1]
     good = getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
     if not (good and getattr(last, "units", 0) == len(split.labels)):
@@ -252,6 +316,10 @@ def _network(prepared: Prepared, split: Split, dataset: Dataset) -> Any:
             "Mend the model builder: the calibrated temperature is folded into that layer",
         )
     return network
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
 
 
 def _calibrate(network: Any, dataset: Dataset, validation: Sequence[Utterance]) -> float:
@@ -290,8 +358,11 @@ def _write_results(
     write_bytes(folder / "adapter.npz", adapters_to_bytes(adapters))
     write_text(folder / "model.txt", report.model_text(network))
     temporary = folder / f".{NETWORK}.tmp.keras"
-    network.save(temporary)
-    temporary.replace(folder / NETWORK)
+    try:
+        network.save(temporary)
+        temporary.replace(folder / NETWORK)
+    finally:
+        temporary.unlink(missing_ok=True)
     report.write_csv(folder / "history.csv", trained.history)
     report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
     note = label_of(figures)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from .assemble import Assembly, assemble
 from .assets import Assets
 from .backend import import_keras
 from .contracts import Utterance
+from .files import DAMAGED
 from .plugins import Plugins
 from .recipe import Recipe
 from .runtime.adapter import Adapter, adapters_from_bytes
@@ -36,17 +38,39 @@ class Run:
     def file(self, name: str) -> Path:
         """A file that must be there."""
         path = self.path / name
-        if not path.is_file():
+        if path.is_file():
+            return path
+        if not self.path.is_dir():
+            raise SertkError(f"there is no run directory '{self.path}'", "Check the path")
+        if (self.path / "fold-01").is_dir():
             raise SertkError(
-                f"'{self.path}' is not a finished run: it has no {name}",
-                "Finish it with the same command and --resume, or give the folder of another run",
+                f"'{self.path}' is a cross-validation; it has no {name}",
+                f"Give one of its folds, such as {self.path / 'fold-01'}",
             )
-        return path
+        raise SertkError(
+            f"'{self.path}' is not a finished run: it has no {name}",
+            "Finish it with the same command and --resume, or give the folder of another run",
+        )
+
+    @contextlib.contextmanager
+    def whole(self, name: str) -> Iterator[Path]:
+        """A file that must be there; what reading it raises is told in one line."""
+        path = self.file(name)
+        try:
+            yield path
+        except (*DAMAGED, TypeError) as error:
+            raise SertkError(
+                f"{name} in '{self.path}' is damaged ({error!r})",
+                "Train again, or use another copy of the run",
+            ) from error
 
     def json(self, name: str) -> dict[str, Any]:
         """The content of metrics.json or split.json."""
-        content: dict[str, Any] = json.loads(self.file(name).read_text("utf-8"))
-        return content
+        with self.whole(name) as path:
+            content = json.loads(path.read_text("utf-8"))
+            if not isinstance(content, dict):
+                raise TypeError("not a table")
+            return content
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -55,10 +79,12 @@ class Run:
 
     def predictor(self, plugins: Plugins) -> Predictor:
         """Everything that predicts; refuses extractors of another version than trained with."""
-        text = self.file("recipe.toml").read_text("utf-8")
-        assembly = assemble(Recipe.from_toml(text, "recipe.toml"), plugins)
-        adapters = adapters_from_bytes(self.file("adapter.npz").read_bytes())
-        labels = tuple(self.json("split.json")["labels"])
+        with self.whole("recipe.toml") as path:
+            assembly = assemble(Recipe.from_toml(path.read_text("utf-8"), path.name), plugins)
+        with self.whole("adapter.npz") as path:
+            adapters = adapters_from_bytes(path.read_bytes())
+        with self.whole("split.json"):
+            labels = tuple(self.json("split.json")["labels"])
         extractor = assembly.extractor.prepare(Assets((self.path / "assets",)).load)
         network = load_network(self.file(NETWORK))
         return Predictor(assembly, extractor, adapters, labels, network)
@@ -69,7 +95,7 @@ def load_network(path: Path) -> Any:
     keras = import_keras()
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError) as error:
+    except (*DAMAGED, TypeError) as error:
         reason = str(error).split("\n")[0]
         raise SertkError(f"{path.name} cannot be loaded: {reason}", "Train again") from error
 

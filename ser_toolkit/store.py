@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .contracts import Augmenter, Utterance
-from .files import atomic
+from .files import DAMAGED, atomic
 from .listener import Listener
 from .runtime.audio import read_audio, resample
 from .runtime.component import AssetLoader, to_spec
@@ -79,7 +79,7 @@ class Store:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError, EOFError, KeyError):
+        except DAMAGED:
             arrays = compute(wanted, utterance, copy)
             self._write(path, arrays)
             return arrays
