@@ -91,7 +91,7 @@ def apply_setting(recipe: Recipe, setting: str, plugins: Plugins, assets: Assets
 
     The key is STAGE.FIELD, or STAGE.COMPONENT.FIELD where several components have the field:
 
-    `training.epochs=10`, `extractor.n_mels=80`, `augmenter.noise.p=0.3`, `model.weights=@FILE`;
+    `training.epochs=10`, `extractor.n_mels=80`, `augmenter.noise.p=0.3`, `extractor.weights=@FILE`;
     `model=NAME` or `extractor=NAME,NAME` exchanges a whole stage.
     """
     key, equals, text = setting.partition("=")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .files import write_bytes
+from .files import read_npz, write_bytes
 from .recipe import Training
 from .runtime.errors import SertkError
 
@@ -28,8 +28,8 @@ class Checkpoint:
     average: Arrays
     best: Arrays
     number: int = 0
-    smooth_loss: float | None = None
-    best_loss: float = float("inf")
+    lowest_loss: float = float("inf")
+    lowest_se: float = 0.0
     best_epoch: int = 0
     waited: int = 0
     rate_factor: float = 1.0
@@ -42,26 +42,28 @@ class Checkpoint:
     def judged(self, row: dict[str, Any], training: Training) -> Checkpoint:
         """The state after an epoch's validation: best weights, patience, learning rate.
 
-        What counts is the running mean of the validation loss: the clips of one or two speakers
-        are few, and the luckiest single epoch is rarely the best network.
+        The latest epoch whose validation loss lies within `tolerance_se` standard errors of the
+        lowest is the best (the one-standard-error rule of Breiman et al. 1984): the clips of one
+        or two speakers are few, and their luckiest epoch is rarely the best network.
         """
-        held = training.val_smoothing if self.smooth_loss is not None else 0.0
-        smooth = held * (self.smooth_loss or 0.0) + (1 - held) * row["val_loss"]
-        better = smooth < self.best_loss
-        waited = 0 if better else self.waited + 1
+        lowest, error = self.lowest_loss, self.lowest_se
+        if row["val_loss"] < lowest:
+            lowest, error = row["val_loss"], row["val_loss_se"]
+        good = row["val_loss"] <= lowest + training.tolerance_se * error
+        waited = 0 if good else self.waited + 1
         factor = self.rate_factor
         if training.schedule == "plateau" and waited and waited % training.plateau_patience == 0:
-            factor = max(factor / 2, training.plateau_floor / training.learning_rate)
+            floor = min(factor, training.plateau_floor / training.learning_rate)
+            factor = max(factor / 2, floor)
         state = replace(
             self,
-            history=(*self.history, {**row, "best": int(better)}),
-            smooth_loss=smooth,
+            history=(*self.history, {**row, "best": int(good)}),
+            lowest_loss=lowest,
+            lowest_se=error,
             waited=waited,
             rate_factor=factor,
         )
-        if not better:
-            return state
-        return replace(state, best=self.average, best_loss=smooth, best_epoch=row["epoch"])
+        return replace(state, best=self.average, best_epoch=row["epoch"]) if good else state
 
     def write(self, path: Path) -> None:
         """Replace the file at `path`."""
@@ -72,8 +74,8 @@ class Checkpoint:
         }
         keys = (
             "number",
-            "smooth_loss",
-            "best_loss",
+            "lowest_loss",
+            "lowest_se",
             "best_epoch",
             "waited",
             "rate_factor",
@@ -90,16 +92,15 @@ class Checkpoint:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
-                names = sorted(file.files)
-                groups: dict[str, Any] = {
-                    group: [file[name] for name in names if name.startswith(f"{group}_")]
-                    for group in GROUPS
-                }
-                meta = json.loads(file["meta"].tobytes())
-        except (OSError, ValueError, KeyError, EOFError) as error:
+            arrays = read_npz(path)
+            groups: dict[str, Any] = {
+                group: [arrays[name] for name in sorted(arrays) if name.startswith(f"{group}_")]
+                for group in GROUPS
+            }
+            meta = json.loads(arrays["meta"].tobytes())
+            return cls(**groups, **{**meta, "history": tuple(meta["history"])})
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise SertkError(
-                f"{path.name} is damaged ({error})", "Delete it to start the training again"
+                f"{path.name} cannot be continued: {error}",
+                f"Delete {path.name} to start the training again",
             ) from error
-        meta["history"] = tuple(meta["history"])
-        return cls(**groups, **meta)

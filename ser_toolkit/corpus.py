@@ -60,6 +60,7 @@ def _without_data(plugins: Plugins, reader: str | None) -> list[str]:
 
 def _choose(plugins: Plugins, where: str | Path, name: str | None) -> tuple[Reader, Path, str]:
     root = Path(where)
+    wanted = None if name is None else plugins.reader(name)
     if not root.exists():
         for candidate in plugins.readers:
             if candidate.name == str(where) and not candidate.needs_folder:
@@ -68,8 +69,8 @@ def _choose(plugins: Plugins, where: str | Path, name: str | None) -> tuple[Read
             f"data folder '{where}' does not exist",
             "Check the path; --data synthetic uses the built-in corpus",
         )
-    if name is not None:
-        return plugins.reader(name), root, "as --reader says"
+    if wanted is not None:
+        return wanted, root, "as --reader says"
     return _recognised(plugins.readers, root)
 
 

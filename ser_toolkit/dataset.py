@@ -71,6 +71,8 @@ class Dataset:
         if arrays is None:
             raw = self.store.load(self.features, utterance, copy)
             arrays = {name: self.adapters[name].apply(values)[0] for name, values in raw.items()}
+            for values in arrays.values():
+                values.flags.writeable = False  # or an augmenter that works in place would stay
             self.memory.put(key, arrays)
         return arrays
 

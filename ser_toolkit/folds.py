@@ -13,18 +13,8 @@ import numpy as np
 from . import report
 from .contracts import Utterance
 from .listener import Listener, RunLog
-from .pipeline import (
-    Options,
-    Prepared,
-    check_folder,
-    default_folder,
-    label_of,
-    open_folder,
-    prepare,
-    run_fold,
-    write_recipe,
-)
-from .run import Run, read_scores
+from .pipeline import Options, Prepared, label_of, prepare, run_fold, write_recipe
+from .run import Run, check_folder, default_folder, open_folder, read_scores
 from .runtime.errors import SertkError
 from .scoring import Scores, metrics
 from .split import Split, parse_protocol, protocol_hash
@@ -67,10 +57,7 @@ def fold_folder(folder: Path, number: int) -> Path:
 
 def _done(folder: Path, number: int, split: Split) -> bool:
     run = Run(fold_folder(folder, number))
-    if not (run.path / "metrics.json").exists():
-        return False
-    figures = run.metrics
-    return figures["protocol"]["hash"] == split.hash and not figures["interrupted"]
+    return run.finished and run.metrics["protocol"]["hash"] == split.hash
 
 
 def _fill(prepared: Prepared, log: Listener) -> None:

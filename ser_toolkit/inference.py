@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,18 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score clips of the test side and clips never seen; what trained or validated is left out."""
     plugins = load_plugins()
-    predictor = run.predictor(plugins)
+    run.check()
     corpus = read_corpus(data, plugins, listener, reader, emotions, dict(mapping or {}))
     listener.note(summary(corpus.utterances))
+    labels = run.labels
     sides = {clip["hash"]: clip["side"] for clip in run.json("split.json")["clips"]}
-    known = [item for item in corpus.utterances if item.emotion in predictor.labels]
-    foreign = sorted({u.emotion for u in corpus.utterances} - set(predictor.labels))
+    known = [item for item in corpus.utterances if item.emotion in labels]
+    foreign = sorted({u.emotion for u in corpus.utterances} - set(labels))
+    if not known:
+        raise SertkError(
+            f"the run knows {', '.join(labels)}, the data have {', '.join(foreign)}",
+            "Rename emotions with --map",
+        )
     if foreign:
         listener.warn(
             f"{len(corpus.utterances) - len(known)} clips left out, the network does not know: "
@@ -62,6 +69,7 @@ def evaluate(
             f"no clip to score: {len(known)} of {len(corpus.utterances)} clips trained this run",
             "Give data that the run has not seen",
         )
+    predictor = run.predictor(plugins)
     scores = predictor.scores(list(listener.track(clips, "Reading clips", len(clips))))
     protocol = {"name": "evaluate", "comparable": True, "caveats": _caveats(counts)}
     return {
@@ -146,7 +154,10 @@ def _extract_files(
             named = {f"{i:04d}_{p.stem}": item for i, (p, item) in enumerate(zip(files, arrays))}  # noqa: B905
             np.savez(file, **_flat_names(named))
         else:
-            np.save(file, _joined(arrays))
+            # Through memory: written to a file, numpy's own error on a full disk has no cause.
+            content = io.BytesIO()
+            np.save(content, _joined(arrays))
+            file.write(content.getbuffer())
     return {"files": [p.name for p in files], "shapes": rows, "columns": _columns(extractor)}
 
 
@@ -248,8 +259,9 @@ def _write_npz(
     lengths = [len(next(iter(item.values()))) for item in loaded]
     arrays["start"] = np.cumsum([0, *lengths[:-1]])
     arrays["length"] = np.array(lengths)
-    for key in ("file", "emotion", "speaker"):
-        arrays[key] = np.array([_about(item)[key] for item in utterances])
+    # numpy takes no array called `file`.
+    for key, column in (("files", "file"), ("emotion", "emotion"), ("speaker", "speaker")):
+        arrays[key] = np.array([_about(item)[column] for item in utterances])
     arrays["table"], arrays["table_columns"] = table, np.array(names)
     with atomic(out) as file:
         np.savez(file, **arrays)

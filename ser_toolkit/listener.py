@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+LOG = "log.txt"
 
 
 class Listener:
@@ -55,7 +56,7 @@ class RunLog(Listener):
     """
 
     def __init__(self, folder: Path, onward: Listener, earlier: Iterable[str] = ()) -> None:
-        self._log = folder / "log.txt"
+        self._log = folder / LOG
         self._history = folder / "history.csv"
         self._onward = onward
         for text in earlier:
@@ -74,18 +75,24 @@ class RunLog(Listener):
         yield from self._onward.track(items, title, total)
 
     def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
-        new = not self._history.exists()
-        with self._history.open("a", encoding="utf-8") as history:
-            if new:
-                history.write(",".join(row) + "\n")
-            history.write(",".join(str(value) for value in row.values()) + "\n")
+        new = not self._history.exists() or not self._history.stat().st_size
+        lines = [row, row.values()] if new else [row.values()]
+        _append(self._history, "".join(",".join(map(str, line)) + "\n" for line in lines))
         self._write(" ".join(f"{key}={value}" for key, value in row.items()))
         self._onward.epoch(row, epochs)
 
     def _write(self, text: str) -> None:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        with self._log.open("a", encoding="utf-8") as log:
-            log.write(f"{stamp} {text}\n")
+        _append(self._log, f"{stamp} {text}\n")
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        error.filename = str(path)  # A full disk is met on closing, and that error names no file.
+        raise
 
 
 def _warning(text: str, details: Iterable[str]) -> str:

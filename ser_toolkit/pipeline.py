@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -19,11 +18,12 @@ from .checkpoint import Checkpoint
 from .contracts import Utterance
 from .corpus import Corpus, read_corpus, summary
 from .dataset import Dataset, fit_adapters
-from .files import DAMAGED, cache_dir, write_bytes, write_text
+from .files import cache_dir, naming, write_bytes, write_text
 from .listener import Keeper, Listener, RunLog
+from .loading import one_line
 from .plugins import Plugins, load_plugins
-from .recipe import Recipe, Training
-from .run import NETWORK, Run
+from .recipe import Recipe
+from .run import NETWORK, Run, check_folder, default_folder, open_folder
 from .runtime.adapter import Adapter, adapters_to_bytes
 from .runtime.component import assets_of, fields_of
 from .runtime.errors import SertkError
@@ -33,8 +33,6 @@ from .store import Features, Store
 from .training import Trained, fit
 
 CHECKPOINT = "checkpoint.npz"
-COUNTS_FROM_1 = ("epochs", "batch_size", "crops", "plateau_patience")
-SHARES = ("label_smoothing", "ema_momentum", "val_smoothing")
 
 
 @dataclass(frozen=True)
@@ -110,35 +108,24 @@ def choose_recipe(options: Options, plugins: Plugins, assets: Assets) -> Recipe:
         recipe = apply_setting(recipe, setting, plugins, assets)
     if options.epochs is not None:
         recipe = replace(recipe, training=replace(recipe.training, epochs=options.epochs))
-    _check_training(recipe.training)
     return recipe
-
-
-def _check_training(training: Training) -> None:
-    """Refuse numbers that no training can run with."""
-    for name, value in vars(training).items():
-        if not isinstance(value, (int, float)):
-            continue
-        least = 1 if name in COUNTS_FROM_1 else 0
-        if not (math.isfinite(value) and value >= least):
-            raise SertkError(f"'training.{name}' expects {least} or more, received {value}")
-        if name in SHARES and value >= 1:
-            raise SertkError(f"'training.{name}' expects 0 to less than 1, received {value}")
-    if training.learning_rate == 0:
-        raise SertkError("'training.learning_rate' expects more than 0, received 0")
 
 
 def named_recipe(name: str | None, plugins: Plugins, plugin: str | None = None) -> Recipe:
     """A recipe file, or a recipe of a plugin."""
     if name is None or not name.endswith(".toml"):
         return plugins.default_recipe(plugin, name)
+    if plugin is not None:
+        raise SertkError(
+            f"either a plugin or a recipe file expected, received '{plugin}' and '{name}'"
+        )
     try:
         return Recipe.from_toml(Path(name).read_text("utf-8"), name)
     except OSError as error:
         raise SertkError(
             f"cannot read recipe '{name}': {error.strerror}", "Check the path"
         ) from error
-    except (UnicodeDecodeError, TypeError, AttributeError) as error:
+    except (UnicodeDecodeError, TypeError) as error:
         raise SertkError(
             f"'{name}' is not a recipe ({error})", "Compare it with `sertk recipe show compact`"
         ) from error
@@ -167,31 +154,6 @@ def train(
     return Run(folder)
 
 
-def default_folder(recipe: str) -> Path:
-    """runs/<recipe>-<time>."""
-    return Path("runs") / f"{recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def open_folder(folder: Path, resume: bool) -> None:
-    """Make the run directory; one that holds something is used only to resume."""
-    check_folder(folder, resume)
-    folder.mkdir(parents=True, exist_ok=True)
-
-
-def check_folder(folder: Path | None, resume: bool) -> None:
-    """Refuse a run directory before hours of reading and not after them."""
-    if folder is None:
-        if resume:
-            raise SertkError("--resume expects --out", "Add --out with the folder of the run")
-        return
-    if folder.exists() and not folder.is_dir():
-        raise SertkError(f"--out expects a folder, '{folder}' is a file", "Choose another --out")
-    if folder.is_dir() and any(folder.iterdir()) and not resume:
-        raise SertkError(
-            f"'{folder}' is not empty", "Add --resume to go on with it, or choose another --out"
-        )
-
-
 def run_fold(
     prepared: Prepared,
     split: Split,
@@ -204,7 +166,11 @@ def run_fold(
     began = time.perf_counter()
     log = RunLog(folder, listener, prepared.said)
     _write_plan(prepared, split, folder)
-    _check_checkpoint(folder / CHECKPOINT)
+    if Run(folder).finished:
+        log.note("this run is finished; nothing is trained again")
+        return Run(folder).metrics
+    # A damaged checkpoint is refused before hours of work and not after them.
+    Checkpoint.read(folder / CHECKPOINT)
     findings = audit(split)
     for caveat in (*split.caveats, in_words(findings)):
         log.note(caveat)
@@ -241,6 +207,7 @@ def run_fold(
     }
     _write_results(folder, network, dataset.adapters, trained, scores, figures)
     log.note(f"UAR {100 * figures['uar']:.1f} on {len(split.test)} test clips")
+    log.note(report.weakest(scores))
     return figures
 
 
@@ -276,16 +243,6 @@ def _same_plan(prepared: Prepared, split: Split, folder: Path) -> bool:
     return (stored.get("hash"), stored.get("seed")) == (split.hash, prepared.options.seed)
 
 
-def _check_checkpoint(path: Path) -> None:
-    """Refuse a damaged one before features are computed and TensorFlow is loaded."""
-    try:
-        Checkpoint.read(path)
-    except (*DAMAGED, TypeError) as error:
-        raise SertkError(
-            f"{path.name} is damaged ({error})", "Delete it to start the training again"
-        ) from error
-
-
 def _dataset(prepared: Prepared, split: Split, listener: Listener, workers: int) -> Dataset:
     """Features of every side; augmented copies of training clips alone; the fitted adapter."""
     copies = prepared.assembly.recipe.training.copies if prepared.assembly.augmenters else 0
@@ -304,7 +261,7 @@ def _network(prepared: Prepared, split: Split, dataset: Dataset) -> Any:
         network = model.build(shapes, len(split.labels))
     except (ValueError, TypeError) as error:
         raise SertkError(
-            f"model '{model.name}' cannot be built: {_first_line(error)}",
+            f"model '{model.name}' cannot be built: {one_line(error)}",
             f"Its parameters: {fields_of(model)}",
         ) from error
     last = network.layers[-1]
@@ -316,10 +273,6 @@ def _network(prepared: Prepared, split: Split, dataset: Dataset) -> Any:
             "Mend the model builder: the calibrated temperature is folded into that layer",
         )
     return network
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
 
 
 def _calibrate(network: Any, dataset: Dataset, validation: Sequence[Utterance]) -> float:
@@ -359,8 +312,9 @@ def _write_results(
     write_text(folder / "model.txt", report.model_text(network))
     temporary = folder / f".{NETWORK}.tmp.keras"
     try:
-        network.save(temporary)
-        temporary.replace(folder / NETWORK)
+        with naming(folder / NETWORK):
+            network.save(temporary)
+            temporary.replace(folder / NETWORK)
     finally:
         temporary.unlink(missing_ok=True)
     report.write_csv(folder / "history.csv", trained.history)

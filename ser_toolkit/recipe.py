@@ -7,6 +7,7 @@ plugin offers. Unknown keys are errors.
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
@@ -21,6 +22,21 @@ else:
     import tomli as tomllib
 
 D = TypeVar("D")
+
+RANGES = (
+    ("epochs", 1, math.inf),
+    ("batch_size", 1, math.inf),
+    ("warmup_epochs", 0, math.inf),
+    ("plateau_patience", 1, math.inf),
+    ("plateau_floor", 0, 1),
+    ("weight_decay", 0, 1),
+    ("label_smoothing", 0, 1),
+    ("ema_momentum", 0, 1),
+    ("tolerance_se", 0, math.inf),
+    ("patience", 0, math.inf),
+    ("copies", 0, math.inf),
+    ("crops", 1, math.inf),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +60,8 @@ class Training:
     """How the network is trained.
 
     `copies` counts the augmented copies of each training clip, `crops` the windows drawn from a
-    clip in each epoch. `val_smoothing` is the weight of the past in the running mean of the
-    validation loss that chooses the best epoch; `patience` 0 means no early stopping.
+    clip in each epoch. The latest epoch whose validation loss lies within `tolerance_se` standard
+    errors of the lowest is kept; `patience` epochs without one end the training, 0 means never.
     """
 
     epochs: int = 60
@@ -60,10 +76,21 @@ class Training:
     label_smoothing: float = 0.1
     class_weights: bool = True
     ema_momentum: float = 0.99
-    val_smoothing: float = 0.8
+    tolerance_se: float = 1.0
     patience: int = 20
     copies: int = 4
     crops: int = 1
+
+    def __post_init__(self) -> None:
+        for name, low, high in RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                ends = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+                raise SertkError(f"'training.{name}' expects {ends}, received {value:g}")
+        if not 0 < self.learning_rate < math.inf:
+            raise SertkError(
+                f"'training.learning_rate' expects more than 0, received {self.learning_rate:g}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +154,9 @@ class Recipe:
         return tomli_w.dumps(self.to_dict())
 
 
-def _table(kind: type[D], where: str, values: Mapping[str, Any]) -> D:
+def _table(kind: type[D], where: str, values: Any) -> D:
+    if not isinstance(values, Mapping):
+        raise SertkError(f"'{where}' expects a table, received {values!r}")
     return dataclasses.replace(kind(), **configure_fields(kind, values, where))  # type: ignore[type-var]
 
 

@@ -14,7 +14,6 @@ from .runtime.errors import SertkError
 MEND = "Mend, upgrade or uninstall it"
 FIRST_PARTY = {
     "msf": "sertk-msf",
-    "lstm": "sertk-lstm",
     "corpora": "sertk-corpora",
     "augment": "sertk-augment",
 }
@@ -75,6 +74,6 @@ def useless(plugin: Loaded, offers: Iterable[Offer]) -> NoReturn:
         )
     raise SertkError(
         f"plugin '{plugin.plugin}' offers only sinks ({', '.join(sinks)}), which carry the "
-        "daemon's events and cannot be trained with",
-        f"Use `sertk serve-edge BUNDLE --sink {sinks[0]}`",
+        "a device's events and cannot be trained with",
+        "Train with another plugin",
     )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
+LONGEST_NAME = 20
+
 
 def write_json(path: Path, content: Any) -> None:
     """JSON with two spaces of indentation; NaN becomes null, which every parser reads."""
@@ -125,8 +127,8 @@ def plot_confusion(folder: Path, counts: Any, labels: Sequence[str], note: str) 
         for (row, column), value in np.ndenumerate(values):
             shade = "white" if share[row, column] > 60 else "black"
             axes.text(column, row, form.format(value), ha="center", va="center", color=shade)
-        axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-        axes.set_yticks(range(len(labels)), labels)
+        axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", parse_math=False)
+        axes.set_yticks(range(len(labels)), labels, parse_math=False)
         unit = "clips" if name == "counts" else "% of the true class"
         axes.set(xlabel="predicted", ylabel="true", title=f"Confusion ({unit}){note}")
         _save(figure, folder / f"confusion_{name}.png")
@@ -142,7 +144,7 @@ def plot_classes(folder: Path, metrics: Mapping[str, Any], note: str) -> None:
         axes.bar(np.arange(len(labels)) + 0.27 * (offset - 1), values, 0.25, label=key)
     axes.axhline(100 * metrics["uar"], color="0.4", linestyle="--", linewidth=1)
     axes.text(len(labels) - 0.5, 100 * metrics["uar"] + 1, "UAR", ha="right", color="0.3")
-    axes.set_xticks(range(len(labels)), labels, rotation=20)
+    axes.set_xticks(range(len(labels)), labels, rotation=20, parse_math=False)
     axes.set(ylim=(0, 105), ylabel="%", title=f"Per class{note}")
     axes.legend(loc="lower right")
     _save(figure, folder / "classes.png")
@@ -154,10 +156,15 @@ def plot_folds(folder: Path, folds: Sequence[Mapping[str, Any]], pooled: float, 
     axes = figure.subplots()
     axes.bar(range(len(folds)), [100 * fold["uar"] for fold in folds])
     axes.axhline(100 * pooled, color="0.3", linestyle="--", label=f"pooled {100 * pooled:.1f}")
-    axes.set_xticks(range(len(folds)), [str(fold["fold"]) for fold in folds], rotation=60)
+    names = [_short(str(fold["fold"])) for fold in folds]
+    axes.set_xticks(range(len(folds)), names, rotation=60, parse_math=False)
     axes.set(ylim=(0, 100), ylabel="UAR in %", title=f"UAR per fold{note}")
     axes.legend(loc="lower right")
     _save(figure, folder / "folds.png")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def weakest(scores: Scores) -> str:

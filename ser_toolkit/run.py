@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from .runtime.predict import features, utterance_score, windows
 from .scoring import Scores, network_probabilities, network_scores
 
 NETWORK = "model.keras"
+PARTS = ("recipe.toml", "adapter.npz", "split.json", NETWORK)
 
 
 @dataclass(frozen=True)
@@ -72,22 +74,64 @@ class Run:
                 raise TypeError("not a table")
             return content
 
+    def check(self) -> None:
+        """Refuse a directory that cannot predict, before time is spent on data."""
+        for name in PARTS:
+            self.file(name)
+
     @property
     def metrics(self) -> dict[str, Any]:
         """The figures of the run."""
         return self.json("metrics.json")
 
+    @property
+    def finished(self) -> bool:
+        """Whether training ran to its end here, uninterrupted."""
+        return (self.path / "metrics.json").is_file() and not self.metrics["interrupted"]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The emotions that the network knows, in its order."""
+        with self.whole("split.json"):
+            return tuple(self.json("split.json")["labels"])
+
     def predictor(self, plugins: Plugins) -> Predictor:
         """Everything that predicts; refuses extractors of another version than trained with."""
+        self.check()
         with self.whole("recipe.toml") as path:
             assembly = assemble(Recipe.from_toml(path.read_text("utf-8"), path.name), plugins)
         with self.whole("adapter.npz") as path:
             adapters = adapters_from_bytes(path.read_bytes())
-        with self.whole("split.json"):
-            labels = tuple(self.json("split.json")["labels"])
+        labels = self.labels
         extractor = assembly.extractor.prepare(Assets((self.path / "assets",)).load)
         network = load_network(self.file(NETWORK))
         return Predictor(assembly, extractor, adapters, labels, network)
+
+
+def default_folder(recipe: str) -> Path:
+    """runs/<recipe>-<time>."""
+    return Path("runs") / f"{recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def open_folder(folder: Path, resume: bool) -> None:
+    """Make the run directory; one that holds something is used only to resume."""
+    check_folder(folder, resume)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def check_folder(folder: Path | None, resume: bool) -> None:
+    """Refuse a run directory before hours of reading and not after them."""
+    if folder is None:
+        if resume:
+            raise SertkError("--resume expects --out", "Add --out with the folder of the run")
+        return
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise SertkError(f"--out expects a folder, '{there}' is a file", "Choose another --out")
+    if folder.is_dir() and any(folder.iterdir()) and not resume:
+        raise SertkError(
+            f"'{folder}' is not empty", "Add --resume to go on with it, or choose another --out"
+        )
 
 
 def load_network(path: Path) -> Any:

@@ -45,10 +45,22 @@ class Scores:
         return confusion(self.truth, self.predicted, len(self.labels))
 
     @property
+    def losses(self) -> F32:
+        """Cross-entropy of each utterance in nat."""
+        chosen = self.probabilities[np.arange(len(self.truth)), self.truth]
+        result: F32 = -np.log(np.maximum(chosen, SMALLEST))
+        return result
+
+    @property
     def loss(self) -> float:
         """Mean cross-entropy in nat."""
-        chosen = self.probabilities[np.arange(len(self.truth)), self.truth]
-        return float(-np.log(np.maximum(chosen, SMALLEST)).mean())
+        return float(self.losses.mean())
+
+    @property
+    def loss_se(self) -> float:
+        """Standard error of `loss` over utterances; 0 where there is only one."""
+        n = len(self.truth)
+        return float(self.losses.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
 
     @property
     def accuracy(self) -> float:
@@ -134,8 +146,8 @@ def metrics(scores: Scores, seed: int = 0) -> dict[str, Any]:
         "wa": scores.accuracy,
         "loss": scores.loss,
         "macro_f1": macro_f1(counts),
-        "macro": _average(per_class, None),
-        "weighted": _average(per_class, counts.sum(axis=1)),
+        "macro": _macro(counts, per_class),
+        "weighted": _weighted(per_class, counts.sum(axis=1)),
         "per_class": per_class,
         "confusion": counts.tolist(),
         "labels": list(scores.labels),
@@ -162,7 +174,18 @@ def _per_class(counts: I64, labels: Sequence[str]) -> dict[str, dict[str, float]
     }
 
 
-def _average(per_class: Mapping[str, Mapping[str, float]], support: I64 | None) -> dict[str, float]:
+def _macro(counts: I64, per_class: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Means over classes; one that neither occurs nor is predicted does not count."""
+    there = (counts.sum(axis=0) + counts.sum(axis=1)) > 0
+    precision = np.array([row["precision"] for row in per_class.values()])
+    return {
+        "precision": float(precision[there].mean()),
+        "recall": uar(counts),
+        "f1": macro_f1(counts),
+    }
+
+
+def _weighted(per_class: Mapping[str, Mapping[str, float]], support: I64) -> dict[str, float]:
     return {
         key: float(np.average([row[key] for row in per_class.values()], weights=support))
         for key in ("precision", "recall", "f1")

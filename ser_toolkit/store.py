@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from .contracts import Augmenter, Utterance
-from .files import DAMAGED, atomic
+from .files import atomic, read_npz
 from .listener import Listener
 from .runtime.audio import read_audio, resample
-from .runtime.component import AssetLoader, to_spec
+from .runtime.component import AssetLoader, Component, fields_of, to_spec
 from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor, Signal
 from .runtime.predict import features
@@ -43,11 +43,25 @@ class Features:
 
     def key(self, utterance: Utterance, copy: int) -> str:
         """The address of one variant of one clip; copy 0 is the clip as it is."""
-        chain = [to_spec(item) for item in self.augmenters] if copy else []
-        parts = [FORMAT, utterance.hash, to_spec(self.extractor), _window_part(self), copy, chain]
+        chain = [_spec(item) for item in self.augmenters] if copy else []
+        parts = [FORMAT, utterance.hash, _spec(self.extractor), _window_part(self), copy, chain]
         if copy:
             parts.append(self.seed)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _spec(component: Component) -> list[Any]:
+    """Parameters and classes: two plugins may offer different code under one name and version."""
+    return [to_spec(component), [f"{c.__module__}.{c.__qualname__}" for c in classes(component)]]
+
+
+def classes(component: Component) -> Iterator[type]:
+    """The class of a component and of the components inside it."""
+    yield type(component)
+    for value in fields_of(component).values():
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Component):
+                yield from classes(item)
 
 
 def _window_part(wanted: Features) -> Any:
@@ -77,9 +91,8 @@ class Store:
         """The named arrays of one variant, computed now if they are not there."""
         path = self.path(wanted.key(utterance, copy))
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
-        except DAMAGED:
+            return read_npz(path)
+        except (OSError, ValueError):
             arrays = compute(wanted, utterance, copy)
             self._write(path, arrays)
             return arrays

@@ -134,8 +134,15 @@ class _Loop:
             total = state.number * self.steps + step
             self.optimizer.learning_rate.assign(self._rate(total, state.rate_factor))
             feed = fed(batch.inputs)
+            # Older Keras goes on counting from batch to batch, which no resumed run could.
+            self.network.reset_metrics()
             logs.append(self.network.train_on_batch(feed, batch.targets, batch.weights))
             _update(average, self.network.weights, self._momentum(total))
+        if not np.isfinite(logs).all():
+            raise SertkError(
+                f"the training loss of epoch {state.number + 1} is not a number",
+                "Lower training.learning_rate",
+            )
         raw = _values(self.network.weights)
         _assign(self.network, average)
         scores = network_scores(self.network, self.inputs, self.validation, self.dataset.labels)
@@ -180,6 +187,7 @@ class _Loop:
             "loss": round(float(logs[0]), 6),
             "accuracy": round(float(logs[1]), 6),
             "val_loss": round(scores.loss, 6),
+            "val_loss_se": round(scores.loss_se, 6),
             "val_accuracy": round(scores.accuracy, 6),
             "val_uar": round(uar(scores.confusion), 6),
             "learning_rate": float(f"{float(self.optimizer.learning_rate):.6g}"),
@@ -188,7 +196,7 @@ class _Loop:
 
 
 def _values(variables: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
-    return [np.array(variable) for variable in variables]
+    return [np.array(variable.numpy()) for variable in variables]
 
 
 def _assign(network: Any, values: Sequence[np.ndarray[Any, Any]]) -> None:
@@ -198,14 +206,18 @@ def _assign(network: Any, values: Sequence[np.ndarray[Any, Any]]) -> None:
 
 def _update(average: list[Any], variables: Sequence[Any], momentum: float) -> None:
     for index, variable in enumerate(variables):
-        value = np.asarray(variable)
+        value = variable.numpy()
         average[index] = (momentum * average[index] + (1 - momentum) * value).astype(value.dtype)
 
 
 def _reseed_dropout(network: Any, seed: int, number: int) -> None:
-    """Random layers start each epoch from (seed, epoch), so that a resumed run draws the same."""
-    words = np.random.default_rng([seed, number]).integers(0, 2**31, size=(len(network.layers), 2))
-    for layer, state in zip(network.layers, words, strict=True):
-        generator = getattr(layer, "seed_generator", None)
-        if generator is not None:
-            generator.state.assign(state.astype(generator.state.dtype))
+    """Random layers start each epoch from (seed, epoch), so that a resumed run draws the same.
+
+    Generators are what a network has as variables besides its weights; those of recurrent cells
+    and of networks inside the network are among them.
+    """
+    weights = {id(variable) for variable in network.weights}
+    states = [variable for variable in network.variables if id(variable) not in weights]
+    words = np.random.default_rng([seed, number]).integers(0, 2**31, size=(len(states), 2))
+    for state, word in zip(states, words, strict=True):
+        state.assign(word.astype(state.dtype))

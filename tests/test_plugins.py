@@ -372,7 +372,7 @@ def test_readers_alone_leave_the_default_recipe_alone(folder: Path, load: Make) 
 
 def test_a_plugin_of_sinks_says_what_it_is_for(folder: Path, load: Make) -> None:
     install(folder, "mqtt", hooks(sink="mqtt"))
-    with pytest.raises(SertkError, match=r"only sinks \(mqtt\).*`sertk serve-edge BUNDLE --sink"):
+    with pytest.raises(SertkError, match=r"only sinks \(mqtt\).*Train with another plugin"):
         load().default_recipe("mqtt")
     install(folder, "empty", "")
     with pytest.raises(SertkError, match=r"plugin 'empty' offers nothing"):
@@ -388,8 +388,8 @@ def test_unknown_plugins(folder: Path, load: Make) -> None:
     install(folder, "sing", hooks(recipe="sing"))
     with pytest.raises(SertkError, match=r"no plugin 'sin'\. Known: sing, builtin"):
         load().default_recipe("sin")
-    with pytest.raises(SertkError, match=r"Run `pip install sertk-lstm`"):
-        load().default_recipe("lstm")
+    with pytest.raises(SertkError, match=r"Run `pip install sertk-msf`"):
+        load().default_recipe("msf")
 
 
 @pytest.mark.parametrize("source", ["1 / 0", hooks() + "@hookimpl\ndef sertk_models():\n  1 / 0\n"])

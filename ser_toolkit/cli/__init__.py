@@ -22,7 +22,7 @@ INTERRUPTED = 130
 @click.version_option(__version__, prog_name="sertk", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show tracebacks (also: SERTK_DEBUG=1).")
 def sertk(debug: bool) -> None:
-    """Speech emotion recognition: from clips to an honest figure and a bundle for the edge."""
+    """Speech emotion recognition: from clips to a network and an honest figure."""
     del debug  # `run` reads it, because it must know before any command is looked up.
 
 
@@ -70,8 +70,9 @@ def _known(error: Exception) -> SertkError | None:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         where = f" while writing {error.filename}" if error.filename else ""
         return SertkError(f"disk full{where}", "Make room and run the command again")
-    if isinstance(error, OSError) and error.filename is not None:
-        return SertkError(f"{error.filename}: {error.strerror or type(error).__name__}")
+    if isinstance(error, OSError) and (error.filename is not None or error.errno is not None):
+        where = f"{error.filename}: " if error.filename else ""
+        return SertkError(f"{where}{error.strerror or type(error).__name__}")
     return None
 
 

@@ -28,7 +28,6 @@ def evaluate(
 ) -> None:
     """Score RUN on its test side and on clips that it has never seen."""
     from .. import api, report
-    from ..listener import Listener
     from . import show
 
     figures = api.evaluate(
@@ -37,7 +36,7 @@ def evaluate(
         reader=reader,
         emotions=labels.parse_emotions(emotions) if emotions else (),
         mapping=labels.parse_mapping(mapping),
-        listener=Listener() if as_json else show.Terminal(),
+        listener=show.Warnings() if as_json else show.Terminal(),
     )
     if out:
         report.write_json(out, figures)

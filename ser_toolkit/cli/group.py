@@ -14,7 +14,6 @@ from ..runtime.errors import MissingExtra, SertkError
 EXTRAS = {
     **dict.fromkeys(("tensorflow", "keras", "librosa", "joblib", "matplotlib"), "train"),
     **dict.fromkeys(("sklearn", "scipy"), "train"),
-    **dict.fromkeys(("dask", "distributed"), "dask"),
 }
 
 

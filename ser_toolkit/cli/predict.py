@@ -15,10 +15,9 @@ import click
 def predict(run: Path, files: tuple[Path, ...], as_json: bool) -> None:
     """Print the emotion that RUN hears in each FILE, with its probabilities."""
     from .. import api
-    from ..listener import Listener
     from . import show
 
-    rows = api.predict(run, files, listener=Listener() if as_json else show.Terminal())
+    rows = api.predict(run, files, listener=show.Warnings() if as_json else show.Terminal())
     for row in rows:
         if as_json:
             click.echo(json.dumps(row, ensure_ascii=False))

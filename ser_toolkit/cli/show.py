@@ -35,25 +35,26 @@ def console(stderr: bool = False) -> Console:
 
 
 class Terminal(Listener):
-    """Notes and epochs as lines, passes as progress bars; warnings go to standard error."""
+    """Notes and epochs as lines, passes as progress bars; warnings go to standard error.
 
-    def __init__(self) -> None:
+    Of many names in a warning, all are shown unless they stand in a `log` as well.
+    """
+
+    def __init__(self, log: str = "") -> None:
         self._out = console()
         self._err = console(stderr=True)
         self._headed = False
+        self._log = log
 
     def note(self, text: str) -> None:
-        self._out.print(text)
+        self._out.print(text, soft_wrap=True)
 
     def warn(self, text: str, details: Iterable[str] = ()) -> None:
         lines = list(details)
-        self._err.print(f"Warning: {text}", style="yellow")
-        for line in lines[:DETAILS_SHOWN]:
-            self._err.print(f"  {line}", style="yellow")
-        if len(lines) > DETAILS_SHOWN:
-            self._err.print(
-                f"  … {len(lines) - DETAILS_SHOWN} more, all in the log", style="yellow"
-            )
+        shown = lines[:DETAILS_SHOWN] if self._log else lines
+        more = [f"… {len(lines) - len(shown)} more, all in {self._log}"] if lines != shown else []
+        for line in (f"Warning: {text}", *(f"  {line}" for line in (*shown, *more))):
+            self._err.print(line, style="yellow", soft_wrap=True)
 
     def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
         columns = (
@@ -73,6 +74,17 @@ class Terminal(Listener):
         cells = [f"{row['epoch']}/{epochs}", *(f.format(row[k]) for k, _, f in EPOCH_COLUMNS)]
         mark = "  best" if row["best"] else ""
         self._out.print(" ".join(f"{cell:>9}" for cell in cells) + mark)
+
+
+class Warnings(Terminal):
+    """Warnings alone, for commands whose output programs read."""
+
+    def note(self, text: str) -> None:
+        del text
+
+    def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
+        del title, total
+        yield from items
 
 
 def figures(metrics: Mapping[str, Any]) -> None:

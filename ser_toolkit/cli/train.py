@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 import click
 
 from .. import labels
+from ..listener import LOG
 from ..split import NAMES
 
 F = TypeVar("F", bound=Callable[..., Any])
+SEED = click.IntRange(min=0, max=2**32 - 1)
 
 
 def data_options(command: F) -> F:
@@ -48,9 +50,7 @@ def _training_options(default_protocol: str) -> Callable[[F], F]:
                 default=0,
                 help="Processes [default: one per core].",
             ),
-            click.option(
-                "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed."
-            ),
+            click.option("--seed", type=SEED, default=0, show_default=True, help="Seed."),
             click.option("--epochs", type=click.IntRange(min=1), help="Epochs at most."),
             click.option(
                 "--set",
@@ -90,7 +90,7 @@ def train(resume: bool, out: Path | None, fold: int, **chosen: Any) -> None:
     from . import show
 
     run = api.train(
-        **_arguments(chosen), out=out, resume=resume, fold=fold, listener=show.Terminal()
+        **_arguments(chosen), out=out, resume=resume, fold=fold, listener=show.Terminal(LOG)
     )
     show.figures(run.metrics)
     show.next_steps(
@@ -108,7 +108,7 @@ def crossval(resume: bool, out: Path | None, **chosen: Any) -> None:
     from .. import api
     from . import show
 
-    run = api.crossval(**_arguments(chosen), out=out, resume=resume, listener=show.Terminal())
+    run = api.crossval(**_arguments(chosen), out=out, resume=resume, listener=show.Terminal(LOG))
     show.figures(run.metrics)
     first = run.path / "fold-01"
     show.next_steps(

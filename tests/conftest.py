@@ -1,0 +1,121 @@
+"""Small corpora and one trained run, shared by the tests of the core."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ser_toolkit.builtin.synthetic import SyntheticReader
+from ser_toolkit.contracts import Utterance
+from ser_toolkit.runtime.audio import content_hash, read_audio
+
+SMALL = ("model.channels=16", "training.copies=1", "training.batch_size=12")
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+MAIN = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from ser_toolkit.cli import main; main()"
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keras reads its own variables in a way that numpy 2 is about to drop."""
+    told = "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning:keras"
+    config.addinivalue_line("filterwarnings", told)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache that `own_cache` gives to each test, for fixtures that outlive a test."""
+    folder = tmp_path_factory.getbasetemp() / "sertk-cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERTK_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def make_corpus(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes a synthetic corpus with a table beside it, and gives its folder."""
+
+    def make(**fields: int) -> Path:
+        reader = SyntheticReader(**fields)
+        root = tmp_path_factory.mktemp("corpus")
+        clips = reader.read(root).clips
+        with (reader.folder(root) / "clips.csv").open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(("file", "emotion", "speaker", "text"))
+            table.writerows((c.relative, c.emotion, c.speaker, c.text) for c in clips)
+        return reader.folder(root).rename(root / "voices")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_corpus(make_corpus: Callable[..., Path]) -> Path:
+    """Four speakers, two sentences, six emotions: 48 clips."""
+    return make_corpus(speakers=4, sentences=2)
+
+
+@pytest.fixture(scope="session")
+def utterances(tmp_path_factory: pytest.TempPathFactory) -> tuple[Utterance, ...]:
+    """Two speakers, two sentences, six emotions: 24 utterances."""
+    clips = SyntheticReader(speakers=2, sentences=2).read(tmp_path_factory.mktemp("clips")).clips
+    return tuple(
+        Utterance(clip, content_hash(audio), audio.duration_s)
+        for clip in clips
+        for audio in [read_audio(clip.path)]
+    )
+
+
+@pytest.fixture(scope="session")
+def small_run(
+    small_corpus: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, Path]:
+    """A run of two epochs on the small corpus, and that corpus."""
+    import ser_toolkit as sertk
+
+    out = tmp_path_factory.mktemp("runs") / "small"
+    run = sertk.train(small_corpus, epochs=2, settings=SMALL, workers=1, seed=3, out=out)
+    return run, small_corpus
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., Any]:
+    """Starts `sertk` with some arguments in a process of its own, in an empty folder."""
+
+    def start(*args: Any) -> Any:
+        log = (tmp_path / "output.txt").open("a", encoding="utf-8")
+        with log:
+            return subprocess.Popen(
+                [sys.executable, "-c", MAIN, *map(str, args)],
+                cwd=tmp_path,
+                env={**os.environ, "COLUMNS": "100"},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    return start
+
+
+@pytest.fixture
+def sertk(tmp_path: Path) -> Run:
+    """Runs `sertk` with some arguments to its end."""
+
+    def run(*args: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", MAIN, *map(str, args)],
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "100"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return run
