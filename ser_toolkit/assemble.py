@@ -14,7 +14,7 @@ from .plugins import Plugins
 from .recipe import Recipe, Use, parse_value
 from .runtime.component import Component, configure, configure_fields, fields_of, from_spec, to_spec
 from .runtime.errors import SertkError
-from .runtime.extractor import Extractor, Stack
+from .runtime.extractor import Extractor, FrameExtractor, Stack
 
 COMPONENT_STAGES = ("extractor", "augmenter", "model")
 STAGES = (*COMPONENT_STAGES, "window", "training")
@@ -36,6 +36,13 @@ def assemble(recipe: Recipe, plugins: Plugins) -> Assembly:
     parts = [_built(use, plugins.extractor) for use in recipe.extractor]
     augmenters = [_likely(_built(use, plugins.augmenter)) for use in recipe.augmenter]
     model = _built(recipe.model, plugins.model)
+    extractor = _stacked(parts)
+    masks = tuple(item for item in augmenters if isinstance(item, FrameAugmenter))
+    if masks and not isinstance(extractor, FrameExtractor):
+        raise SertkError(
+            f"'{masks[0].name}' augments frames, and '{extractor.name}' gives none",
+            "Leave that augmenter out of the recipe",
+        )
     pinned = replace(
         recipe,
         extractor=_pinned(recipe.extractor, parts),
@@ -44,9 +51,9 @@ def assemble(recipe: Recipe, plugins: Plugins) -> Assembly:
     )
     return Assembly(
         pinned,
-        _stacked(parts),
+        extractor,
         tuple(item for item in augmenters if isinstance(item, Augmenter)),
-        tuple(item for item in augmenters if isinstance(item, FrameAugmenter)),
+        masks,
         model,
     )
 
@@ -103,6 +110,11 @@ def apply_setting(recipe: Recipe, setting: str, plugins: Plugins, assets: Assets
             f"--set expects STAGE.FIELD=VALUE, received {setting!r}",
             f"Stages: {', '.join(STAGES)}",
         )
+    if text.strip().startswith("@") and stage != "extractor":
+        raise SertkError(
+            f"only an extractor takes the bytes of a file, received {setting!r}",
+            "Give a value, or set a parameter of the extractor",
+        )
     value = _value(text.strip(), assets)
     if stage in ("window", "training"):
         part = getattr(recipe, stage)
@@ -145,17 +157,21 @@ def _set(
     value: Any,
 ) -> tuple[Use, ...]:
     named, _, field = rest.rpartition(".")
-    having = {
-        use.name: resolve(use.name)
-        for use in uses
-        if field in fields_of(resolve(use.name)) and named in ("", use.name)
-    }
+    components = [resolve(use.name) for use in uses]
+    having = [
+        index
+        for index, use in enumerate(uses)
+        if field in fields_of(components[index]) and named in ("", use.name)
+    ]
     if len(having) != 1:
         options = [
-            f"{stage}.{use.name}.{name}" for use in uses for name in fields_of(resolve(use.name))
+            f"{stage}.{use.name}.{name}"
+            for use, component in zip(uses, components, strict=True)
+            for name in fields_of(component)
         ]
         problem = "is ambiguous" if having else "does not exist in this recipe"
         raise SertkError(f"'{stage}.{rest}' {problem}", f"Choose from: {', '.join(options)}")
-    ((name, component),) = having.items()
-    configure(component, {field: value}, resolve)
-    return tuple(use.with_params(**{field: value}) if use.name == name else use for use in uses)
+    (index,) = having
+    configure(components[index], {field: value}, resolve)
+    changed = uses[index].with_params(**{field: value})
+    return (*uses[:index], changed, *uses[index + 1 :])

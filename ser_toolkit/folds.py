@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,8 @@ def _train_all(
 
     workers = max(1, min(prepared.options.processes, len(waiting)))
     threads = max(1, prepared.options.processes // workers)
+    # loky replaces a worker whose memory has grown, as it does after a training.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     try:
         tasks = (delayed(_train_one)(prepared, folder, number, threads) for number in waiting)
         Parallel(n_jobs=workers)(tasks)

@@ -221,9 +221,8 @@ def _write_plan(prepared: Prepared, split: Split, folder: Path) -> None:
             "Resume with the same data, protocol and seed, or choose another --out",
         )
     report.write_split(plan, split, prepared.options.protocol, prepared.options.seed)
-    for component in (prepared.assembly.extractor, prepared.assembly.model):
-        for asset in assets_of(component):
-            prepared.assets.copy_to(asset, folder / "assets")
+    for asset in assets_of(prepared.assembly.extractor):
+        prepared.assets.copy_to(asset, folder / "assets")
 
 
 def write_recipe(prepared: Prepared, folder: Path) -> None:

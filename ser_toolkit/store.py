@@ -8,6 +8,7 @@ is skipped, so a crash loses one chunk at most.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -148,10 +149,11 @@ def compute(wanted: Features, utterance: Utterance, copy: int) -> dict[str, F32]
     audio = read_audio(clip.path, clip.start_s, clip.end_s, shown=clip.relative)
     extractor = wanted.extractor.prepare(wanted.load)
     samples = resample(audio.samples, audio.rate_hz, extractor.rate_hz)
-    if copy:
-        rng = clip_rng(wanted.seed, copy, utterance.hash)
-        samples = augmented(wanted.augmenters, samples, extractor.rate_hz, rng)
-    arrays = features(extractor, Signal(samples, extractor.rate_hz), wanted.window)
+    with _one_thread():
+        if copy:
+            rng = clip_rng(wanted.seed, copy, utterance.hash)
+            samples = augmented(wanted.augmenters, samples, extractor.rate_hz, rng)
+        arrays = features(extractor, Signal(samples, extractor.rate_hz), wanted.window)
     for name, values in arrays.items():
         if not np.isfinite(values).all():
             raise SertkError(
@@ -160,6 +162,19 @@ def compute(wanted: Features, utterance: Utterance, copy: int) -> dict[str, F32]
                 "This is a fault of the extractor or of an augmenter before it",
             )
     return arrays
+
+
+def _one_thread() -> contextlib.AbstractContextManager[Any]:
+    """Matrix products round otherwise with every number of threads, so there is one.
+
+    Without the [train] extra, which brings threadpoolctl, the last bits may depend on the machine.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return contextlib.nullcontext()
+    limits: contextlib.AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
+    return limits
 
 
 def augmented(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import resource
-import signal
 import subprocess
 import sys
 import textwrap
@@ -111,8 +109,6 @@ def test_a_write_that_fails_leaves_the_file_before(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(source)], capture_output=True, text=True, check=False
     )
-    assert hasattr(resource, "RLIMIT_FSIZE")
-    assert hasattr(signal, "SIGXFSZ")
     assert result.returncode == 1
     assert "OSError" in result.stderr
     assert path.read_bytes() == before
@@ -148,7 +144,7 @@ def test_a_damaged_file_says_so_and_what_to_do(kind: str, tmp_path: Path) -> Non
 def test_a_file_of_another_kind_is_refused(meta: bytes, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.npz"
     np.savez(path, meta=np.frombuffer(meta, np.uint8))
-    with pytest.raises(SertkError, match="checkpoint.npz"):
+    with pytest.raises(SertkError, match=r"checkpoint\.npz"):
         Checkpoint.read(path)
 
 

@@ -293,7 +293,7 @@ def test_the_plots_are_pictures_with_something_on_them(name: str, folder: Path) 
 def test_the_pictures_take_any_labels(labels: tuple[str, ...], tmp_path: Path) -> None:
     n = len(labels)
     row = {"precision": 0.5, "recall": 0.0, "f1": 1.0, "support": 3}
-    figures = {"labels": list(labels), "uar": 0.5, "per_class": {label: row for label in labels}}
+    figures = {"labels": list(labels), "uar": 0.5, "per_class": dict.fromkeys(labels, row)}
     report.plot_confusion(tmp_path, np.eye(n, dtype=int), labels, " — synthetic speech")
     report.plot_classes(tmp_path, figures, "")
     folds = [{"fold": label, "uar": 0.3} for label in labels]

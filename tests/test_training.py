@@ -228,7 +228,9 @@ def test_the_kept_weights_are_an_average_over_steps(
     """Against a loop that keeps all weights and averages them afterwards."""
     import keras
 
-    training = quick(epochs=1, batch_size=2, schedule="constant", ema_momentum=momentum)
+    training = quick(
+        epochs=2, batch_size=2, schedule="constant", ema_momentum=momentum, tolerance_se=1e9
+    )
     trained = train(training)
     prepare_backend(0)
     network = dense()
@@ -237,18 +239,19 @@ def test_the_kept_weights_are_an_average_over_steps(
     network.compile(optimizer, keras.losses.CategoricalCrossentropy(label_smoothing=0.1))
     visited = [network.get_weights()]
     balance = inverse_frequency(utterances[:12], LABELS)
-    for step, batch in enumerate(dataset.epoch(utterances[:12], balance, 0, 0, 2, 1)):
-        optimizer.learning_rate.assign(training.learning_rate * (step + 1) / 6)
+    epochs = [dataset.epoch(utterances[:12], balance, 0, number, 2, 1) for number in (0, 1)]
+    for step, batch in enumerate(itertools.chain(*epochs)):
+        optimizer.learning_rate.assign(training.learning_rate * min(1, (step + 1) / 6))
         network.train_on_batch(batch.inputs["frames"], batch.targets, batch.weights)
         visited.append(network.get_weights())
-    shares = [min(momentum, (1 + step) / (10 + step)) for step in range(6)]
+    shares = [min(momentum, (1 + step) / (10 + step)) for step in range(12)]
     parts = [math.prod(shares)]
-    parts += [(1 - shares[i]) * math.prod(shares[i + 1 :]) for i in range(6)]
+    parts += [(1 - shares[i]) * math.prod(shares[i + 1 :]) for i in range(12)]
     assert sum(parts) == pytest.approx(1)
-    assert trained.best_epoch == 1
+    assert trained.best_epoch == 2
     for index, kept in enumerate(trained.network.get_weights()):
         expected = sum(part * step[index] for part, step in zip(parts, visited, strict=True))
-        np.testing.assert_allclose(kept, expected, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(kept, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_weight_decay_leaves_biases_and_normalisation_alone(train: Fit) -> None:
@@ -321,12 +324,12 @@ def test_a_checkpoint_of_another_network_is_refused(
 
 # The real command, killed.
 
-SMALL = "model.channels=16 training.copies=1 training.batch_size=12".split()
+SMALL = ["model.channels=16", "training.copies=1", "training.batch_size=12"]
 COSINE = ["training.learning_rate=0.01"]
 PLATEAU = [
     "training.schedule=plateau",
     "training.plateau_patience=4",
-    "training.plateau_floor=0.1",
+    "training.plateau_floor=0.01",
     "training.patience=12",
     "training.crops=3",
     "training.tolerance_se=0",
@@ -334,7 +337,7 @@ PLATEAU = [
     "training.learning_rate=0.4",
     "model.dropout=0.5",
 ]
-KINDS = {"cosine": (30, COSINE), "plateau": (60, PLATEAU)}
+KINDS = {"cosine": (30, COSINE), "plateau": (200, PLATEAU)}
 
 
 def command(kind: str, data: Path, out: Path) -> list[Any]:
@@ -350,6 +353,10 @@ def rows(out: Path) -> list[dict[str, str]]:
             return list(csv.DictReader(file))
     except FileNotFoundError:
         return []
+
+
+def best_of(history: list[dict[str, str]]) -> int:
+    return max(int(row["epoch"]) for row in history if row["best"] == "1")
 
 
 def stored_weights(out: Path) -> list[bytes]:
@@ -403,11 +410,13 @@ def test_killed_and_resumed_gives_the_bytes_of_an_uninterrupted_run(
     expected, out = whole(kind), tmp_path / "killed"
     arguments = command(kind, small_corpus, out)
     process = start(*arguments)
-    stop_after(4, process, out, signal.SIGKILL)
+    after = 4 if kind == "cosine" else best_of(rows(expected)) + 3
+    stop_after(after, process, out, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     state = Checkpoint.read(out / "checkpoint.npz")
     assert state is not None
-    assert 4 <= state.number < len(rows(expected))
+    assert after <= state.number < len(rows(expected))
+    assert (kind == "cosine") or state.waited >= 3
     assert not (out / "metrics.json").exists()
     resumed = start(*arguments, "--resume")
     assert resumed.wait() == 0
@@ -418,13 +427,11 @@ def test_killed_and_resumed_gives_the_bytes_of_an_uninterrupted_run(
     assert not (out / "checkpoint.npz").exists()
 
 
-def test_the_killed_plateau_run_waited_and_halved_its_rate(whole: Callable[[str], Path]) -> None:
+def test_the_plateau_run_ended_early_with_a_lower_rate(whole: Callable[[str], Path]) -> None:
     """Otherwise the comparison above would say less than it seems to."""
     history = rows(whole("plateau"))
-    best = max(int(row["epoch"]) for row in history if row["best"] == "1")
-    assert len(history) == best + 12 < 60
-    assert best < 4
-    assert len({row["learning_rate"] for row in history[3:]}) == 3
+    assert len(history) == best_of(history) + 12 < 200
+    assert len({row["learning_rate"] for row in history[2:]}) >= 3
 
 
 def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(

@@ -69,10 +69,11 @@ class Terminal(Listener):
     def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
         if not self._headed:
             heads = ["epoch", *(head for _, head, _ in EPOCH_COLUMNS)]
+            self._out.print("* the best epoch so far: its averaged weights are kept")
             self._out.print(" ".join(f"{head:>9}" for head in heads), style="bold")
         self._headed = True
         cells = [f"{row['epoch']}/{epochs}", *(f.format(row[k]) for k, _, f in EPOCH_COLUMNS)]
-        mark = "  best" if row["best"] else ""
+        mark = " *" if row["best"] else ""
         self._out.print(" ".join(f"{cell:>9}" for cell in cells) + mark)
 
 
@@ -167,8 +168,12 @@ def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> T
     return table
 
 
-def next_steps(folder: Path, again: str) -> None:
+def next_steps(folder: Path, *steps: tuple[str, str]) -> None:
     """Where everything is, and what to do with it."""
     out = console()
-    out.print(f"\nEverything is in {folder} (pictures in {folder / 'plots'}). Next:")
-    out.print(again, soft_wrap=True)
+    out.print(
+        f"\nEverything is in {folder} (pictures in {folder / 'plots'}). Next:", soft_wrap=True
+    )
+    width = max(len(command) for command, _ in steps)
+    for command, purpose in steps:
+        out.print(f"  {command:<{width}}   {purpose}", soft_wrap=True)

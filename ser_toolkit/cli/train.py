@@ -95,9 +95,9 @@ def train(resume: bool, out: Path | None, fold: int, **chosen: Any) -> None:
     show.figures(run.metrics)
     show.next_steps(
         run.path,
-        f"  sertk predict {run.path} FILE.wav      what it hears in a file\n"
-        f"  sertk evaluate {run.path} --data DIR   figures on other data\n"
-        "  sertk crossval … --protocol loso       every speaker as the test speaker once",
+        (f"sertk predict {run.path} FILE.wav", "what it hears in a file"),
+        (f"sertk evaluate {run.path} --data DIR", "figures on other data"),
+        ("sertk crossval … --protocol loso", "every speaker as the test speaker once"),
     )
 
 
@@ -113,8 +113,8 @@ def crossval(resume: bool, out: Path | None, **chosen: Any) -> None:
     first = run.path / "fold-01"
     show.next_steps(
         run.path,
-        f"  sertk predict {first} FILE.wav   the network of one fold\n"
-        "  sertk train …                    one network to keep",
+        (f"sertk predict {first} FILE.wav", "the network of one fold"),
+        ("sertk train …", "one network to keep"),
     )
 
 

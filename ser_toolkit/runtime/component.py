@@ -141,6 +141,8 @@ def _from_json(
         inner = args[0] if args else Any
         return tuple(_from_json(item, inner, where, resolve) for item in value)
     if isinstance(value, Mapping) and hint is Asset:
+        if set(value) != {"name", "sha256", "size"}:
+            raise SertkError(f"'{where}' expects an asset (name, sha256, size), received {value!r}")
         return Asset(**value)
     if isinstance(value, Mapping) and "name" in value and resolve is not None:
         return from_spec(value, resolve)
