@@ -225,7 +225,8 @@ def test_an_extractor_inside_another_is_set_as_a_table(assets: Assets) -> None:
         ("window=3", ["--set expects STAGE.FIELD=VALUE"]),
         ("reader.x=3", ["--set expects STAGE.FIELD=VALUE", "window, training"]),
         ("=3", ["--set expects STAGE.FIELD=VALUE"]),
-        ("model.channels=@nothing.bin", ["cannot read 'nothing.bin'", "Check the path"]),
+        ("extractor.x=@nothing.bin", ["cannot read 'nothing.bin'", "Check the path"]),
+        ("model.channels=@nothing.bin", ["only an extractor takes the bytes of a file"]),
     ],
 )
 def test_a_wrong_setting_lists_the_right_ones(

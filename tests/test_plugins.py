@@ -361,7 +361,7 @@ def test_a_replaced_stage_is_named_in_full_where_two_offer_it(folder: Path, load
 
 def test_several_components_of_one_stage_are_listed(folder: Path, load: Make) -> None:
     install(folder, "many", hooks(extractor="one,two"))
-    with pytest.raises(SertkError, match=r"several extractors: one, two\. .*--extractor NAME"):
+    with pytest.raises(SertkError, match=r"several extractors: one, two\. .*--set extractor=NAME"):
         load().default_recipe("many")
 
 
