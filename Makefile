@@ -6,7 +6,7 @@ LOCAL := -e ".[train,dev]" -e edge -e plugins/sertk-msf -e plugins/sertk-corpora
 PROJECTS := pyproject.toml edge/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 DEMO := demo
 
-.PHONY: help setup demo test test-all test-slow lint format bench clean
+.PHONY: help setup demo test test-all test-slow lint format bench resolve clean
 
 help:
 	@echo "make demo       train --plugin msf on the built-in corpus and show the result"
@@ -51,6 +51,13 @@ format: setup
 
 bench: setup
 	$(BIN)/python benchmarks/features.py
+
+# Does every pinned wheel exist for another Python? make resolve PYTHON=python3.13
+resolve:
+	rm -rf $(VENV)-resolve
+	$(PYTHON) -m venv $(VENV)-resolve
+	PIP_CONSTRAINT=constraints.txt $(VENV)-resolve/bin/python -m pip install --quiet --dry-run --only-binary :all: $(LOCAL)
+	rm -rf $(VENV)-resolve
 
 clean:
 	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

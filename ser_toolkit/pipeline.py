@@ -172,8 +172,8 @@ def run_fold(
     # A damaged checkpoint is refused before hours of work and not after them.
     Checkpoint.read(folder / CHECKPOINT)
     findings = audit(split)
-    for caveat in (*split.caveats, in_words(findings)):
-        log.note(caveat)
+    for line in (*split.caveats, f"{split.name}: {split.counted}", in_words(findings)):
+        log.note(line)
     dataset = _dataset(prepared, split, log, workers)
     prepare_backend(prepared.options.seed, threads)
     network = _network(prepared, split, dataset)

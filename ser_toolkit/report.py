@@ -146,7 +146,7 @@ def plot_classes(folder: Path, metrics: Mapping[str, Any], note: str) -> None:
     axes.text(len(labels) - 0.5, 100 * metrics["uar"] + 1, "UAR", ha="right", color="0.3")
     axes.set_xticks(range(len(labels)), labels, rotation=20, parse_math=False)
     axes.set(ylim=(0, 105), ylabel="%", title=f"Per class{note}")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     _save(figure, folder / "classes.png")
 
 

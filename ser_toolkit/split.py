@@ -40,6 +40,12 @@ class Split:
         ]
 
     @property
+    def counted(self) -> str:
+        """The number of clips on each side, in words."""
+        sides = (("training", self.train), ("validation", self.validation), ("test", self.test))
+        return ", ".join(f"{len(items)} {name} clips" for name, items in sides)
+
+    @property
     def hash(self) -> str:
         """Two figures are comparable when this agrees: clips, labels and sides."""
         return protocol_hash([self])
