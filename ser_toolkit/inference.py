@@ -70,7 +70,7 @@ def evaluate(
             "Give data that the run has not seen",
         )
     predictor = run.predictor(plugins)
-    scores = predictor.scores(list(listener.track(clips, "Reading clips", len(clips))))
+    scores = predictor.scores(clips, listener)
     protocol = {"name": "evaluate", "comparable": True, "caveats": _caveats(counts)}
     return {
         "recipe": predictor.assembly.recipe.name,

@@ -188,7 +188,7 @@ def run_fold(
         log,
     )
     heat = _calibrate(network, dataset, split.validation)
-    scores = score(network, dataset, split.test)
+    scores = score(network, dataset, split.test, log)
     figures = {
         "recipe": prepared.assembly.recipe.name,
         "synthetic": prepared.corpus.synthetic,
@@ -283,9 +283,12 @@ def _calibrate(network: Any, dataset: Dataset, validation: Sequence[Utterance]) 
     return heat
 
 
-def score(network: Any, dataset: Dataset, utterances: Sequence[Utterance]) -> Scores:
+def score(
+    network: Any, dataset: Dataset, utterances: Sequence[Utterance], listener: Listener
+) -> Scores:
     """Scores of utterances as they are, by the mean over all their windows."""
-    inputs = [dataset.windows(item) for item in utterances]
+    tracked = listener.track(utterances, "Scoring", len(utterances))
+    inputs = (dataset.windows(item) for item in tracked)
     return network_scores(network, inputs, utterances, dataset.labels)
 
 

@@ -18,6 +18,7 @@ from .assets import Assets
 from .backend import import_keras
 from .contracts import Utterance
 from .files import DAMAGED
+from .listener import Listener
 from .plugins import Plugins
 from .recipe import Recipe
 from .runtime.adapter import Adapter, adapters_from_bytes
@@ -168,12 +169,12 @@ class Predictor:
         inputs = self.inputs(path, 0.0, None, path.name)
         return utterance_score(network_probabilities(self.network, [inputs])[0])
 
-    def scores(self, utterances: Sequence[Utterance]) -> Scores:
+    def scores(self, utterances: Sequence[Utterance], listener: Listener) -> Scores:
         """Scores of utterances whose emotions the network knows."""
-        inputs = [
+        inputs = (
             self.inputs(item.clip.path, item.clip.start_s, item.clip.end_s, item.name)
-            for item in utterances
-        ]
+            for item in listener.track(utterances, "Scoring", len(utterances))
+        )
         return network_scores(self.network, inputs, utterances, self.labels)
 
 

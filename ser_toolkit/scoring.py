@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ F64 = NDArray[np.float64]
 RESAMPLES = 2000
 BINS = 10
 BATCH = 64
+GROUP = 128
 SMALLEST = 1e-7
 TEMPERATURES = (0.25, 4.0)
 
@@ -68,8 +70,17 @@ class Scores:
         return float((self.predicted == self.truth).mean())
 
 
-def network_probabilities(network: Any, inputs: Sequence[Mapping[str, F32]]) -> list[F32]:
-    """Window probabilities per utterance; windows of many utterances share a batch."""
+def network_probabilities(network: Any, inputs: Iterable[Mapping[str, F32]]) -> list[F32]:
+    """Window probabilities (W, n) per utterance; `inputs` is read some utterances at a time."""
+    waiting = iter(inputs)
+    found: list[F32] = []
+    while group := list(itertools.islice(waiting, GROUP)):
+        found += _group_probabilities(network, group)
+    return found
+
+
+def _group_probabilities(network: Any, inputs: Sequence[Mapping[str, F32]]) -> list[F32]:
+    """The windows of several utterances share batches."""
     counts = [len(next(iter(item.values()))) for item in inputs]
     joined = {name: np.concatenate([item[name] for item in inputs]) for name in inputs[0]}
     parts = []
@@ -97,7 +108,7 @@ def fed(inputs: dict[str, F32]) -> Any:
 
 def network_scores(
     network: Any,
-    inputs: Sequence[Mapping[str, F32]],
+    inputs: Iterable[Mapping[str, F32]],
     utterances: Sequence[Utterance],
     labels: tuple[str, ...],
 ) -> Scores:
