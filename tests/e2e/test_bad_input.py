@@ -56,7 +56,8 @@ TRAIN = {
     "set model": ("--set model=nonsense", "there is no model 'nonsense'", "Known: tcn"),
     "set models": ("--set model=tcn,tcn", "--set model= expects one name, received 'tcn,tcn'"),
     "set nothing": ("--set extractor=", "a recipe needs at least one extractor"),
-    "set asset": ("--set model.channels=@nowhere", "cannot read 'nowhere'", "Check the path"),
+    "set asset of a model": ("--set model.channels=@x", "only an extractor takes the bytes"),
+    "set asset": ("--set extractor.x=@nowhere", "cannot read 'nowhere'", "Check the path"),
 }
 
 # The same, where click refuses before the command starts.

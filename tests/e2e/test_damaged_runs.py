@@ -134,6 +134,7 @@ def test_resuming_a_cross_validation_with_another_recipe(
 def test_resuming_from_a_damaged_checkpoint(
     content: bytes, sertk: Sertk, refused: Refused, tiny: Path, mixed: Path, run: Path
 ) -> None:
+    (run / "metrics.json").unlink()
     (run / "checkpoint.npz").write_bytes(content)
     result = sertk("train", tiny, "--data", mixed, "--out", run, "--resume")
     refused(result, "checkpoint.npz", "Delete", "to start the training again")
@@ -154,3 +155,12 @@ def test_a_model_that_cannot_be_built(
     arguments = ("--data", good, "--set", "model.channels=0", "--workers", 1)
     result = sertk("train", tiny, *arguments, "--out", tmp_path / "run")
     refused(result, "model 'tcn' cannot be built", "filters", "channels")
+
+
+def test_resuming_a_finished_run_trains_nothing_again(
+    sertk: Sertk, tiny: Path, mixed: Path, run: Path
+) -> None:
+    before = {path: path.read_bytes() for path in (run / "model.keras", run / "metrics.json")}
+    result = sertk("train", tiny, "--data", mixed, "--out", run, "--resume")
+    assert result.returncode == 0 and "nothing is trained again" in result.stdout
+    assert {path: path.read_bytes() for path in before} == before
