@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any
+
+from .runtime.errors import MissingExtra
+
+NEEDED = ("tensorflow", "keras", "joblib", "matplotlib")
 
 
 def import_keras(threads: int | None = None) -> Any:
@@ -27,6 +32,16 @@ def import_keras(threads: int | None = None) -> Any:
         tf.config.list_logical_devices()
         import keras
     return keras
+
+
+def check_installed() -> None:
+    """Refuse to begin what would end for want of a library, hours later."""
+    for library in NEEDED:
+        if importlib.util.find_spec(library) is None:
+            raise MissingExtra(
+                f"training needs '{library}', which is not installed",
+                'Run `pip install "ser-toolkit[train]"`',
+            )
 
 
 def prepare_backend(seed: int, threads: int | None = None) -> None:

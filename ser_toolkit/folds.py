@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 import warnings
@@ -43,12 +44,20 @@ def crossval(
     write_recipe(prepared, folder)
     _fill(prepared, log)
     waiting = [i for i, split in enumerate(prepared.splits) if not _done(folder, i, split)]
-    for _ in log.track(
-        _folds(prepared, folder, waiting), "Training folds", _work(prepared, waiting)
-    ):
-        pass
+    try:
+        _watch(prepared, folder, waiting, log)
+    except KeyboardInterrupt:
+        _stop_workers()
+        log.warn("stopped by Ctrl-C; add --resume to the same command to go on")
+        raise
     _pool(prepared, folder, log)
     return Run(folder)
+
+
+def _watch(prepared: Prepared, folder: Path, waiting: Sequence[int], log: Listener) -> None:
+    epochs = _folds(prepared, folder, waiting)
+    for _ in log.track(epochs, "Training folds", _work(prepared, waiting)):
+        pass
 
 
 def fold_folder(folder: Path, number: int) -> Path:
@@ -115,7 +124,17 @@ def _train_all(
         results.append(error)
 
 
+def _stop_workers() -> None:
+    """End the folds under way; their checkpoints stay."""
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
+
+
 def _train_one(prepared: Prepared, folder: Path, number: int, threads: int) -> None:
+    if threading.current_thread() is threading.main_thread():
+        # In a worker process. Ctrl-C reaches all of a terminal; the parent decides what it means.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     where = fold_folder(folder, number)
     where.mkdir(parents=True, exist_ok=True)
     run_fold(prepared, prepared.splits[number], where, Listener(), threads, threads)

@@ -13,7 +13,7 @@ from . import report
 from .assemble import Assembly, apply_setting, assemble
 from .assets import Assets
 from .audit import audit, in_words
-from .backend import prepare_backend
+from .backend import check_installed, prepare_backend
 from .checkpoint import Checkpoint
 from .contracts import Utterance
 from .corpus import Corpus, read_corpus, summary
@@ -74,6 +74,7 @@ class Prepared:
 def prepare(options: Options, listener: Listener) -> Prepared:
     """Recipe, clips and splits. Nothing is fitted or augmented before the split."""
     listener = Keeper(listener)
+    check_installed()
     parse_protocol(options.protocol)
     plugins = load_plugins()
     assets = Assets((cache_dir() / "assets", *_assets_beside(options.recipe)))

@@ -1,0 +1,68 @@
+"""A cross-validation that is interrupted, resumed, and compared with one that ran through."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ser_toolkit.folds import fold_folder
+
+COMMAND = "import sys; from ser_toolkit.cli import run; sys.exit(run(sys.argv[1:]))"
+DEADLINE_S = 240
+
+
+def start(*args: object) -> subprocess.Popen[str]:
+    """The command in a process group of its own, as a terminal starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "crossval", *map(str, args)],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_epochs(path: Path, epochs: int, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + DEADLINE_S
+    while time.monotonic() < until and process.poll() is None:
+        if path.exists() and len(path.read_text().splitlines()) > epochs:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{path} never had {epochs} epochs: {process.communicate()}")
+
+
+def figures(run: Path) -> dict[str, Any]:
+    """metrics.json without the times."""
+    found: dict[str, Any] = json.loads((run / "metrics.json").read_text())
+    for part in (found, *found["folds"]):
+        part.pop("seconds")
+    return found
+
+
+def test_ctrl_c_keeps_what_is_done_and_resume_ends_as_if_nothing_had_been(
+    tiny: Path, good: Path, tmp_path: Path
+) -> None:
+    options = (tiny, "--data", good, "--protocol", "kfold:3", "--epochs", 60, "--workers", 2)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+
+    process = start(*options, "--out", broken)
+    wait_for_epochs(fold_folder(broken, 0) / "history.csv", 3, process)
+    subprocess.run(["kill", f"-{signal.SIGINT.value}", "--", f"-{process.pid}"], check=True)
+    _, said = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 130
+    assert "--resume" in said and "Traceback" not in said
+    assert not (broken / "metrics.json").exists()
+    assert (fold_folder(broken, 0) / "split.json").exists()
+
+    for out, more in ((broken, ("--resume",)), (whole, ())):
+        process = start(*options, "--out", out, *more)
+        _, said = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == 0, said
+    assert figures(broken) == figures(whole)
+    pooled, one = broken / "predictions.csv", whole / "predictions.csv"
+    assert pooled.read_text() == one.read_text()
