@@ -7,6 +7,11 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, and no test that fails because a machine is busy.
+settings.register_profile("sertk", deadline=None, derandomize=True, database=None)
+settings.load_profile("sertk")
 
 
 def pytest_configure() -> None:

@@ -24,6 +24,7 @@ from .runtime.errors import AudioError, SertkError
 from .runtime.extractor import F32, FrameExtractor, Signal
 from .runtime.predict import features
 from .scoring import metrics
+from .split import hash_of
 from .store import Features, Store
 
 
@@ -40,50 +41,81 @@ def evaluate(
     run.check()
     corpus = read_corpus(data, plugins, listener, reader, emotions, dict(mapping or {}))
     listener.note(summary(corpus.utterances))
-    labels = run.labels
-    sides = {clip["hash"]: clip["side"] for clip in run.json("split.json")["clips"]}
-    known = [item for item in corpus.utterances if item.emotion in labels]
-    foreign = sorted({u.emotion for u in corpus.utterances} - set(labels))
-    if not known:
-        raise SertkError(
-            f"the run knows {', '.join(labels)}, the data have {', '.join(foreign)}",
-            "Rename emotions with --map",
-        )
-    if foreign:
-        listener.warn(
-            f"{len(corpus.utterances) - len(known)} clips left out, the network does not know: "
-            f"{', '.join(foreign)} (rename with --map)"
-        )
-    clips = [item for item in known if sides.get(item.hash, "new") in ("test", "new")]
-    heard = {item["speaker"] for item in run.json("split.json")["clips"] if item["side"] != "test"}
-    counts = {
-        "test_side": sum(item.hash in sides for item in clips),
-        "never_seen": sum(item.hash not in sides for item in clips),
-        "never_seen_of_known_speakers": sum(
-            item.hash not in sides and item.speaker in heard for item in clips
-        ),
-        "left_out_as_trained_on": len(known) - len(clips),
-    }
-    if not clips:
-        raise SertkError(
-            f"no clip to score: {len(known)} of {len(corpus.utterances)} clips trained this run",
-            "Give data that the run has not seen",
-        )
+    plan = run.json("split.json")
+    known = _with_known_emotion(corpus.utterances, run.labels, listener)
+    clips = _unheard(known, plan)
+    counts = _counted(known, clips, plan)
     predictor = run.predictor(plugins)
     scores = predictor.scores(clips, listener)
-    protocol = {"name": "evaluate", "comparable": True, "caveats": _caveats(counts)}
     return {
         "recipe": predictor.assembly.recipe.name,
         "synthetic": corpus.synthetic,
         **metrics(scores),
         "counts": counts,
-        "protocol": protocol,
+        "protocol": _protocol(run, plan, clips, counts),
     }
 
 
-def _caveats(counts: Mapping[str, int]) -> list[str]:
+def _with_known_emotion(
+    utterances: Sequence[Utterance], labels: Sequence[str], listener: Listener
+) -> list[Utterance]:
+    known = [item for item in utterances if item.emotion in labels]
+    foreign = ", ".join(sorted({item.emotion for item in utterances} - set(labels)))
+    if not known:
+        raise SertkError(
+            f"the run knows {', '.join(labels)}, the data have {foreign}",
+            "Rename emotions with --map",
+        )
+    if foreign:
+        listener.warn(
+            f"{len(utterances) - len(known)} clips left out, the network does not know: "
+            f"{foreign} (rename with --map)"
+        )
+    return known
+
+
+def _unheard(known: Sequence[Utterance], plan: Mapping[str, Any]) -> list[Utterance]:
+    """Clips of the test side, and clips that the run has never seen."""
+    learnt = {clip["hash"] for clip in plan["clips"] if clip["side"] != "test"}
+    clips = [item for item in known if item.hash not in learnt]
+    if not clips:
+        raise SertkError(
+            f"no clip to score: {len(known)} of {len(known)} clips trained this run",
+            "Give data that the run has not seen",
+        )
+    return clips
+
+
+def _counted(
+    known: Sequence[Utterance], clips: Sequence[Utterance], plan: Mapping[str, Any]
+) -> dict[str, int]:
+    heard = {clip["speaker"] for clip in plan["clips"] if clip["side"] != "test"}
+    seen = {clip["hash"] for clip in plan["clips"]}
+    new = [item for item in clips if item.hash not in seen]
+    return {
+        "test_side": len(clips) - len(new),
+        "never_seen": len(new),
+        "never_seen_of_known_speakers": sum(item.speaker in heard for item in new),
+        "left_out_as_trained_on": len(known) - len(clips),
+    }
+
+
+def _protocol(
+    run: Run, plan: Mapping[str, Any], clips: Sequence[Utterance], counts: Mapping[str, int]
+) -> dict[str, Any]:
+    """The run's own hash where its whole test side was scored and nothing else."""
+    rows = [(c["hash"], c["emotion"], c["side"]) for c in plan["clips"] if c["side"] != "test"]
+    rows += [(item.hash, item.emotion, "test") for item in clips]
     known = counts["never_seen_of_known_speakers"]
-    return [f"{known} new clips are by speakers heard in training"] if known else []
+    trained = run.metrics["protocol"]
+    caveats = [] if trained["comparable"] else list(trained["caveats"])
+    caveats += [f"{known} new clips are by speakers heard in training"] if known else []
+    return {
+        "name": f"evaluate a {trained['name']} run",
+        "hash": hash_of([(run.labels, rows)]),
+        "caveats": caveats,
+        "comparable": trained["comparable"],
+    }
 
 
 def predict(run: Run, files: Sequence[Path], listener: Listener) -> list[dict[str, Any]]:

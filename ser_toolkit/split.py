@@ -51,12 +51,22 @@ class Split:
         return protocol_hash([self])
 
 
+Rows = Sequence[tuple[str, str, str]]
+
+
 def protocol_hash(splits: Sequence[Split]) -> str:
-    """The first 16 hexadecimal digits of a sha256 over clips, labels and sides of all folds."""
-    content = [
-        [list(split.labels), sorted((u.hash, u.emotion, side) for side, u in split.sides())]
-        for split in splits
-    ]
+    """The hash of all folds together."""
+    return hash_of(
+        [
+            (split.labels, [(item.hash, item.emotion, side) for side, item in split.sides()])
+            for split in splits
+        ]
+    )
+
+
+def hash_of(folds: Sequence[tuple[Sequence[str], Rows]]) -> str:
+    """The first 16 hexadecimal digits of a sha256 over labels and (clip, emotion, side) rows."""
+    content = [[list(labels), sorted(rows)] for labels, rows in folds]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 

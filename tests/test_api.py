@@ -111,6 +111,7 @@ def test_evaluate_leaves_out_what_trained(small_run: tuple[Any, Path]) -> None:
         "left_out_as_trained_on": 36,
     }
     assert figures["confusion"] == run.metrics["confusion"]
+    assert figures["protocol"]["hash"] == run.metrics["protocol"]["hash"]
     assert figures["loss"] == pytest.approx(run.metrics["loss"], abs=1e-5)
     assert figures["clips"] == 12
 
@@ -120,6 +121,7 @@ def test_evaluate_scores_new_clips(
 ) -> None:
     new = make_corpus(speakers=2, sentences=1, seed=77)
     figures = sertk.evaluate(str(small_run[0].path), str(new))
+    assert figures["protocol"]["hash"] != small_run[0].metrics["protocol"]["hash"]
     assert figures["counts"]["never_seen"] == 12
     assert figures["counts"]["test_side"] == 0
     assert figures["counts"]["left_out_as_trained_on"] == 0
