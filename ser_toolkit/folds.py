@@ -186,7 +186,7 @@ def _pool(prepared: Prepared, folder: Path, log: Listener) -> None:
     report.plot_classes(folder / "plots", figures, note)
     report.plot_folds(folder / "plots", folds, figures["uar"], note)
     report.write_json(folder / "metrics.json", figures)
-    log.note(f"pooled UAR {100 * figures['uar']:.1f} over {len(folds)} folds")
+    log.note(f"pooled UAR {100 * figures['uar']:.1f} over {len(folds)} folds{note}")
 
 
 def _joined(parts: Sequence[Scores]) -> Scores:

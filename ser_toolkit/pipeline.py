@@ -207,7 +207,7 @@ def run_fold(
         "seconds": round(time.perf_counter() - began, 1),
     }
     _write_results(folder, network, dataset.adapters, trained, scores, figures)
-    log.note(f"UAR {100 * figures['uar']:.1f} on {len(split.test)} test clips")
+    log.note(f"UAR {100 * figures['uar']:.1f} on {len(split.test)} test clips{label_of(figures)}")
     log.note(report.weakest(scores))
     return figures
 
@@ -323,7 +323,7 @@ def _write_results(
     report.write_csv(folder / "history.csv", trained.history)
     report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
     note = label_of(figures)
-    report.plot_curves(folder / "plots", trained.history, trained.best_epoch)
+    report.plot_curves(folder / "plots", trained.history, trained.best_epoch, note)
     report.plot_confusion(folder / "plots", figures["confusion"], scores.labels, note)
     report.plot_classes(folder / "plots", figures, note)
     report.write_json(folder / "metrics.json", figures)

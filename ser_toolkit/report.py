@@ -102,7 +102,9 @@ def parameters(network: keras.Model) -> dict[str, int]:
     return {"trainable": trainable, "total": int(network.count_params())}
 
 
-def plot_curves(folder: Path, history: Sequence[Mapping[str, Any]], best_epoch: int) -> None:
+def plot_curves(
+    folder: Path, history: Sequence[Mapping[str, Any]], best_epoch: int, note: str
+) -> None:
     """Accuracy and loss of training and validation over the epochs."""
     for name, title in (("accuracy", "Accuracy"), ("loss", "Loss")):
         figure = _figure(6.4, 4)
@@ -111,7 +113,7 @@ def plot_curves(folder: Path, history: Sequence[Mapping[str, Any]], best_epoch: 
         axes.plot(epochs, [row[name] for row in history], label="training")
         axes.plot(epochs, [row[f"val_{name}"] for row in history], label="validation")
         axes.axvline(best_epoch, color="0.6", linestyle=":", label=f"best epoch ({best_epoch})")
-        axes.set(xlabel="epoch", ylabel=title.lower(), title=f"{title} per epoch")
+        axes.set(xlabel="epoch", ylabel=title.lower(), title=f"{title} per epoch{note}")
         axes.legend()
         _save(figure, folder / f"{name}.png")
 

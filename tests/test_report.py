@@ -308,7 +308,7 @@ def test_the_pictures_take_any_labels(labels: tuple[str, ...], tmp_path: Path) -
 
 def test_one_epoch_is_enough_for_the_curves(tmp_path: Path) -> None:
     row = {"epoch": 1, "loss": 1.0, "val_loss": 2.0, "accuracy": 0.5, "val_accuracy": 0.4}
-    report.plot_curves(tmp_path, [row], 1)
+    report.plot_curves(tmp_path, [row], 1, "")
     assert {path.name for path in tmp_path.iterdir()} == {"accuracy.png", "loss.png"}
 
 

@@ -1,0 +1,31 @@
+"""The built-in corpus: nothing to download, and a label wherever its figures stand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+QUICK = ("extractor=rms", "training.copies=0", "training.warmup_epochs=0", "model.channels=8")
+
+
+def test_its_figures_are_labelled_everywhere(sertk: Callable[..., Any], tmp_path: Path) -> None:
+    settings = [word for value in QUICK for word in ("--set", value)]
+    run = tmp_path / "run"
+    result = sertk("train", "--data", "synthetic", "--epochs", 1, *settings, "--out", run)
+    assert result.returncode == 0, result.stderr
+    figures = [line for line in result.stdout.splitlines() if line.startswith("UAR ")]
+    assert figures[0].endswith("— synthetic speech")
+    assert "! synthetic speech: these figures say nothing about human voices" in result.stdout
+    assert json.loads((run / "metrics.json").read_text())["synthetic"] is True
+    log = (run / "log.txt").read_text()
+    assert all("synthetic" in line for line in log.splitlines() if " UAR " in line)
+    pictures = sorted(path.name for path in (run / "plots").iterdir())
+    assert pictures == [
+        "accuracy.png",
+        "classes.png",
+        "confusion_counts.png",
+        "confusion_percent.png",
+        "loss.png",
+    ]
