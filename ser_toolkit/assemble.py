@@ -30,6 +30,11 @@ class Assembly:
     masks: tuple[FrameAugmenter, ...]
     model: ModelBuilder
 
+    @property
+    def copies(self) -> int:
+        """Augmented copies of each training clip: none where no augmenter alters audio."""
+        return self.recipe.training.copies if self.augmenters else 0
+
 
 def assemble(recipe: Recipe, plugins: Plugins) -> Assembly:
     """Find and configure what the recipe names."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +72,7 @@ class Checkpoint:
             for group in GROUPS
             for index, array in enumerate(getattr(self, group))
         }
-        keys = (
-            "number",
-            "lowest_loss",
-            "lowest_se",
-            "best_epoch",
-            "waited",
-            "rate_factor",
-            "history",
-        )
+        keys = [field.name for field in fields(self) if field.name not in GROUPS]
         meta = json.dumps({key: getattr(self, key) for key in keys})
         buffer = io.BytesIO()
         np.savez(buffer, meta=np.frombuffer(meta.encode(), np.uint8), **arrays)

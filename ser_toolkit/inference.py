@@ -25,7 +25,7 @@ from .runtime.extractor import F32, FrameExtractor, Signal
 from .runtime.predict import features
 from .scoring import metrics
 from .split import hash_of
-from .store import Features, Store
+from .store import Features, Store, processes
 
 
 def evaluate(
@@ -126,7 +126,6 @@ def predict(run: Run, files: Sequence[Path], listener: Listener) -> list[dict[st
 
 def _predicted(predictor: Any, path: Path) -> dict[str, Any]:
     try:
-        check_speech(read_audio(path, shown=path.name), path.name)
         probabilities = predictor.file(path)
     except AudioError as error:
         return {"file": str(path), "error": str(error)}
@@ -183,14 +182,15 @@ def _extract_files(
     rows = [{n: list(a.shape) for n, a in item.items()} for item in arrays]
     with atomic(out) as file:
         if out.suffix == ".npz":
-            named = {f"{i:04d}_{p.stem}": item for i, (p, item) in enumerate(zip(files, arrays))}  # noqa: B905
+            pairs = enumerate(zip(files, arrays, strict=True))
+            named = {f"{index:04d}_{path.stem}": item for index, (path, item) in pairs}
             np.savez(file, **_flat_names(named))
         else:
             # Through memory: written to a file, numpy's own error on a full disk has no cause.
             content = io.BytesIO()
             np.save(content, _joined(arrays))
             file.write(content.getbuffer())
-    return {"files": [p.name for p in files], "shapes": rows, "columns": _columns(extractor)}
+    return {"files": [p.name for p in files], "shapes": rows, "columns": list(extractor.columns)}
 
 
 def _flat_names(named: Mapping[str, Mapping[str, F32]]) -> dict[str, Any]:
@@ -211,10 +211,6 @@ def _joined(arrays: Sequence[Mapping[str, F32]]) -> F32:
     return np.concatenate([item[names[0]] for item in arrays])
 
 
-def _columns(extractor: Any) -> list[str]:
-    return list(extractor.columns)
-
-
 def _extract_corpus(
     wanted: Features,
     utterances: Sequence[Utterance],
@@ -222,10 +218,8 @@ def _extract_corpus(
     workers: int,
     listener: Listener,
 ) -> dict[str, Any]:
-    import os
-
     store = Store(cache_dir() / "features")
-    store.fill(wanted, [(item, 0) for item in utterances], workers or os.cpu_count() or 1, listener)
+    store.fill(wanted, [(item, 0) for item in utterances], processes(workers), listener)
     names, table = _table(wanted, utterances, store)
     missing = int(np.isnan(table).sum())
     if out.suffix == ".csv":
@@ -251,19 +245,9 @@ def _table(
     for item in utterances:
         arrays = store.load(wanted, item, 0)
         flat = [values.reshape(len(values), -1) for values in arrays.values()]
-        rows.append(np.concatenate([f(x) for x in flat for f in (_mean, _std)]))
+        rows.append(np.concatenate([f(x, axis=0) for x in flat for f in (np.mean, np.std)]))
     names = _value_names(wanted, store.load(wanted, utterances[0], 0))
     return names, np.stack(rows)
-
-
-def _mean(values: F32) -> F32:
-    result: F32 = values.mean(axis=0)
-    return result
-
-
-def _std(values: F32) -> F32:
-    result: F32 = values.std(axis=0)
-    return result
 
 
 def _value_names(wanted: Features, arrays: Mapping[str, F32]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from .runtime.component import assets_of, fields_of
 from .runtime.errors import SertkError
 from .scoring import Scores, metrics, network_probabilities, network_scores, temperature
 from .split import Split, make_splits, parse_protocol
-from .store import Features, Store
+from .store import Features, Store, processes
 from .training import Trained, fit
 
 CHECKPOINT = "checkpoint.npz"
@@ -54,7 +53,7 @@ class Options:
     @property
     def processes(self) -> int:
         """Worker processes: as many as there are cores unless chosen."""
-        return self.workers or os.cpu_count() or 1
+        return processes(self.workers)
 
 
 @dataclass(frozen=True)
@@ -245,7 +244,7 @@ def _same_plan(prepared: Prepared, split: Split, folder: Path) -> bool:
 
 def _dataset(prepared: Prepared, split: Split, listener: Listener, workers: int) -> Dataset:
     """Features of every side; augmented copies of training clips alone; the fitted adapter."""
-    copies = prepared.assembly.recipe.training.copies if prepared.assembly.augmenters else 0
+    copies = prepared.assembly.copies
     variants = [(item, 0) for _, item in split.sides()]
     variants += [(item, copy) for item in split.train for copy in range(1, copies + 1)]
     prepared.store.fill(prepared.features, variants, workers, listener)

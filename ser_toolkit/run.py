@@ -22,7 +22,7 @@ from .listener import Listener
 from .plugins import Plugins
 from .recipe import Recipe
 from .runtime.adapter import Adapter, adapters_from_bytes
-from .runtime.audio import read_audio, resample
+from .runtime.audio import Audio, check_speech, read_audio, resample
 from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor, Signal
 from .runtime.predict import features, utterance_score, windows
@@ -155,9 +155,8 @@ class Predictor:
     labels: tuple[str, ...]
     network: Any
 
-    def inputs(self, path: Path, start_s: float, end_s: float | None, shown: str) -> dict[str, F32]:
-        """What the network sees of a file: (W, …) per input."""
-        audio = read_audio(path, start_s, end_s, shown=shown)
+    def inputs(self, audio: Audio) -> dict[str, F32]:
+        """What the network sees of audio: (W, …) per input."""
         samples = resample(audio.samples, audio.rate_hz, self.extractor.rate_hz)
         signal = Signal(samples, self.extractor.rate_hz)
         window = self.assembly.recipe.window
@@ -165,14 +164,17 @@ class Predictor:
         return windows(self.extractor, window, self.adapters, arrays)
 
     def file(self, path: Path) -> F32:
-        """Probabilities (n,) of a whole file."""
-        inputs = self.inputs(path, 0.0, None, path.name)
-        return utterance_score(network_probabilities(self.network, [inputs])[0])
+        """Probabilities (n,) of a whole file; AudioError where it cannot be speech."""
+        audio = read_audio(path, shown=path.name)
+        check_speech(audio, path.name)
+        return utterance_score(network_probabilities(self.network, [self.inputs(audio)])[0])
 
     def scores(self, utterances: Sequence[Utterance], listener: Listener) -> Scores:
         """Scores of utterances whose emotions the network knows."""
         inputs = (
-            self.inputs(item.clip.path, item.clip.start_s, item.clip.end_s, item.name)
+            self.inputs(
+                read_audio(item.clip.path, item.clip.start_s, item.clip.end_s, shown=item.name)
+            )
             for item in listener.track(utterances, "Scoring", len(utterances))
         )
         return network_scores(self.network, inputs, utterances, self.labels)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,9 @@ from .contracts import Augmenter, Utterance
 from .files import atomic, read_npz
 from .listener import Listener
 from .runtime.audio import read_audio, resample
-from .runtime.component import AssetLoader, Component, fields_of, to_spec
+from .runtime.component import AssetLoader, Component, parts_of, to_spec
 from .runtime.errors import SertkError
-from .runtime.extractor import F32, Extractor, Signal
+from .runtime.extractor import F32, Extractor, FrameExtractor, Signal
 from .runtime.predict import features
 from .runtime.window import Window
 
@@ -53,24 +54,19 @@ class Features:
 
 def _spec(component: Component) -> list[Any]:
     """Parameters and classes: two plugins may offer different code under one name and version."""
-    return [to_spec(component), [f"{c.__module__}.{c.__qualname__}" for c in classes(component)]]
-
-
-def classes(component: Component) -> Iterator[type]:
-    """The class of a component and of the components inside it."""
-    yield type(component)
-    for value in fields_of(component).values():
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, Component):
-                yield from classes(item)
+    classes = [type(part) for part in parts_of(component)]
+    return [to_spec(component), [f"{c.__module__}.{c.__qualname__}" for c in classes]]
 
 
 def _window_part(wanted: Features) -> Any:
-    from .runtime.extractor import FrameExtractor
-
     if isinstance(wanted.extractor, FrameExtractor):
         return None
     return [wanted.window.length_frames, wanted.window.hop_frames]
+
+
+def processes(workers: int) -> int:
+    """How many worker processes: as many as there are cores unless chosen."""
+    return workers or os.cpu_count() or 1
 
 
 def clip_rng(seed: int, number: int, clip_hash: str) -> np.random.Generator:

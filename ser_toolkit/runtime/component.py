@@ -103,14 +103,24 @@ def configure_fields(
     }
 
 
+def parts_of(component: Component) -> Iterator[Component]:
+    """A component and the components inside it, outermost first."""
+    yield component
+    for item in _items(component):
+        if isinstance(item, Component):
+            yield from parts_of(item)
+
+
 def assets_of(component: Component) -> Iterator[Asset]:
     """Every asset of a component and of the components inside it."""
+    for part in parts_of(component):
+        yield from (item for item in _items(part) if isinstance(item, Asset))
+
+
+def _items(component: Component) -> Iterator[Any]:
+    """The values of the fields, those in tuples one by one."""
     for value in fields_of(component).values():
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, Asset):
-                yield item
-            elif isinstance(item, Component):
-                yield from assets_of(item)
+        yield from value if isinstance(value, tuple) else (value,)
 
 
 def _to_json(value: Any) -> Any:
