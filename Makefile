@@ -2,16 +2,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-LOCAL := -e ".[train,dev]" -e edge -e plugins/sertk-msf -e plugins/sertk-corpora -e plugins/sertk-augment
+LOCAL := -e ".[train,dev]" -e edge -e plugins/sertk-msf -e plugins/sertk-lstm -e plugins/sertk-corpora -e plugins/sertk-augment
 PROJECTS := pyproject.toml edge/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 DEMO := demo
 
-.PHONY: help setup demo test test-all test-slow lint format bench resolve clean
+.PHONY: help setup demo test test-all test-slow lint format bench notebooks resolve clean
 
 help:
 	@echo "make demo       train --plugin msf on the built-in corpus and show the result"
 	@echo "make test       run the tests (make test-all: the slow ones too)"
 	@echo "make lint       ruff, mypy, import-linter"
+	@echo "make notebooks  execute the notebooks in docs/ again"
 	@echo "make bench      speed of the features beside librosa and the bare FFT"
 
 $(VENV)/installed: constraints.txt $(PROJECTS)
@@ -51,6 +52,10 @@ format: setup
 
 bench: setup
 	$(BIN)/python benchmarks/features.py
+
+# Half an hour: SERTK_DATA names a folder with EMO-DB in emodb/ and TESS in tess/.
+notebooks: setup
+	$(BIN)/python docs/notebooks.py
 
 # Does every pinned wheel exist for another Python? make resolve PYTHON=python3.13
 resolve:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api": ("train", "crossval", "evaluate", "predict", "extract"),
+    "api": ("train", "crossval", "evaluate", "predict", "extract", "inspect"),
     "recipe": ("Recipe", "Training", "Use"),
     "run": ("Run",),
     "plugins": ("load_plugins",),
@@ -31,18 +31,21 @@ _HOMES = {
         "Utterance",
     ),
     "listener": ("Listener",),
+    "runtime.audio": ("Audio", "read_audio"),
     "runtime.component": ("Asset", "Component", "configure", "from_spec", "to_spec"),
     "runtime.errors": ("AudioError", "SertkError"),
     "runtime.events": ("Event", "Sink"),
     "runtime.extractor": (
         "Extractor",
         "FrameExtractor",
+        "Joined",
         "Signal",
         "Stack",
         "StatefulExtractor",
         "Stream",
         "WindowExtractor",
     ),
+    "runtime.predict": ("features", "signal_of"),
     "runtime.window": ("Window", "WindowStream"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -50,7 +53,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
-    from .api import crossval, evaluate, extract, predict, train
+    from .api import crossval, evaluate, extract, inspect, predict, train
     from .contracts import (
         Augmenter,
         Clip,
@@ -66,18 +69,21 @@ if TYPE_CHECKING:
     from .plugins import load_plugins
     from .recipe import Recipe, Training, Use
     from .run import Run
+    from .runtime.audio import Audio, read_audio
     from .runtime.component import Asset, Component, configure, from_spec, to_spec
     from .runtime.errors import AudioError, SertkError
     from .runtime.events import Event, Sink
     from .runtime.extractor import (
         Extractor,
         FrameExtractor,
+        Joined,
         Signal,
         Stack,
         StatefulExtractor,
         Stream,
         WindowExtractor,
     )
+    from .runtime.predict import features, signal_of
     from .runtime.window import Window, WindowStream
 
 

@@ -1,4 +1,4 @@
-"""The Python API, which the command line calls: five functions with keyword arguments."""
+"""The Python API, which the command line calls: six functions with keyword arguments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import folds, inference, pipeline
+from . import folds, inference, inspection, pipeline
 from .listener import Listener
 from .run import Run
 
@@ -112,6 +112,26 @@ def extract(
     return inference.extract(
         recipe, [Path(path) for path in _paths(files)], _paths(data), Path(out), reader,
         tuple(settings), workers, listener or Listener(),
+    )  # fmt: skip
+
+
+def inspect(
+    file: str | Path,
+    *,
+    recipe: str | None = None,
+    out: str | Path | None = None,
+    play_dir: str | Path | None = None,
+    settings: Sequence[str] = (),
+    seed: int = 0,
+    listener: Listener | None = None,
+) -> dict[str, Any]:
+    """One recording in one picture (`out`, PNG), its augmented sounds in `play_dir`; its figures.
+
+    Without a recipe, every installed augmenter is shown with its defaults.
+    """
+    return inspection.inspect(
+        Path(file), recipe, Path(out) if out else None, Path(play_dir) if play_dir else None,
+        tuple(settings), seed, listener or Listener(),
     )  # fmt: skip
 
 

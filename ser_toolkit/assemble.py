@@ -14,7 +14,7 @@ from .plugins import Plugins
 from .recipe import Recipe, Use, parse_value
 from .runtime.component import Component, configure, configure_fields, fields_of, from_spec, to_spec
 from .runtime.errors import SertkError
-from .runtime.extractor import Extractor, FrameExtractor, Stack
+from .runtime.extractor import Extractor, FrameExtractor, Joined, Stack
 
 COMPONENT_STAGES = ("extractor", "augmenter", "model")
 STAGES = (*COMPONENT_STAGES, "window", "training")
@@ -33,6 +33,8 @@ class Assembly:
     @property
     def copies(self) -> int:
         """Augmented copies of each training clip: none where no augmenter alters audio."""
+        if self.recipe.training.combine == "all":
+            return int(2 ** len(self.augmenters) - 1)
         return self.recipe.training.copies if self.augmenters else 0
 
 
@@ -92,8 +94,9 @@ def _stacked(parts: Sequence[Any]) -> Extractor:
     if len(parts) == 1:
         single: Extractor = parts[0]
         return single
+    kind = Stack if isinstance(parts[0], FrameExtractor) else Joined
     try:
-        return Stack(tuple(parts))
+        return kind(tuple(parts))
     except ValueError as error:
         raise SertkError(str(error), "See `sertk recipe show`") from error
 
@@ -177,6 +180,7 @@ def _set(
         problem = "is ambiguous" if having else "does not exist in this recipe"
         raise SertkError(f"'{stage}.{rest}' {problem}", f"Choose from: {', '.join(options)}")
     (index,) = having
-    configure(components[index], {field: value}, resolve)
+    # Against what was set before: a range may leave the defaults one end at a time.
+    configure(_built(uses[index], resolve), {field: value}, resolve)
     changed = uses[index].with_params(**{field: value})
     return (*uses[:index], changed, *uses[index + 1 :])

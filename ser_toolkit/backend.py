@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import os
 import sys
 import tempfile
@@ -30,6 +31,8 @@ def import_keras(threads: int | None = None) -> Any:
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
                 tf.config.threading.set_inter_op_parallelism_threads(1)
         tf.config.list_logical_devices()
+        # It warns of every network after the fifth in one process, as if that were a mistake.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         import keras
     return keras
 

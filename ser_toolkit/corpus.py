@@ -6,7 +6,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .contracts import Clip, Reader, Reading, Utterance
@@ -147,6 +147,23 @@ def _unique(utterances: Sequence[Utterance], listener: Listener) -> tuple[Uttera
             "no usable recording is left", "Every file is a duplicate with two emotions"
         )
     return kept
+
+
+def hearable(corpus: Corpus, span_s: tuple[float, float] | None, listener: Listener) -> Corpus:
+    """The corpus without clips that end before the part that the recipe hears begins."""
+    if span_s is None:
+        return corpus
+    kept = tuple(item for item in corpus.utterances if item.seconds > span_s[0])
+    short = [item for item in corpus.utterances if item.seconds <= span_s[0]]
+    reason = f"the recipe hears what comes after {span_s[0]:g} s"
+    if not kept:
+        raise SertkError(f"all clips are too short: {reason}", "Choose another recipe")
+    if short:
+        listener.warn(
+            f"{len(short)} clips left out, {reason}",
+            [f"{item.name}: {item.seconds:.2f} s" for item in short],
+        )
+    return replace(corpus, utterances=kept)
 
 
 def summary(utterances: Sequence[Utterance]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .contracts import FrameAugmenter, Utterance
+from .recipe import Training
 from .runtime import adapter as adapters
 from .runtime.adapter import Adapter
 from .runtime.extractor import F32, FrameExtractor
@@ -21,6 +22,7 @@ EPOCH_BASE = 1 << 32
 MEMORY_BYTES = 2 << 30
 
 Inputs = dict[str, F32]
+Row = tuple[Utterance, "int | None"]
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,15 @@ class Dataset:
         arrays = self.store.load(self.features, utterance, 0)
         return windows(self.features.extractor, self.features.window, self.adapters, arrays)
 
-    def example(self, utterance: Utterance, rng: np.random.Generator) -> Inputs:
-        """One random window of one random variant, with the frame augmenters applied."""
-        arrays = self.scaled(utterance, int(rng.integers(self.copies + 1)))
+    def example(
+        self, utterance: Utterance, rng: np.random.Generator, copy: int | None = None
+    ) -> Inputs:
+        """One random window of a clip, of a random variant where no `copy` is named.
+
+        The frame augmenters are applied.
+        """
+        drawn = int(rng.integers(self.copies + 1)) if copy is None else copy
+        arrays = self.scaled(utterance, drawn)
         window = self.features.window
         if not isinstance(self.features.extractor, FrameExtractor):
             first = next(iter(arrays.values()))
@@ -97,28 +105,35 @@ class Dataset:
                 frames = mask.augment_frames(frames, rng)
         return {"frames": frames}
 
+    def rows(self, utterances: Sequence[Utterance], crops: int) -> list[Row]:
+        """What one epoch shows: every copy of every clip, or `crops` of each with a copy drawn."""
+        every = range(self.copies + 1) if self.features.combine == "all" else (None,)
+        return [(item, copy) for item in utterances for copy in every for _ in range(crops)]
+
     def epoch(
         self,
         utterances: Sequence[Utterance],
         class_weights: F32,
+        training: Training,
         seed: int,
         number: int,
-        batch_size: int,
-        crops: int,
     ) -> Iterator[Batch]:
         """The batches of one epoch; they depend on (seed, epoch, clip) alone.
 
-        The last incomplete batch is left out unless it is the only one.
+        Unless `training.last_batch` asks for it, an incomplete last batch is left out if there is
+        another.
         """
-        order = np.random.default_rng([seed, number]).permutation(len(utterances) * crops)
-        size = min(batch_size, len(order))
+        rows = self.rows(utterances, training.crops)
+        order = np.random.default_rng([seed, number]).permutation(len(rows))
         generators = {
             item.hash: clip_rng(seed, EPOCH_BASE + number, item.hash) for item in utterances
         }
-        for start in range(0, len(order) - size + 1, size):
-            chosen = [utterances[index // crops] for index in order[start : start + size]]
-            examples = [self.example(item, generators[item.hash]) for item in chosen]
-            yield Batch(_stacked(examples), self.one_hot(chosen), class_weights[self.index(chosen)])
+        size = min(training.batch_size, len(order))
+        for start in range(0, steps(len(rows), training) * size, size):
+            chosen = [rows[index] for index in order[start : start + size]]
+            clips = [item for item, _ in chosen]
+            examples = [self.example(u, generators[u.hash], copy) for u, copy in chosen]
+            yield Batch(_stacked(examples), self.one_hot(clips), class_weights[self.index(clips)])
 
     def index(self, utterances: Sequence[Utterance]) -> NDArray[np.int64]:
         """Label numbers (N,)."""
@@ -133,14 +148,22 @@ def _stacked(examples: Sequence[Inputs]) -> Inputs:
     return {name: np.stack([item[name] for item in examples]) for name in examples[0]}
 
 
+def steps(rows: int, training: Training) -> int:
+    """Batches of an epoch with so many rows."""
+    size = min(training.batch_size, rows)
+    return -(-rows // size) if training.last_batch else rows // size
+
+
 def fit_adapters(
-    store: Store, features: Features, utterances: Sequence[Utterance]
+    store: Store, features: Features, utterances: Sequence[Utterance], standardise: bool = True
 ) -> dict[str, Adapter]:
-    """One adapter per network input, fitted on training clips as they are."""
-    names = list(store.load(features, utterances[0], 0))
+    """One adapter per network input, fitted on training clips as they are, or altering nothing."""
+    arrays = store.load(features, utterances[0], 0)
+    if not standardise:
+        return {name: adapters.unaltered(values.shape[-1]) for name, values in arrays.items()}
     return {
         name: adapters.fit(store.load(features, item, 0)[name] for item in utterances)
-        for name in names
+        for name in arrays
     }
 
 

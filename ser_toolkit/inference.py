@@ -13,16 +13,16 @@ from . import report
 from .assemble import Assembly, apply_setting, assemble
 from .assets import Assets
 from .contracts import Utterance
-from .corpus import read_corpus, summary
+from .corpus import hearable, read_corpus, summary
 from .files import atomic, cache_dir
 from .listener import Listener
 from .pipeline import named_recipe
 from .plugins import load_plugins
 from .run import Run
-from .runtime.audio import check_speech, read_audio, resample
+from .runtime.audio import check_speech, read_audio
 from .runtime.errors import AudioError, SertkError
-from .runtime.extractor import F32, FrameExtractor, Signal
-from .runtime.predict import features
+from .runtime.extractor import F32, Extractor, FrameExtractor
+from .runtime.predict import features, signal_of
 from .scoring import metrics
 from .split import hash_of
 from .store import Features, Store, processes
@@ -39,13 +39,14 @@ def evaluate(
     """Score clips of the test side and clips never seen; what trained or validated is left out."""
     plugins = load_plugins()
     run.check()
+    predictor = run.predictor(plugins)
     corpus = read_corpus(data, plugins, listener, reader, emotions, dict(mapping or {}))
+    corpus = hearable(corpus, predictor.extractor.span_s, listener)
     listener.note(summary(corpus.utterances))
     plan = run.json("split.json")
     known = _with_known_emotion(corpus.utterances, run.labels, listener)
     clips = _unheard(known, plan)
     counts = _counted(known, clips, plan)
-    predictor = run.predictor(plugins)
     scores = predictor.scores(clips, listener)
     return {
         "recipe": predictor.assembly.recipe.name,
@@ -163,6 +164,7 @@ def extract(
     if files:
         return _extract_files(assembly, assets, files, out, listener)
     corpus = read_corpus(data, plugins, listener, reader)
+    corpus = hearable(corpus, assembly.extractor.span_s, listener)
     listener.note(summary(corpus.utterances))
     wanted = Features(assembly.extractor, chosen.window, (), 0, assets.load)
     return _extract_corpus(wanted, corpus.utterances, out, workers, listener)
@@ -176,8 +178,7 @@ def _extract_files(
     for path in listener.track(files, "Extracting", len(files)):
         audio = read_audio(path, shown=path.name)
         check_speech(audio, path.name)
-        samples = resample(audio.samples, audio.rate_hz, extractor.rate_hz)
-        signal = Signal(samples, extractor.rate_hz)
+        signal = signal_of(audio, extractor, path.name)
         arrays.append(features(extractor, signal, assembly.recipe.window))
     rows = [{n: list(a.shape) for n, a in item.items()} for item in arrays]
     with atomic(out) as file:
@@ -240,24 +241,33 @@ def _about(item: Utterance) -> dict[str, str]:
 def _table(
     wanted: Features, utterances: Sequence[Utterance], store: Store
 ) -> tuple[list[str], F32]:
-    """One row per clip: mean and standard deviation over time (or over windows) of each column."""
+    """One row per clip: mean and standard deviation over time (or over windows) of each column.
+
+    Where every clip is one window of a window extractor, its values stand there as they are.
+    """
+    loaded = [store.load(wanted, item, 0) for item in utterances]
+    single = not isinstance(wanted.extractor, FrameExtractor) and all(
+        len(values) == 1 for arrays in loaded for values in arrays.values()
+    )
+    kinds: dict[str, Any] = {"": np.mean} if single else {"_mean": np.mean, "_std": np.std}
     rows = []
-    for item in utterances:
-        arrays = store.load(wanted, item, 0)
+    for arrays in loaded:
         flat = [values.reshape(len(values), -1) for values in arrays.values()]
-        rows.append(np.concatenate([f(x, axis=0) for x in flat for f in (np.mean, np.std)]))
-    names = _value_names(wanted, store.load(wanted, utterances[0], 0))
+        rows.append(np.concatenate([f(x, axis=0) for x in flat for f in kinds.values()]))
+    columns = _columns(wanted.extractor, loaded[0])
+    names = [f"{c}{kind}" for part in columns for kind in kinds for c in part]
     return names, np.stack(rows)
 
 
-def _value_names(wanted: Features, arrays: Mapping[str, F32]) -> list[str]:
-    if isinstance(wanted.extractor, FrameExtractor):
-        columns = {"frames": list(wanted.extractor.columns)}
-    else:
-        columns = {
-            name: [f"{name}_{i}" for i in range(values[0].size)] for name, values in arrays.items()
-        }
-    return [f"{c}_{kind}" for name in arrays for kind in ("mean", "std") for c in columns[name]]
+def _columns(extractor: Extractor, arrays: Mapping[str, F32]) -> list[list[str]]:
+    """The names of the values of each array, in its order."""
+    sizes = [values[0].size for values in arrays.values()]
+    if isinstance(extractor, FrameExtractor):
+        return [list(extractor.columns)]
+    if sum(sizes) == len(extractor.columns):
+        parts = np.split(np.array(extractor.columns), np.cumsum(sizes)[:-1])
+        return [list(map(str, part)) for part in parts]
+    return [[f"{name}_{i}" for i in range(size)] for name, size in zip(arrays, sizes, strict=True)]
 
 
 def _write_npz(

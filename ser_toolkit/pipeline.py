@@ -15,7 +15,7 @@ from .audit import audit, in_words
 from .backend import check_installed, prepare_backend
 from .checkpoint import Checkpoint
 from .contracts import Utterance
-from .corpus import Corpus, read_corpus, summary
+from .corpus import Corpus, hearable, read_corpus, summary
 from .dataset import Dataset, fit_adapters
 from .files import cache_dir, naming, write_bytes, write_text
 from .listener import Keeper, Listener, RunLog
@@ -87,6 +87,7 @@ def prepare(options: Options, listener: Listener) -> Prepared:
         options.emotions,
         dict(options.mapping or {}),
     )
+    corpus = hearable(corpus, assembly.extractor.span_s, listener)
     listener.note(summary(corpus.utterances))
     splits = make_splits(corpus.utterances, options.protocol, options.seed)
     features = Features(
@@ -95,6 +96,7 @@ def prepare(options: Options, listener: Listener) -> Prepared:
         assembly.augmenters,
         options.seed,
         assets.load,
+        assembly.recipe.training.combine,
     )
     store = Store(cache_dir() / "features")
     said = tuple(listener.said)
@@ -248,7 +250,8 @@ def _dataset(prepared: Prepared, split: Split, listener: Listener, workers: int)
     variants = [(item, 0) for _, item in split.sides()]
     variants += [(item, copy) for item in split.train for copy in range(1, copies + 1)]
     prepared.store.fill(prepared.features, variants, workers, listener)
-    adapters = fit_adapters(prepared.store, prepared.features, split.train)
+    standardise = prepared.assembly.recipe.training.standardise
+    adapters = fit_adapters(prepared.store, prepared.features, split.train, standardise)
     masks = prepared.assembly.masks
     return Dataset(prepared.store, prepared.features, adapters, split.labels, masks, copies)
 
@@ -313,6 +316,7 @@ def _write_results(
     write_bytes(folder / "adapter.npz", adapters_to_bytes(adapters))
     write_text(folder / "model.txt", report.model_text(network))
     temporary = folder / f".{NETWORK}.tmp.keras"
+    network.compile()  # or the optimizer's state goes into the file, twice the size of the weights
     try:
         with naming(folder / NETWORK):
             network.save(temporary)

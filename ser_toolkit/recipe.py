@@ -22,6 +22,7 @@ else:
     import tomli as tomllib
 
 D = TypeVar("D")
+Combine = Literal["random", "all"]
 
 RANGES = (
     ("epochs", 1, math.inf),
@@ -62,6 +63,8 @@ class Training:
     `copies` counts the augmented copies of each training clip, `crops` the windows drawn from a
     clip in each epoch. The latest epoch whose validation loss lies within `tolerance_se` standard
     errors of the lowest is kept; `patience` epochs without one end the training, 0 means never.
+    With `combine="all"` every combination of the audio augmenters is a copy, and an epoch has every
+    copy of every clip. `last_batch` keeps the incomplete batch of an epoch.
     """
 
     epochs: int = 60
@@ -79,7 +82,10 @@ class Training:
     tolerance_se: float = 1.0
     patience: int = 20
     copies: int = 4
+    combine: Combine = "random"
     crops: int = 1
+    last_batch: bool = False
+    standardise: bool = True
 
     def __post_init__(self) -> None:
         for name, low, high in RANGES:

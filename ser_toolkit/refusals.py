@@ -14,6 +14,7 @@ from .runtime.errors import SertkError
 MEND = "Mend, upgrade or uninstall it"
 FIRST_PARTY = {
     "msf": "sertk-msf",
+    "lstm": "sertk-lstm",
     "corpora": "sertk-corpora",
     "augment": "sertk-augment",
 }

@@ -22,10 +22,10 @@ from .listener import Listener
 from .plugins import Plugins
 from .recipe import Recipe
 from .runtime.adapter import Adapter, adapters_from_bytes
-from .runtime.audio import Audio, check_speech, read_audio, resample
+from .runtime.audio import Audio, check_speech, read_audio
 from .runtime.errors import SertkError
-from .runtime.extractor import F32, Extractor, Signal
-from .runtime.predict import features, utterance_score, windows
+from .runtime.extractor import F32, Extractor
+from .runtime.predict import features, signal_of, utterance_score, windows
 from .scoring import Scores, network_probabilities, network_scores
 
 NETWORK = "model.keras"
@@ -155,25 +155,26 @@ class Predictor:
     labels: tuple[str, ...]
     network: Any
 
-    def inputs(self, audio: Audio) -> dict[str, F32]:
+    def inputs(self, audio: Audio, shown: str) -> dict[str, F32]:
         """What the network sees of audio: (W, …) per input."""
-        samples = resample(audio.samples, audio.rate_hz, self.extractor.rate_hz)
-        signal = Signal(samples, self.extractor.rate_hz)
         window = self.assembly.recipe.window
-        arrays = features(self.extractor, signal, window)
+        arrays = features(self.extractor, signal_of(audio, self.extractor, shown), window)
         return windows(self.extractor, window, self.adapters, arrays)
 
     def file(self, path: Path) -> F32:
         """Probabilities (n,) of a whole file; AudioError where it cannot be speech."""
         audio = read_audio(path, shown=path.name)
         check_speech(audio, path.name)
-        return utterance_score(network_probabilities(self.network, [self.inputs(audio)])[0])
+        return utterance_score(
+            network_probabilities(self.network, [self.inputs(audio, path.name)])[0]
+        )
 
     def scores(self, utterances: Sequence[Utterance], listener: Listener) -> Scores:
         """Scores of utterances whose emotions the network knows."""
         inputs = (
             self.inputs(
-                read_audio(item.clip.path, item.clip.start_s, item.clip.end_s, shown=item.name)
+                read_audio(item.clip.path, item.clip.start_s, item.clip.end_s, shown=item.name),
+                item.name,
             )
             for item in listener.track(utterances, "Scoring", len(utterances))
         )

@@ -112,8 +112,15 @@ def network_scores(
     utterances: Sequence[Utterance],
     labels: tuple[str, ...],
 ) -> Scores:
-    """Scores of a Keras network; an utterance's score is the mean over its windows."""
-    probabilities = np.stack([utterance_score(p) for p in network_probabilities(network, inputs)])
+    """Scores of a Keras network."""
+    return utterance_scores(network_probabilities(network, inputs), utterances, labels)
+
+
+def utterance_scores(
+    windows: Iterable[F32], utterances: Sequence[Utterance], labels: tuple[str, ...]
+) -> Scores:
+    """Scores of any system; an utterance's score is the mean over its windows (W, n)."""
+    probabilities = np.stack([utterance_score(p) for p in windows])
     truth = np.array([labels.index(item.emotion) for item in utterances], np.int64)
     return Scores(tuple(utterances), labels, truth, probabilities)
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ import numpy as np
 from .contracts import Augmenter, Utterance
 from .files import atomic, read_npz
 from .listener import Listener
-from .runtime.audio import read_audio, resample
+from .recipe import Combine
+from .runtime.audio import read_audio
 from .runtime.component import AssetLoader, Component, parts_of, to_spec
 from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor, FrameExtractor, Signal
-from .runtime.predict import features
+from .runtime.predict import features, signal_of
 from .runtime.window import Window
 
 FORMAT = 1
@@ -42,10 +43,23 @@ class Features:
     augmenters: tuple[Augmenter, ...]
     seed: int
     load: AssetLoader
+    combine: Combine = "random"
+
+    def chain(self, copy: int) -> tuple[Augmenter, ...]:
+        """The augmenters of one variant; copy 0 is the clip as it is.
+
+        With `combine="all"` the bits of `copy` say which augmenters are applied for certain.
+        """
+        if copy == 0:
+            return ()
+        if self.combine == "random":
+            return self.augmenters
+        chosen = [a for bit, a in enumerate(self.augmenters) if copy >> bit & 1]
+        return tuple(replace(augmenter, p=1.0) for augmenter in chosen)
 
     def key(self, utterance: Utterance, copy: int) -> str:
-        """The address of one variant of one clip; copy 0 is the clip as it is."""
-        chain = [_spec(item) for item in self.augmenters] if copy else []
+        """The address of one variant of one clip."""
+        chain = [_spec(item) for item in self.chain(copy)]
         parts = [FORMAT, utterance.hash, _spec(self.extractor), _window_part(self), copy, chain]
         if copy:
             parts.append(self.seed)
@@ -144,12 +158,13 @@ def compute(wanted: Features, utterance: Utterance, copy: int) -> dict[str, F32]
     clip = utterance.clip
     audio = read_audio(clip.path, clip.start_s, clip.end_s, shown=clip.relative)
     extractor = wanted.extractor.prepare(wanted.load)
-    samples = resample(audio.samples, audio.rate_hz, extractor.rate_hz)
+    signal = signal_of(audio, extractor, clip.relative)
     with _one_thread():
         if copy:
             rng = clip_rng(wanted.seed, copy, utterance.hash)
-            samples = augmented(wanted.augmenters, samples, extractor.rate_hz, rng)
-        arrays = features(extractor, Signal(samples, extractor.rate_hz), wanted.window)
+            samples = augmented(wanted.chain(copy), signal.samples, signal.rate_hz, rng)
+            signal = Signal(samples, signal.rate_hz)
+        arrays = features(extractor, signal, wanted.window)
     for name, values in arrays.items():
         if not np.isfinite(values).all():
             raise SertkError(

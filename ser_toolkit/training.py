@@ -13,7 +13,7 @@ import numpy as np
 
 from .checkpoint import Checkpoint
 from .contracts import Utterance
-from .dataset import Dataset, inverse_frequency
+from .dataset import Dataset, inverse_frequency, steps
 from .listener import Listener
 from .recipe import Training
 from .runtime.errors import SertkError
@@ -93,8 +93,7 @@ class _Loop:
         self.network.compile(self.optimizer, loss, metrics=["accuracy"], jit_compile=False)
         self.optimizer.build(self.network.trainable_variables)
         self.class_weights = self._weights()
-        per_epoch = len(self.train) * settings.crops
-        self.steps = max(1, per_epoch // min(settings.batch_size, per_epoch))
+        self.steps = steps(len(self.dataset.rows(self.train, settings.crops)), settings)
         self.inputs = [self.dataset.windows(item) for item in self.validation]
 
     def _weights(self) -> F32:
@@ -155,15 +154,7 @@ class _Loop:
         return moved.judged(row, self.training)
 
     def _batches(self, number: int) -> Any:
-        settings = self.training
-        return self.dataset.epoch(
-            self.train,
-            self.class_weights,
-            self.seed,
-            number,
-            settings.batch_size,
-            settings.crops,
-        )
+        return self.dataset.epoch(self.train, self.class_weights, self.training, self.seed, number)
 
     def _rate(self, step: int, factor: float) -> float:
         settings = self.training

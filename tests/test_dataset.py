@@ -14,6 +14,7 @@ import pytest
 from ser_toolkit.builtin.augmenters import Gain, Noise
 from ser_toolkit.contracts import FrameAugmenter, Utterance
 from ser_toolkit.dataset import EPOCH_BASE, Batch, Dataset, Memory, fit_adapters, inverse_frequency
+from ser_toolkit.recipe import Training
 from ser_toolkit.runtime.component import Asset
 from ser_toolkit.runtime.extractor import F32, Signal, Stack, WindowExtractor
 from ser_toolkit.runtime.features import Rms, Zcr
@@ -85,9 +86,10 @@ def dataset(store: Store, clips: Clips, wanted: Features = FRAMES, **more: Any) 
 
 
 def epoch(data: Dataset, clips: Clips, number: int = 0, **more: Any) -> list[Batch]:
-    options = {"seed": 0, "batch_size": 5, "crops": 1, **more}
+    seed = more.pop("seed", 0)
+    training = Training(**{"batch_size": 5, "crops": 1, **more})
     weights = inverse_frequency(clips, LABELS)
-    return list(data.epoch(clips, weights, number=number, **options))
+    return list(data.epoch(clips, weights, training, seed, number))
 
 
 def content(batches: list[Batch]) -> bytes:
@@ -261,7 +263,7 @@ def test_class_weights_are_balanced(utterances: Clips) -> None:
 def test_each_example_carries_the_weight_of_its_class(store: Store, utterances: Clips) -> None:
     weights = np.arange(1, 7, dtype=np.float32)
     data = dataset(store, utterances)
-    for batch in data.epoch(utterances, weights, 0, 0, 5, 1):
+    for batch in data.epoch(utterances, weights, Training(batch_size=5), 0, 0):
         np.testing.assert_array_equal(batch.weights, weights[batch.targets.argmax(axis=1)])
 
 

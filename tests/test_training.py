@@ -239,7 +239,7 @@ def test_the_kept_weights_are_an_average_over_steps(
     network.compile(optimizer, keras.losses.CategoricalCrossentropy(label_smoothing=0.1))
     visited = [network.get_weights()]
     balance = inverse_frequency(utterances[:12], LABELS)
-    epochs = [dataset.epoch(utterances[:12], balance, 0, number, 2, 1) for number in (0, 1)]
+    epochs = [dataset.epoch(utterances[:12], balance, training, 0, number) for number in (0, 1)]
     for step, batch in enumerate(itertools.chain(*epochs)):
         optimizer.learning_rate.assign(training.learning_rate * min(1, (step + 1) / 6))
         network.train_on_batch(batch.inputs["frames"], batch.targets, batch.weights)

@@ -44,18 +44,20 @@ def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """Streamable features that share one STFT."""
+    """Streamable features that share one STFT, and their statistics over a window."""
     from ..runtime import features as f
+    from ..runtime.functionals import Functionals
 
-    return [f.Zcr(), f.Rms(), f.Mfcc(), f.LogMel(), f.Pitch(), f.Deltas()]
+    return [f.Zcr(), f.Rms(), f.Mfcc(), f.LogMel(), f.Pitch(), f.Deltas(), Functionals()]
 
 
 @hookimpl
 def sertk_models() -> list[ModelBuilder]:
-    """The default network."""
+    """The default network, and a dense one for features of whole windows."""
+    from .dense import Mlp
     from .models import Tcn
 
-    return [Tcn()]
+    return [Tcn(), Mlp()]
 
 
 @hookimpl

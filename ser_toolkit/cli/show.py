@@ -101,7 +101,7 @@ def figures(metrics: Mapping[str, Any]) -> None:
         out.print(_folds(metrics["folds"]))
     elif len(metrics["per_speaker"]) > 1:
         rows = [(k, v["clips"], v["uar"], v["wa"]) for k, v in metrics["per_speaker"].items()]
-        out.print(_table("Speakers", ("speaker", "clips", "UAR %", "WA %"), rows))
+        out.print(table("Speakers", ("speaker", "clips", "UAR %", "WA %"), rows))
 
 
 def _caveats(metrics: Mapping[str, Any]) -> list[str]:
@@ -145,27 +145,29 @@ def _classes(metrics: Mapping[str, Any]) -> Table:
         rows.append(
             (f"{name} average", *(average[k] for k in ("precision", "recall", "f1")), total)
         )
-    return _table("Classes", ("", "precision %", "recall %", "F1 %", "clips"), rows)
+    return table("Classes", ("", "precision %", "recall %", "F1 %", "clips"), rows)
 
 
 def _confusion(metrics: Mapping[str, Any]) -> Table:
     labels = metrics["labels"]
     rows = list(zip(labels, *zip(*metrics["confusion"], strict=True), strict=True))
-    return _table("Confusion (row: truth)", ("", *(label[:9] for label in labels)), rows)
+    return table("Confusion (row: truth)", ("", *(label[:9] for label in labels)), rows)
 
 
 def _folds(folds: Sequence[Mapping[str, Any]]) -> Table:
     rows = [(row["fold"], row["clips"], row["uar"], row["wa"], row["best_epoch"]) for row in folds]
-    return _table("Folds", ("test speakers", "clips", "UAR %", "WA %", "best epoch"), rows)
+    return table("Folds", ("test speakers", "clips", "UAR %", "WA %", "best epoch"), rows)
 
 
-def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], left: int = 1) -> Table:
+    """A plain table, its first `left` columns flush left; floats are shares, shown in per cent."""
+    style: dict[str, Any] = {"title_justify": "left", "box": None, "pad_edge": False}
+    made = Table(title=title, min_width=len(title), **style)
     for index, head in enumerate(heads):
-        table.add_column(head, justify="right" if index else "left", no_wrap=True)
+        made.add_column(head, justify="left" if index < left else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*(f"{100 * c:.1f}" if isinstance(c, float) else str(c) for c in row))
-    return table
+        made.add_row(*(f"{100 * c:.1f}" if isinstance(c, float) else str(c) for c in row))
+    return made
 
 
 def next_steps(folder: Path, *steps: tuple[str, str]) -> None:

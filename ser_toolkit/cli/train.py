@@ -87,12 +87,13 @@ def _training_options(default_protocol: str) -> Callable[[F], F]:
 def train(resume: bool, out: Path | None, fold: int, **chosen: Any) -> None:
     """Train a recipe and test it on speakers that it never heard."""
     from .. import api
-    from . import show
+    from . import ending, show
 
     run = api.train(
         **_arguments(chosen), out=out, resume=resume, fold=fold, listener=show.Terminal(LOG)
     )
     show.figures(run.metrics)
+    ending.ending(run)
     show.next_steps(
         run.path,
         (f"sertk predict {run.path} FILE.wav", "what it hears in a file"),
@@ -106,10 +107,11 @@ def train(resume: bool, out: Path | None, fold: int, **chosen: Any) -> None:
 def crossval(resume: bool, out: Path | None, **chosen: Any) -> None:
     """Train and test every fold of a protocol; figures pooled and per fold."""
     from .. import api
-    from . import show
+    from . import ending, show
 
     run = api.crossval(**_arguments(chosen), out=out, resume=resume, listener=show.Terminal(LOG))
     show.figures(run.metrics)
+    ending.guesses(run)
     first = run.path / "fold-01"
     show.next_steps(
         run.path,

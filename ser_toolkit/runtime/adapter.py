@@ -57,6 +57,11 @@ def adapters_from_bytes(content: bytes) -> dict[str, Adapter]:
         return {name: Adapter(arrays[f"{name}.mean"], arrays[f"{name}.std"]) for name in names}
 
 
+def unaltered(n_columns: int) -> Adapter:
+    """The adapter that leaves `n_columns` columns as they are."""
+    return Adapter(np.zeros(n_columns, np.float32), np.ones(n_columns, np.float32))
+
+
 def fit(batches: Iterable[NDArray[Any]]) -> Adapter:
     """Mean and standard deviation of every column over all frames of training clips.
 

@@ -267,11 +267,17 @@ def dct_matrix(n_out: int, n_in: int) -> F32:
     return _read_only(matrix.astype(np.float32))
 
 
-def power_to_db(power: F32, floor: float) -> F32:
-    """10 log10(max(power, floor)); no maximum over the clip, so it is causal."""
+def power_to_db(power: F32, floor: float, top_db: float | None = None) -> F32:
+    """10 log10(max(power, floor)).
+
+    With `top_db`, nothing lies further below the maximum than that: it looks at all of `power`, so
+    it is for windows and not for streams.
+    """
     level: F32 = np.maximum(power, np.float32(floor))
     np.log10(level, out=level)
     level *= np.float32(10)
+    if top_db is not None:
+        np.maximum(level, level.max() - np.float32(top_db), out=level)
     return level
 
 

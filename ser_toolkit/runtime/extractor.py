@@ -7,7 +7,7 @@ centre padding, so that a stream never waits for more than its own frame.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -55,6 +55,14 @@ class Extractor(Component):
     rate_hz: int
     frame_length: int
     hop_length: int
+
+    @property
+    def span_s(self) -> tuple[float, float] | None:
+        """The part of a clip that counts, as (start, end) in seconds; None is the whole clip.
+
+        It is cut before resampling. A stream has no beginning, so there it means nothing.
+        """
+        return None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -114,7 +122,13 @@ class StatefulExtractor(FrameExtractor):
 
 
 class WindowExtractor(Extractor):
-    """Features of a whole window, not streamable: named arrays of a fixed shape."""
+    """Features of a whole window, not streamable: named arrays of a fixed shape.
+
+    Audio shorter than a window is lengthened with zeros; with `takes_short` it comes as it is, at
+    least `frame_length` samples.
+    """
+
+    takes_short: ClassVar[bool] = False
 
     def arrays(self, signal: Signal) -> dict[str, F32]:
         """Named float32 arrays for one window of audio."""
@@ -177,10 +191,7 @@ class Stack(StatefulExtractor):
         for part in self.parts:
             if not isinstance(part, FrameExtractor):
                 raise ValueError(f"'{part.name}' has no frames, so it cannot be stacked")
-        for field in ("rate_hz", "hop_length"):
-            found = {part.name: getattr(part, field) for part in self.parts}
-            if len(set(found.values())) > 1:
-                raise ValueError(f"stacked extractors need one {field}, received {found}")
+        _check_same(self.parts, "rate_hz", "hop_length", "span_s")
 
     @property
     def edge_ready(self) -> bool:  # type: ignore[override]
@@ -196,6 +207,10 @@ class Stack(StatefulExtractor):
     def hop_length(self) -> int:  # type: ignore[override]
         """Hop length of the parts, in samples."""
         return self.parts[0].hop_length
+
+    @property
+    def span_s(self) -> tuple[float, float] | None:
+        return self.parts[0].span_s
 
     @property
     def frame_length(self) -> int:  # type: ignore[override]
@@ -227,3 +242,73 @@ def _prepared(part: FrameExtractor, load: AssetLoader) -> FrameExtractor:
     if not isinstance(ready, FrameExtractor):
         raise SertkError(f"'{part.name}'.prepare must return a frame extractor")
     return ready
+
+
+@dataclasses.dataclass(frozen=True)
+class Joined(WindowExtractor):
+    """Several window extractors side by side: the named arrays of all of them."""
+
+    name: ClassVar[str] = "joined"
+    parts: tuple[WindowExtractor, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise ValueError("at least one extractor expected")
+        for part in self.parts:
+            if not isinstance(part, WindowExtractor):
+                raise ValueError(f"'{part.name}' gives frames, so it cannot stand beside windows")
+        _check_same(self.parts, "rate_hz", "frame_length", "hop_length", "span_s", "takes_short")
+
+    @property
+    def edge_ready(self) -> bool:  # type: ignore[override]
+        """Whether every part may run on the Pi."""
+        return all(part.edge_ready for part in self.parts)
+
+    @property
+    def takes_short(self) -> bool:  # type: ignore[override]
+        """Whether the parts take less than a window."""
+        return self.parts[0].takes_short
+
+    @property
+    def rate_hz(self) -> int:  # type: ignore[override]
+        """Sampling rate of the parts."""
+        return self.parts[0].rate_hz
+
+    @property
+    def frame_length(self) -> int:  # type: ignore[override]
+        """Frame length of the parts, in samples."""
+        return self.parts[0].frame_length
+
+    @property
+    def hop_length(self) -> int:  # type: ignore[override]
+        """Hop length of the parts, in samples."""
+        return self.parts[0].hop_length
+
+    @property
+    def span_s(self) -> tuple[float, float] | None:
+        return self.parts[0].span_s
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(column for part in self.parts for column in part.columns)
+
+    def prepare(self, load: AssetLoader) -> Joined:
+        ready = tuple(part.prepare(load) for part in self.parts)
+        return Joined(ready)  # type: ignore[arg-type]
+
+    def arrays(self, signal: Signal) -> dict[str, F32]:
+        found: dict[str, F32] = {}
+        for part in self.parts:
+            for name, values in part.arrays(signal).items():
+                if name in found:
+                    raise SertkError(f"two extractors give an array called '{name}'")
+                found[name] = values
+        return found
+
+
+def _check_same(parts: Sequence[Extractor], *fields: str) -> None:
+    for field in fields:
+        found = [(part.name, getattr(part, field)) for part in parts]
+        if len({value for _, value in found}) > 1:
+            each = ", ".join(f"{name} {value}" for name, value in found)
+            raise ValueError(f"extractors beside each other need one {field}, received {each}")

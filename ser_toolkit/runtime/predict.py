@@ -7,23 +7,43 @@ from collections.abc import Mapping
 import numpy as np
 
 from .adapter import Adapter
-from .errors import SertkError
+from .audio import Audio, resample
+from .errors import AudioError, SertkError
 from .extractor import F32, Extractor, FrameExtractor, Signal, WindowExtractor
 from .window import Window
+
+
+def signal_of(audio: Audio, extractor: Extractor, shown: str = "the audio") -> Signal:
+    """The part of a clip that the extractor hears, at its rate.
+
+    The part is cut before resampling, as a loader with an offset and a duration does. Raises
+    AudioError for a clip that ends before that part begins.
+    """
+    samples = audio.samples
+    if extractor.span_s is not None:
+        start_s, end_s = extractor.span_s
+        first = int(start_s * audio.rate_hz)
+        samples = samples[first : first + int((end_s - start_s) * audio.rate_hz)]
+        if not len(samples):
+            raise AudioError(
+                f"'{shown}' lasts {audio.duration_s:.2f} s, and '{extractor.name}' hears what "
+                f"comes after {start_s:g} s"
+            )
+    return Signal(resample(samples, audio.rate_hz, extractor.rate_hz), extractor.rate_hz)
 
 
 def features(extractor: Extractor, signal: Signal, window: Window) -> dict[str, F32]:
     """{"frames": (T, F)} of a frame extractor, or named (W, …) arrays of a window extractor.
 
     Audio shorter than one frame is lengthened with zeros to one frame, and for a window extractor
-    to one window.
+    that does not take short audio to one window.
     """
     if isinstance(extractor, FrameExtractor):
         return {"frames": extractor.frames(_at_least(signal, extractor.frame_length))}
     if not isinstance(extractor, WindowExtractor):
         raise SertkError(f"'{extractor.name}' is neither a frame nor a window extractor")
     length = extractor.sample_count(window.length_frames)
-    whole = _at_least(signal, length)
+    whole = _at_least(signal, extractor.frame_length if extractor.takes_short else length)
     starts = window.starts(extractor.frame_count(len(whole)))
     pieces = [
         extractor.arrays(Signal(whole.samples[first : first + length], whole.rate_hz))

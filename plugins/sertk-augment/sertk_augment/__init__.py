@@ -1,16 +1,16 @@
-"""Augmenters for SER Toolkit that need more than numpy: `stretch` and `pitch`."""
+"""Augmenters for SER Toolkit that need more than numpy: `stretch`, `pitch`, `notebook_pitch`."""
 
 from __future__ import annotations
 
 from ser_toolkit.contracts import Augmenter, FrameAugmenter
 from ser_toolkit.hookspecs import hookimpl
 
-from .augmenters import Pitch, Stretch
+from .augmenters import NotebookPitch, Pitch, Stretch
 
-__all__ = ["Pitch", "Stretch", "sertk_augmenters"]
+__all__ = ["NotebookPitch", "Pitch", "Stretch", "sertk_augmenters"]
 
 
 @hookimpl
 def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:
     """Time stretch and pitch shift, as default instances."""
-    return [Stretch(), Pitch()]
+    return [Stretch(), Pitch(), NotebookPitch()]

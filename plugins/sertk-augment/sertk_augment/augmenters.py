@@ -43,23 +43,34 @@ class Stretch(Augmenter):
 
 @dataclass(frozen=True)
 class Pitch(Augmenter):
-    """Higher or lower at the same tempo, uniform within ±`semitones`; formants move along.
-
-    With `fixed` every clip is shifted by exactly `semitones`: notebooks use 0.7.
-    """
+    """Higher or lower at the same tempo, uniform within ±`semitones`; formants move along."""
 
     name: ClassVar[str] = "pitch"
     semitones: float = 2.0
-    fixed: bool = False
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
         """`samples` shifted, (N,)."""
-        import librosa.effects as effects
-
         width = abs(self.semitones)
-        steps = self.semitones if self.fixed else rng.uniform(-width, width)
-        shifted = effects.pitch_shift(_long_enough(samples), sr=rate_hz, n_steps=steps)
-        return _float32(shifted[: len(samples)])
+        return _shifted(samples, rate_hz, rng.uniform(-width, width))
+
+
+@dataclass(frozen=True)
+class NotebookPitch(Augmenter):
+    """Every clip higher by the same `semitones`, as notebooks do it."""
+
+    name: ClassVar[str] = "notebook_pitch"
+    semitones: float = 0.7
+
+    def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
+        """`samples` shifted, (N,)."""
+        return _shifted(samples, rate_hz, self.semitones)
+
+
+def _shifted(samples: F32, rate_hz: int, semitones: float) -> F32:
+    import librosa.effects as effects
+
+    shifted = effects.pitch_shift(_long_enough(samples), sr=rate_hz, n_steps=semitones)
+    return _float32(shifted[: len(samples)])
 
 
 def _long_enough(samples: F32) -> F32:

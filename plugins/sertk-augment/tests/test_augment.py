@@ -14,10 +14,10 @@ import sertk_augment
 from ser_toolkit import hookspecs
 from ser_toolkit.runtime.component import configure, from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
-from sertk_augment import Pitch, Stretch
+from sertk_augment import NotebookPitch, Pitch, Stretch
 
 RATE_HZ = 16_000
-BOTH = [Stretch(), Pitch(), Stretch(rate_min=0.8, rate_max=1.25), Pitch(0.7, fixed=True)]
+ALL = [Stretch(), Pitch(), Stretch(rate_min=0.8, rate_max=1.25), NotebookPitch()]
 
 
 def tone(f0_hz: float = 200.0, n_samples: int = 2 * RATE_HZ) -> np.ndarray:
@@ -41,7 +41,7 @@ SIGNALS = {
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
-@pytest.mark.parametrize("augmenter", BOTH, ids=str)
+@pytest.mark.parametrize("augmenter", ALL, ids=str)
 def test_any_signal_gives_finite_float32_and_is_left_alone(augmenter, signal: str) -> None:
     samples = SIGNALS[signal].copy()
     samples.flags.writeable = False
@@ -71,7 +71,7 @@ def test_stretch_changes_tempo_and_keeps_pitch(rate: float) -> None:
 @pytest.mark.parametrize("semitones", [-3.0, 0.7, 4.0])
 def test_pitch_changes_pitch_and_keeps_tempo(semitones: float) -> None:
     x = tone()
-    out = Pitch(semitones, fixed=True).augment(x, RATE_HZ, np.random.default_rng(0))
+    out = NotebookPitch(semitones).augment(x, RATE_HZ, np.random.default_rng(0))
     assert len(out) == len(x)
     assert f0_hz(out) == pytest.approx(200.0 * 2 ** (semitones / 12), rel=0.01)
 
@@ -91,7 +91,7 @@ def test_the_notebooks_forms_are_librosas() -> None:
         Stretch().augment(x, RATE_HZ, rng), librosa.effects.time_stretch(x, rate=0.8)
     )
     assert np.array_equal(
-        Pitch(0.7, fixed=True).augment(x, RATE_HZ, rng),
+        NotebookPitch().augment(x, RATE_HZ, rng),
         librosa.effects.pitch_shift(x, sr=RATE_HZ, n_steps=0.7),
     )
 
@@ -102,19 +102,19 @@ def test_impossible_rates_are_user_errors(rates: tuple[float, float]) -> None:
         configure(Stretch(), {"rate_min": rates[0], "rate_max": rates[1]})
 
 
-@pytest.mark.parametrize("augmenter", BOTH, ids=str)
+@pytest.mark.parametrize("augmenter", ALL, ids=str)
 def test_fields_are_the_whole_state(augmenter) -> None:
     half = configure(augmenter, {"p": 0.5})
     assert from_spec(to_spec(half), lambda name: augmenter) == half
 
 
-def test_the_host_gets_both() -> None:
+def test_the_host_gets_all() -> None:
     host = pluggy.PluginManager(hookspecs.GROUP)
     host.add_hookspecs(hookspecs)
     host.register(sertk_augment)
     host.check_pending()
     offered = [augmenter.name for offer in host.hook.sertk_augmenters() for augmenter in offer]
-    assert offered == ["stretch", "pitch"]
+    assert offered == ["stretch", "pitch", "notebook_pitch"]
 
 
 def test_importing_the_plugin_does_not_import_librosa() -> None:

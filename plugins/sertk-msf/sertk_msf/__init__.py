@@ -1,26 +1,47 @@
-"""Modulation spectral features for SER Toolkit: the extractor `msf` and the recipe `msf`."""
+"""Modulation spectral features for SER Toolkit: extractors `msf` and `msf_stats`, and recipes."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 
+from ser_toolkit.contracts import ModelBuilder
 from ser_toolkit.hookspecs import hookimpl
 from ser_toolkit.recipe import Recipe
 from ser_toolkit.runtime.extractor import Extractor
 
 from .extractor import Msf
+from .notebook import NotebookCnn, NotebookMsf
+from .stats import MsfStats
 
-__all__ = ["Msf", "sertk_extractors", "sertk_recipes"]
+__all__ = [
+    "Msf",
+    "MsfStats",
+    "NotebookCnn",
+    "NotebookMsf",
+    "sertk_extractors",
+    "sertk_models",
+    "sertk_recipes",
+]
 
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """The extractor, with the parameters of the paper."""
-    return [Msf()]
+    """The paper's energies, its statistics of them, and what a notebook computes instead."""
+    return [Msf(), MsfStats(), NotebookMsf()]
+
+
+@hookimpl
+def sertk_models() -> list[ModelBuilder]:
+    """The notebook's network."""
+    return [NotebookCnn()]
 
 
 @hookimpl
 def sertk_recipes() -> list[Recipe]:
-    """The recipe of the same name."""
-    text = files(__name__).joinpath("msf.toml").read_text(encoding="utf-8")
-    return [Recipe.from_toml(text, "msf.toml")]
+    """The recipe files beside this module."""
+    tables = sorted(files(__name__).iterdir(), key=lambda file: file.name)
+    return [
+        Recipe.from_toml(file.read_text("utf-8"), file.name)
+        for file in tables
+        if file.name.endswith(".toml")
+    ]

@@ -1,0 +1,35 @@
+"""LSTM networks for SER Toolkit: over MFCC frames, and as a notebook has it over their means."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from ser_toolkit.contracts import ModelBuilder
+from ser_toolkit.hookspecs import hookimpl
+from ser_toolkit.recipe import Recipe
+from ser_toolkit.runtime.extractor import Extractor
+
+from .extractor import MfccMean
+from .model import Lstm
+
+__all__ = ["Lstm", "MfccMean", "sertk_extractors", "sertk_models", "sertk_recipes"]
+
+
+@hookimpl
+def sertk_extractors() -> list[Extractor]:
+    """The means of MFCC that the notebook feeds its network."""
+    return [MfccMean()]
+
+
+@hookimpl
+def sertk_models() -> list[ModelBuilder]:
+    """The network of both recipes."""
+    return [Lstm()]
+
+
+@hookimpl
+def sertk_recipes() -> list[Recipe]:
+    """`lstm` and `lstm-notebook`."""
+    names = ("lstm.toml", "lstm-notebook.toml")
+    folder = files(__name__)
+    return [Recipe.from_toml(folder.joinpath(name).read_text("utf-8"), name) for name in names]
