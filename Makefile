@@ -9,7 +9,7 @@ DEMO := demo
 .PHONY: help setup demo test test-all test-slow lint format bench notebooks resolve clean
 
 help:
-	@echo "make demo       train --plugin msf on the built-in corpus and show the result"
+	@echo "make demo       train --plugin msf on the built-in corpus, quantize, show the result"
 	@echo "make test       run the tests (make test-all: the slow ones too)"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make notebooks  execute the notebooks in docs/ again"
@@ -26,9 +26,10 @@ setup: $(VENV)/installed
 demo: setup
 	rm -rf $(DEMO)
 	SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk train --plugin msf --data synthetic --epochs 40 --out $(DEMO)/run
+	SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk quantize $(DEMO)/run --out $(DEMO)/msf.sertk
 	@echo
-	@echo "What it hears in four utterances of speakers that it never heard:"
-	@SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk predict $(DEMO)/run $$(sed -n '2p;20p;60p;90p' $(DEMO)/run/predictions.csv \
+	@echo "What the bundle hears in four utterances of speakers that it never heard:"
+	@SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk predict $(DEMO)/msf.sertk $$(sed -n '2p;20p;60p;90p' $(DEMO)/run/predictions.csv \
 	  | cut -d, -f1 | sed "s#^synthetic#$$(echo $(DEMO)/cache/corpora/synthetic-v*)#")
 
 test: setup

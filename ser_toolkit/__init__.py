@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api": ("train", "crossval", "evaluate", "predict", "extract", "inspect"),
+    "api": ("train", "crossval", "evaluate", "predict", "extract", "inspect", "quantize", "load"),
     "recipe": ("Recipe", "Training", "Use"),
     "run": ("Run",),
     "plugins": ("load_plugins",),
@@ -53,7 +53,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
-    from .api import crossval, evaluate, extract, inspect, predict, train
+    from .api import crossval, evaluate, extract, inspect, load, predict, quantize, train
     from .contracts import (
         Augmenter,
         Clip,

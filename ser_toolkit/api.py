@@ -1,4 +1,4 @@
-"""The Python API, which the command line calls: six functions with keyword arguments."""
+"""The Python API, which the command line calls: functions with keyword arguments."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import folds, inference, inspection, pipeline
+from . import evaluation, extraction, folds, inspection, pipeline, prediction, quantization
+from .convert import MODES
 from .listener import Listener
 from .run import Run
+from .runtime.errors import SertkError
 
 Data = str | Path | Sequence[str | Path]
 
@@ -62,16 +64,60 @@ def crossval(
     epochs: int | None = None,
     seed: int = 0,
     workers: int = 0,
+    quantize: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> Run:
-    """Train and test every fold of a protocol; figures are pooled and per fold. See `train`."""
+    """Train and test every fold of a protocol; figures are pooled and per fold. See `train`.
+
+    `quantize` is a mode such as "int8": every fold is scored in that form as well.
+    """
     options = pipeline.Options(
         _paths(data), plugin, recipe, reader, protocol, tuple(emotions), mapping, tuple(settings),
         epochs, seed, workers,
     )  # fmt: skip
-    return folds.crossval(options, Path(out) if out else None, resume, listener)
+    return folds.crossval(options, Path(out) if out else None, resume, listener, quantize)
+
+
+def quantize(
+    run: str | Path | Run,
+    *,
+    mode: str = "int8",
+    out: str | Path | None = None,
+    data: Data = (),
+    reader: str | None = None,
+    max_drop: float = 2.0,
+    force: bool = False,
+    float_layers: Sequence[str] = (),
+    with_frontend: bool = False,
+    workers: int = 0,
+    listener: Listener | None = None,
+) -> dict[str, Any]:
+    """Turn a run into a bundle (`out`, by default in the run), and say what that costs.
+
+    `mode` is one of float32, float16, dynamic, int8, int16x8, or `"all"`. `data` is needed only
+    where the features of the run's clips are no longer in the cache, and by `with_frontend`, which
+    also writes a `.tflite` that takes raw audio. The result has the figures of each mode, and
+    `bundles` and `tflite`, the files written.
+    """
+    opened = _run(run)
+    modes = MODES if mode == "all" else (mode,)
+    options = quantization.Options(
+        modes, _paths(data), reader, max_drop, force, tuple(float_layers), with_frontend, workers
+    )
+    return quantization.quantize(opened, options, _bundle(opened, out), listener or Listener())
+
+
+def load(
+    path: str | Path | Run, *, require_signature: str | Path | None = None, threads: int = 1
+) -> prediction.Model:
+    """Open a run directory or a bundle: `load("x.sertk").predict("a.wav")`.
+
+    With `require_signature`, a file with a public key, only a bundle that its owner signed is
+    opened.
+    """
+    return prediction.load(_path(path), _key(require_signature), threads)
 
 
 def evaluate(
@@ -81,20 +127,38 @@ def evaluate(
     reader: str | None = None,
     emotions: Sequence[str] = (),
     mapping: Mapping[str, str] | None = None,
+    include_training: bool = False,
+    require_signature: str | Path | None = None,
     listener: Listener | None = None,
 ) -> dict[str, Any]:
-    """Figures of a run on clips that took no part in its training: its test side and new ones."""
-    return inference.evaluate(
-        _run(run), _paths(data), reader, tuple(emotions), mapping, listener or Listener()
-    )
+    """Figures of a run or a bundle on clips that took no part in its training.
+
+    These are its test side and new clips; `include_training` adds those that it has learnt, and
+    labels the figure.
+    """
+    return evaluation.evaluate(
+        _path(run), _paths(data), reader, tuple(emotions), mapping, listener or Listener(),
+        include_training, _key(require_signature),
+    )  # fmt: skip
 
 
 def predict(
-    run: str | Path | Run, files: Data, *, listener: Listener | None = None
+    run: str | Path | Run,
+    files: Data,
+    *,
+    windows: bool = False,
+    workers: int = 1,
+    require_signature: str | Path | None = None,
+    listener: Listener | None = None,
 ) -> list[dict[str, Any]]:
-    """One dict per file: `file`, `emotion`, `probabilities`; or `file`, `error`."""
-    paths = [Path(path) for path in _paths(files)]
-    return inference.predict(_run(run), paths, listener or Listener())
+    """One dict per file of a run or a bundle; folders stand for the audio files in them.
+
+    `file`, `emotion`, `probabilities`, `uncertain`, and `windows` if asked for; or `file`, `error`.
+    """
+    model = load(run, require_signature=require_signature)
+    paths = prediction.listed([Path(path) for path in _paths(files)])
+    answers: list[dict[str, Any]] = model.predict(paths, windows, workers, listener)
+    return answers
 
 
 def extract(
@@ -109,7 +173,7 @@ def extract(
     listener: Listener | None = None,
 ) -> dict[str, Any]:
     """Features of files (`.npy`, `.npz`) or of a corpus (`.npz`, `.csv`); returns a summary."""
-    return inference.extract(
+    return extraction.extract(
         recipe, [Path(path) for path in _paths(files)], _paths(data), Path(out), reader,
         tuple(settings), workers, listener or Listener(),
     )  # fmt: skip
@@ -133,6 +197,27 @@ def inspect(
         Path(file), recipe, Path(out) if out else None, Path(play_dir) if play_dir else None,
         tuple(settings), seed, listener or Listener(),
     )  # fmt: skip
+
+
+def _path(run: str | Path | Run) -> Path:
+    return run.path if isinstance(run, Run) else Path(run)
+
+
+def _bundle(run: Run, out: str | Path | None) -> Path:
+    if out is None:
+        return run.path / f"{run.metrics['recipe']}.sertk"
+    if Path(out).suffix != ".sertk":
+        raise SertkError(f"a bundle's name ends in .sertk, received '{out}'", "Mend --out")
+    return Path(out)
+
+
+def _key(path: str | Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise SertkError(f"cannot read the key '{path}': {error.strerror}") from error
 
 
 def _run(run: str | Path | Run) -> Run:

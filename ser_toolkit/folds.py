@@ -14,8 +14,10 @@ import numpy as np
 
 from . import report
 from .contracts import Utterance
+from .delta import compare
 from .listener import Listener, RunLog
 from .pipeline import Options, Prepared, label_of, prepare, run_fold, write_recipe
+from .quantization import check_mode, facts_name, predictions_name, quantize_fold
 from .run import Run, check_folder, default_folder, open_folder, read_scores
 from .runtime.errors import SertkError
 from .scoring import Scores, metrics
@@ -29,9 +31,14 @@ def crossval(
     out: Path | None = None,
     resume: bool = False,
     listener: Listener | None = None,
+    mode: str | None = None,
 ) -> Run:
-    """Train and test every fold; finished folds are kept, so an interrupted call can be resumed."""
+    """Train and test every fold; finished folds are kept, so an interrupted call can be resumed.
+
+    With `mode` the network of every fold is quantized and scored on the same clips as well.
+    """
     listener = listener or Listener()
+    check_mode(mode)
     check_folder(out, resume)
     if parse_protocol(options.protocol)[0] in ("holdout", "official", "random"):
         raise SertkError(
@@ -50,7 +57,11 @@ def crossval(
         _stop_workers()
         log.warn("stopped by Ctrl-C; add --resume to the same command to go on")
         raise
-    _pool(prepared, folder, log)
+    if mode:
+        numbers = range(len(prepared.splits))
+        for number in log.track(numbers, f"Quantizing folds to {mode}", len(numbers)):
+            quantize_fold(Run(fold_folder(folder, number)), mode)
+    _pool(prepared, folder, log, mode)
     return Run(folder)
 
 
@@ -150,7 +161,7 @@ def _epochs(folder: Path, waiting: Sequence[int]) -> int:
     return total
 
 
-def _pool(prepared: Prepared, folder: Path, log: Listener) -> None:
+def _pool(prepared: Prepared, folder: Path, log: Listener, mode: str | None) -> None:
     """Figures over all test clips of all folds, and those of each fold."""
     runs = [Run(fold_folder(folder, number)) for number in range(len(prepared.splits))]
     parts = [
@@ -180,6 +191,8 @@ def _pool(prepared: Prepared, folder: Path, log: Listener) -> None:
         "seed": prepared.options.seed,
         "seconds": sum(run.metrics["seconds"] for run in runs),
     }
+    if mode:
+        figures["quantized"] = _quantized(prepared, runs, scores, mode)
     note = label_of(figures)
     report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
     report.plot_confusion(folder / "plots", figures["confusion"], scores.labels, note)
@@ -187,6 +200,22 @@ def _pool(prepared: Prepared, folder: Path, log: Listener) -> None:
     report.plot_folds(folder / "plots", folds, figures["uar"], note)
     report.write_json(folder / "metrics.json", figures)
     log.note(f"pooled UAR {100 * figures['uar']:.1f} over {len(folds)} folds{note}")
+
+
+def _quantized(
+    prepared: Prepared, runs: Sequence[Run], scores: Scores, mode: str
+) -> dict[str, Any]:
+    """What the mode costs over all test clips, each scored by the network of its fold."""
+    parts = [
+        read_scores(run.file(predictions_name(mode)), split.test, split.labels)
+        for run, split in zip(runs, prepared.splits, strict=True)
+    ]
+    sizes = [run.json(facts_name(mode))["bytes"] for run in runs]
+    return {
+        "mode": mode,
+        "bytes": max(sizes),
+        **compare(scores, _joined(parts), prepared.options.seed),
+    }
 
 
 def _joined(parts: Sequence[Scores]) -> Scores:

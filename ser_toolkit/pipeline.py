@@ -17,6 +17,7 @@ from .checkpoint import Checkpoint
 from .contracts import Utterance
 from .corpus import Corpus, hearable, read_corpus, summary
 from .dataset import Dataset, fit_adapters
+from .delta import chow_threshold
 from .files import cache_dir, naming, write_bytes, write_text
 from .listener import Keeper, Listener, RunLog
 from .loading import one_line
@@ -190,6 +191,7 @@ def run_fold(
         log,
     )
     heat = _calibrate(network, dataset, split.validation)
+    validated = score(network, dataset, split.validation, log)
     scores = score(network, dataset, split.test, log)
     figures = {
         "recipe": prepared.assembly.recipe.name,
@@ -199,6 +201,7 @@ def run_fold(
         "audit": findings,
         "parameters": report.parameters(network),
         "temperature": heat,
+        "uncertain_below": chow_threshold(validated),
         "best_epoch": trained.best_epoch,
         "epochs": len(trained.history),
         "interrupted": trained.interrupted,

@@ -24,14 +24,15 @@ LONGEST_NAME = 20
 
 def write_json(path: Path, content: Any) -> None:
     """JSON with two spaces of indentation; NaN becomes null, which every parser reads."""
-    write_text(path, json.dumps(_plain(content), indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """As JSON can say it: text keys, lists, and null for what is not finite."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
@@ -107,7 +108,7 @@ def plot_curves(
 ) -> None:
     """Accuracy and loss of training and validation over the epochs."""
     for name, title in (("accuracy", "Accuracy"), ("loss", "Loss")):
-        figure = _figure(6.4, 4)
+        figure = new_figure(6.4, 4)
         axes = figure.subplots()
         epochs = [row["epoch"] for row in history]
         axes.plot(epochs, [row[name] for row in history], label="training")
@@ -115,7 +116,7 @@ def plot_curves(
         axes.axvline(best_epoch, color="0.6", linestyle=":", label=f"best epoch ({best_epoch})")
         axes.set(xlabel="epoch", ylabel=title.lower(), title=f"{title} per epoch{note}")
         axes.legend()
-        _save(figure, folder / f"{name}.png")
+        save_figure(figure, folder / f"{name}.png")
 
 
 def plot_confusion(folder: Path, counts: Any, labels: Sequence[str], note: str) -> None:
@@ -123,7 +124,7 @@ def plot_confusion(folder: Path, counts: Any, labels: Sequence[str], note: str) 
     table = np.asarray(counts)
     share = 100 * table / np.maximum(1, table.sum(axis=1, keepdims=True))
     for name, values, form in (("counts", table, "{:.0f}"), ("percent", share, "{:.0f}")):
-        figure = _figure(1.2 + 0.85 * len(labels), 1.0 + 0.8 * len(labels))
+        figure = new_figure(1.2 + 0.85 * len(labels), 1.0 + 0.8 * len(labels))
         axes = figure.subplots()
         axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
         for (row, column), value in np.ndenumerate(values):
@@ -133,13 +134,13 @@ def plot_confusion(folder: Path, counts: Any, labels: Sequence[str], note: str) 
         axes.set_yticks(range(len(labels)), labels, parse_math=False)
         unit = "clips" if name == "counts" else "% of the true class"
         axes.set(xlabel="predicted", ylabel="true", title=f"Confusion ({unit}){note}")
-        _save(figure, folder / f"confusion_{name}.png")
+        save_figure(figure, folder / f"confusion_{name}.png")
 
 
 def plot_classes(folder: Path, metrics: Mapping[str, Any], note: str) -> None:
     """Precision, recall and F1 of each class as bars."""
     labels = metrics["labels"]
-    figure = _figure(1.5 + 1.1 * len(labels), 4)
+    figure = new_figure(1.5 + 1.1 * len(labels), 4)
     axes = figure.subplots()
     for offset, key in enumerate(("precision", "recall", "f1")):
         values = [100 * metrics["per_class"][label][key] for label in labels]
@@ -149,12 +150,12 @@ def plot_classes(folder: Path, metrics: Mapping[str, Any], note: str) -> None:
     axes.set_xticks(range(len(labels)), labels, rotation=20, parse_math=False)
     axes.set(ylim=(0, 105), ylabel="%", title=f"Per class{note}")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    _save(figure, folder / "classes.png")
+    save_figure(figure, folder / "classes.png")
 
 
 def plot_folds(folder: Path, folds: Sequence[Mapping[str, Any]], pooled: float, note: str) -> None:
     """UAR of each fold beside the pooled figure."""
-    figure = _figure(2 + 0.6 * len(folds), 4)
+    figure = new_figure(2 + 0.6 * len(folds), 4)
     axes = figure.subplots()
     axes.bar(range(len(folds)), [100 * fold["uar"] for fold in folds])
     axes.axhline(100 * pooled, color="0.3", linestyle="--", label=f"pooled {100 * pooled:.1f}")
@@ -162,7 +163,7 @@ def plot_folds(folder: Path, folds: Sequence[Mapping[str, Any]], pooled: float, 
     axes.set_xticks(range(len(folds)), names, rotation=60, parse_math=False)
     axes.set(ylim=(0, 100), ylabel="UAR in %", title=f"UAR per fold{note}")
     axes.legend(loc="lower right")
-    _save(figure, folder / "folds.png")
+    save_figure(figure, folder / "folds.png")
 
 
 def _short(name: str) -> str:
@@ -185,12 +186,14 @@ def weakest(scores: Scores) -> str:
     )
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty picture; width and height in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a picture as PNG."""
     with atomic(path) as file:
         figure.savefig(file, format="png", dpi=120, metadata={"Software": None})

@@ -70,6 +70,11 @@ def hash_of(folds: Sequence[tuple[Sequence[str], Rows]]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
+def speaker_hash(speaker: str | None) -> str | None:
+    """What leaves this machine of a speaker's name: enough to say whether it is the same."""
+    return None if speaker is None else hashlib.sha256(speaker.encode()).hexdigest()[:16]
+
+
 def make_splits(utterances: Sequence[Utterance], protocol: str, seed: int) -> tuple[Split, ...]:
     """All folds of a protocol. Raises SertkError where the data cannot support it."""
     kind, folds = parse_protocol(protocol)

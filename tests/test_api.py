@@ -66,7 +66,7 @@ def test_functions_stay_functions_whatever_was_imported() -> None:
         "print(json.dumps(kinds))"
     )
     assert [name for name, kind in kinds.items() if kind == "module"] == []
-    for name in ("train", "crossval", "evaluate", "predict", "extract", "load_plugins"):
+    for name in ("train", "crossval", "evaluate", "predict", "extract", "load", "quantize"):
         assert kinds[name] == "function"
 
 
@@ -108,6 +108,7 @@ def test_evaluate_leaves_out_what_trained(small_run: tuple[Any, Path]) -> None:
         "test_side": 12,
         "never_seen": 0,
         "never_seen_of_known_speakers": 0,
+        "trained_on": 0,
         "left_out_as_trained_on": 36,
     }
     assert figures["confusion"] == run.metrics["confusion"]
@@ -161,7 +162,11 @@ def test_evaluate_says_when_nothing_is_left(small_run: tuple[Any, Path], tmp_pat
             shutil.copy(corpus / clip["path"], path)
     with pytest.raises(sertk.SertkError, match="no clip to score: 24 of 24 clips") as caught:
         sertk.evaluate(run, tmp_path / "heard")
-    assert caught.value.todo == "Give data that the run has not seen"
+    assert caught.value.todo.startswith("Give data that the run has not seen")
+    figures = sertk.evaluate(run, tmp_path / "heard", include_training=True)
+    assert figures["counts"]["trained_on"] == 24
+    assert figures["protocol"]["caveats"][0].startswith("24 clips took part in training")
+    assert figures["protocol"]["comparable"] is False
 
 
 def test_predict_gives_the_stored_probabilities(small_run: tuple[Any, Path]) -> None:
@@ -190,7 +195,7 @@ def test_predict_goes_on_after_a_bad_file(small_run: tuple[Any, Path], tmp_path:
 def test_predict_takes_one_file(small_run: tuple[Any, Path]) -> None:
     run, corpus = small_run
     (row,) = sertk.predict(run.path, str(next(corpus.rglob("*.wav"))))
-    assert set(row) == {"file", "emotion", "probabilities"}
+    assert set(row) == {"file", "emotion", "probabilities", "uncertain"}
 
 
 def test_a_finished_run_is_not_written_over(small_run: tuple[Any, Path]) -> None:

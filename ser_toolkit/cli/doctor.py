@@ -7,14 +7,10 @@ import json
 import os
 import platform
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import as_file, files
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Literal
 
 import click
@@ -23,7 +19,6 @@ from ..files import cache_dir
 from ..loading import BUILTIN_DISTRIBUTION, damaged
 
 BASE = ("numpy", "soxr", "soundfile", "pluggy", "click", "rich")
-RUNTIMES = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
 TRAINING = (
     "tensorflow",
     "keras",
@@ -33,20 +28,6 @@ TRAINING = (
     "matplotlib",
     "joblib",
 )
-PROBE_TIMEOUT_S = 60
-# Importing a runtime proves little: one built for another numpy imports and then fails here.
-PROBE = """
-import sys
-from {module}.interpreter import Interpreter
-interpreter = Interpreter(model_content=open(sys.argv[1], "rb").read())
-interpreter.allocate_tensors()
-shape = interpreter.get_input_details()[0]["shape"]
-import numpy
-interpreter.set_tensor(interpreter.get_input_details()[0]["index"], numpy.ones(shape, "float32"))
-interpreter.invoke()
-out = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-assert (out == 2).all(), f"1 + 1 gives {{out}}"
-"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +61,8 @@ def examine() -> Iterator[Finding]:
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")
     base = [_base(name) for name in BASE]
     yield from base
-    yield from _runtimes()
+    if next(finding for finding in base if finding.part == "numpy").state == "ok":
+        yield from _runtimes()
     yield from (_training(name) for name in TRAINING)
     if all(finding.state == "ok" for finding in base):
         # These import numpy, which must not keep this command from saying what is wrong with it.
@@ -112,36 +94,18 @@ def _fft() -> Finding:
 
 
 def _runtimes() -> Iterator[Finding]:
-    found = [_runtime(module, name) for module, name in RUNTIMES.items()]
-    works = any(finding.state == "ok" for finding in found)
-    for finding in found:
-        # One runtime is enough: the other one is worth a line only where it is installed.
-        if finding.state != "missing" or not (works or finding.part == "tflite-runtime"):
-            yield finding
+    from ..runtime.interpreter import NOT_INSTALLED, Runtime, examine_runtimes, mending
 
-
-def _runtime(module: str, name: str) -> Finding:
-    if find_spec(module) is None:
-        return Finding(name, "missing", "needed to run a bundle", f"Run `pip install {name}`")
-    todo = f"Run `pip install --force-reinstall {name}`"
-    if name == "tflite-runtime":
-        todo = 'Run `pip install "numpy<2"`, which tflite-runtime needs, or use ai-edge-litert'
-    with as_file(files("ser_toolkit.runtime") / "probe.tflite") as model:
-        error = _probe(module, model)
-    return Finding(name, "broken", error, todo) if error else Finding(name, "ok", _version(name))
-
-
-def _probe(module: str, model: Path) -> str:
-    """Run a tiny network in a child process, which may crash; "" when it gave the right answer."""
-    command = [sys.executable, "-c", PROBE.format(module=module), str(model)]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        return f"no answer within {PROBE_TIMEOUT_S} s"
-    if result.returncode == 0:
-        return ""
-    lines = result.stderr.strip().splitlines() or [f"ended with status {result.returncode}"]
-    return f"cannot run a network: {lines[-1]}"
+    found = examine_runtimes()
+    works = any(isinstance(state, Runtime) for state in found.values())
+    for name, state in found.items():
+        if isinstance(state, Runtime):
+            yield Finding(name, "ok", state.version)
+        elif state != NOT_INSTALLED:
+            yield Finding(name, "broken", state, mending(name))
+        # One runtime is enough: another one is worth a line only where it is installed.
+        elif not works and name == next(iter(found)):
+            yield Finding(name, "missing", "needed to run a bundle", f"Run `pip install {name}`")
 
 
 def _training(name: str) -> Finding:
@@ -176,13 +140,6 @@ def _cache() -> Finding:
     there = next(path for path in (folder, *folder.parents) if path.exists())
     free_gb = shutil.disk_usage(there).free / 1e9
     return Finding("cache", "ok", f"{folder}, {free_gb:.1f} GB free")
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "unknown version"
 
 
 def _short(error: BaseException) -> str:

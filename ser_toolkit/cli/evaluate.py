@@ -1,4 +1,4 @@
-"""`sertk evaluate`: a run on data that took no part in its training."""
+"""`sertk evaluate`: a run or a bundle on data that took no part in its training."""
 
 from __future__ import annotations
 
@@ -9,33 +9,44 @@ from typing import Any
 import click
 
 from .. import labels
+from .predict import signature_option
 from .train import data_options
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("model", type=click.Path(path_type=Path), metavar="BUNDLE|RUN")
 @data_options
+@click.option(
+    "--include-training",
+    is_flag=True,
+    help="Score clips that it has learnt as well; the figure is labelled.",
+)
+@signature_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the figures here, as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def evaluate(
-    run: Path,
+    model: Path,
     data: tuple[str, ...],
     reader: str | None,
     emotions: str | None,
     mapping: tuple[str, ...],
+    include_training: bool,
+    require_signature: Path | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Score RUN on its test side and on clips that it has never seen."""
+    """Score a bundle or a run on its test side and on clips that it has never seen."""
     from .. import api, report
     from . import show
 
     figures = api.evaluate(
-        run,
+        model,
         data,
         reader=reader,
         emotions=labels.parse_emotions(emotions) if emotions else (),
         mapping=labels.parse_mapping(mapping),
+        include_training=include_training,
+        require_signature=require_signature,
         listener=show.Warnings() if as_json else show.Terminal(),
     )
     if out:
@@ -48,7 +59,9 @@ def evaluate(
 
 
 def _counted(counts: dict[str, Any]) -> str:
+    trained = counts["trained_on"]
+    learnt = f", and {trained} that took part in training" if trained else ""
     return (
         f"\nscored: {counts['test_side']} clips of the test side and {counts['never_seen']} never "
-        f"seen; left out: {counts['left_out_as_trained_on']} that took part in training"
+        f"seen{learnt}; left out: {counts['left_out_as_trained_on']} that took part in training"
     )

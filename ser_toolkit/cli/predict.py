@@ -1,31 +1,92 @@
-"""`sertk predict`: what a run hears in files."""
+"""`sertk predict`: what a run or a bundle hears in files."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 
+def signature_option(command: Any) -> Any:
+    """`--require-signature`, for every command that reads a bundle."""
+    return click.option(
+        "--require-signature",
+        type=click.Path(path_type=Path),
+        metavar="KEY",
+        help="Public key (PEM): accept only a bundle that it has signed.",
+    )(command)
+
+
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
+@click.argument("model", type=click.Path(path_type=Path), metavar="BUNDLE|RUN")
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE|DIR…"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-def predict(run: Path, files: tuple[Path, ...], as_json: bool) -> None:
-    """Print the emotion that RUN hears in each FILE, with its probabilities."""
-    from .. import api
+@click.option("--csv", "as_csv", is_flag=True, help="Print a table with a header.")
+@click.option("--windows", is_flag=True, help="Also what is heard in each window, with its time.")
+@click.option("--top", type=click.IntRange(min=1), metavar="K", help="Only the K most probable.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Processes for many files [default: one per core].",
+)
+@signature_option
+def predict(
+    model: Path,
+    files: tuple[Path, ...],
+    as_json: bool,
+    as_csv: bool,
+    windows: bool,
+    top: int | None,
+    workers: int,
+    require_signature: Path | None,
+) -> None:
+    """Print the emotion that a bundle or a run hears in each FILE, with its probabilities.
+
+    `uncertain` marks an answer below the confidence at which it is more often wrong than right.
+    """
+    if as_json and as_csv:
+        raise click.UsageError("give either --json or --csv")
+    from .. import api, prediction
     from . import show
 
-    rows = api.predict(run, files, listener=show.Warnings() if as_json else show.Terminal())
-    for row in rows:
-        if as_json:
-            click.echo(json.dumps(row, ensure_ascii=False))
-        elif "error" in row:
-            click.echo(f"Error: {row['error']}", err=True)
-        else:
-            ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])
-            others = "  ".join(f"{label} {100 * p:.0f} %" for label, p in ranked)
-            click.echo(f"{row['file']}: {row['emotion']}  ({others})")
+    opened = api.load(model, require_signature=require_signature)
+    paths = prediction.listed(files)
+    listener = show.Warnings() if as_json or as_csv else show.Terminal()
+    rows = opened.predict(paths, windows, workers, listener)
+    if as_csv:
+        click.echo(prediction.as_csv(rows, opened.labels), nl=False)
+    for row in () if as_csv else rows:
+        click.echo(_json(row) if as_json else _text(row, top), err="error" in row and not as_json)
     if any("error" in row for row in rows):
         raise click.exceptions.Exit(1)
+
+
+def _json(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False)
+
+
+def _text(row: Mapping[str, Any], count: int | None) -> str:
+    if "error" in row:
+        return f"Error: {row['error']}"
+    lines = [f"{row['file']}: {_answer(row, count)}"]
+    for part in row.get("windows", ()):
+        lines.append(f"  {part['start_s']:7.2f} – {part['end_s']:7.2f} s  {_answer(part, count)}")
+    return "\n".join(lines)
+
+
+def _answer(part: Mapping[str, Any], count: int | None) -> str:
+    from ..prediction import top
+
+    ranked = top(part["probabilities"], count or len(part["probabilities"]))
+    label = f"uncertain, perhaps {part['emotion']}" if part["uncertain"] else part["emotion"]
+    return f"{label}  ({_shares(ranked)})"
+
+
+def _shares(ranked: Iterable[tuple[str, float]]) -> str:
+    return "  ".join(f"{label} {100 * p:.0f} %" for label, p in ranked)

@@ -129,9 +129,21 @@ def _headline(metrics: Mapping[str, Any]) -> str:
     if "mean_uar" in metrics:
         mean, sd = 100 * metrics["mean_uar"], 100 * metrics["sd_uar"]
         parts.insert(1, f"mean over folds {mean:.1f} ± {sd:.1f}")
+    if "quantized" in metrics:
+        parts.append(_cost(metrics["quantized"]))
     name = metrics["protocol"]["name"]
     code = metrics["protocol"].get("hash")
     return "  ·  ".join(parts) + f"\nprotocol: {name}" + (f" ({code})" if code else "")
+
+
+def _cost(quantized: Mapping[str, Any]) -> str:
+    low, high = (100 * edge for edge in quantized["ci95"]["uar"])
+    return (
+        f"{quantized['mode']} ({quantized['bytes'] / 1000:.0f} kB): UAR "
+        f"{100 * quantized['uar']:.1f} %, {100 * quantized['difference']['uar']:+.1f} "
+        f"[{low:+.1f}, {high:+.1f}] (95 %, paired), "
+        f"{100 * quantized['agreement']:.1f} % the same decision"
+    )
 
 
 def _classes(metrics: Mapping[str, Any]) -> Table:
@@ -170,12 +182,18 @@ def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], left:
     return made
 
 
-def next_steps(folder: Path, *steps: tuple[str, str]) -> None:
+def next_steps(folder: Path, *commands: tuple[str, str]) -> None:
     """Where everything is, and what to do with it."""
-    out = console()
-    out.print(
-        f"\nEverything is in {folder} (pictures in {folder / 'plots'}). Next:", soft_wrap=True
+    console().print(
+        f"\nEverything is in {folder} (pictures in {folder / 'plots'}).", soft_wrap=True
     )
-    width = max(len(command) for command, _ in steps)
-    for command, purpose in steps:
+    steps(*commands)
+
+
+def steps(*commands: tuple[str, str]) -> None:
+    """What to do next."""
+    out = console()
+    out.print("Next:")
+    width = max(len(command) for command, _ in commands)
+    for command, purpose in commands:
         out.print(f"  {command:<{width}}   {purpose}", soft_wrap=True)

@@ -98,12 +98,18 @@ def train(resume: bool, out: Path | None, fold: int, **chosen: Any) -> None:
         run.path,
         (f"sertk predict {run.path} FILE.wav", "what it hears in a file"),
         (f"sertk evaluate {run.path} --data DIR", "figures on other data"),
+        (f"sertk quantize {run.path}", "one file for a device"),
         ("sertk crossval … --protocol loso", "every speaker as the test speaker once"),
     )
 
 
 @click.command()
 @_training_options("kfold:5")
+@click.option(
+    "--quantize",
+    type=click.Choice(("float32", "float16", "dynamic", "int8", "int16x8")),
+    help="Score every fold in this form as well, and say what it costs.",
+)
 def crossval(resume: bool, out: Path | None, **chosen: Any) -> None:
     """Train and test every fold of a protocol; figures pooled and per fold."""
     from .. import api

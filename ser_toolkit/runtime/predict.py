@@ -70,6 +70,19 @@ def windows(
     return scaled
 
 
+def window_times(extractor: Extractor, window: Window, signal: Signal) -> list[tuple[float, float]]:
+    """Start and end in seconds of each window of a clip, as `features` and `windows` cut it."""
+    length = extractor.sample_count(window.length_frames)
+    starts = window.starts(max(1, extractor.frame_count(len(signal))))
+    firsts = [start * extractor.hop_length for start in starts]
+    offset_s = extractor.span_s[0] if extractor.span_s else 0.0
+    rate_hz = extractor.rate_hz
+    return [
+        (offset_s + first / rate_hz, offset_s + min(first + length, len(signal)) / rate_hz)
+        for first in firsts
+    ]
+
+
 def utterance_score(probabilities: F32) -> F32:
     """The mean of the window probabilities: (W, n) -> (n,)."""
     mean: F32 = probabilities.mean(axis=0)

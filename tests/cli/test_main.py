@@ -159,7 +159,7 @@ def test_doctor_finds_out_a_runtime_that_imports_and_cannot_run(tmp_path: Path) 
     result = run("doctor", PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]))
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     at = lines.index(
-        "broken tflite-runtime cannot run a network: SystemError: built for another numpy"
+        "broken tflite-runtime cannot run a network (SystemError: built for another numpy)"
     )
     assert "numpy<2" in lines[at + 1]
 

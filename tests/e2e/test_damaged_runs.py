@@ -37,7 +37,7 @@ def test_no_run_directory(
     missing = sertk(*asked(command, tmp_path / "missing", good))
     refused(missing, "no run directory", "missing", "Check the path")
     file = sertk(*asked(command, next(good.rglob("*.wav")), good))
-    refused(file, "no run directory", ".wav", "Check the path")
+    refused(file, "a bundle (.sertk) expected", "RIFF", "Check the path")
     empty = sertk(*asked(command, tmp_path, good))
     refused(empty, "is not a finished run: it has no recipe.toml", "--resume")
     (tmp_path / "fold-01").mkdir()

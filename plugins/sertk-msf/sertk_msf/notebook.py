@@ -10,6 +10,7 @@ import numpy as np
 
 from ser_toolkit.contracts import ModelBuilder
 from ser_toolkit.runtime.dsp import (
+    BandedBank,
     MelParams,
     best_fft,
     dct_matrix,
@@ -109,7 +110,7 @@ class NotebookMsf(WindowExtractor):
         power = power_spectrogram(centred, frame_length, HOP, best_fft())
         return self._bank(frame_length, n_mels).apply(power)
 
-    def _bank(self, n_fft: int, n_mels: int) -> Any:
+    def _bank(self, n_fft: int, n_mels: int) -> BandedBank:
         ends = (0.0, self.rate_hz / 2)
         return mel_bank(MelParams(self.rate_hz, n_fft, n_mels, *ends, "slaney", "slaney"))
 

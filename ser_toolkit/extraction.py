@@ -1,4 +1,4 @@
-"""What is done with a finished run or with an extractor alone: evaluate, predict, extract."""
+"""Features alone: of files or of a corpus, before any standardisation."""
 
 from __future__ import annotations
 
@@ -18,125 +18,11 @@ from .files import atomic, cache_dir
 from .listener import Listener
 from .pipeline import named_recipe
 from .plugins import load_plugins
-from .run import Run
 from .runtime.audio import check_speech, read_audio
-from .runtime.errors import AudioError, SertkError
+from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor, FrameExtractor
 from .runtime.predict import features, signal_of
-from .scoring import metrics
-from .split import hash_of
 from .store import Features, Store, processes
-
-
-def evaluate(
-    run: Run,
-    data: tuple[str, ...],
-    reader: str | None,
-    emotions: tuple[str, ...],
-    mapping: Mapping[str, str] | None,
-    listener: Listener,
-) -> dict[str, Any]:
-    """Score clips of the test side and clips never seen; what trained or validated is left out."""
-    plugins = load_plugins()
-    run.check()
-    predictor = run.predictor(plugins)
-    corpus = read_corpus(data, plugins, listener, reader, emotions, dict(mapping or {}))
-    corpus = hearable(corpus, predictor.extractor.span_s, listener)
-    listener.note(summary(corpus.utterances))
-    plan = run.json("split.json")
-    known = _with_known_emotion(corpus.utterances, run.labels, listener)
-    clips = _unheard(known, plan)
-    counts = _counted(known, clips, plan)
-    scores = predictor.scores(clips, listener)
-    return {
-        "recipe": predictor.assembly.recipe.name,
-        "synthetic": corpus.synthetic,
-        **metrics(scores),
-        "counts": counts,
-        "protocol": _protocol(run, plan, clips, counts),
-    }
-
-
-def _with_known_emotion(
-    utterances: Sequence[Utterance], labels: Sequence[str], listener: Listener
-) -> list[Utterance]:
-    known = [item for item in utterances if item.emotion in labels]
-    foreign = ", ".join(sorted({item.emotion for item in utterances} - set(labels)))
-    if not known:
-        raise SertkError(
-            f"the run knows {', '.join(labels)}, the data have {foreign}",
-            "Rename emotions with --map",
-        )
-    if foreign:
-        listener.warn(
-            f"{len(utterances) - len(known)} clips left out, the network does not know: "
-            f"{foreign} (rename with --map)"
-        )
-    return known
-
-
-def _unheard(known: Sequence[Utterance], plan: Mapping[str, Any]) -> list[Utterance]:
-    """Clips of the test side, and clips that the run has never seen."""
-    learnt = {clip["hash"] for clip in plan["clips"] if clip["side"] != "test"}
-    clips = [item for item in known if item.hash not in learnt]
-    if not clips:
-        raise SertkError(
-            f"no clip to score: {len(known)} of {len(known)} clips trained this run",
-            "Give data that the run has not seen",
-        )
-    return clips
-
-
-def _counted(
-    known: Sequence[Utterance], clips: Sequence[Utterance], plan: Mapping[str, Any]
-) -> dict[str, int]:
-    heard = {clip["speaker"] for clip in plan["clips"] if clip["side"] != "test"}
-    seen = {clip["hash"] for clip in plan["clips"]}
-    new = [item for item in clips if item.hash not in seen]
-    return {
-        "test_side": len(clips) - len(new),
-        "never_seen": len(new),
-        "never_seen_of_known_speakers": sum(item.speaker in heard for item in new),
-        "left_out_as_trained_on": len(known) - len(clips),
-    }
-
-
-def _protocol(
-    run: Run, plan: Mapping[str, Any], clips: Sequence[Utterance], counts: Mapping[str, int]
-) -> dict[str, Any]:
-    """The run's own hash where its whole test side was scored and nothing else."""
-    rows = [(c["hash"], c["emotion"], c["side"]) for c in plan["clips"] if c["side"] != "test"]
-    rows += [(item.hash, item.emotion, "test") for item in clips]
-    known = counts["never_seen_of_known_speakers"]
-    trained = run.metrics["protocol"]
-    caveats = [] if trained["comparable"] else list(trained["caveats"])
-    caveats += [f"{known} new clips are by speakers heard in training"] if known else []
-    return {
-        "name": f"evaluate a {trained['name']} run",
-        "hash": hash_of([(run.labels, rows)]),
-        "caveats": caveats,
-        "comparable": trained["comparable"],
-    }
-
-
-def predict(run: Run, files: Sequence[Path], listener: Listener) -> list[dict[str, Any]]:
-    """Probabilities per file; a bad file gives an `error` and the rest goes on."""
-    predictor = run.predictor(load_plugins())
-    return [_predicted(predictor, path) for path in listener.track(files, "Predicting", len(files))]
-
-
-def _predicted(predictor: Any, path: Path) -> dict[str, Any]:
-    try:
-        probabilities = predictor.file(path)
-    except AudioError as error:
-        return {"file": str(path), "error": str(error)}
-    return {
-        "file": str(path),
-        "emotion": predictor.labels[int(probabilities.argmax())],
-        "probabilities": {
-            label: float(p) for label, p in zip(predictor.labels, probabilities, strict=True)
-        },
-    }
 
 
 def extract(

@@ -1,0 +1,158 @@
+"""The model card of a bundle, written from the run: what it learnt, how good it is, what for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .run import Run
+from .runtime.manifest import Manifest
+
+USE = """## Intended use
+
+Research, teaching, and devices that react to how something is said: on the device, with the
+consent of those who are heard. It answers for a stretch of speech; it does not know what was said,
+and not why.
+
+Not for decisions about people: hiring, schooling, policing, insurance, medicine, credit. The law
+of your country may forbid emotion recognition at work and in schools altogether.
+"""
+LIMITS = """## Limits
+
+- **Acted speech.** Most corpora hold actors who were asked for an emotion, in a quiet room.
+  Everyday speech is softer, mixed, and mostly neutral: expect less than the figures here.
+- **Language and culture.** It has heard the speakers and languages of its data and no others. On
+  other languages, ages, accents, voices, microphones and rooms it may be no better than chance.
+- **It says nothing about a person.** A label is the guess which acted emotion a sound is most like.
+  What somebody feels cannot be measured from a voice, and one face or voice does not mean the same
+  feeling in everybody (Barrett et al., Psychological Science in the Public Interest 20(1), 2019).
+- **Below the threshold it should say "uncertain".** The threshold was set on validation clips.
+"""
+
+
+def model_card(
+    run: Run, found: Mapping[str, Any], row: Mapping[str, Any], manifest: Manifest
+) -> str:
+    """Markdown: data with licences, protocol, figures with intervals, quantization, use, limits."""
+    metrics = run.metrics
+    return "\n".join(
+        [
+            f"# {manifest.name}",
+            "",
+            *_caveats(metrics),
+            f"Emotions: {', '.join(manifest.labels)}. Made by SER Toolkit {manifest.created_by}.",
+            "",
+            *_data(metrics),
+            *_protocol(metrics),
+            *_figures(metrics),
+            *_quantization(found, row, manifest),
+            USE,
+            LIMITS,
+        ]
+    )
+
+
+def _caveats(metrics: Mapping[str, Any]) -> list[str]:
+    said = list(metrics["protocol"].get("caveats", []))
+    if metrics["synthetic"]:
+        said.insert(0, "Trained on synthetic speech: its figures say nothing about human voices.")
+    return [f"> **{line}**\n" for line in said]
+
+
+def _data(metrics: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (one["reader"], one["licence"] or "not known", one["citation"] or "not known")
+        for one in metrics["data"]
+    ]
+    sides = metrics["sides"]
+    return [
+        "## Data",
+        "",
+        *_table(("corpus", "licence", "source"), rows),
+        f"{sides['train']} training, {sides['validation']} validation and {sides['test']} test "
+        "clips. A network learnt from data under a licence may be bound by it.",
+        "",
+    ]
+
+
+def _protocol(metrics: Mapping[str, Any]) -> list[str]:
+    protocol, audit = metrics["protocol"], metrics["audit"]
+    return [
+        "## Protocol",
+        "",
+        f"`{protocol['name']}`, {protocol['fold']}; hash `{protocol['hash']}`: figures are "
+        "comparable where hashes agree.",
+        f"Leakage audit: {'clean' if audit['clean'] else 'NOT clean'}. Seed {metrics['seed']}, "
+        f"epoch {metrics['best_epoch']} of {metrics['epochs']}, "
+        f"{metrics['parameters']['total']:,} parameters, temperature "
+        f"{metrics['temperature']:.2f}.",
+        "",
+    ]
+
+
+def _figures(metrics: Mapping[str, Any]) -> list[str]:
+    interval = metrics["ci95"]
+    low, high = (f"{100 * edge:.1f}" for edge in interval["uar"])
+    classes = [
+        (label, *(_percent(value[key]) for key in ("precision", "recall", "f1")), value["support"])
+        for label, value in metrics["per_class"].items()
+    ]
+    speakers = [
+        (f"speaker {index + 1}", value["clips"], _percent(value["uar"]), _percent(value["wa"]))
+        for index, value in enumerate(metrics["per_speaker"].values())
+    ]
+    return [
+        "## Figures of the network as trained, on test clips",
+        "",
+        f"UAR {_percent(metrics['uar'])} % [{low}, {high}] (95 %, {interval['groups']} "
+        f"{interval['clusters']}s drawn), accuracy {_percent(metrics['wa'])} %, macro-F1 "
+        f"{_percent(metrics['macro_f1'])} %, calibration error "
+        f"{_percent(metrics['calibration_error'])} %.",
+        "",
+        *_table(("emotion", "precision %", "recall %", "F1 %", "clips"), classes),
+        *_table(("test speaker", "clips", "UAR %", "accuracy %"), speakers),
+    ]
+
+
+def _quantization(
+    found: Mapping[str, Any], row: Mapping[str, Any], manifest: Manifest
+) -> list[str]:
+    measured = [one for one in found["modes"] if "bytes" in one]
+    rows = [_delta(one, side) for side in ("validation", "test") for one in measured]
+    runtimes = ", ".join(f"{one.name} {one.version}" for one in manifest.runtimes)
+    kept = row["float_layers"]
+    return [
+        "## Quantization",
+        "",
+        f"This file is `{row['mode']}`, {row['bytes'] / 1000:.0f} kB"
+        + (f", with these layers in float: {', '.join(kept)}" if kept else "")
+        + f". Proven on {runtimes}. Answers below a confidence of {row['uncertain_below']:.2f} "
+        "count as uncertain.",
+        "",
+        *_table(
+            ("clips", "mode", "kB", "UAR %", "minus Keras", "95 % paired", "same decision %"), rows
+        ),
+    ]
+
+
+def _delta(row: Mapping[str, Any], side: str) -> tuple[str, ...]:
+    figures = row[side]
+    low, high = (f"{100 * edge:+.1f}" for edge in figures["ci95"]["uar"])
+    return (
+        side,
+        row["mode"],
+        f"{row['bytes'] / 1000:.0f}",
+        _percent(figures["uar"]),
+        f"{100 * figures['difference']['uar']:+.1f}",
+        f"[{low}, {high}]",
+        _percent(figures["agreement"]),
+    )
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return [*("| " + " | ".join(map(str, line)) + " |" for line in lines), ""]
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"

@@ -1,0 +1,103 @@
+"""Work in a process of its own: its crash, its hanging and its errors are one line here."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .runtime.errors import SertkError
+from .runtime.extractor import F32
+
+FAILURE = "failure.json"
+LONGEST_LINE = 300
+
+
+class ChildFailed(Exception):  # noqa: N818
+    """A child came to a bad end; the cause is in words. `todo` is what the child advised."""
+
+    def __init__(self, cause: str, todo: str = "") -> None:
+        self.cause = cause
+        self.todo = todo
+        super().__init__(cause)
+
+
+def run_module(module: str, folder: Path, timeout_s: float) -> None:
+    """`python -m MODULE FOLDER` with this interpreter. Raises ChildFailed."""
+    home = str(Path(__file__).resolve().parents[1])
+    inherited = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([home, *([inherited] if inherited else [])])
+    run([sys.executable, "-m", module, str(folder)], folder, timeout_s, {"PYTHONPATH": path})
+
+
+def run(
+    command: Sequence[str], folder: Path, timeout_s: float, env: Mapping[str, str] | None = None
+) -> None:
+    """Run a command to its end, in `folder`. Raises ChildFailed."""
+    try:
+        result = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ChildFailed(f"it did not end within {timeout_s:g} s") from error
+    except OSError as error:
+        raise ChildFailed(f"'{command[0]}' cannot be started: {error.strerror}") from error
+    if result.returncode:
+        raise _failed(folder, result.returncode, result.stderr.decode(errors="replace"))
+
+
+def _failed(folder: Path, code: int, said: str) -> ChildFailed:
+    told = folder / FAILURE
+    if told.is_file():
+        return ChildFailed(**json.loads(told.read_text("utf-8")))
+    if code < 0:
+        return ChildFailed(f"its process crashed ({_signal(-code)})")
+    last = [line.strip() for line in said.splitlines() if line.strip()][-1:]
+    return ChildFailed(f"its process ended with status {code}" + "".join(f": {s}" for s in last))
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def tell(folder: Path, error: Exception) -> None:
+    """In the child: leave the reason of a failure for the parent."""
+    if isinstance(error, SertkError):
+        told = {"cause": error.problem, "todo": error.todo}
+    else:
+        told = {"cause": shortened(f"{type(error).__name__}: {error}"), "todo": ""}
+    (folder / FAILURE).write_text(json.dumps(told), "utf-8")
+
+
+def shortened(text: str) -> str:
+    """`text` in one line of bearable length."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1] + "…"
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Named arrays; the names may be any text, unlike those of `numpy.savez`."""
+    numbered = {f"array{index}": array for index, array in enumerate(arrays.values())}
+    np.savez(path, names=np.array(list(arrays), dtype=np.str_), **numbered)
+
+
+def read_arrays(path: Path) -> dict[str, F32]:
+    """What `write_arrays` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        return {str(name): file[f"array{index}"] for index, name in enumerate(file["names"])}

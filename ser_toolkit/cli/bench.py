@@ -1,0 +1,160 @@
+"""`sertk bench`: what a bundle costs on this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .bundle import PATH, key_bytes, key_option
+
+LOAD = "Other load on the machine shows in every figure: measure with nothing else running."
+SLOWED = 0.5
+
+
+@click.command()
+@click.argument("bundle", type=PATH)
+@key_option
+@click.option(
+    "--threads",
+    multiple=True,
+    metavar="N",
+    help="With so many threads; repeat, or separate by commas. Default: 1 to the number of cores.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 3600),
+    default=2.0,
+    show_default=True,
+    help="How long each kind of work is repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.option("--out", type=PATH, help="Write the JSON here.")
+def bench(
+    bundle: Path,
+    key: Path | None,
+    threads: tuple[str, ...],
+    seconds: float,
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    """Measure loading, features, network and memory of BUNDLE on this machine."""
+    from ..bench import bench as measure
+    from ..files import write_text
+    from ..runtime.bundle import read_bytes
+    from . import show
+
+    listener = show.Warnings() if as_json else show.Terminal()
+    found = measure(
+        read_bytes(bundle),
+        bundle.name,
+        _numbers(threads),
+        seconds,
+        key_bytes(key),
+        listener.track,
+    )
+    text = json.dumps(found, indent=2)
+    if out:
+        write_text(out, text + "\n")
+    if as_json:
+        click.echo(text)
+    else:
+        _show(found)
+
+
+def _numbers(given: Sequence[str]) -> list[int]:
+    """Numbers of threads, each once; none for the default."""
+    words = [word.strip() for text in given for word in text.split(",")]
+    if not all(word.isascii() and word.isdigit() and 1 <= int(word) <= 256 for word in words):
+        raise click.BadParameter(
+            f"whole numbers from 1 to 256 expected, received {','.join(words)!r}",
+            param_hint="--threads",
+        )
+    return list(dict.fromkeys(map(int, words)))
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    from . import show
+
+    out = show.console()
+    for line in _heads(found):
+        out.print(line, soft_wrap=True)
+    out.print(show.table("Milliseconds", HEADS, _times(found["runs"]), left=2))
+    out.print("  hop: what a stream costs from one window to the next", style="dim")
+    out.print(show.table("Until it can answer, in milliseconds", LOADS, _loads(found["runs"])))
+    out.print(show.table("Share of real time, and memory", COSTS, _costs(found["runs"])))
+    for line in (*_power(found["power"], found["board"]["cores"]), LOAD):
+        out.print(line, soft_wrap=True)
+
+
+HEADS = ("threads", "work", "median", "p95", "p99", "rounds")
+LOADS = ("threads", "in all", "import", "verify", "load", "self-test", "again: verify", "load")
+COSTS = ("threads", "whole windows %", "stream %", "memory MB", "at most MB")
+
+
+def _heads(found: Mapping[str, Any]) -> Iterator[str]:
+    about, board, software = found["bundle"], found["board"], found["software"]
+    yield (
+        f"{about['file']}: {about['name']}, {about['mode']}, {about['bytes'] / 1000:.0f} kB, "
+        f"windows of {about['window_s']:.2f} s every {about['hop_s']:.2f} s"
+    )
+    told = (board["model"], board["processor"], board["architecture"])
+    yield ", ".join([*filter(None, told), f"{board['cores']} cores", board["system"]])
+    yield (
+        f"{software['runtime']} {software['runtime_version']}, Python {software['python']}, "
+        f"numpy {software['numpy']}, {software['fft']}.fft, ser-toolkit {software['ser_toolkit']}"
+    )
+
+
+def _times(runs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Any, ...]]:
+    for run in runs:
+        stream = run["stream"] or {}
+        works = {
+            "features of a window": run["extractor"],
+            "network": run["network"],
+            "window, both": run["window"],
+            "features of a hop": stream.get("extractor"),
+            "hop, with network": stream.get("hop"),
+        }
+        for name, work in works.items():
+            if work:
+                figures = (f"{work[f'{key}_ms']:.2f}" for key in ("median", "p95", "p99"))
+                yield run["threads"], name, *figures, work["rounds"]
+
+
+def _loads(runs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Any, ...]]:
+    keys = ("total_ms", "import_ms", "verify_ms", "load_ms", "selftest_ms")
+    for run in runs:
+        cold, warm = run["load"]["cold"], run["load"]["warm"]
+        figures = [*(cold[key] for key in keys), warm["verify_ms"], warm["load_ms"]]
+        yield run["threads"], *(f"{figure:.0f}" for figure in figures)
+
+
+def _costs(runs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Any, ...]]:
+    for run in runs:
+        share, memory = run["real_time_factor"], run["memory"]
+        shares = (100 * share[k]["median"] if share[k] else None for k in ("window", "stream"))
+        held = (memory["resident_mb"], memory["peak_mb"])
+        yield run["threads"], *map(_figure, shares), *map(_figure, held)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _power(power: Mapping[str, Any], cores: int) -> Iterator[str]:
+    before, after = power["before"], power["after"]
+    if after["temperature_c"] is not None:
+        yield f"temperature: {before['temperature_c']:.0f} to {after['temperature_c']:.0f} °C"
+    if after["governor"]:
+        at = "" if after["frequency_mhz"] is None else f", {after['frequency_mhz']:.0f} MHz"
+        yield f"governor: {after['governor']}{at}"
+    if after["throttled"] is not None:
+        for when, found in after["throttled"].items():
+            yield f"power, {when.replace('_', ' ')}: {', '.join(found) or 'nothing wrong'}"
+    load = before["load_1min"]
+    if load is not None and load > SLOWED * cores:
+        yield f"! the load was {load:.1f} on {cores} cores before this began"

@@ -1,0 +1,118 @@
+"""`sertk bundle show|verify|selftest|sign|keys`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..runtime.bundle import Bundle
+    from ..runtime.interpreter import Runtime
+    from ..runtime.selftest import SelfTest
+
+PATH = click.Path(path_type=Path)
+FILE = click.argument("file", type=PATH)
+
+
+def key_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What every command takes that reads a bundle."""
+    return click.option(
+        "--require-signature",
+        "key",
+        type=PATH,
+        metavar="KEY",
+        help="Refuse what the owner of this public key (PEM) has not signed.",
+    )(command)
+
+
+def key_bytes(key: Path | None) -> bytes | None:
+    """The content of a key file."""
+    return key.read_bytes() if key else None
+
+
+@click.group()
+def bundle() -> None:
+    """Look into a bundle, check it, sign it."""
+
+
+@bundle.command()
+@FILE
+@key_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.option("--card", is_flag=True, help="Print the model card.")
+def show(file: Path, key: Path | None, as_json: bool, card: bool) -> None:
+    """Say what FILE holds; nothing of it runs."""
+    from ..runtime.bundle import parse_bundle, read_bytes
+    from . import bundle_views as views
+
+    content = read_bytes(file)
+    found = parse_bundle(content, key_bytes(key))
+    if as_json:
+        click.echo(json.dumps(views.to_dict(found, content, file.name), indent=2))
+    elif card:
+        click.echo(views.harmless(found.card))
+    else:
+        views.print_pairs(views.rows(found, content, file.name))
+
+
+@bundle.command()
+@FILE
+@key_option
+def verify(file: Path, key: Path | None) -> None:
+    """Check FILE and run its self-test in a child process; exit with 0 if it may be believed."""
+    from ..runtime.bundle import parse_bundle, read_bytes
+    from . import bundle_views as views
+
+    content = read_bytes(file)
+    found = parse_bundle(content, key_bytes(key))
+    views.print_pairs(views.checked(found, content))
+    views.print_pairs(views.proven(found, *_tested(content, found)))
+
+
+@bundle.command()
+@FILE
+@key_option
+def selftest(file: Path, key: Path | None) -> None:
+    """Run the self-test of FILE; say how far it is off, and how far it may be."""
+    from ..runtime.bundle import parse_bundle, read_bytes
+    from . import show as terminal
+    from .bundle_views import selftest_table
+
+    content = read_bytes(file)
+    _, test = _tested(content, parse_bundle(content, key_bytes(key)))
+    terminal.console().print(selftest_table(test))
+
+
+@bundle.command()
+@FILE
+@click.option("--key", type=PATH, required=True, metavar="PEM", help="The private key.")
+def sign(file: Path, key: Path) -> None:
+    """Sign FILE, in place of any signature that it has."""
+    from ..runtime.bundle import sign as sign_bundle
+
+    sign_bundle(file, key.read_bytes())
+    click.echo(f"{file} is signed. Check it with `sertk bundle verify --require-signature`")
+
+
+@bundle.command()
+@click.argument("folder", type=PATH)
+def keys(folder: Path) -> None:
+    """Write a new key pair into FOLDER; never over another one."""
+    from ..runtime.signing import generate_keys
+
+    private, public = generate_keys(folder)
+    click.echo(f"{private}   signs; keep it secret, it has no password")
+    click.echo(f"{public}   checks signatures; copy it to the devices")
+
+
+def _tested(content: bytes, found: Bundle) -> tuple[Runtime, SelfTest]:
+    """The runtime and the self-test here, after a child process that it might have crashed."""
+    from ..bundles import open_bytes
+    from ..runtime.selftest import check_selftest
+
+    classifier = open_bytes(content)
+    return classifier.network.runtime, check_selftest(classifier, found.selftest)

@@ -1,0 +1,259 @@
+"""What `sertk bundle` says of a bundle. Its texts are a stranger's: none may steer a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import click
+from rich.table import Table
+
+from ..bench import window_seconds
+from ..bundles import resolver
+from ..runtime.archive import unpack
+from ..runtime.bundle import SIGNATURE, Bundle
+from ..runtime.classifier import container
+from ..runtime.component import Component, from_spec
+from ..runtime.extractor import Extractor
+from ..runtime.interpreter import Runtime
+from ..runtime.manifest import Manifest
+from ..runtime.selftest import SelfTest
+from .show import table
+
+Pairs = Iterable[tuple[str, str]]
+LONGEST_VALUE = 200
+MOST_ROWS = 20
+
+
+def harmless(text: str) -> str:
+    """`text` with everything escaped that is neither printable nor a new line."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def print_pairs(pairs: Pairs) -> None:
+    """One line each: what, and what about it."""
+    for name, text in pairs:
+        click.echo(f"{name:<10}  {harmless(' '.join(text.split()))}")
+
+
+def to_dict(bundle: Bundle, content: bytes, file: str) -> dict[str, Any]:
+    """The manifest, and what it does not say itself, as JSON values."""
+    seconds = _seconds(bundle.manifest)
+    return {
+        "file": file,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "signature": _signature(bundle, content),
+        "window_s": seconds and seconds[0],
+        "hop_s": seconds and seconds[1],
+        **dataclasses.asdict(bundle.manifest),
+    }
+
+
+def rows(bundle: Bundle, content: bytes, file: str) -> Iterator[tuple[str, str]]:
+    """Everything about a bundle that fits in a line each."""
+    manifest = bundle.manifest
+    made = f"format {manifest.format}, made by ser-toolkit {manifest.created_by}"
+    yield "file", f"{file}, {_kb(len(content))}, {made}"
+    yield "name", manifest.name
+    yield "labels", ", ".join(manifest.labels)
+    yield "audio", f"{manifest.rate_hz} Hz"
+    yield "window", _window(manifest)
+    yield from _labelled("extractor", (_part(part) for part in manifest.parts))
+    yield "network", _network(bundle)
+    yield "proven on", ", ".join(f"{one.name} {one.version}" for one in manifest.runtimes)
+    yield "uncertain", f"below a confidence of {manifest.thresholds['uncertain']:.2f}"
+    yield from _labelled("trained", _training(manifest.training))
+    yield from _labelled("protocol", _protocol(manifest.training))
+    yield from _labelled("figures", _figures(manifest.figures))
+    yield "signature", SIGNED[_signature(bundle, content)]
+
+
+def checked(bundle: Bundle, content: bytes) -> Iterator[tuple[str, str]]:
+    """What was checked before anything of the bundle ran."""
+    manifest = bundle.manifest
+    yield (
+        "container",
+        (
+            f"{len(unpack(content))} members with right checksums, and nothing before, between or "
+            "after them"
+        ),
+    )
+    yield "manifest", f"format {manifest.format}, every key has a value of its kind"
+    yield "members", f"{len(manifest.members)} have the size and sha256 that the manifest says"
+    yield "arrays", "standardisation and self-test fit the manifest, all values are finite"
+    yield "signature", SIGNED[_signature(bundle, content)]
+
+
+def proven(bundle: Bundle, runtime: Runtime, test: SelfTest) -> Iterator[tuple[str, str]]:
+    """What was found by running it."""
+    parts = ", ".join(_part(part) for part in bundle.manifest.parts)
+    yield "extractor", f"installed in the version of the export: {parts}"
+    yield "runtime", f"{runtime.name} {runtime.version} loads the network, which fits the manifest"
+    yield "self-test", f"passed, first in a child process: {test}"
+
+
+def selftest_table(test: SelfTest) -> Table:
+    """How far it is off, and how far it may be."""
+    allowed = test.tolerances
+    cells = [
+        ("features", f"{test.feature_error:.2g}", f"{allowed.features:.2g}", "standard deviations"),
+        ("answers", f"{test.output_error:.2g}", f"{allowed.output:.2g}", "of probability"),
+    ]
+    return table("Self-test passed", ("", "off by", "allowed", "unit"), cells)
+
+
+SIGNED = {
+    "verified": "by the owner of the given key",
+    "unchecked": "there is one, which was not checked: give --require-signature KEY",
+    "none": "not signed",
+}
+
+
+def _signature(bundle: Bundle, content: bytes) -> str:
+    if bundle.signed:
+        return "verified"
+    return "unchecked" if SIGNATURE in unpack(content) else "none"
+
+
+def _labelled(name: str, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """`name` before the first line only."""
+    for index, line in enumerate(lines):
+        yield "" if index else name, line
+
+
+def _part(part: Any) -> str:
+    return f"{part.name} {part.version} ({part.distribution} {part.distribution_version})"
+
+
+def _window(manifest: Manifest) -> str:
+    window = manifest.window
+    text = f"{window.length_frames} frames, a new one every {window.hop_frames}"
+    seconds = _seconds(manifest)
+    if seconds is None:
+        return f"{text} (how long that is only its extractor knows, which is not installed)"
+    return f"{text} ({seconds[0]:.2f} s, every {seconds[1]:.2f} s)"
+
+
+def _seconds(manifest: Manifest) -> tuple[float, float] | None:
+    """Window and hop in seconds; None where the extractor is not installed, or another one."""
+    try:
+        found = from_spec(manifest.extractor, _finder(manifest), exact=True)
+        return window_seconds(found, manifest.window) if isinstance(found, Extractor) else None
+    except (
+        Exception
+    ):  # a plugin may raise anything; what else the bundle holds is shown all the same
+        return None
+
+
+def _finder(manifest: Manifest) -> Callable[[str], Component]:
+    resolve = resolver(manifest)
+    return lambda name: container(name) or resolve(name)
+
+
+def _network(bundle: Bundle) -> str:
+    manifest = bundle.manifest
+    shapes = ", ".join(
+        f"{name} {' x '.join(map(str, shape))}" for name, shape in manifest.inputs.items()
+    )
+    kept = manifest.quantization.details.get("float_layers")
+    kept_text = f", in float: {_text(kept)}" if kept else ""
+    return f"{manifest.quantization.mode}, {_kb(len(bundle.model))}, hears {shapes}{kept_text}"
+
+
+# The free tables hold what their writer put there: each value is shown only if it is of its kind.
+
+
+def _training(table: Mapping[str, Any]) -> Iterator[str]:
+    known = {
+        "recipe": _dig(table, str, "recipe"),
+        "seed": _dig(table, int, "seed"),
+        "epoch": _dig(table, int, "best_epoch"),
+        "of": _dig(table, int, "epochs"),
+        "parameters": _dig(table, int, "parameters", "total"),
+    }
+    said = ", ".join(f"{name} {value}" for name, value in known.items() if value is not None)
+    if not said:
+        yield _text(table)
+        return
+    yield said.replace(", of ", " of ")
+    if table.get("synthetic"):
+        yield "on synthetic speech: its figures say nothing about human voices"
+    for corpus in (_dig(table, list, "data") or [])[:MOST_ROWS]:
+        reader, licence = (_dig(corpus, str, key) for key in ("reader", "licence"))
+        yield f"data: {reader} (licence: {licence or 'not known'})"
+    sides = _dig(table, dict, "sides") or {}
+    if sides:
+        counted = (f"{_text(value)} {side}" for side, value in sides.items())
+        yield "clips: " + _text(", ".join(counted))
+    clean = _dig(table, bool, "audit", "clean")
+    if clean is not None:
+        yield f"leakage audit: {'clean' if clean else 'NOT clean'}"
+
+
+def _protocol(table: Mapping[str, Any]) -> Iterator[str]:
+    name, fold, code = (_dig(table, str, "protocol", key) for key in ("name", "fold", "hash"))
+    if name:
+        yield f"{name}, hash {code}: figures are comparable where hashes agree"
+        yield from [fold] if fold and fold != name else []
+    for caveat in (_dig(table, list, "protocol", "caveats") or [])[:MOST_ROWS]:
+        yield f"! {_text(caveat)}"
+
+
+def _figures(table: Mapping[str, Any]) -> Iterator[str]:
+    sides = [side for side in table if _dig(table, float, side, "uar") is not None]
+    if not sides:
+        yield _text(table)
+    for side in sides[:MOST_ROWS]:
+        yield f"{side}: {_measured(table[side])}"
+        yield from _compared(table[side])
+
+
+def _measured(figures: Mapping[str, Any]) -> str:
+    names = {"uar": "UAR", "wa": "accuracy", "calibration_error": "calibration error"}
+    found = {name: _dig(figures, float, key) for key, name in names.items()}
+    shares = [f"{name} {100 * v:.1f} %" for name, v in found.items() if v is not None]
+    clips = _dig(figures, int, "clips")
+    return ", ".join([*shares, *([] if clips is None else [f"{clips} clips"])])
+
+
+def _compared(figures: Mapping[str, Any]) -> Iterator[str]:
+    """What the quantized network loses against the trained one."""
+    difference = _dig(figures, float, "difference", "uar")
+    edges = _dig(figures, list, "ci95", "uar") or []
+    if difference is None or len(edges) != 2 or not all(map(_is_number, edges)):
+        return
+    low, high = (f"{100 * edge:+.1f}" for edge in edges)
+    drawn = (
+        f"{_text(_dig(figures, int, 'ci95', 'groups'))} {_text(figures['ci95'].get('clusters'))}s"
+    )
+    yield (
+        f"UAR minus that of the trained network {100 * difference:+.1f} [{low}, {high}] points "
+        + (f"(95 %, {drawn} drawn)")
+    )
+
+
+def _dig(table: Any, kind: type, *keys: str) -> Any:
+    """The value under some keys if it is of this kind, else None."""
+    for key in keys:
+        table = table.get(key) if isinstance(table, Mapping) else None
+    if kind is float:
+        return table if _is_number(table) else None
+    fits = isinstance(table, kind) and (kind is bool or not isinstance(table, bool))
+    return table if fits else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+def _kb(size: int) -> str:
+    return f"{size / 1000:.0f} kB" if size >= 1000 else f"{size} bytes"

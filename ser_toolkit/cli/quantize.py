@@ -1,0 +1,149 @@
+"""`sertk quantize`: from a run to one file for a device, with what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+MODES = ("float32", "float16", "dynamic", "int8", "int16x8")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--mode",
+    type=click.Choice((*MODES, "all")),
+    default="int8",
+    show_default=True,
+    help="How the network's numbers are stored; all writes a bundle of each.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The bundle [default: RUN/RECIPE.sertk]."
+)
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="DIR",
+    help="What the run was trained on, where its features are no longer in the cache.",
+)
+@click.option("--reader", metavar="NAME", help="Reader to use [default: recognised].")
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(min=0),
+    default=2.0,
+    show_default=True,
+    metavar="POINTS",
+    help="UAR points that may be lost on validation clips.",
+)
+@click.option("--force", is_flag=True, help="Write the bundle whatever is lost.")
+@click.option(
+    "--float-layers",
+    metavar="A,B|auto",
+    help="Layers that stay float in int8; auto finds those that lose most.",
+)
+@click.option(
+    "--with-frontend",
+    is_flag=True,
+    help="Also write a .tflite that takes raw audio and needs none of this toolkit.",
+)
+@click.option("--workers", type=click.IntRange(min=0), default=0, help="Processes for features.")
+def quantize(
+    run: Path,
+    mode: str,
+    out: Path | None,
+    data: tuple[str, ...],
+    reader: str | None,
+    max_drop: float,
+    force: bool,
+    float_layers: str | None,
+    with_frontend: bool,
+    workers: int,
+) -> None:
+    """Turn RUN into a bundle, after measuring it on validation and test clips."""
+    from .. import api
+    from . import show
+
+    found = api.quantize(
+        run,
+        mode=mode,
+        out=out,
+        data=data,
+        reader=reader,
+        max_drop=max_drop,
+        force=force,
+        float_layers=tuple(float_layers.split(",")) if float_layers else (),
+        with_frontend=with_frontend,
+        workers=workers,
+        listener=show.Terminal(),
+    )
+    delta(found)
+    out_console = show.console()
+    for path in (*found["bundles"], *found["tflite"]):
+        out_console.print(f"wrote {path} ({Path(path).stat().st_size / 1000:.0f} kB)")
+    out_console.print(
+        f"the report: {run / 'quantization.json'}, the picture: "
+        f"{run / 'plots' / 'quantization.png'}",
+        soft_wrap=True,
+    )
+    first = found["bundles"][0]
+    show.steps(
+        (f"sertk predict {first} FILE.wav", "what it hears in a file"),
+        (f"sertk bundle show {first}", "what is in it"),
+        (f"sertk bench {first}", "how fast it is here"),
+    )
+
+
+def delta(found: Mapping[str, Any]) -> None:
+    """Figures of every mode beside Keras: validation clips decide, test clips are reported."""
+    from . import show
+
+    out = show.console()
+    rows = [row for row in found["modes"] if "bytes" in row]
+    for side in ("validation", "test"):
+        note = "these decide" if side == "validation" else "these are only reported"
+        keras = found["keras"][side]
+        lines = [("keras", "", keras["uar"], "", "", keras["wa"], keras["calibration_error"], "")]
+        lines += [_line(row, row[side]) for row in rows]
+        lines += [_line({**row, "mode": "raw audio"}, row[side]) for row in found["frontend"]]
+        title = f"{side.capitalize()} clips ({keras['clips']}), {note}"
+        heads = ("", "kB", "UAR %", "minus Keras", "95 % paired", "WA %", "ECE %", "agrees %")
+        out.print(show.table(title, heads, lines))
+    out.print(show.table("Runtimes, one window at one thread", HEADS, _proofs(rows)))
+
+
+HEADS = ("mode", "runtime", "proven", "ms", "p95", "load ms", "MB", "")
+
+
+def _line(row: Mapping[str, Any], figures: Mapping[str, Any]) -> tuple[Any, ...]:
+    low, high = (100 * edge for edge in figures["ci95"]["uar"])
+    return (
+        row["mode"],
+        f"{row['bytes'] / 1000:.0f}",
+        figures["uar"],
+        f"{100 * figures['difference']['uar']:+.1f}",
+        f"[{low:+.1f}, {high:+.1f}]",
+        figures["wa"],
+        figures["calibration_error"],
+        figures["agreement"],
+    )
+
+
+def _proofs(rows: list[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            row["mode"],
+            proof["runtime"],
+            "yes" if proof["proven"] else "no",
+            *(_number(proof[key]) for key in ("median_ms", "p95_ms", "load_ms", "rss_mb")),
+            proof["reason"][:60],
+        )
+        for row in rows
+        for proof in row["runtimes"]
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"

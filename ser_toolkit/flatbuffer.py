@@ -1,0 +1,76 @@
+"""What a `.tflite` file holds: its operators with their versions, shapes and types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .runtime.errors import SertkError
+
+CUSTOM = "CUSTOM"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of a graph; `constant` says that its values are in the file."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    constant: bool
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One step of a graph. Absent optional inputs are left out."""
+
+    name: str
+    version: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+def operators(content: bytes) -> tuple[Operator, ...]:
+    """Every operator of every subgraph, in order. Raises SertkError for other bytes."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    if not schema.Model.ModelBufferHasIdentifier(content, 0):
+        raise SertkError("a .tflite file expected, received other bytes", "Convert again")
+    model = schema.Model.GetRootAs(content, 0)
+    codes = _names(schema.BuiltinOperator)
+    types = _names(schema.TensorType)
+    graphs = (model.Subgraphs(index) for index in range(model.SubgraphsLength()))
+    return tuple(found for graph in graphs for found in _operators(model, graph, codes, types))
+
+
+def names_and_versions(found: tuple[Operator, ...]) -> tuple[str, ...]:
+    """Each kind of operator once, as 'CONV_2D v3'."""
+    return tuple(sorted({f"{operator.name} v{operator.version}" for operator in found}))
+
+
+def _names(enumeration: type) -> dict[int, str]:
+    return {number: name for name, number in vars(enumeration).items() if isinstance(number, int)}
+
+
+def _operators(
+    model: Any, graph: Any, codes: dict[int, str], types: dict[int, str]
+) -> Iterator[Operator]:
+    tensors = [_tensor(model, graph.Tensors(i), types) for i in range(graph.TensorsLength())]
+    for index in range(graph.OperatorsLength()):
+        step = graph.Operators(index)
+        code = model.OperatorCodes(step.OpcodeIndex())
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        name = codes[number]
+        if name == CUSTOM:
+            name = code.CustomCode().decode()
+        ends = [step.Inputs(i) for i in range(step.InputsLength())]
+        inputs = tuple(tensors[i] for i in ends if i >= 0)
+        outputs = tuple(tensors[step.Outputs(i)] for i in range(step.OutputsLength()))
+        yield Operator(name, code.Version(), inputs, outputs)
+
+
+def _tensor(model: Any, tensor: Any, types: dict[int, str]) -> Tensor:
+    shape = tuple(tensor.Shape(i) for i in range(tensor.ShapeLength()))
+    constant = model.Buffers(tensor.Buffer()).DataLength() > 0
+    return Tensor(tensor.Name().decode(), shape, types[tensor.Type()].lower(), constant)

@@ -1,0 +1,276 @@
+"""Real networks through the real converter; the references are Keras and the file itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ser_toolkit.child import ChildFailed, read_arrays, run, write_arrays
+from ser_toolkit.convert import MODES, Converted, convert
+from ser_toolkit.flatbuffer import operators
+from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.interpreter import Network
+
+SHAPES = {"frames": (24, 6), "means": (5,)}
+Save = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def save(tmp_path_factory: pytest.TempPathFactory) -> Save:
+    """Saves a network from its inputs and what they become before the last layer."""
+
+    def save(inputs: Mapping[str, tuple[int, ...]], body: Callable[[Any, Any], Any]) -> Path:
+        from ser_toolkit.backend import import_keras
+
+        keras = import_keras()
+        keras.utils.set_random_seed(1)
+        starts = {name: keras.Input(shape, name=name) for name, shape in inputs.items()}
+        end = keras.layers.Dense(3, activation="softmax", name="emotion")
+        packed = starts if len(starts) > 1 else next(iter(starts.values()))
+        network = keras.Model(packed, end(body(keras, packed)))
+        network.layers[-1].set_weights([2 * w for w in network.layers[-1].get_weights()])
+        path = tmp_path_factory.mktemp("network") / "model.keras"
+        network.save(path)
+        return path
+
+    return save
+
+
+def windows(shapes: Mapping[str, tuple[int, ...]], count: int = 24) -> dict[str, Any]:
+    rng = np.random.default_rng(7)
+    return {n: rng.standard_normal((count, *s)).astype(np.float32) for n, s in shapes.items()}
+
+
+@pytest.fixture(scope="module")
+def two_inputs(save: Save) -> Path:
+    """Frames and a vector: a rank-3 and a rank-2 input."""
+
+    def body(keras: Any, x: Any) -> Any:
+        layers = keras.layers
+        y = layers.Conv1D(16, 5, activation="relu", name="first")(x["frames"])
+        y = layers.BatchNormalization()(y)
+        y = layers.GlobalAveragePooling1D()(y)
+        z = layers.Dense(4, activation="relu", name="second")(x["means"])
+        return layers.Concatenate()([y, z])
+
+    return save(SHAPES, body)
+
+
+@pytest.fixture(scope="module")
+def recurrent(save: Save) -> Path:
+    """A vector read as a sequence, as the mean coefficients of a clip may be."""
+
+    def body(keras: Any, x: Any) -> Any:
+        layers = keras.layers
+        y = layers.LSTM(5, return_sequences=True)(layers.Reshape((6, 1))(x))
+        return layers.Bidirectional(layers.GRU(4))(y)
+
+    return save({"means": (6,)}, body)
+
+
+@pytest.fixture(scope="module")
+def files(two_inputs: Path, recurrent: Path) -> dict[tuple[str, str], Converted]:
+    """The two-input network in every mode, the recurrent one in float32 and in integers."""
+    jobs = [("two", two_inputs, mode, windows(SHAPES)) for mode in MODES]
+    means = windows({"means": (6,)})
+    jobs += [("rnn", recurrent, mode, means) for mode in ("float32", "int8")]
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda job: convert(*job[1:]), jobs))
+    return {job[:3:2]: one for job, one in zip(jobs, made, strict=True)}
+
+
+def keras_answers(path: Path, values: Mapping[str, Any]) -> Any:
+    from ser_toolkit.run import load_network
+
+    network = load_network(path)
+    given = [values[tensor.name] for tensor in network.inputs]
+    packed = dict(values) if len(given) > 1 else given[0]
+    return network.predict(packed, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "limit"),
+    [("float32", 1e-5), ("float16", 3e-3), ("dynamic", 0.05), ("int8", 0.1), ("int16x8", 0.02)],
+)
+def test_file_answers_as_keras_does(
+    files: dict[tuple[str, str], Converted], two_inputs: Path, mode: str, limit: float
+) -> None:
+    converted = files["two", mode]
+    values = windows(SHAPES)
+    answers = Network(converted.content)(values)
+    difference = float(np.abs(answers - keras_answers(two_inputs, values)).max())
+    assert difference <= limit
+    assert converted.max_difference == pytest.approx(difference, abs=1e-6)
+    assert converted.mode == mode
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_names_of_several_inputs_survive(
+    files: dict[tuple[str, str], Converted], mode: str
+) -> None:
+    assert Network(files["two", mode].content).inputs == SHAPES
+
+
+def ends(content: bytes) -> set[str]:
+    """Types of what goes into the first operators and comes out of the last."""
+    found = operators(content)
+    first = {t.dtype for t in found[0].inputs if not t.constant}
+    return first | {found[-1].outputs[0].dtype}
+
+
+def test_int8_is_integer_throughout(files: dict[tuple[str, str], Converted]) -> None:
+    content = files["two", "int8"].content
+    assert ends(content) == {"int8"}
+    types = {t.dtype for o in operators(content) for t in (*o.inputs, *o.outputs)}
+    assert "float32" not in types
+    assert ends(files["two", "float16"].content) == {"float32"}
+
+
+def test_int16x8_computes_in_16_bits(files: dict[tuple[str, str], Converted]) -> None:
+    dense = [o for o in operators(files["two", "int16x8"].content) if o.name == "FULLY_CONNECTED"]
+    assert {(o.inputs[0].dtype, o.inputs[1].dtype) for o in dense} == {("int16", "int8")}
+
+
+def test_dense_layers_keep_to_a_version_that_old_runtimes_know(
+    files: dict[tuple[str, str], Converted],
+) -> None:
+    for key, converted in files.items():
+        versions = [op.split(" v") for op in converted.ops]
+        dense = [int(version) for name, version in versions if name == "FULLY_CONNECTED"]
+        assert dense, key
+        assert max(dense) <= 9, key
+
+
+def test_recurrent_layers_are_unrolled_for_integers_alone(
+    files: dict[tuple[str, str], Converted], recurrent: Path
+) -> None:
+    assert files["rnn", "float32"].unrolled is False
+    assert "WHILE v1" in files["rnn", "float32"].ops
+    values = windows({"means": (6,)})
+    expected = keras_answers(recurrent, values)
+    converted = files["rnn", "int8"]
+    assert converted.unrolled is True
+    assert not any(op.startswith("WHILE") for op in converted.ops)
+    assert np.abs(Network(converted.content)(values) - expected).max() < 0.1
+
+
+def test_layers_are_named_as_in_keras(files: dict[tuple[str, str], Converted]) -> None:
+    layers = files["two", "int8"].layers
+    assert {"first", "second", "emotion"} <= set(layers)
+    assert len(layers) == len(set(layers))
+
+
+def test_the_loop_that_is_unrolled_would_crash_the_converter(
+    recurrent: Path, tmp_path: Path
+) -> None:
+    """The converter itself, with nothing around it but the child."""
+    write_arrays(tmp_path / "windows.npz", windows({"means": (6,)}))
+    code = (
+        "import sys; from pathlib import Path; from ser_toolkit.converting import *\n"
+        "folder = Path(sys.argv[2]); network = load(sys.argv[1])\n"
+        "values = checked_windows(network, folder / 'windows.npz')\n"
+        "export(network, folder / 'saved')\n"
+        "converted(converter(folder / 'saved', 'int8', values))\n"
+    )
+    with pytest.raises(ChildFailed, match=r"its process crashed \(SIGSEGV\)"):
+        run([sys.executable, "-c", code, str(recurrent), str(tmp_path)], tmp_path, 300)
+
+
+def test_a_killed_converter_is_one_line(two_inputs: Path) -> None:
+    before = children()
+
+    def kill() -> None:
+        while not (new := children() - before):
+            time.sleep(0.01)
+        os.kill(new.pop(), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(SertkError, match=r"conversion to float16 failed.*SIGKILL"):
+        convert(two_inputs, "float16")
+    killer.join()
+
+
+def children() -> set[int]:
+    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
+    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+
+
+def test_a_converter_that_hangs_is_ended(two_inputs: Path) -> None:
+    with pytest.raises(SertkError, match=r"float32 failed: it did not end within 0.2 s"):
+        convert(two_inputs, "float32", timeout_s=0.2)
+
+
+@pytest.mark.parametrize("operator", ["Svd", "Erfinv"])
+def test_what_needs_more_than_builtin_operators_is_refused(save: Save, operator: str) -> None:
+    def body(keras: Any, x: Any) -> Any:
+        if operator == "Erfinv":
+            return keras.ops.erfinv(keras.ops.tanh(x))
+        return keras.ops.svd(keras.ops.reshape(x, (-1, 3, 3)))[1]
+
+    path = save({"means": (9,)}, body)
+    with pytest.raises(SertkError) as caught:
+        convert(path, "float32")
+    assert f"no builtin operator computes {operator}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mode", "given", "layers", "part"),
+    [
+        ("int4", windows(SHAPES), (), "float32, float16, dynamic, int8, int16x8"),
+        ("int8", None, (), "needs calibration windows"),
+        ("int16x8", {"frames": np.zeros((0, 24, 6), np.float32)}, (), "needs calibration windows"),
+        ("float16", None, ("first",), "in mode 'int8' alone"),
+    ],
+)
+def test_bad_choices_are_refused_at_once(
+    two_inputs: Path, mode: str, given: Any, layers: tuple[str, ...], part: str
+) -> None:
+    with pytest.raises(SertkError, match=part):
+        convert(two_inputs, mode, given, layers, timeout_s=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda v: {"frames": v["frames"]}, r"expects windows of .*means"),
+        (lambda v: {**v, "means": v["means"][:, :4]}, r"expects windows of .*\(5,\).*\(4,\)"),
+        (lambda v: {**v, "means": v["means"] * np.float32(np.nan)}, "not numbers"),
+    ],
+)
+def test_windows_that_do_not_fit_are_refused(
+    two_inputs: Path, tmp_path: Path, change: Callable[[Any], Any], part: str
+) -> None:
+    from ser_toolkit.converting import checked_windows, load
+
+    write_arrays(tmp_path / "windows.npz", change(windows(SHAPES)))
+    with pytest.raises(SertkError, match=part):
+        checked_windows(load(str(two_inputs)), tmp_path / "windows.npz")
+
+
+def test_a_damaged_network_is_one_line(tmp_path: Path) -> None:
+    from ser_toolkit.converting import load
+
+    path = tmp_path / "model.keras"
+    path.write_bytes(b"PK damaged")
+    with pytest.raises(SertkError, match=r"^'model.keras' cannot be loaded[^\n]+$"):
+        load(str(path))
+
+
+def test_arrays_of_any_name_come_back(tmp_path: Path) -> None:
+    arrays = {"file": np.arange(3.0), "a/b é": np.ones((2, 2), np.float32), "names": np.zeros(1)}
+    write_arrays(tmp_path / "arrays.npz", arrays)
+    back = read_arrays(tmp_path / "arrays.npz")
+    assert list(back) == list(arrays)
+    assert all(np.array_equal(back[name], arrays[name]) for name in arrays)

@@ -1,0 +1,391 @@
+"""One file from samples to probabilities, beside our own front end and Keras."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from ser_toolkit.flatbuffer import Operator, Tensor, operators
+from ser_toolkit.frontend import Fronted, GraphForm, graph_form, sample_windows, with_frontend
+from ser_toolkit.fronting import (
+    BORDER,
+    check_border,
+    check_input,
+    check_layers,
+    export,
+    standardised,
+)
+from ser_toolkit.plugins import load_plugins
+from ser_toolkit.run import Predictor, Run
+from ser_toolkit.runtime.adapter import Adapter, unaltered
+from ser_toolkit.runtime.audio import read_audio
+from ser_toolkit.runtime.component import AssetLoader
+from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.extractor import FrameExtractor, Signal, Stack, WindowExtractor
+from ser_toolkit.runtime.features import Deltas, LogMel, Mfcc, Pitch, Rms, Zcr
+from ser_toolkit.runtime.interpreter import Network
+from ser_toolkit.runtime.window import Window
+
+SETTINGS = (
+    "extractor=log_mel,mfcc,rms,zcr",
+    "extractor.mfcc.frame_length=1024",
+    "extractor.mfcc.n_mfcc=12",
+    "window.length_frames=100",
+    "window.hop_frames=50",
+    "model.channels=32",
+    "training.copies=0",
+    "training.batch_size=12",
+)
+
+
+# What has a graph form ---------------------------------------------------------------------------
+
+
+def test_frames_of_a_stack_end_together() -> None:
+    inner = Stack((LogMel(frame_length=512), Zcr(frame_length=256)))
+    form = graph_form(Stack((Mfcc(frame_length=2048), inner, Rms(frame_length=1024))))
+    kinds = [(part.extractor.name, part.offset) for part in form.parts]
+    assert kinds == [("mfcc", 0), ("log_mel", 1536), ("zcr", 1792), ("rms", 1024)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Louder(LogMel):
+    name: ClassVar[str] = "louder"
+
+    def prepare(self, load: AssetLoader) -> Louder:
+        return self
+
+
+@dataclasses.dataclass(frozen=True)
+class Peak(WindowExtractor):
+    name: ClassVar[str] = "peak"
+    rate_hz: int = 16000
+    frame_length: int = 512
+    hop_length: int = 256
+
+
+@pytest.mark.parametrize(
+    ("extractor", "words"),
+    [
+        (Pitch(), "'pitch' has no such form"),
+        (Louder(), "'louder' has no such form"),
+        (Deltas(LogMel()), "'deltas' remembers earlier windows"),
+        (Peak(), "'peak' gives features of a whole window"),
+        (Stack((LogMel(), Pitch())), "'pitch' has no such form"),
+        (Stack((LogMel(), Stack((Deltas(Rms()),)))), "'deltas' remembers"),
+    ],
+)
+def test_the_part_without_a_form_is_named(extractor: Any, words: str) -> None:
+    with pytest.raises(SertkError, match=words) as caught:
+        graph_form(extractor)
+    assert "log_mel, mfcc, rms, zcr" in caught.value.todo
+
+
+def test_a_spectrum_needs_a_power_of_two() -> None:
+    with pytest.raises(SertkError, match=r"a power of two .* received 400") as caught:
+        graph_form(Stack((LogMel(), Mfcc(frame_length=400, n_mels=40))))
+    assert "extractor.mfcc.frame_length=512" in caught.value.todo
+    graph_form(Stack((Rms(frame_length=400), Zcr(frame_length=400))))
+
+
+# The features ------------------------------------------------------------------------------------
+
+FRONT_ENDS: tuple[FrameExtractor, ...] = (
+    LogMel(),
+    LogMel(log="db", mel_scale="slaney", norm="slaney", precision="single"),
+    LogMel(frame_length=1024, hop_length=160, n_mels=40, floor=1e-4, norm="unit_sum"),
+    LogMel(frame_length=256, hop_length=300, n_mels=20),
+    Mfcc(n_mfcc=40),
+    Rms(frame_length=400, hop_length=160),
+    Zcr(frame_length=400, hop_length=161),
+    Stack((Mfcc(frame_length=2048), LogMel(), Zcr(), Rms(frame_length=1024))),
+)
+
+
+@pytest.fixture(scope="module")
+def sound() -> Any:
+    """A chord that fades into silence, with a little noise and a stretch of zeros."""
+    time_s = np.arange(20000) / 16000
+    tones = sum(np.sin(2 * np.pi * hz * time_s) for hz in (110, 440, 2500))
+    noise = 1e-3 * np.random.default_rng(3).standard_normal(len(time_s))
+    samples = (0.2 * tones * np.exp(-2 * time_s) + noise).astype(np.float32)
+    samples[9000:12000] = 0
+    return samples
+
+
+@pytest.mark.parametrize("extractor", FRONT_ENDS, ids=lambda e: f"{e.name}-{e.frame_length}")
+def test_graph_gives_the_frames(extractor: FrameExtractor, sound: Any) -> None:
+    wanted = extractor.frames(Signal(sound, 16000))
+    count = len(wanted)
+    part = sound[: extractor.sample_count(count)]
+    adapter = unaltered(wanted.shape[1])
+    given = np.asarray(standardised(graph_form(extractor), adapter, part, count))
+    assert given.shape == (1, *wanted.shape)
+    # In dB and in nepers: far below what a voice changes.
+    np.testing.assert_allclose(given[0], wanted, rtol=1e-4, atol=2e-3)
+
+
+def test_graph_standardises(sound: Any) -> None:
+    extractor, part = Rms(), sound[: 512 + 9 * 256]
+    adapter = Adapter(np.array([0.25], np.float32), np.array([0.5], np.float32))
+    given = np.asarray(standardised(graph_form(extractor), adapter, part, 10))
+    wanted = (extractor.frames(Signal(part, 16000)) - 0.25) / 0.5
+    np.testing.assert_allclose(given[0], wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_samples_behind_windows(sound: Any) -> None:
+    extractor = Stack((Mfcc(frame_length=1024), Zcr()))
+    window, signal = Window(length_frames=20, hop_frames=7), Signal(sound, 16000)
+    pieces = sample_windows(extractor, window, signal)
+    wanted = window.cut(extractor.frames(signal))
+    assert len(pieces) == len(wanted) > 5
+    given = [extractor.frames(Signal(piece, 16000)) for piece in pieces]
+    np.testing.assert_allclose(np.stack(given), wanted, rtol=1e-4, atol=2e-3)
+
+
+def test_a_short_clip_is_repeated() -> None:
+    window, signal = Window(length_frames=4), Signal(np.arange(500) / 500, 16000)
+    (piece,) = sample_windows(Rms(), window, signal)
+    assert len(piece) == 512 + 3 * 256
+    np.testing.assert_array_equal(piece, np.tile(signal.samples, 3)[: len(piece)])
+
+
+# The converter -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def dense_first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Operator, ...]:
+    """A graph whose network begins with a dense layer, behind two features of equal frames."""
+    from ser_toolkit.backend import import_keras
+    from ser_toolkit.converting import converted, converter
+
+    keras = import_keras()
+    layers, start = keras.layers, keras.Input((20, 84), name="frames")
+    pooled = layers.GlobalAveragePooling1D()(layers.Dense(8, activation="relu")(start))
+    network = keras.Model(start, layers.Dense(3, activation="softmax")(pooled))
+    form = GraphForm.of([LogMel(), Mfcc()])
+    adapter = Adapter(np.full(84, -5, np.float32), np.full(84, 3, np.float32))
+    folder = tmp_path_factory.mktemp("graph") / "saved"
+    export(form, adapter, network, form.extractor.sample_count(20), folder)
+    return operators(converted(converter(folder, "float32", {})))
+
+
+def test_scale_stays_out_of_the_first_layer(dense_first: Sequence[Operator]) -> None:
+    check_border(dense_first)
+    named = [op.outputs[0].name.startswith(BORDER) for op in dense_first]
+    assert dense_first[named.index(True)].name == "MAXIMUM"
+    before = [op.name for op in dense_first[: named.index(True)]]
+    assert {"SUB", "MUL"} <= set(before)
+
+
+def test_equal_frames_share_one_spectrum(dense_first: Sequence[Operator]) -> None:
+    assert [op.name for op in dense_first].count("RFFT2D") == 1
+
+
+def operator(name: str) -> Operator:
+    return Operator("ADD", 1, (), (Tensor(name, (1,), "float32", False),))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("frontend/Log", "network/dense"),
+        ("frontend/Log", "network/dense;frontend/mul", BORDER),
+        ("frontend/Log", "StatefulPartitionedCall:0", BORDER, "network/dense"),
+    ],
+)
+def test_merged_graphs_are_refused(names: tuple[str, ...]) -> None:
+    check_border([operator("frontend/Log"), operator(f"{BORDER};x"), operator("network/dense")])
+    with pytest.raises(SertkError, match="merged the front end"):
+        check_border([operator(name) for name in names])
+
+
+def test_a_network_of_other_frames_is_refused() -> None:
+    from ser_toolkit.backend import import_keras
+
+    keras = import_keras()
+    start = keras.Input((20, 84), name="frames")
+    network = keras.Model(start, keras.layers.Flatten()(start))
+    check_input(network, (20, 84))
+    with pytest.raises(SertkError, match=r"expects \[\(20, 84\)\], the front end gives \(20, 64\)"):
+        check_input(network, (20, 64))
+
+
+def test_recurrent_layers_stay_float() -> None:
+    from ser_toolkit.backend import import_keras
+
+    keras = import_keras()
+    start = keras.Input((20, 84), name="frames")
+    looped = keras.layers.Bidirectional(keras.layers.GRU(4))(start)
+    network = keras.Model(start, keras.layers.Dense(3, activation="softmax")(looped))
+    check_layers(network, "float32")
+    with pytest.raises(SertkError, match="recurrent layers cannot be int8"):
+        check_layers(network, "int8")
+    check_layers(keras.Model(start, keras.layers.Flatten()(start)), "int8")
+
+
+# The file ----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A run, what predicts from it in Python, and windows of its corpus."""
+
+    run: Run
+    predictor: Predictor
+    windows: Any
+
+    @property
+    def samples(self) -> int:
+        return self.predictor.extractor.sample_count(100)
+
+    def wanted(self, windows: Any) -> Any:
+        """Our own front end and Keras."""
+        extractor, adapter = self.predictor.extractor, self.predictor.adapters["frames"]
+        assert isinstance(extractor, FrameExtractor)
+        frames = [extractor.frames(Signal(window, 16000)) for window in windows]
+        seen = np.stack([adapter.apply(one)[0] for one in frames])
+        return self.predictor.network.predict(seen, verbose=0)
+
+
+def windows_of(paths: Sequence[Path], samples: int) -> Any:
+    """The first window of each file that fills one."""
+    sounds = [read_audio(path).samples for path in paths]
+    return np.stack([sound[:samples] for sound in sounds if len(sound) >= samples])
+
+
+@pytest.fixture(scope="module")
+def made(small_corpus: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    import ser_toolkit as sertk
+
+    out = tmp_path_factory.mktemp("runs") / "front"
+    run = sertk.train(small_corpus, epochs=25, settings=SETTINGS, workers=1, seed=1, out=out)
+    predictor = run.predictor(load_plugins())
+    files = sorted(small_corpus.rglob("*.wav"))
+    return Made(run, predictor, windows_of(files, predictor.extractor.sample_count(100)))
+
+
+def margin(probabilities: Any) -> Any:
+    """How far the answer is ahead of the next."""
+    ranked = np.sort(probabilities, axis=1)
+    return ranked[:, -1] - ranked[:, -2]
+
+
+@pytest.fixture(scope="module")
+def float_file(made: Made) -> Fronted:
+    return with_frontend(made.run.path, (), "float32")
+
+
+@pytest.fixture(scope="module")
+def int8_file(made: Made) -> Fronted:
+    return with_frontend(made.run.path, list(made.windows), "int8")
+
+
+def test_float_file_answers_as_python(made: Made, float_file: Fronted) -> None:
+    answers = Network(float_file.content)({"samples": made.windows})
+    wanted = made.wanted(made.windows)
+    assert len(wanted) > 20
+    assert margin(wanted).mean() > 0.2  # a network that has learnt something
+    np.testing.assert_allclose(answers, wanted, atol=1e-4)
+    assert float_file.max_difference < 1e-4
+    assert float_file.agreement == 1
+
+
+def test_real_speech(made: Made, float_file: Fronted, data_dir: Path) -> None:
+    """An int8 network knows the ranges of what it was calibrated on, so that is speech as well."""
+    windows = windows_of(sorted((data_dir / "emodb/wav").glob("*.wav"))[::5], made.samples)
+    known, new = windows[::2], windows[1::2]
+    wanted = made.wanted(new)
+    sure = margin(wanted) > 0.1
+    assert sure.sum() > 30
+    exact = Network(float_file.content)({"samples": new})
+    np.testing.assert_allclose(exact, wanted, atol=1e-4)
+    close = Network(with_frontend(made.run.path, list(known), "int8").content)({"samples": new})
+    agree = close.argmax(1) == wanted.argmax(1)
+    assert agree[sure].mean() >= 0.9
+    assert np.abs(close - wanted).mean() < 0.05
+
+
+def test_front_end_of_an_int8_file_stays_float(int8_file: Fronted) -> None:
+    found = operators(int8_file.content)
+    names = [op.outputs[0].name for op in found]
+    border = next(index for index, name in enumerate(names) if name.startswith(BORDER))
+    front = {t.dtype for op in found[: border + 1] for t in (*op.inputs, *op.outputs)}
+    assert front == {"float32", "complex64", "int32", "bool"}
+    back = [op for op in found[border + 1 :] if op.name in ("CONV_2D", "FULLY_CONNECTED")]
+    assert len(back) > 5
+    assert {t.dtype for op in back for t in (op.inputs[0], op.inputs[1], *op.outputs)} == {"int8"}
+    # tflite-runtime has no such kernel.
+    assert {t.dtype for op in found if op.name == "SQRT" for t in op.inputs} == {"float32"}
+
+
+@pytest.mark.parametrize("name", ["float_file", "int8_file"])
+def test_what_goes_in_and_out(name: str, made: Made, request: pytest.FixtureRequest) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    file: Fronted = request.getfixturevalue(name)
+    interpreter = Interpreter(model_content=file.content)
+    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert (taken["dtype"], given["dtype"]) == (np.float32, np.float32)
+    assert tuple(taken["shape"]) == (1, made.samples) == (1, file.samples)
+    assert tuple(given["shape"]) == (1, len(file.labels))
+    assert (file.rate_hz, file.hop_samples) == (16000, 50 * 256)
+    assert file.labels == made.run.labels
+    assert not {"CUSTOM", "FlexRFFT"} & {op.name for op in operators(file.content)}
+
+
+def test_the_file_says_what_it_is(float_file: Fronted) -> None:
+    with zipfile.ZipFile(io.BytesIO(float_file.content)) as archive:
+        assert archive.read("labels.txt").decode().split("\n") == list(float_file.labels)
+    assert b"1.648 s of mono audio at 16000 Hz; one window every 0.800 s" in float_file.content
+
+
+def test_int8_is_smaller_and_near(made: Made, float_file: Fronted, int8_file: Fronted) -> None:
+    assert len(int8_file.content) < len(float_file.content)
+    assert int8_file.agreement >= 0.9
+    answers = Network(int8_file.content)({"samples": made.windows})
+    difference = np.abs(answers - made.wanted(made.windows)).max()
+    assert difference == pytest.approx(int8_file.max_difference, abs=1e-3)
+    assert difference > 1e-4  # it is quantized indeed
+
+
+def test_silence_and_full_scale(float_file: Fronted, int8_file: Fronted) -> None:
+    loud = np.sign(np.sin(np.arange(float_file.samples) / 9))
+    windows = np.stack([np.zeros_like(loud), loud]).astype(np.float32)
+    for file in (float_file, int8_file):
+        answers = Network(file.content)({"samples": windows})
+        np.testing.assert_allclose(answers.sum(1), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "mode", "words"),
+    [
+        ((), "int8", "needs calibration windows, received none"),
+        ((), "float16", "mode expects one of float32, int8, received 'float16'"),
+        ([np.zeros(100, np.float32)], "int8", r"windows of \(26368,\) samples expected"),
+        ([np.full(26368, np.nan, np.float32)], "int8", "not numbers"),
+    ],
+)
+def test_wrong_windows(made: Made, calibration: Any, mode: str, words: str) -> None:
+    with pytest.raises(SertkError, match=words):
+        with_frontend(made.run.path, calibration, mode)
+
+
+def test_a_run_without_a_graph_form(small_run: tuple[Run, Path]) -> None:
+    with pytest.raises(SertkError, match="'pitch' has no such form"):
+        with_frontend(small_run[0].path, (), "float32")
+
+
+def test_a_damaged_network(made: Made, tmp_path: Path) -> None:
+    for name in ("recipe.toml", "adapter.npz", "split.json"):
+        (tmp_path / name).write_bytes((made.run.path / name).read_bytes())
+    (tmp_path / "model.keras").write_bytes(b"no network")
+    with pytest.raises(SertkError, match=r"float32 file .* 'model\.keras' cannot be loaded"):
+        with_frontend(tmp_path, (), "float32")
