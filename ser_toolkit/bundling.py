@@ -145,8 +145,8 @@ def plot_delta(path: Path, found: Mapping[str, Any]) -> None:
     rows = [row for row in found["modes"] if "bytes" in row]
     if not rows:
         return
-    picture = new_figure(4 + 1.5 * len(rows), 7.5)
-    top, middle, bottom = picture.subplots(3, 1)
+    picture = new_figure(6 + 1.2 * len(rows), 10)
+    top, middle, bottom, recalls = picture.subplots(4, 1)
     names = ["keras", *(row["mode"] for row in rows)]
     for offset, side in ((-0.18, "validation"), (0.18, "test")):
         values = [100 * entry[side]["uar"] for entry in (found["keras"], *rows)]
@@ -164,7 +164,23 @@ def plot_delta(path: Path, found: Mapping[str, Any]) -> None:
     middle.set(ylabel="points", title="UAR minus that of Keras, 95 % paired interval")
     bottom.bar(np.arange(1, len(names)), [row["bytes"] / 1000 for row in rows], 0.5, color="0.55")
     bottom.set(ylabel="kB", title="Size of the network")
+    _plot_recalls(recalls, rows, found["labels"])
     for axes in (top, middle, bottom):
         axes.set_xticks(range(len(names)), names)
         axes.set_xlim(-0.6, len(names) - 0.4)
     save_figure(picture, path)
+
+
+def _plot_recalls(axes: Any, rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
+    """Recall of each class minus that of Keras, on test clips, with paired intervals."""
+    for index, row in enumerate(rows):
+        figures = row["test"]
+        values = np.array([figures["difference"]["recall"][label] for label in labels]) * 100
+        low, high = np.array([figures["ci95"]["recall"][label] for label in labels]).T * 100
+        bars = np.abs(np.stack([np.minimum(low - values, 0), np.maximum(high - values, 0)]))
+        places = np.arange(len(labels)) + 0.12 * (index - (len(rows) - 1) / 2)
+        axes.errorbar(places, values, bars, fmt="o", capsize=3, label=row["mode"])
+    axes.axhline(0, color="0.5", linewidth=1)
+    axes.set_xticks(range(len(labels)), labels, rotation=20, parse_math=False)
+    axes.set(ylabel="points", title="Recall minus that of Keras, test clips")
+    axes.legend(loc="best", fontsize="small")

@@ -59,11 +59,23 @@ class Candidate:
     error: str = ""
 
 
+class NotBundledError(SertkError):
+    """Nothing is good enough to be written; `found` is the report all the same."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.found = found
+        rows = (f"{row['mode']}: {row['reason']}" for row in found["modes"])
+        super().__init__(
+            f"nothing was bundled: {'; '.join(rows)}",
+            "Choose another --mode, --float-layers auto, or --force",
+        )
+
+
 def quantize(run: Run, options: Options, out: Path, listener: Listener) -> dict[str, Any]:
     """Measure every mode on validation clips (which decide) and test clips, and write bundles.
 
     The report lies in the run directory. A mode that loses more than `max_drop` is left out unless
-    `force`. Raises SertkError where no bundle is left to write.
+    `force`. Raises NotBundledError where no bundle is left to write.
     """
     plugins = load_plugins()
     for mode in options.modes:
@@ -86,7 +98,7 @@ def quantize(run: Run, options: Options, out: Path, listener: Listener) -> dict[
         if row["bundled"]
     ]
     if not written:
-        raise SertkError(_why(rows), "Choose another --mode, --float-layers auto, or --force")
+        raise NotBundledError(found)
     for row in rows:
         if not row["bundled"]:
             listener.warn(f"no bundle for {row['mode']}: {row['reason']}")
@@ -255,10 +267,6 @@ def _reason(validation: Mapping[str, Any], proofs: Sequence[Proof], max_drop: fl
     if drop > max_drop:
         return f"it loses {drop:.1f} UAR points on validation clips, {max_drop:g} allowed"
     return ""
-
-
-def _why(rows: Sequence[Mapping[str, Any]]) -> str:
-    return "nothing was bundled: " + "; ".join(f"{row['mode']}: {row['reason']}" for row in rows)
 
 
 def _report(

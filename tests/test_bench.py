@@ -31,7 +31,7 @@ from ser_toolkit.runtime.signing import generate_keys
 
 pytest.importorskip("ai_edge_litert")
 
-BUNDLE = Path(__file__).parent / "runtime" / "bundles" / "format-1.sertk"
+BUNDLE = Path(__file__).parent / "bundles" / "v1" / "tiny.sertk"
 SPREAD = {"median_ms", "p95_ms", "p99_ms", "rounds"}
 HEAVY = ("tensorflow", "keras", "librosa", "scipy.signal", "sklearn", "matplotlib", "joblib")
 HEAVY += ("cryptography", "rich", "click")

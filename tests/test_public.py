@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -106,6 +107,17 @@ def test_what_is_looked_for_is_found() -> None:
         assert not list(found(pattern, "x", fine))
 
 
+def test_no_bundle_in_the_tree_says_more_than_it_should() -> None:
+    bundles = [name for name in tracked() if name.endswith(".sertk")]
+    assert bundles
+    for name in bundles:
+        with zipfile.ZipFile(ROOT / name) as archive:
+            for member in archive.namelist():
+                text = readable(archive.read(member))
+                for pattern in (WORDS | PLACES).values():
+                    assert list(found(pattern, f"{name}/{member}", text)) == []
+
+
 # What a run leaves behind
 
 
@@ -113,15 +125,23 @@ def test_what_is_looked_for_is_found() -> None:
 def artifacts(
     small_run: tuple[Any, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, bytes]:
-    """Every file of a run and of an extraction by name, archives member by member."""
+    """Every file of a run and of what is made from it by name, archives member by member."""
     import ser_toolkit as sertk
+    from ser_toolkit.bench import bench
+    from ser_toolkit.report import write_json
 
     run, corpus = small_run
     out = tmp_path_factory.mktemp("extracted")
     for name in ("x.npz", "x.csv"):
         sertk.extract("compact", data=corpus, out=out / name, workers=1)
+    copy = Path(shutil.copytree(run.path, out / "run"))
+    bundle = out / "x.sertk"
+    sertk.quantize(copy, mode="float32", out=bundle, force=True)
+    write_json(out / "bench.json", bench(bundle.read_bytes(), bundle.name, [1], 0.05))
+    some = next(corpus.rglob("*.wav"))
+    sertk.inspect(some, recipe="lstm-notebook", out=out / "inspect.png", play_dir=out / "sounds")
     found = {}
-    for path in (*run.path.rglob("*"), *out.iterdir()):
+    for path in (*run.path.rglob("*"), *out.rglob("*")):
         if path.is_file() and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 found |= {f"{path.name}/{n}": archive.read(n) for n in archive.namelist()}
@@ -141,7 +161,7 @@ def readable(content: bytes) -> str:
 
 def test_the_artifacts_are_all_there(artifacts: dict[str, bytes]) -> None:
     endings = {name.rpartition(".")[2] for name in artifacts}
-    assert {"toml", "json", "txt", "csv", "png", "npy", "h5"} <= endings
+    assert {"toml", "json", "txt", "csv", "png", "npy", "h5", "tflite", "md", "wav"} <= endings
     assert {"model.keras/config.json", "model.keras/metadata.json"} <= set(artifacts)
 
 
@@ -163,7 +183,7 @@ def test_no_artifact_names_a_place_or_a_person(
 
 def test_pictures_hold_nothing_but_the_picture(artifacts: dict[str, bytes]) -> None:
     pictures = {name: content for name, content in artifacts.items() if name.endswith(".png")}
-    assert len(pictures) == 5
+    assert len(pictures) == 7
     for name, content in pictures.items():
         assert set(_chunks(content)) == {"IHDR", "pHYs", "IDAT", "IEND"}, name
 
@@ -178,5 +198,5 @@ def _chunks(content: bytes) -> Iterator[str]:
 
 def test_archives_have_no_comments(artifacts: dict[str, bytes]) -> None:
     comments = {n: c for n, c in artifacts.items() if n.endswith(" comment")}
-    assert len(comments) == 3
+    assert len(comments) == 4
     assert set(comments.values()) == {b""}

@@ -62,13 +62,26 @@ def predict(
     if as_csv:
         click.echo(prediction.as_csv(rows, opened.labels), nl=False)
     for row in () if as_csv else rows:
-        click.echo(_json(row) if as_json else _text(row, top), err="error" in row and not as_json)
+        said = _json(row, top) if as_json else _text(row, top)
+        click.echo(said, err="error" in row and not as_json)
     if any("error" in row for row in rows):
         raise click.exceptions.Exit(1)
 
 
-def _json(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False)
+def _json(row: Mapping[str, Any], count: int | None) -> str:
+    return json.dumps(_cut(row, count), ensure_ascii=False)
+
+
+def _cut(part: Mapping[str, Any], count: int | None) -> dict[str, Any]:
+    """With only the most probable emotions, where a number of them is asked for."""
+    from ..prediction import top
+
+    found = dict(part)
+    if count and "probabilities" in part:
+        found["probabilities"] = dict(top(part["probabilities"], count))
+    if "windows" in part:
+        found["windows"] = [_cut(window, count) for window in part["windows"]]
+    return found
 
 
 def _text(row: Mapping[str, Any], count: int | None) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -64,21 +62,27 @@ def quantize(
 ) -> None:
     """Turn RUN into a bundle, after measuring it on validation and test clips."""
     from .. import api
+    from ..quantization import NotBundledError
     from . import show
+    from .delta import delta
 
-    found = api.quantize(
-        run,
-        mode=mode,
-        out=out,
-        data=data,
-        reader=reader,
-        max_drop=max_drop,
-        force=force,
-        float_layers=tuple(float_layers.split(",")) if float_layers else (),
-        with_frontend=with_frontend,
-        workers=workers,
-        listener=show.Terminal(),
-    )
+    try:
+        found = api.quantize(
+            run,
+            mode=mode,
+            out=out,
+            data=data,
+            reader=reader,
+            max_drop=max_drop,
+            force=force,
+            float_layers=tuple(float_layers.split(",")) if float_layers else (),
+            with_frontend=with_frontend,
+            workers=workers,
+            listener=show.Terminal(),
+        )
+    except NotBundledError as refused:
+        delta(refused.found)
+        raise
     delta(found)
     out_console = show.console()
     for path in (*found["bundles"], *found["tflite"]):
@@ -94,56 +98,3 @@ def quantize(
         (f"sertk bundle show {first}", "what is in it"),
         (f"sertk bench {first}", "how fast it is here"),
     )
-
-
-def delta(found: Mapping[str, Any]) -> None:
-    """Figures of every mode beside Keras: validation clips decide, test clips are reported."""
-    from . import show
-
-    out = show.console()
-    rows = [row for row in found["modes"] if "bytes" in row]
-    for side in ("validation", "test"):
-        note = "these decide" if side == "validation" else "these are only reported"
-        keras = found["keras"][side]
-        lines = [("keras", "", keras["uar"], "", "", keras["wa"], keras["calibration_error"], "")]
-        lines += [_line(row, row[side]) for row in rows]
-        lines += [_line({**row, "mode": "raw audio"}, row[side]) for row in found["frontend"]]
-        title = f"{side.capitalize()} clips ({keras['clips']}), {note}"
-        heads = ("", "kB", "UAR %", "minus Keras", "95 % paired", "WA %", "ECE %", "agrees %")
-        out.print(show.table(title, heads, lines))
-    out.print(show.table("Runtimes, one window at one thread", HEADS, _proofs(rows)))
-
-
-HEADS = ("mode", "runtime", "proven", "ms", "p95", "load ms", "MB", "")
-
-
-def _line(row: Mapping[str, Any], figures: Mapping[str, Any]) -> tuple[Any, ...]:
-    low, high = (100 * edge for edge in figures["ci95"]["uar"])
-    return (
-        row["mode"],
-        f"{row['bytes'] / 1000:.0f}",
-        figures["uar"],
-        f"{100 * figures['difference']['uar']:+.1f}",
-        f"[{low:+.1f}, {high:+.1f}]",
-        figures["wa"],
-        figures["calibration_error"],
-        figures["agreement"],
-    )
-
-
-def _proofs(rows: list[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-    return [
-        (
-            row["mode"],
-            proof["runtime"],
-            "yes" if proof["proven"] else "no",
-            *(_number(proof[key]) for key in ("median_ms", "p95_ms", "load_ms", "rss_mb")),
-            proof["reason"][:60],
-        )
-        for row in rows
-        for proof in row["runtimes"]
-    ]
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"

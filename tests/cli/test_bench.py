@@ -15,7 +15,7 @@ from ser_toolkit.runtime.signing import generate_keys
 
 pytest.importorskip("ai_edge_litert")
 
-BUNDLE = Path(__file__).parents[1] / "runtime" / "bundles" / "format-1.sertk"
+BUNDLE = Path(__file__).parents[1] / "bundles" / "v1" / "tiny.sertk"
 COMMAND = """
 import sys
 from ser_toolkit import cli

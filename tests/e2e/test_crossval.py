@@ -66,3 +66,11 @@ def test_ctrl_c_keeps_what_is_done_and_resume_ends_as_if_nothing_had_been(
     assert figures(broken) == figures(whole)
     pooled, one = broken / "predictions.csv", whole / "predictions.csv"
     assert pooled.read_text() == one.read_text()
+
+    process = start(*options, "--out", whole, "--resume", "--quantize", "float32")
+    shown, said = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, said
+    quantized = json.loads((whole / "metrics.json").read_text())["quantized"]
+    assert quantized["mode"] == "float32" and quantized["agreement"] == 1
+    assert quantized["difference"]["uar"] == 0 and quantized["ci95"]["groups"] > 1
+    assert "float32 (" in shown and "+0.0 [+0.0, +0.0] (95 %, paired)" in shown

@@ -34,7 +34,7 @@ from ser_toolkit.runtime.npz import arrays_from_bytes, arrays_to_bytes
 from ser_toolkit.runtime.signing import generate_keys
 
 Make = Callable[..., Path]
-OLD_FILES = sorted((Path(__file__).parent / "bundles").glob("*.sertk"))
+OLD_FILES = sorted((Path(__file__).parents[1] / "bundles").rglob("*.sertk"))
 
 
 def edited(path: Path, key: str, value: Any) -> bytes:

@@ -24,7 +24,7 @@ from ser_toolkit.runtime.archive import pack, unpack
 from ser_toolkit.runtime.bundle import Bundle, parse_bundle
 from ser_toolkit.runtime.errors import SertkError
 
-FILES = sorted((Path(__file__).parent / "bundles").glob("*.sertk"))
+FILES = sorted((Path(__file__).parents[1] / "bundles").rglob("*.sertk"))
 ORIGINAL = FILES[-1].read_bytes()
 MEMBERS = unpack(ORIGINAL)
 MANIFEST = json.loads(MEMBERS["manifest.json"])

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("ai_edge_litert")
 
-BUNDLE = Path(__file__).parent / "bundles" / "format-1.sertk"
+BUNDLE = Path(__file__).parents[1] / "bundles" / "v1" / "tiny.sertk"
 LOAD = """
 import os, sys, threading
 from pathlib import Path

@@ -1,0 +1,99 @@
+"""What quantization costs, as tables: one over all modes, one for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import show
+
+SIDES = {"validation": "these decide", "test": "these are only reported"}
+OVERVIEW = ("", "kB", "UAR %", "minus Keras", "95 % paired", "WA %", "ECE %", "agrees %")
+DETAILS = ("", "valid. %", "minus Keras", "95 % paired", "test %", "minus Keras", "95 % paired")
+RUNTIMES = ("mode", "runtime", "proven", "ms", "p95 ms", "load ms", "MB")
+FIGURES = {"uar": "UAR", "wa": "WA", "calibration_error": "calibration error"}
+
+
+def delta(found: Mapping[str, Any]) -> None:
+    """Figures of every mode beside Keras, and what the runtimes made of each file."""
+    out = show.console()
+    rows = [row for row in found["modes"] if "bytes" in row]
+    raw = [{**row, "mode": "raw audio"} for row in found.get("frontend", ())]
+    for side, note in SIDES.items():
+        keras = found["keras"][side]
+        lines = [("keras", "", keras["uar"], "", "", keras["wa"], keras["calibration_error"], "")]
+        lines += [_overview(row, row[side]) for row in (*rows, *raw)]
+        title = f"{side.capitalize()} clips ({keras['clips']}), {note}"
+        out.print(show.table(title, OVERVIEW, lines))
+    for row in (*rows, *raw):
+        title = f"{row['mode']}: each figure and each recall, with the paired difference"
+        out.print(show.table(title, DETAILS, _details(row, found["labels"])))
+    proofs = [(row["mode"], proof) for row in rows for proof in row["runtimes"]]
+    out.print(show.table("Runtimes, one window at one thread", RUNTIMES, map(_proof, proofs)))
+    for mode, proof in proofs:
+        if not proof["proven"]:
+            out.print(f"  {mode} on {proof['runtime']}: {proof['reason']}", soft_wrap=True)
+    counts = found["parameters"]
+    out.print(f"parameters: {counts['total']:,}, {counts['trainable']:,} of them trained")
+
+
+def _overview(row: Mapping[str, Any], figures: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (
+        row["mode"],
+        f"{row['bytes'] / 1000:.0f}",
+        figures["uar"],
+        _points(figures["difference"]["uar"]),
+        _interval(figures["ci95"]["uar"]),
+        figures["wa"],
+        figures["calibration_error"],
+        figures["agreement"],
+    )
+
+
+def _details(row: Mapping[str, Any], labels: Sequence[str]) -> list[tuple[Any, ...]]:
+    lines = [(name, *_cells(row, lambda part, key=key: part[key])) for key, name in FIGURES.items()]
+    lines += [
+        (f"recall {label}", *_cells(row, lambda part, label=label: part["recall"][label]))
+        for label in labels
+    ]
+    return lines
+
+
+def _cells(row: Mapping[str, Any], pick: Any) -> list[Any]:
+    """Value, difference and interval on validation and on test clips."""
+    return [
+        cell
+        for side in SIDES
+        for cell in (
+            _value(pick(row[side])),
+            _points(pick(row[side]["difference"])),
+            _interval(pick(row[side]["ci95"])),
+        )
+    ]
+
+
+def _value(share: float | None) -> str:
+    return "–" if _absent(share) else f"{100 * float(share or 0):.1f}"
+
+
+def _points(difference: float | None) -> str:
+    return "–" if _absent(difference) else f"{100 * float(difference or 0):+.1f}"
+
+
+def _interval(edges: Sequence[float | None]) -> str:
+    if any(_absent(edge) for edge in edges):
+        return "–"
+    low, high = (100 * float(edge or 0) for edge in edges)
+    return f"[{low:+.1f}, {high:+.1f}]"
+
+
+def _absent(value: float | None) -> bool:
+    """NaN in memory, null in a file: a class that does not occur."""
+    return value is None or value != value
+
+
+def _proof(pair: tuple[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    mode, proof = pair
+    proven = "yes" if proof["proven"] else "no"
+    times = (proof[key] for key in ("median_ms", "p95_ms", "load_ms", "rss_mb"))
+    return (mode, proof["runtime"], proven, *("" if t is None else f"{t:.3g}" for t in times))
