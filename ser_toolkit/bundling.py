@@ -65,7 +65,7 @@ def write(
             "model.tflite": converted.content,
             "adapter.npz": adapters_to_bytes(predictor.adapters),
             "selftest.npz": _npz(selftest),
-            "split.json": to_json(_split(material)),
+            "split.json": to_json(_split(material), indent=None),
             "card.md": model_card(material.run, found, row, manifest).encode(),
             **{
                 f"{ASSETS}{asset.sha256}": material.dataset.features.load(asset) for asset in assets

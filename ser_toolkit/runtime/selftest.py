@@ -69,9 +69,9 @@ def make_selftest(
 ) -> dict[str, NDArray[Any]]:
     """The arrays of `selftest.npz`: int16 samples at `rate_hz`, raw features, probabilities.
 
-    The signal fills two windows, where the extractor hears that much.
+    The signal fills one window: it is the largest part of a small bundle.
     """
-    n_samples = extractor.sample_count(window.length_frames + window.hop_frames)
+    n_samples = extractor.sample_count(window.length_frames)
     start_s = extractor.span_s[0] if extractor.span_s else 0.0
     samples = synthetic_voice(start_s + n_samples / extractor.rate_hz, rate_hz)
     found = features(extractor, signal_of(_audio(samples, rate_hz), extractor), window)

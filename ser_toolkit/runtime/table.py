@@ -33,10 +33,12 @@ def parse_json(content: bytes, where: str) -> Mapping[str, Any]:
     return found
 
 
-def to_json(content: Mapping[str, Any]) -> bytes:
+def to_json(content: Mapping[str, Any], indent: int | None = 1) -> bytes:
     """JSON with sorted keys, so that equal content gives equal bytes."""
     try:
-        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(
+            content, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False
+        )
         return text.encode() + b"\n"
     except (TypeError, ValueError) as error:
         raise BundleError(
