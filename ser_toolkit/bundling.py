@@ -13,6 +13,7 @@ from .bundles import describe_parts
 from .card import model_card
 from .convert import Converted
 from .material import Material
+from .pipeline import label_of
 from .plugins import Plugins
 from .prove import Proof
 from .report import new_figure, plain, save_figure
@@ -93,7 +94,7 @@ def _manifest(
         "unrolled": converted.unrolled,
         "max_difference": converted.max_difference,
     }
-    training = {key: metrics[key] for key in PROVENANCE}
+    training = {key: metrics[key] for key in PROVENANCE} | {"protocol": nameless(metrics)}
     return Manifest(
         name=f"{metrics['recipe']} {converted.mode}",
         created_by=__version__,
@@ -130,8 +131,15 @@ def _split(material: Material) -> dict[str, Any]:
         }
         for clip in plan["clips"]
     ]
-    head = {key: plan[key] for key in ("protocol", "fold", "hash", "seed", "labels")}
+    head = {key: plan[key] for key in ("protocol", "hash", "seed", "labels")}
     return {**head, "clips": clips}
+
+
+def nameless(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The protocol of a run without the names of its test speakers, which may be people's."""
+    count = len(metrics["per_speaker"])
+    speakers = f"{count} test speaker{'s' if count > 1 else ''}"
+    return {**metrics["protocol"], "fold": speakers}
 
 
 def _npz(arrays: Mapping[str, Any]) -> bytes:
@@ -158,8 +166,9 @@ def plot_delta(path: Path, found: Mapping[str, Any]) -> None:
             np.stack([np.minimum(low - differences, 0), np.maximum(high - differences, 0)])
         )
         middle.errorbar(places, differences, bars, fmt="o", capsize=4, label=side)
-    top.set(ylabel="UAR in %", ylim=(0, 100), title="What each form of the network reaches")
-    top.legend(loc="lower right")
+    title = f"What each form of the network reaches{label_of(found)}"
+    top.set(ylabel="UAR in %", ylim=(0, 115), title=title)
+    top.legend(loc="upper right", ncols=2)
     middle.axhline(0, color="0.5", linewidth=1)
     middle.set(ylabel="points", title="UAR minus that of Keras, 95 % paired interval")
     bottom.bar(np.arange(1, len(names)), [row["bytes"] / 1000 for row in rows], 0.5, color="0.55")

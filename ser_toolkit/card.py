@@ -43,7 +43,7 @@ def model_card(
             f"Emotions: {', '.join(manifest.labels)}. Made by SER Toolkit {manifest.created_by}.",
             "",
             *_data(metrics),
-            *_protocol(metrics),
+            *_protocol(metrics, manifest.training["protocol"]),
             *_figures(metrics),
             *_quantization(found, row, manifest),
             USE,
@@ -75,8 +75,8 @@ def _data(metrics: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _protocol(metrics: Mapping[str, Any]) -> list[str]:
-    protocol, audit = metrics["protocol"], metrics["audit"]
+def _protocol(metrics: Mapping[str, Any], protocol: Mapping[str, Any]) -> list[str]:
+    audit = metrics["audit"]
     return [
         "## Protocol",
         "",

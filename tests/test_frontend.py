@@ -389,3 +389,44 @@ def test_a_damaged_network(made: Made, tmp_path: Path) -> None:
     (tmp_path / "model.keras").write_bytes(b"no network")
     with pytest.raises(SertkError, match=r"float32 file .* 'model\.keras' cannot be loaded"):
         with_frontend(tmp_path, (), "float32")
+
+
+def test_quantize_writes_and_measures_the_file(
+    made: Made, small_corpus: Path, tmp_path: Path
+) -> None:
+    """Through the same figures as every other form, from the sound of the run's clips on."""
+    import ser_toolkit as sertk
+
+    out = tmp_path / "x.sertk"
+    found = sertk.quantize(
+        made.run, mode="float32", out=out, data=small_corpus, with_frontend=True, force=True
+    )
+    (row,) = found["frontend"]
+    assert found["tflite"] == [str(tmp_path / "x.tflite")] and row["mode"] == "float32"
+    assert row["bytes"] == (tmp_path / "x.tflite").stat().st_size
+    # Clips that fill no window are repeated here as samples and there as frames.
+    for side in ("validation", "test"):
+        assert row[side]["clips"] == found["keras"][side]["clips"]
+        assert row[side]["agreement"] >= 0.5
+    network = Network((tmp_path / "x.tflite").read_bytes())
+    np.testing.assert_allclose(
+        network({"samples": made.windows[:4]}), made.wanted(made.windows[:4]), atol=1e-3
+    )
+
+
+def test_quantize_needs_sound_for_the_front_end(made: Made, tmp_path: Path) -> None:
+    import ser_toolkit as sertk
+
+    with pytest.raises(sertk.SertkError, match="needs the sound of the run's clips"):
+        sertk.quantize(made.run, out=tmp_path / "x.sertk", with_frontend=True)
+
+
+def test_quantize_refuses_what_has_no_graph_form(
+    small_run: tuple[Any, Path], tmp_path: Path
+) -> None:
+    import ser_toolkit as sertk
+
+    run, corpus = small_run
+    with pytest.raises(sertk.SertkError, match="'pitch' has no such form"):
+        sertk.quantize(run, out=tmp_path / "x.sertk", data=corpus, with_frontend=True)
+    assert not (run.path / "quantization.json").exists()

@@ -108,7 +108,8 @@ def test_nothing_of_this_machine_is_in_a_bundle(
     run: Run, found: dict[str, Any], small_run: Small
 ) -> None:
     content = Path(found["bundles"][0]).read_bytes()
-    for private in (str(small_run[1]), str(run.path), str(Path.home()), ".wav"):
+    speakers = {clip["speaker"] for clip in run.json("split.json")["clips"]}
+    for private in (str(small_run[1]), str(run.path), str(Path.home()), ".wav", *speakers):
         assert private.encode() not in content
 
 

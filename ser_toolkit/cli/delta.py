@@ -17,6 +17,8 @@ FIGURES = {"uar": "UAR", "wa": "WA", "calibration_error": "calibration error"}
 def delta(found: Mapping[str, Any]) -> None:
     """Figures of every mode beside Keras, and what the runtimes made of each file."""
     out = show.console()
+    for caveat in show.caveats(found):
+        out.print(f"! {caveat}", style="bold yellow")
     rows = [row for row in found["modes"] if "bytes" in row]
     raw = [{**row, "mode": "raw audio"} for row in found.get("frontend", ())]
     for side, note in SIDES.items():

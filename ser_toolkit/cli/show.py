@@ -92,7 +92,7 @@ def figures(metrics: Mapping[str, Any]) -> None:
     """The report of a run: caveats first, then figures, classes, confusion, speakers."""
     out = console()
     out.print()
-    for caveat in _caveats(metrics):
+    for caveat in caveats(metrics):
         out.print(f"! {caveat}", style="bold yellow")
     out.print(_headline(metrics), style="bold")
     out.print(_classes(metrics))
@@ -104,7 +104,8 @@ def figures(metrics: Mapping[str, Any]) -> None:
         out.print(table("Speakers", ("speaker", "clips", "UAR %", "WA %"), rows))
 
 
-def _caveats(metrics: Mapping[str, Any]) -> list[str]:
+def caveats(metrics: Mapping[str, Any]) -> list[str]:
+    """What a reader of any figure must know first."""
     found = list(metrics["protocol"].get("caveats", []))
     if metrics["synthetic"]:
         found.insert(0, "synthetic speech: these figures say nothing about human voices")

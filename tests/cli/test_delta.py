@@ -52,6 +52,8 @@ def report(**row: Any) -> dict[str, Any]:
         "modes": [{**mode, **row}, {"mode": "int16x8", "reason": "it crashed"}],
         "parameters": {"total": 1234, "trainable": 1200},
         "frontend": [],
+        "synthetic": True,
+        "protocol": {"caveats": ["a caveat"], "comparable": True},
     }
 
 
@@ -64,6 +66,8 @@ def shown(found: dict[str, Any], monkeypatch: Any) -> str:
 
 def test_every_figure_stands_beside_its_paired_interval(monkeypatch: Any) -> None:
     text = shown(report(), monkeypatch)
+    first, second, *_ = text.splitlines()
+    assert first.startswith("! synthetic speech") and second == "! a caveat"
     assert "Validation clips (40), these decide" in text
     assert "Test clips (40), these are only reported" in text
     for name in ("UAR", "WA", "calibration error", "recall anger"):
