@@ -98,6 +98,7 @@ def keras_answers(path: Path, values: Mapping[str, Any]) -> Any:
     return network.predict(packed, verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "limit"),
     [("float32", 1e-5), ("float16", 3e-3), ("dynamic", 0.05), ("int8", 0.1), ("int16x8", 0.02)],
@@ -114,6 +115,7 @@ def test_file_answers_as_keras_does(
     assert converted.mode == mode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_names_of_several_inputs_survive(
     files: dict[tuple[str, str], Converted], mode: str
@@ -128,6 +130,7 @@ def ends(content: bytes) -> set[str]:
     return first | {found[-1].outputs[0].dtype}
 
 
+@pytest.mark.slow
 def test_int8_is_integer_throughout(files: dict[tuple[str, str], Converted]) -> None:
     content = files["two", "int8"].content
     assert ends(content) == {"int8"}
@@ -136,11 +139,13 @@ def test_int8_is_integer_throughout(files: dict[tuple[str, str], Converted]) -> 
     assert ends(files["two", "float16"].content) == {"float32"}
 
 
+@pytest.mark.slow
 def test_int16x8_computes_in_16_bits(files: dict[tuple[str, str], Converted]) -> None:
     dense = [o for o in operators(files["two", "int16x8"].content) if o.name == "FULLY_CONNECTED"]
     assert {(o.inputs[0].dtype, o.inputs[1].dtype) for o in dense} == {("int16", "int8")}
 
 
+@pytest.mark.slow
 def test_dense_layers_keep_to_a_version_that_old_runtimes_know(
     files: dict[tuple[str, str], Converted],
 ) -> None:
@@ -151,6 +156,7 @@ def test_dense_layers_keep_to_a_version_that_old_runtimes_know(
         assert max(dense) <= 9, key
 
 
+@pytest.mark.slow
 def test_recurrent_layers_are_unrolled_for_integers_alone(
     files: dict[tuple[str, str], Converted], recurrent: Path
 ) -> None:
@@ -164,6 +170,7 @@ def test_recurrent_layers_are_unrolled_for_integers_alone(
     assert np.abs(Network(converted.content)(values) - expected).max() < 0.1
 
 
+@pytest.mark.slow
 def test_layers_are_named_as_in_keras(files: dict[tuple[str, str], Converted]) -> None:
     layers = files["two", "int8"].layers
     assert {"first", "second", "emotion"} <= set(layers)

@@ -288,6 +288,7 @@ def int8_file(made: Made) -> Fronted:
     return with_frontend(made.run.path, list(made.windows), "int8")
 
 
+@pytest.mark.slow
 def test_float_file_answers_as_python(made: Made, float_file: Fronted) -> None:
     answers = Network(float_file.content)({"samples": made.windows})
     wanted = made.wanted(made.windows)
@@ -298,6 +299,7 @@ def test_float_file_answers_as_python(made: Made, float_file: Fronted) -> None:
     assert float_file.agreement == 1
 
 
+@pytest.mark.slow
 def test_real_speech(made: Made, float_file: Fronted, data_dir: Path) -> None:
     """An int8 network knows the ranges of what it was calibrated on, so that is speech as well."""
     windows = windows_of(sorted((data_dir / "emodb/wav").glob("*.wav"))[::5], made.samples)
@@ -313,6 +315,7 @@ def test_real_speech(made: Made, float_file: Fronted, data_dir: Path) -> None:
     assert np.abs(close - wanted).mean() < 0.05
 
 
+@pytest.mark.slow
 def test_front_end_of_an_int8_file_stays_float(int8_file: Fronted) -> None:
     found = operators(int8_file.content)
     names = [op.outputs[0].name for op in found]
@@ -326,6 +329,7 @@ def test_front_end_of_an_int8_file_stays_float(int8_file: Fronted) -> None:
     assert {t.dtype for op in found if op.name == "SQRT" for t in op.inputs} == {"float32"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["float_file", "int8_file"])
 def test_what_goes_in_and_out(name: str, made: Made, request: pytest.FixtureRequest) -> None:
     from ai_edge_litert.interpreter import Interpreter
@@ -341,12 +345,14 @@ def test_what_goes_in_and_out(name: str, made: Made, request: pytest.FixtureRequ
     assert not {"CUSTOM", "FlexRFFT"} & {op.name for op in operators(file.content)}
 
 
+@pytest.mark.slow
 def test_the_file_says_what_it_is(float_file: Fronted) -> None:
     with zipfile.ZipFile(io.BytesIO(float_file.content)) as archive:
         assert archive.read("labels.txt").decode().split("\n") == list(float_file.labels)
     assert b"1.648 s of mono audio at 16000 Hz; one window every 0.800 s" in float_file.content
 
 
+@pytest.mark.slow
 def test_int8_is_smaller_and_near(made: Made, float_file: Fronted, int8_file: Fronted) -> None:
     assert len(int8_file.content) < len(float_file.content)
     assert int8_file.agreement >= 0.9
@@ -356,6 +362,7 @@ def test_int8_is_smaller_and_near(made: Made, float_file: Fronted, int8_file: Fr
     assert difference > 1e-4  # it is quantized indeed
 
 
+@pytest.mark.slow
 def test_silence_and_full_scale(float_file: Fronted, int8_file: Fronted) -> None:
     loud = np.sign(np.sin(np.arange(float_file.samples) / 9))
     windows = np.stack([np.zeros_like(loud), loud]).astype(np.float32)
@@ -364,6 +371,7 @@ def test_silence_and_full_scale(float_file: Fronted, int8_file: Fronted) -> None
         np.testing.assert_allclose(answers.sum(1), 1, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("calibration", "mode", "words"),
     [
@@ -383,6 +391,7 @@ def test_a_run_without_a_graph_form(small_run: tuple[Run, Path]) -> None:
         with_frontend(small_run[0].path, (), "float32")
 
 
+@pytest.mark.slow
 def test_a_damaged_network(made: Made, tmp_path: Path) -> None:
     for name in ("recipe.toml", "adapter.npz", "split.json"):
         (tmp_path / name).write_bytes((made.run.path / name).read_bytes())
@@ -391,6 +400,7 @@ def test_a_damaged_network(made: Made, tmp_path: Path) -> None:
         with_frontend(tmp_path, (), "float32")
 
 
+@pytest.mark.slow
 def test_quantize_writes_and_measures_the_file(
     made: Made, small_corpus: Path, tmp_path: Path
 ) -> None:
@@ -414,6 +424,7 @@ def test_quantize_writes_and_measures_the_file(
     )
 
 
+@pytest.mark.slow
 def test_quantize_needs_sound_for_the_front_end(made: Made, tmp_path: Path) -> None:
     import ser_toolkit as sertk
 

@@ -35,6 +35,13 @@ def test_it_is_read_and_answers(name: str) -> None:
     assert answer.sum() == pytest.approx(1, abs=0.02)
 
 
+def test_the_first_one_of_all_is_as_it_was() -> None:
+    bundle = read_bundle(FOLDER / "v1/tiny.sertk")
+    assert bundle.manifest.labels == ("anger", "joy", "neutral", "sadness")
+    assert bundle.manifest.extractor["name"] == "rms"
+    assert bundle.selftest["output"].shape == (2, 4)
+
+
 def test_the_trained_one_is_an_honest_synthetic_one() -> None:
     bundle = read_bundle(FOLDER / "v1/synthetic-msf.sertk")
     assert bundle.manifest.quantization.mode == "int8"

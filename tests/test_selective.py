@@ -52,6 +52,7 @@ def accuracy(content: bytes) -> float:
     return float((Network(content)(windows).argmax(1) == truth).mean())
 
 
+@pytest.mark.slow
 def test_the_layer_that_loses_is_found_and_kept_float(network: Path) -> None:
     windows, _ = labelled()
     chosen = select(network, windows, accuracy, target=1.0, allowed_loss=0.05)
@@ -67,6 +68,7 @@ def test_the_layer_that_loses_is_found_and_kept_float(network: Path) -> None:
     assert [o.inputs[1].dtype for o in dense] == ["int8", "int8", "float32"]
 
 
+@pytest.mark.slow
 def test_what_loses_nothing_stays_integer(network: Path) -> None:
     windows, _ = labelled()
     chosen = select(network, windows, accuracy, target=1.0, allowed_loss=0.9)
@@ -75,6 +77,7 @@ def test_what_loses_nothing_stays_integer(network: Path) -> None:
     assert types == {"int8"}
 
 
+@pytest.mark.slow
 def test_a_target_out_of_reach_gives_the_best_and_says_so(network: Path) -> None:
     windows, _ = labelled()
     chosen = select(network, windows, accuracy, target=2.0, allowed_loss=0.1, most=1)
@@ -83,6 +86,7 @@ def test_a_target_out_of_reach_gives_the_best_and_says_so(network: Path) -> None
     assert chosen.score >= 0.95
 
 
+@pytest.mark.slow
 def test_an_unknown_layer_is_refused_with_the_known_ones(network: Path) -> None:
     windows, _ = labelled()
     with pytest.raises(SertkError, match=r"harmless, harmless_too, spoiled, received nothing"):

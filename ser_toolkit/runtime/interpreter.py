@@ -252,13 +252,20 @@ def _hold_stderr() -> tuple[int, IO[bytes]] | None:
         # It is closed. A file opened now would become the new file descriptor 2.
         return None
     try:
-        file = tempfile.TemporaryFile()  # noqa: SIM115
+        file = _scratch()
     except OSError:
         os.close(before)
         return None
     _flush_stderr()
     os.dup2(file.fileno(), 2)
     return before, file
+
+
+def _scratch() -> IO[bytes]:
+    """A file without a name, in memory where the system has such files."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("stderr"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def _release_stderr(before: int, file: IO[bytes], failed: bool) -> None:

@@ -24,7 +24,8 @@ def main() -> None:
     seen: list[str] = []
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
-        if event == "open" and isinstance(args[2], int) and args[2] & WRITING:
+        # What has no name, a number in its place, is no file on a disk.
+        if event == "open" and not isinstance(args[0], int) and (args[2] or 0) & WRITING:
             seen.append(f"open {args[0]}")
         elif event in FORBIDDEN:
             seen.append(event)

@@ -34,7 +34,6 @@ from ser_toolkit.runtime.npz import arrays_from_bytes, arrays_to_bytes
 from ser_toolkit.runtime.signing import generate_keys
 
 Make = Callable[..., Path]
-OLD_FILES = sorted((Path(__file__).parents[1] / "bundles").rglob("*.sertk"))
 
 
 def edited(path: Path, key: str, value: Any) -> bytes:
@@ -104,19 +103,6 @@ def test_any_zip_tool_reads_a_bundle(bundles: dict[str, Path]) -> None:
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         stored = {name: archive.read(name) for name in archive.namelist()}
     assert stored == unpack(bundles["float32"].read_bytes())
-
-
-@pytest.mark.parametrize("path", OLD_FILES, ids=lambda path: path.name)
-def test_files_of_every_format_are_read_for_ever(path: Path) -> None:
-    bundle = read_bundle(path)
-    assert path.name.startswith(f"format-{bundle.manifest.format}")
-    assert bundle.manifest.labels == ("anger", "joy", "neutral", "sadness")
-    assert bundle.manifest.extractor["name"] == "rms"
-    assert bundle.selftest["output"].shape == (2, 4)
-
-
-def test_there_is_a_file_of_every_format() -> None:
-    assert [path.name for path in OLD_FILES] == [f"format-{n + 1}.sertk" for n in range(FORMAT)]
 
 
 def test_what_a_reader_would_refuse_is_not_written(tiny: Any, tmp_path: Path) -> None:
