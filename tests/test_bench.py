@@ -215,8 +215,8 @@ def test_windows_without_a_stream_are_timed_whole(nap: bytes) -> None:
     assert run["extractor"]["median_ms"] >= 10
     assert run["window"]["median_ms"] > run["extractor"]["median_ms"]
     assert run["network"]["median_ms"] < run["extractor"]["median_ms"]
-    # 12 windows in 2 + 10 rounds, and two of the self-test.
-    assert run["load"]["cold"]["selftest_ms"] >= 20
+    # The self-test has one window.
+    assert run["load"]["cold"]["selftest_ms"] >= 10
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,7 @@ def test_calibration_windows_come_from_training_clips_alone(run: Run, cache: Pat
     assert len(drawn) > 10
 
 
+@pytest.mark.slow
 def test_what_loses_too_much_is_refused_and_the_report_stays(
     run: Run, found: dict[str, Any], tmp_path: Path
 ) -> None:
