@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,16 @@ def tell(folder: Path, error: Exception) -> None:
     else:
         told = {"cause": shortened(f"{type(error).__name__}: {error}"), "todo": ""}
     (folder / FAILURE).write_text(json.dumps(told), "utf-8")
+
+
+def serve(work: Callable[[Path], None]) -> None:
+    """In the child: do the job in the folder that was named; leave the reason if it fails."""
+    folder = Path(sys.argv[1])
+    try:
+        work(folder)
+    except Exception as error:  # TensorFlow, Keras and their converters each raise their own
+        tell(folder, error)
+        sys.exit(1)
 
 
 def shortened(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .backend import import_keras
-from .child import read_arrays, shortened, tell
+from .child import read_arrays, serve, shortened
 from .flatbuffer import Operator, names_and_versions, operators
 from .runtime.errors import SertkError
 from .runtime.extractor import F32
@@ -26,12 +25,7 @@ Build = Callable[[Sequence[str]], bytes]
 
 def main() -> None:
     """Do the job in the folder; leave the reason there if it fails."""
-    folder = Path(sys.argv[1])
-    try:
-        work(folder)
-    except Exception as error:  # Keras, TensorFlow and its converter each raise their own
-        tell(folder, error)
-        sys.exit(1)
+    serve(work)
 
 
 def work(folder: Path) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from .scoring import (
+    BINS,
     F64,
     I64,
     RESAMPLES,
     Scores,
     calibration_error,
+    confidence_bins,
     confusion,
     recalls,
     uar,
@@ -90,8 +92,8 @@ def _calibration(scores: Scores, groups: list[I64], draws: Any) -> F64:
     """Expected calibration error of each draw, times its clips: |hits - confidence| per bin."""
     confidence = scores.probabilities.max(axis=1).astype(np.float64)
     right = (scores.predicted == scores.truth).astype(np.float64)
-    bins = np.minimum((confidence * 10).astype(int), 9)
-    gaps = np.stack([np.bincount(bins[g], (right - confidence)[g], 10) for g in groups])
+    bins = confidence_bins(confidence)
+    gaps = np.stack([np.bincount(bins[g], (right - confidence)[g], BINS) for g in groups])
     total: F64 = np.abs(draws @ gaps).sum(axis=-1)
     return total
 

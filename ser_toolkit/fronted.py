@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,10 @@ import numpy as np
 from .contracts import Utterance
 from .corpus import read_corpus
 from .delta import compare
-from .files import write_bytes
 from .frontend import GraphForm, graph_form, sample_windows, with_frontend
 from .listener import Listener
 from .material import CALIBRATION_WINDOWS, Material
 from .plugins import Plugins
-from .run import Run
 from .runtime.audio import read_audio
 from .runtime.errors import SertkError
 from .runtime.extractor import F32
@@ -25,9 +22,8 @@ from .runtime.predict import signal_of
 from .scoring import Scores, utterance_scores
 
 
-def check_form(run: Run, plugins: Plugins, data: Sequence[str]) -> None:
-    """Refuse what has no such file, before time is spent."""
-    graph_form(run.predictor(plugins).assembly.extractor)
+def check_sound(data: Sequence[str]) -> None:
+    """Refuse to begin without what the file is calibrated on."""
     if not data:
         raise SertkError(
             "--with-frontend needs the sound of the run's clips",
@@ -35,8 +31,7 @@ def check_form(run: Run, plugins: Plugins, data: Sequence[str]) -> None:
         )
 
 
-def write_fronted(
-    path: Path,
+def make_fronted(
     mode: str,
     material: Material,
     reference: Mapping[str, Scores],
@@ -44,8 +39,8 @@ def write_fronted(
     reader: str | None,
     plugins: Plugins,
     listener: Listener,
-) -> dict[str, Any]:
-    """Make the file, score it on validation and test clips from their sound on, and write it.
+) -> tuple[bytes, dict[str, Any]]:
+    """Make the file and score it on validation and test clips, from their sound on.
 
     Calibrated on training clips. A clip that fills no window has its samples repeated, where
     training repeats its frames.
@@ -60,9 +55,7 @@ def write_fronted(
         side: compare(scores, _scores(network, material, form, clips, side, listener))
         for side, scores in reference.items()
     }
-    write_bytes(path, made.content)
-    return {
-        "file": path.name,
+    return made.content, {
         "mode": kind,
         "bytes": len(made.content),
         "samples": made.samples,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .child import read_arrays, tell
+from .child import read_arrays, serve
 from .converting import converted, converter, load, one_by_one, probabilities, unroll_flags
 from .flatbuffer import Operator, names_and_versions, operators
 from .frontend import KINDS, GraphForm, GraphPart
@@ -35,12 +34,7 @@ DB_PER_NEPER = 10 / math.log(10)
 
 def main() -> None:
     """Do the job in the folder; leave the reason there if it fails."""
-    folder = Path(sys.argv[1])
-    try:
-        work(folder)
-    except Exception as error:  # Keras, TensorFlow and the quantizer each raise their own
-        tell(folder, error)
-        sys.exit(1)
+    serve(work)
 
 
 def work(folder: Path) -> None:

@@ -14,7 +14,9 @@ from . import bundling
 from .contracts import Utterance
 from .convert import MODES, Converted, convert
 from .delta import chow_threshold, compare, figures
-from .fronted import check_form, write_fronted
+from .files import write_bytes
+from .fronted import check_sound, make_fronted
+from .frontend import graph_form
 from .listener import Listener
 from .material import Material, read_material
 from .plugins import Plugins, load_plugins
@@ -82,9 +84,11 @@ def quantize(run: Run, options: Options, out: Path, listener: Listener) -> dict[
         check_mode(mode)
     run.check()
     if options.with_frontend:
-        check_form(run, plugins, options.data)
+        check_sound(options.data)
     workers = processes(options.workers)
     material = read_material(run, options.data, options.reader, plugins, listener, workers)
+    if options.with_frontend:
+        graph_form(material.predictor.assembly.extractor)
     reference = {side: keras_scores(material, side) for side in SIDES}
     tracked = listener.track(options.modes, "Quantizing", len(options.modes))
     candidates = [_candidate(mode, material, reference, options, listener) for mode in tracked]
@@ -125,18 +129,14 @@ def _fronted(
         return []
     mode = "int8" if "int8" in options.modes else "float32"
     path = out.with_suffix(".tflite")
-    made = write_fronted(
-        path, mode, material, reference, options.data, options.reader, plugins, listener
+    content, row = make_fronted(
+        mode, material, reference, options.data, options.reader, plugins, listener
     )
-    drop = -100 * made["validation"]["difference"]["uar"]
-    if drop > options.max_drop and not options.force:
-        path.unlink()
-        raise SertkError(
-            f"the file with the front end loses {drop:.1f} UAR points on validation clips, "
-            f"{options.max_drop:g} allowed",
-            "Choose --mode float32, or --force",
-        )
-    return [made]
+    loss = _loss(row["validation"], options.max_drop)
+    if loss and not options.force:
+        raise SertkError(f"the file with the front end {loss}", "Choose --mode float32, or --force")
+    write_bytes(path, content)
+    return [{"file": path.name, **row}]
 
 
 def check_mode(mode: str | None) -> None:
@@ -263,10 +263,16 @@ def _reason(validation: Mapping[str, Any], proofs: Sequence[Proof], max_drop: fl
     """Why a file should not be bundled; empty where nothing speaks against it."""
     if not any(proof.proven for proof in proofs):
         return "; ".join(f"{proof.runtime}: {proof.reason}" for proof in proofs)
+    loss = _loss(validation, max_drop)
+    return f"it {loss}" if loss else ""
+
+
+def _loss(validation: Mapping[str, Any], max_drop: float) -> str:
+    """How much too much is lost, in words; empty where it is not."""
     drop = -100 * validation["difference"]["uar"]
-    if drop > max_drop:
-        return f"it loses {drop:.1f} UAR points on validation clips, {max_drop:g} allowed"
-    return ""
+    if drop <= max_drop:
+        return ""
+    return f"loses {drop:.1f} UAR points on validation clips, {max_drop:g} allowed"
 
 
 def _report(

@@ -235,12 +235,18 @@ def calibration_error(probabilities: F32, truth: I64) -> float:
     """Expected calibration error over 10 equal bins of confidence (Guo et al. 2017)."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == truth
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins = confidence_bins(confidence)
     gaps = [
         (bins == b).mean() * abs(right[bins == b].mean() - confidence[bins == b].mean())
         for b in np.unique(bins)
     ]
     return float(sum(gaps))
+
+
+def confidence_bins(confidence: NDArray[Any]) -> I64:
+    """The bin of each confidence, 0 to BINS - 1."""
+    number: I64 = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return number
 
 
 def intervals(scores: Scores, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Any]:

@@ -174,24 +174,10 @@ class Stream:
         self._pending, self._held = [rest], len(rest)
 
 
-@dataclasses.dataclass(frozen=True)
-class Stack(StatefulExtractor):
-    """Several extractors side by side on one frame grid: (T, F1 + F2 + …).
+class _Beside(Extractor):
+    """What extractors beside each other have in common, and take from their parts."""
 
-    Parts share rate and hop length. Where their frame lengths differ, frame t of every part ends
-    at the same sample. Parts with equal frame length share what `Signal.memo` holds.
-    """
-
-    name: ClassVar[str] = "stack"
-    parts: tuple[FrameExtractor, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not self.parts:
-            raise ValueError("a stack needs at least one extractor")
-        for part in self.parts:
-            if not isinstance(part, FrameExtractor):
-                raise ValueError(f"'{part.name}' has no frames, so it cannot be stacked")
-        _check_same(self.parts, "rate_hz", "hop_length", "span_s")
+    parts: tuple[Extractor, ...]
 
     @property
     def edge_ready(self) -> bool:  # type: ignore[override]
@@ -213,6 +199,30 @@ class Stack(StatefulExtractor):
         return self.parts[0].span_s
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(column for part in self.parts for column in part.columns)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack(_Beside, StatefulExtractor):
+    """Several extractors side by side on one frame grid: (T, F1 + F2 + …).
+
+    Parts share rate and hop length. Where their frame lengths differ, frame t of every part ends
+    at the same sample. Parts with equal frame length share what `Signal.memo` holds.
+    """
+
+    name: ClassVar[str] = "stack"
+    parts: tuple[FrameExtractor, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise ValueError("a stack needs at least one extractor")
+        for part in self.parts:
+            if not isinstance(part, FrameExtractor):
+                raise ValueError(f"'{part.name}' has no frames, so it cannot be stacked")
+        _check_same(self.parts, "rate_hz", "hop_length", "span_s")
+
+    @property
     def frame_length(self) -> int:  # type: ignore[override]
         """The longest frame length of the parts, in samples."""
         return max(part.frame_length for part in self.parts)
@@ -220,10 +230,6 @@ class Stack(StatefulExtractor):
     @property
     def warmup_frames(self) -> int:
         return max(part.warmup_frames for part in self.parts)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return tuple(column for part in self.parts for column in part.columns)
 
     def prepare(self, load: AssetLoader) -> Stack:
         return Stack(tuple(_prepared(part, load) for part in self.parts))
@@ -245,7 +251,7 @@ def _prepared(part: FrameExtractor, load: AssetLoader) -> FrameExtractor:
 
 
 @dataclasses.dataclass(frozen=True)
-class Joined(WindowExtractor):
+class Joined(_Beside, WindowExtractor):
     """Several window extractors side by side: the named arrays of all of them."""
 
     name: ClassVar[str] = "joined"
@@ -260,37 +266,14 @@ class Joined(WindowExtractor):
         _check_same(self.parts, "rate_hz", "frame_length", "hop_length", "span_s", "takes_short")
 
     @property
-    def edge_ready(self) -> bool:  # type: ignore[override]
-        """Whether every part may run on the Pi."""
-        return all(part.edge_ready for part in self.parts)
-
-    @property
     def takes_short(self) -> bool:  # type: ignore[override]
         """Whether the parts take less than a window."""
         return self.parts[0].takes_short
 
     @property
-    def rate_hz(self) -> int:  # type: ignore[override]
-        """Sampling rate of the parts."""
-        return self.parts[0].rate_hz
-
-    @property
     def frame_length(self) -> int:  # type: ignore[override]
         """Frame length of the parts, in samples."""
         return self.parts[0].frame_length
-
-    @property
-    def hop_length(self) -> int:  # type: ignore[override]
-        """Hop length of the parts, in samples."""
-        return self.parts[0].hop_length
-
-    @property
-    def span_s(self) -> tuple[float, float] | None:
-        return self.parts[0].span_s
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return tuple(column for part in self.parts for column in part.columns)
 
     def prepare(self, load: AssetLoader) -> Joined:
         ready = tuple(part.prepare(load) for part in self.parts)
