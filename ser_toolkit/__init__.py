@@ -34,7 +34,7 @@ _HOMES = {
     "runtime.audio": ("Audio", "read_audio"),
     "runtime.component": ("Asset", "Component", "configure", "from_spec", "to_spec"),
     "runtime.errors": ("AudioError", "SertkError"),
-    "runtime.events": ("Event", "Sink"),
+    "runtime.events": ("Device", "Event", "Outlet", "Sink"),
     "runtime.extractor": (
         "Extractor",
         "FrameExtractor",
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from .runtime.audio import Audio, read_audio
     from .runtime.component import Asset, Component, configure, from_spec, to_spec
     from .runtime.errors import AudioError, SertkError
-    from .runtime.events import Event, Sink
+    from .runtime.events import Device, Event, Outlet, Sink
     from .runtime.extractor import (
         Extractor,
         FrameExtractor,

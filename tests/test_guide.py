@@ -21,7 +21,7 @@ from ser_toolkit.assemble import assemble
 from ser_toolkit.contracts import Augmenter, FrameAugmenter
 from ser_toolkit.loading import KINDS, hook_of
 from ser_toolkit.plugins import Plugins, load_plugins
-from ser_toolkit.runtime.events import Event
+from ser_toolkit.runtime.events import Device, Event
 from ser_toolkit.runtime.extractor import Signal
 
 if sys.version_info >= (3, 11):
@@ -160,12 +160,13 @@ def test_the_recipe_in_the_guide_assembles(tmp_path: Path, monkeypatch: pytest.M
 def test_the_sink_in_the_guide_delivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ((_, sink),) = example("sink", tmp_path, monkeypatch)
     sink = dataclasses.replace(sink, path=str(tmp_path / "events.jsonl"))
-    event = Event("id", 1, "started", 2.5, "anger", {"anger": 1.0}, -20.0)
-    sink.open()
-    sink.deliver(event)
-    sink.close()
+    event = Event("id", 1, "started", 2.5, 1.5, "anger", {"anger": 1.0}, -20.0)
+    outlet = sink.open(Device("pi", "Kitchen", ("anger", "joy"), "compact", "0.1.0"))
+    outlet.deliver(event)
+    outlet.close()
     assert json.loads((tmp_path / "events.jsonl").read_text("utf-8")) == dataclasses.asdict(event)
     names = [field.name for field in dataclasses.fields(Event)]
+    names += [field.name for field in dataclasses.fields(Device)]
     assert all(f"`{name}`" in section("### A sink") for name in names)
 
 

@@ -4,33 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from .component import Component
+
+Kind = Literal["started", "changed", "ended"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """A change in the emotion heard. `id` is stable across redelivery, `sequence` counts up."""
+    """A change in the emotion heard.
+
+    `id` is stable across redelivery, `sequence` counts up, across restarts too: a consumer that
+    drops ids it has seen gets each event once, in order. `time_s` is Unix time, which jumps when a
+    clock is set; `offset_s` is seconds of audio since the source was opened, which never does.
+    `label` is an emotion or `uncertain`, of `ended` the one that ended. `level_dbfs` is the
+    loudness of what was judged (0 is full scale).
+    """
 
     id: str
     sequence: int
-    kind: Literal["started", "changed", "ended"]
+    kind: Kind
     time_s: float
+    offset_s: float
     label: str
     probabilities: Mapping[str, float]
     level_dbfs: float
 
 
-class Sink(Component):
-    """Carries events away. `deliver` raises when an event was not taken; it is then tried again."""
+@dataclass(frozen=True)
+class Device:
+    """Who hears: what a sink may need to introduce itself.
 
-    def open(self) -> None:
-        """Connect; called once before the first event."""
+    `id` is letters, digits, `-` and `_`, the same after every start; `labels` are the emotions of
+    the bundle, without `uncertain`; `model` is the bundle's name.
+    """
+
+    id: str
+    name: str
+    labels: tuple[str, ...]
+    model: str
+    version: str
+
+
+class Outlet:
+    """An open sink. One thread uses it, from `Sink.open` to `close`."""
 
     def deliver(self, event: Event) -> None:
-        """Hand over one event, in order; return only when it was taken."""
+        """Hand over one event, in order; return only when it was taken, else raise.
+
+        After an exception the outlet is closed, a new one is opened, and the same event comes
+        again, with the same `id`.
+        """
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of what `open` took."""
+        """Let go of what `Sink.open` took; called once, after a failure too."""
+
+
+class Sink(Component):
+    """Carries events away: a frozen description of where to, which `open` turns into an outlet.
+
+    A sink with `durable = False` is told only what is heard while the daemon runs; for others,
+    events are kept until they were taken, over restarts too.
+    """
+
+    durable: ClassVar[bool] = True
+
+    def open(self, device: Device) -> Outlet:
+        """Connect, or raise; it is tried again later."""
+        raise NotImplementedError
