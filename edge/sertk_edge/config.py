@@ -8,37 +8,39 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ser_toolkit.runtime.component import configure_fields
-from ser_toolkit.runtime.errors import SertkError
-
-PREFIX = "SERTK_EDGE_"
 MIB = 1 << 20
+DEFAULT_PORT = 8642
 Kind = Literal["microphone", "file", "pcm", "wyoming"]
-TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
-def setting(default: Any, about: str, flag: str = "") -> Any:
-    """A field with its help text; `flag` replaces the name made of section and field."""
-    return dataclasses.field(default=default, metadata={"about": about, "flag": flag})
+def setting(default: Any, about: str, flag: str = "", least: float = 0, most: float = 1e9) -> Any:
+    """A field with its help text; `flag` replaces the name made of section and field.
+
+    `least` and `most` bound numbers.
+    """
+    known = {"about": about, "flag": flag, "least": least, "most": most}
+    return dataclasses.field(default=default, metadata=known)
 
 
 @dataclass(frozen=True)
 class BundleSettings:
     """Which bundle answers, and which may replace it."""
 
-    directory: Path | None = setting(None, "Bundles are read from this folder alone.")
+    file: Path | None = setting(None, "The bundle; the argument BUNDLE goes before it.", "-")
+    directory: Path | None = setting(
+        None, "Bundles are read from this folder alone; default: that of the first one."
+    )
     public_key: Path | None = setting(
         None, "Accept only bundles that this public key (PEM) has signed.", "--require-signature"
     )
     watch_s: float = setting(2.0, "Look for a changed file this often; 0: only on SIGHUP.")
     allow_new_labels: bool = setting(False, "Let a new bundle have other emotions than the last.")
-    threads: int = setting(1, "Threads of the network.")
+    threads: int = setting(1, "Threads of the network.", least=1, most=64)
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,14 @@ class SourceSettings:
         "--source",
     )
     realtime: bool = setting(False, "Play a file at its own pace.", "--realtime")
-    rate_hz: int = setting(0, "Sample rate; 0: the device's own, 16000 of PCM.", "--rate-hz")
-    channels: int = setting(0, "Channels; 0: the device's own, 1 of PCM.", "--channels")
-    stall_s: float = setting(3.0, "Open a microphone anew that gives nothing for so long.")
+    repeat: bool = setting(False, "Play a file over and over.", "--repeat")
+    rate_hz: int = setting(
+        0, "Sample rate; 0: the device's own, 16000 of PCM.", "--rate-hz", most=384_000
+    )
+    channels: int = setting(0, "Channels; 0: the device's own, 1 of PCM.", "--channels", most=32)
+    stall_s: float = setting(
+        3.0, "Open a microphone anew that gives nothing for so long.", least=0.5
+    )
 
     @property
     def kind(self) -> Kind:
@@ -90,11 +97,13 @@ class StreamSettings:
         "What tells speech from other sound; auto: silero where it works, else energy.",
         "--gate",
     )
-    speech_threshold: float = setting(0.5, "Probability from which silero hears speech.")
-    hop_s: float = setting(0.5, "Seconds between windows of one utterance.", "--hop-s")
-    pre_roll_s: float = setting(0.2, "Sound kept from before speech is noticed.")
-    hangover_s: float = setting(0.6, "Silence that ends an utterance.")
-    min_speech_s: float = setting(0.25, "Shorter utterances are not judged.")
+    speech_threshold: float = setting(0.5, "Probability from which silero hears speech.", most=1)
+    hop_s: float = setting(
+        0.5, "Seconds between windows of one utterance.", "--hop-s", least=0.01, most=60
+    )
+    pre_roll_s: float = setting(0.2, "Sound kept from before speech is noticed.", most=2)
+    hangover_s: float = setting(0.6, "Silence that ends an utterance.", least=0.1, most=10)
+    min_speech_s: float = setting(0.25, "Shorter utterances are not judged.", most=2)
 
 
 @dataclass(frozen=True)
@@ -103,13 +112,16 @@ class SmoothingSettings:
 
     tau_s: float = setting(1.0, "Time constant of the exponential smoothing; 0: none.")
     hysteresis: float = setting(
-        0.1, "How much more probable another emotion must be to replace one."
+        0.1, "How much more probable another emotion must be to replace one.", most=1
     )
     min_duration_s: float = setting(0.5, "Speech that must speak for an emotion before it counts.")
     refractory_s: float = setting(1.0, "No change of emotion for so long after a change.")
     end_after_s: float = setting(2.0, "Silence after which an emotion has ended.")
     uncertain_below: float = setting(
-        -1.0, "Confidence below which the answer is `uncertain`; below 0: the bundle's own."
+        -1.0,
+        "Confidence below which the answer is `uncertain`; below 0: the bundle's own.",
+        least=-1,
+        most=1,
     )
 
 
@@ -118,7 +130,9 @@ class HttpSettings:
     """The page and the interface for programs."""
 
     host: str = setting("127.0.0.1", "Address to listen on; any but loopback needs a token.")
-    port: int = setting(8642, "Port; 0: no HTTP.")
+    port: int = setting(
+        -1, "Port; 0: no HTTP; -1: 8642 for live sound, none for a file.", least=-1, most=65535
+    )
     token_file: Path | None = setting(None, "File with the token that requests must carry.")
     tls_cert: Path | None = setting(None, "Certificate chain (PEM).")
     tls_key: Path | None = setting(None, "Private key of the certificate (PEM).")
@@ -178,7 +192,6 @@ class DebugSettings:
 class Settings:
     """All sections; `sinks` are (name, parameters) pairs, in order."""
 
-    bundle_file: Path
     bundle: BundleSettings = BundleSettings()
     source: SourceSettings = SourceSettings()
     stream: StreamSettings = StreamSettings()
@@ -188,6 +201,18 @@ class Settings:
     log: LogSettings = LogSettings()
     debug: DebugSettings = DebugSettings()
     sinks: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+
+    @property
+    def live(self) -> bool:
+        """Whether sound comes as it is made, so that what is late is lost."""
+        return self.source.kind in ("microphone", "wyoming") or self.source.realtime
+
+    @property
+    def http_port(self) -> int:
+        """The port to listen on; 0 for none."""
+        if self.http.port >= 0:
+            return self.http.port
+        return DEFAULT_PORT if self.live else 0
 
 
 SECTIONS: Mapping[str, type] = {
@@ -200,62 +225,3 @@ SECTIONS: Mapping[str, type] = {
     "log": LogSettings,
     "debug": DebugSettings,
 }
-
-
-def flag_of(section: str, field: dataclasses.Field[Any]) -> str:
-    """The flag of a field: --section-field, unless it has a name of its own."""
-    return field.metadata["flag"] or f"--{section}-{field.name}".replace("_", "-")
-
-
-def variable_of(section: str, name: str) -> str:
-    """The environment variable of a field."""
-    return f"{PREFIX}{section}_{name}".upper()
-
-
-def section_of(
-    name: str, table: Mapping[str, Any], env: Mapping[str, str], flags: Mapping[str, Any]
-) -> Any:
-    """One section: flags over environment over file over defaults. Raises SertkError."""
-    kind = SECTIONS[name]
-    hints = typing.get_type_hints(kind)
-    merged = dict(table)
-    for field in dataclasses.fields(kind):
-        variable = variable_of(name, field.name)
-        if variable in env:
-            merged[field.name] = from_text(env[variable], hints[field.name], variable)
-        if (given := flags.get(f"{name}_{field.name}")) is not None:
-            merged[field.name] = given
-    ready = {key: _shaped(value, hints.get(key)) for key, value in merged.items()}
-    return kind(**configure_fields(kind, ready, name))
-
-
-def from_text(text: str, hint: Any, where: str) -> Any:
-    """A value of a variable or a flag; what does not fit is refused by name."""
-    kind = _plain(hint)
-    try:
-        if kind is bool:
-            return _flag(text)
-        if kind in (int, float):
-            return kind(text)
-    except ValueError:
-        raise SertkError(f"'{where}' expects {kind.__name__}, received {text!r}") from None
-    if typing.get_origin(hint) is tuple:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    return text
-
-
-def _flag(text: str) -> bool:
-    if text.lower() not in TRUE + FALSE:
-        raise ValueError(text)
-    return text.lower() in TRUE
-
-
-def _plain(hint: Any) -> Any:
-    """The type beside None in a union, else the hint."""
-    inner = [arg for arg in typing.get_args(hint) if arg is not type(None)]
-    return inner[0] if type(None) in typing.get_args(hint) else hint
-
-
-def _shaped(value: Any, hint: Any) -> Any:
-    """Paths come as text; a list of names as a list."""
-    return Path(value) if _plain(hint) is Path and isinstance(value, str) else value

@@ -7,6 +7,7 @@ import math
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,13 +59,27 @@ def read_audio(
     """
     path = Path(path)
     shown = shown or path.name or "."
+    with open_audio(path, shown) as file:
+        n_frames = _seek(file, start_s, end_s, shown)
+        return Audio(_mono(file, n_frames), int(file.samplerate))
+
+
+@contextmanager
+def open_audio(
+    path: str | os.PathLike[str], shown: str | None = None
+) -> Iterator[soundfile.SoundFile]:
+    """An open file, for reading it in blocks; `read_audio` says how errors name it.
+
+    What goes wrong while it is read is an AudioError too.
+    """
+    path = Path(path)
+    shown = shown or path.name or "."
     _check_file(path, shown)
     sf = _soundfile()
     try:
         with sf.SoundFile(os.fspath(path)) as file:
             _check_rate(file.samplerate, shown)
-            n_frames = _seek(file, start_s, end_s, shown)
-            return Audio(_mono(file, n_frames), int(file.samplerate))
+            yield file
     except (sf.SoundFileError, TypeError, MemoryError) as error:
         raise AudioError(f"'{shown}' cannot be decoded: {_reason(error)}") from error
 

@@ -54,25 +54,50 @@ class Window:
 
 
 class WindowStream:
-    """Cuts windows from frames as they come: (k, F) in, whole windows out."""
+    """Cuts windows from frames as they come: (k, F) in, whole windows out.
+
+    What `push` gives and what `finish` gives at the end are the windows that `Window.cut` gives.
+    """
 
     def __init__(self, window: Window) -> None:
         self._window = window
-        self._held: list[F32] = []
-        self._skip = 0
+        self._held: F32 | None = None
+        self._first = 0
+        self._next = 0
+
+    @property
+    def count(self) -> int:
+        """How many frames have come."""
+        return self._first + len(self.held)
+
+    @property
+    def held(self) -> F32:
+        """The last frames that have come, at least one window's length where so many came."""
+        return np.zeros((0, 0), np.float32) if self._held is None else self._held
 
     def push(self, frames: F32) -> Iterator[F32]:
         """Each window (length_frames, F) that `frames` complete, oldest first."""
-        for frame in frames:
-            if self._skip > 0:
-                self._skip -= 1
-                continue
-            self._held.append(frame)
-            if len(self._held) == self._window.length_frames:
-                yield np.stack(self._held)
-                self._advance()
+        if not len(frames):
+            return iter(())
+        held = frames if self._held is None else np.concatenate([self._held, frames])
+        length, count = self._window.length_frames, self._first + len(held)
+        found = []
+        while self._next + length <= count:
+            start = self._next - self._first
+            found.append(held[start : start + length])
+            self._next += self._window.hop_frames
+        # `finish` may need the last window's length of frames.
+        spent = max(0, min(self._next, count - length) - self._first)
+        self._held, self._first = held[spent:], self._first + spent
+        return iter(found)
 
-    def _advance(self) -> None:
-        hop = self._window.hop_frames
-        self._skip = max(0, hop - len(self._held))
-        self._held = self._held[hop:]
+    def finish(self) -> F32 | None:
+        """The window that ends with the last frame; None where `push` gave it, or nothing came."""
+        if self._held is None:
+            return None
+        length = self._window.length_frames
+        last = self.count - length
+        if last < 0:
+            return self._window.fill(self._held)
+        given = last % self._window.hop_frames == 0
+        return None if given else self._held[last - self._first : last - self._first + length]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,6 +30,30 @@ def test_a_stream_of_frames_gives_the_regular_windows(
     expected = [data[s : s + length] for s in range(0, frames - length + 1, hop)]
     assert len(streamed) == len(expected)
     assert all(np.array_equal(a, b) for a, b in zip(streamed, expected, strict=True))
+
+
+@given(
+    frames=st.integers(1, 80),
+    length=st.integers(1, 20),
+    hop=st.integers(1, 30),
+    cut=st.integers(1, 90),
+    short=st.sampled_from(["tile", "zero"]),
+)
+def test_a_stream_that_ends_gives_the_windows_of_the_clip(
+    frames: int, length: int, hop: int, cut: int, short: Literal["tile", "zero"]
+) -> None:
+    data = np.arange(1, frames + 1, dtype=np.float32)[:, None]
+    window = Window(length, hop, short)
+    stream = WindowStream(window)
+    streamed = [w for i in range(0, frames, cut) for w in stream.push(data[i : i + cut])]
+    last = stream.finish()
+    streamed += [] if last is None else [last]
+    assert stream.count == frames
+    assert np.array_equal(np.stack(streamed), window.cut(data))
+
+
+def test_a_stream_of_nothing_ends_with_nothing() -> None:
+    assert WindowStream(Window(3, 1)).finish() is None
 
 
 @given(frames=st.integers(1, 80), length=st.integers(1, 20), hop=st.integers(1, 19))

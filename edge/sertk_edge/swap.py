@@ -1,0 +1,152 @@
+"""The bundle that answers, and its replacement while the daemon runs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ser_toolkit.bundles import open_bytes
+from ser_toolkit.runtime.archive import BundleError
+from ser_toolkit.runtime.bundle import parse_bundle, read_bytes
+from ser_toolkit.runtime.classifier import Classifier
+from ser_toolkit.runtime.errors import SertkError
+
+from .config import BundleSettings
+
+# A file that is being copied changes within this time.
+SETTLED_S = 0.5
+Signature = tuple[str, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Live:
+    """A bundle that has passed every check; `content` is its bytes, to open it again."""
+
+    classifier: Classifier
+    content: bytes
+    sha256: str
+    signed: bool
+    loaded_time_s: float
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A bundle that was not taken, and why, in one line."""
+
+    file: str
+    reason: str
+    time_s: float
+
+
+def load(path: Path, settings: BundleSettings, labels: Sequence[str] | None = None) -> Live:
+    """Check a bundle and try it in a child process. Raises SertkError.
+
+    It must lie in the configured folder, links resolved. With `labels` it must have the same
+    emotions, in any order, unless the settings let it have others.
+    """
+    content = read_bytes(located(path, settings))
+    key = _key(settings)
+    found = parse_bundle(content, key).manifest.labels
+    if labels is not None and not settings.allow_new_labels and set(found) != set(labels):
+        raise BundleError(
+            f"the bundle tells {', '.join(found)}, the one that it replaces {', '.join(labels)}",
+            "Restart the daemon with it, or set bundle.allow_new_labels",
+        )
+    classifier = open_bytes(content, key, settings.threads)
+    digest = hashlib.sha256(content).hexdigest()
+    return Live(classifier, content, digest, key is not None, time.time())
+
+
+def reopen(live: Live, threads: int = 1) -> Classifier:
+    """Another classifier of a bundle that has passed: for another thread."""
+    return open_bytes(live.content, threads=threads, check=False)
+
+
+def located(path: Path, settings: BundleSettings) -> Path:
+    """Where the bundle really lies; BundleError outside the configured folder."""
+    folder = (settings.directory or path.parent).resolve()
+    real = path.resolve()
+    if not real.is_relative_to(folder):
+        raise BundleError(
+            f"'{path.name}' leads out of the folder of bundles",
+            "Copy the file there, or set bundle.directory",
+        )
+    return real
+
+
+class Watch:
+    """Notices that the file was exchanged, and tries what is there now."""
+
+    def __init__(self, path: Path, settings: BundleSettings, live: Live) -> None:
+        self._path = path
+        self._settings = settings
+        self._live = live
+        self._seen = signature(path)
+        self._nudged = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Look now, even at a file that looks the same (SIGHUP)."""
+        self._nudged.set()
+
+    async def changes(self) -> AsyncIterator[Live | Rejected]:
+        """Each file that is there anew: what may answer from now on, or why it may not."""
+        while True:
+            asked = await self._wait()
+            if asked or signature(self._path) != self._seen:
+                self._seen = await self._settled()
+                if (found := await asyncio.to_thread(self._try)) is not None:
+                    yield found
+
+    async def _wait(self) -> bool:
+        """Until it is time to look; whether somebody asked for it."""
+        try:
+            await asyncio.wait_for(self._nudged.wait(), self._settings.watch_s or None)
+        except asyncio.TimeoutError:
+            return False
+        self._nudged.clear()
+        return True
+
+    async def _settled(self) -> Signature | None:
+        """The file once it no longer changes."""
+        before = signature(self._path)
+        while True:
+            await asyncio.sleep(SETTLED_S)
+            if (now := signature(self._path)) == before:
+                return now
+            before = now
+
+    def _try(self) -> Live | Rejected | None:
+        try:
+            same = read_bytes(self._path) == self._live.content
+            if same:
+                return None
+            live = load(self._path, self._settings, self._live.classifier.labels)
+        except (SertkError, OSError) as error:
+            return Rejected(self._path.name, " ".join(str(error).split()), time.time())
+        self._live = live
+        return live
+
+
+def signature(path: Path) -> Signature | None:
+    """What tells one file from another without reading it; None where there is none."""
+    try:
+        real = path.resolve()
+        found = real.stat()
+    except (OSError, RuntimeError):
+        return None
+    return str(real), found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _key(settings: BundleSettings) -> bytes | None:
+    if settings.public_key is None:
+        return None
+    try:
+        return settings.public_key.read_bytes()
+    except OSError as error:
+        raise SertkError(
+            f"cannot read the key '{settings.public_key}': {error.strerror}", "Check the path"
+        ) from error
