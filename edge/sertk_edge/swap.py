@@ -15,6 +15,7 @@ from ser_toolkit.runtime.bundle import parse_bundle, read_bytes
 from ser_toolkit.runtime.classifier import Classifier
 from ser_toolkit.runtime.errors import SertkError
 
+from .background import in_thread
 from .config import BundleSettings
 
 # A file that is being copied changes within this time.
@@ -98,7 +99,7 @@ class Watch:
             asked = await self._wait()
             if asked or signature(self._path) != self._seen:
                 self._seen = await self._settled()
-                if (found := await asyncio.to_thread(self._try)) is not None:
+                if (found := await in_thread(self._try, "bundle")) is not None:
                     yield found
 
     async def _wait(self) -> bool:

@@ -1,0 +1,88 @@
+"""`sertk serve-edge --check`: everything that can be wrong before the daemon listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ser_toolkit.runtime.errors import SertkError
+
+from .config import Settings
+from .gate import detectors
+from .http.app import check as check_http
+from .identity import prepared, state_dir
+from .installed import sinks_of
+from .main import bundle_of
+from .sources import check_source
+from .swap import load
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold; `look` says what it found, or raises SertkError."""
+
+    name: str
+    look: Callable[[], str]
+
+
+def run_checks(settings: Settings, say: Callable[[str], None]) -> int:
+    """Look at everything, say a line for each, and give the exit status."""
+    failed = 0
+    for check in _checks(settings):
+        try:
+            say(f"ok       {check.name:8}  {check.look()}")
+        except (SertkError, OSError) as error:
+            failed += 1
+            say(f"problem  {check.name:8}  {' '.join(str(error).split())}")
+    return 1 if failed else 0
+
+
+def _checks(settings: Settings) -> Iterator[Check]:
+    yield Check("bundle", lambda: _bundle(settings))
+    yield Check("source", lambda: check_source(settings.source))
+    yield Check("gate", lambda: type(detectors(settings.stream)()).__name__.lower())
+    for number, (name, params) in enumerate(settings.sinks):
+        del params
+        yield Check("sink", lambda at=number, n=name: _sink(settings, at, n))  # type: ignore[misc]
+    yield Check("state", lambda: _state(settings))
+    yield Check("http", lambda: _http(settings))
+    yield Check("privacy", lambda: _privacy(settings))
+
+
+def _bundle(settings: Settings) -> str:
+    live = load(bundle_of(settings), settings.bundle)
+    manifest = live.classifier.manifest
+    signed = ", signed" if live.signed else ""
+    runtime = live.classifier.network.runtime
+    return (
+        f"{manifest.name}: {', '.join(manifest.labels)}; self-test passed on "
+        f"{runtime.name} {runtime.version}{signed}"
+    )
+
+
+def _sink(settings: Settings, number: int, name: str) -> str:
+    sinks_of(settings.sinks[number : number + 1])
+    return f"{name}, not connected to now"
+
+
+def _state(settings: Settings) -> str:
+    durable = any(sink.durable for sink in sinks_of(settings.sinks).values())
+    if not durable and settings.device.state_dir is None:
+        return "nothing needs to be kept"
+    return f"{prepared(state_dir(settings.device))}, {settings.device.spool_events} events at most"
+
+
+def _http(settings: Settings) -> str:
+    if not settings.http_port:
+        return "off"
+    check_http(settings.http)
+    scheme = "https" if settings.http.tls_cert else "http"
+    token = ", with a token" if settings.http.token_file else ""
+    return f"{scheme}://{settings.http.host}:{settings.http_port}{token}"
+
+
+def _privacy(settings: Settings) -> str:
+    folder = settings.debug.audio_dir
+    if folder is None:
+        return "no audio is written or sent"
+    return f"EVERYTHING THAT IS HEARD IS WRITTEN TO {folder}"

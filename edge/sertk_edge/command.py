@@ -1,0 +1,98 @@
+"""`sertk serve-edge`: listen, and tell which emotion is heard."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .config import SECTIONS
+from .precedence import flag_of, plain
+
+
+def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """An option for every setting: its name, its type and its help come from the setting."""
+    for option in reversed(list(_options())):
+        command = option(command)
+    return command
+
+
+def _options() -> Iterator[Callable[..., Any]]:
+    for section, kind in SECTIONS.items():
+        hints = typing.get_type_hints(kind)
+        for field in dataclasses.fields(kind):
+            if field.metadata["flag"] != "-":
+                yield _option(section, field, hints[field.name])
+
+
+def _option(section: str, field: dataclasses.Field[Any], hint: Any) -> Callable[..., Any]:
+    flag, name = flag_of(section, field), f"{section}_{field.name}"
+    about = field.metadata["about"] + _default(field.default)
+    if plain(hint) is bool:
+        return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=about)
+    if typing.get_origin(hint) is tuple:
+        return click.option(flag, name, multiple=True, metavar="NAME", help=about)
+    return click.option(flag, name, type=_type(hint), default=None, help=about)
+
+
+def _default(value: Any) -> str:
+    return "" if value in (None, "", (), False, -1) else f" [default: {value}]"
+
+
+def _type(hint: Any) -> Any:
+    if typing.get_origin(hint) is typing.Literal:
+        return click.Choice(typing.get_args(hint))
+    kind = plain(hint)
+    return click.Path(path_type=Path) if kind is Path else kind
+
+
+@click.command("serve-edge")
+@click.argument("bundle", type=click.Path(path_type=Path), required=False)
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings as TOML.")
+@click.option(
+    "--sink",
+    "sinks",
+    multiple=True,
+    metavar="NAME[,KEY=VALUE…]",
+    help="Where events go: json_lines, mqtt, webhook, or a plugin's; repeat for several.",
+)
+@click.option("--list-devices", is_flag=True, help="List the microphones and exit.")
+@click.option("--check", is_flag=True, help="Check settings, bundle, sinks and files; then exit.")
+@setting_options
+def serve_edge(
+    bundle: Path | None,
+    config: Path | None,
+    sinks: tuple[str, ...],
+    list_devices: bool,
+    check: bool,
+    **flags: Any,
+) -> None:
+    """Listen with BUNDLE and tell which emotion is heard, until it is stopped.
+
+    Events go to standard output as JSON lines, or to the sinks that are named. A live source has a
+    page on http://127.0.0.1:8642. Every option is also a key of the file given by --config and a
+    variable SERTK_EDGE_SECTION_KEY; options go before variables, variables before the file.
+    """
+    if list_devices:
+        from .sources import list_devices as devices
+
+        click.echo(devices())
+        return
+    from .precedence import settings_of
+
+    given = {key: value for key, value in flags.items() if value not in (None, ())}
+    if bundle is not None:
+        given["bundle_file"] = bundle
+    settings = settings_of(config, os.environ, given, sinks)
+    if check:
+        from .check import run_checks
+
+        raise click.exceptions.Exit(run_checks(settings, click.echo))
+    from .daemon import run
+
+    raise click.exceptions.Exit(run(settings))

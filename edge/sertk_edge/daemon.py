@@ -1,0 +1,212 @@
+"""The daemon: source, ear, spool, sinks and HTTP, wired together and kept running.
+
+source ─▶ inbox ─▶ ear (its thread) ─▶ spool ─▶ couriers (a thread per sink)
+                              │
+                              └─▶ hub, dashboard, metrics ─▶ HTTP
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ser_toolkit.runtime.events import Device
+
+from .attention import Attention, End, Orders, Outcome
+from .background import Worker
+from .config import Settings
+from .dashboard import Dashboard
+from .delivery import Delivery
+from .desk import Desk
+from .gate import Detector
+from .http.metrics import Metrics
+from .inbox import Inbox, Order, seconds
+from .logs import log
+from .notify import Supervisor
+from .recorder import Recorder
+from .services import Hub
+from .sources import open_source
+from .sources.base import Chunk, Gap, Source
+from .spool import Spool
+from .swap import Live, Watch
+
+TICK_S = 0.2
+STUCK_S = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What was made before the daemon runs."""
+
+    settings: Settings
+    device: Callable[[Live], Device]
+    live: Live
+    spool: Spool
+    delivery: Delivery
+    source: Source
+    detector: Callable[[], Detector]
+    metrics: Metrics
+    system: Supervisor
+
+
+class Daemon:
+    """Runs until the source ends, a part breaks, or it is cancelled."""
+
+    def __init__(self, parts: Parts) -> None:
+        settings = parts.settings
+        self._parts = parts
+        self._settings = settings
+        self._source = parts.source
+        self._inbox: Inbox[Orders] = Inbox(parts.source.realtime)
+        self._worker = Worker("ear")
+        self._attention = Attention(parts.live, settings, parts.detector, parts.spool)
+        self._recorder = Recorder(d) if (d := settings.debug.audio_dir) else None
+        self._busy_since: float | None = None
+        self.hub = Hub()
+        self.dashboard = Dashboard(
+            settings, parts.live, parts.source, parts.delivery.statuses, lambda: parts.spool.problem
+        )
+        self.desk = Desk(parts.live, settings, parts.detector)
+        assert settings.bundle.file is not None
+        self.watch = Watch(settings.bundle.file, settings.bundle, parts.live)
+
+    async def run(self) -> None:
+        """Listen until the source ends. Raises what breaks a part."""
+        attending = asyncio.create_task(self._attend(), name="ear")
+        others = [
+            asyncio.create_task(work, name=name)
+            for name, work in (
+                ("source", self._pump()),
+                ("bundle", self._follow()),
+                ("tick", self._tick()),
+            )
+        ]
+        try:
+            await _first_to_break(attending, others)
+        finally:
+            for task in (attending, *others):
+                task.cancel()
+            await asyncio.gather(attending, *others, return_exceptions=True)
+
+    async def finish(self) -> None:
+        """End what goes on, and tell it; then hear no more."""
+        await self._source.close()
+        await self._take(Order(End()))
+        self._worker.close()
+        self.desk.close()
+        if self._recorder is not None:
+            self._recorder.close()
+
+    async def _pump(self) -> None:
+        """Audio from the source to the inbox, for ever if a file is to be repeated."""
+        while True:
+            async for item in self._source:
+                self._count(item)
+                await self._inbox.put(item)
+            if not (self._settings.source.repeat and self._source.kind == "file"):
+                break
+            self._source = open_source(self._settings.source)
+            self.dashboard.source = self._source
+        await self._inbox.put(Order(End()))
+        await asyncio.Event().wait()
+
+    async def _attend(self) -> None:
+        """From the inbox to the ear, one item at a time, until the end."""
+        while True:
+            item = await self._inbox.get()
+            await self._take(item)
+            if isinstance(item, Order) and isinstance(item.what, End):
+                return
+
+    async def _take(self, item: Chunk | Gap | Order[Orders]) -> None:
+        self._busy_since = time.monotonic()
+        outcome = await self._worker.run(lambda: self._listen(item))
+        self._busy_since = None
+        if isinstance(item, Order) and isinstance(item.what, Live):
+            self._install(item.what)
+        self._tell(item, outcome)
+
+    def _listen(self, item: Chunk | Gap | Order[Orders]) -> Outcome:
+        """In the thread of the ear."""
+        if self._recorder is not None and isinstance(item, Chunk):
+            try:
+                self._recorder.write(item)
+            except (OSError, RuntimeError) as error:
+                log("recorder").warning("the recording fails", error=str(error))
+        return self._attention.take(item)
+
+    def _tell(self, item: Chunk | Gap | Order[Orders], outcome: Outcome) -> None:
+        self.dashboard.mood, self.dashboard.meter = outcome.mood, outcome.meter
+        audio_s = seconds(item) if isinstance(item, Chunk) else 0.0
+        self._parts.metrics.heard(audio_s, outcome.windows, outcome.utterances, outcome.seconds)
+        self._parts.metrics.lag(self._inbox.held_s)
+        for event in outcome.events:
+            log("ear").info(
+                f"{event.kind} {event.label}",
+                sequence=event.sequence,
+                offset_s=event.offset_s,
+                probability=max(event.probabilities.values(), default=0.0),
+            )
+            self._parts.metrics.event(event)
+            self.hub.event(event)
+
+    def _count(self, item: Chunk | Gap) -> None:
+        if isinstance(item, Gap):
+            self._parts.metrics.gap(item.reason, item.lost_s or 0.0)
+            log("source").warning("audio is missing", reason=item.reason, lost_s=item.lost_s)
+
+    async def _follow(self) -> None:
+        """Bundles that are dropped in."""
+        async for found in self.watch.changes():
+            self._parts.metrics.swap(isinstance(found, Live))
+            if isinstance(found, Live):
+                await self._inbox.put(Order(found))
+            else:
+                self.dashboard.rejected = found
+                log("bundle").warning("not taken", file=found.file, reason=found.reason)
+
+    def _install(self, live: Live) -> None:
+        """What listens by now is also what tells of itself and answers requests."""
+        self.dashboard.live, self.dashboard.rejected = live, None
+        self.desk.exchange(live)
+        self._parts.delivery.reopen(self._parts.device(live))
+        self._parts.metrics.model(live.classifier.manifest.name, live.sha256)
+        name = live.classifier.manifest.name
+        log("bundle").info("in use", name=name, sha256=live.sha256[:12])
+
+    async def _tick(self) -> None:
+        """Five times a second: the live state, changes of the source, the watchdog."""
+        told, ping_at = "", 0.0
+        while True:
+            if self.hub.listeners:
+                self.hub.live(self.dashboard.state())
+            told = self._tell_source(told)
+            self._parts.delivery.check()
+            if self._alive() and time.monotonic() >= ping_at:
+                self._parts.system.watchdog()
+                ping_at = time.monotonic() + self._parts.system.ping_s
+            await asyncio.sleep(TICK_S)
+
+    def _tell_source(self, told: str) -> str:
+        """Say how the source is, where that is new."""
+        status = self._source.status
+        line = f"{status.name}: {status.state}" + (f" ({status.detail})" if status.detail else "")
+        if line != told:
+            self._parts.metrics.source(status.state)
+            self._parts.system.status(line)
+            say = log("source").warning if status.state == "lost" else log("source").info
+            say(line)
+        return line
+
+    def _alive(self) -> bool:
+        """Whether the ear is at work: a network that hangs must not look well to systemd."""
+        since = self._busy_since
+        return since is None or time.monotonic() - since < STUCK_S
+
+
+async def _first_to_break(attending: asyncio.Task[None], others: list[asyncio.Task[None]]) -> None:
+    done, _ = await asyncio.wait({attending, *others}, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()

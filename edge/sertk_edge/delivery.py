@@ -1,0 +1,49 @@
+"""All couriers together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from ser_toolkit.runtime.events import Device, Sink
+
+from .couriers import Courier, SinkStatus
+from .spool import Spool
+
+
+class Delivery:
+    """A courier for each sink, each in its thread."""
+
+    def __init__(self, sinks: Mapping[str, Sink], device: Device, spool: Spool) -> None:
+        spool.forget(set(sinks))
+        self._couriers = [Courier(name, sink, device, spool) for name, sink in sinks.items()]
+
+    def start(self) -> None:
+        """Open every sink, and deliver from now on."""
+        for courier in self._couriers:
+            courier.start()
+
+    def statuses(self) -> Sequence[SinkStatus]:
+        """How each sink is."""
+        return [courier.status for courier in self._couriers]
+
+    def reopen(self, device: Device) -> None:
+        """The device tells other things of itself."""
+        for courier in self._couriers:
+            courier.reopen(device)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until everything is delivered; whether it is."""
+        end = time.monotonic() + timeout_s
+        return all(c.drain(max(0.0, end - time.monotonic())) for c in self._couriers)
+
+    def stop(self, timeout_s: float) -> None:
+        """End every courier; one that hangs is left behind."""
+        end = time.monotonic() + timeout_s
+        for courier in self._couriers:
+            courier.stop(max(0.0, end - time.monotonic()))
+
+    @property
+    def undelivered(self) -> int:
+        """Events that some sink has not had."""
+        return max((status.pending for status in self.statuses()), default=0)

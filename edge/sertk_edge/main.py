@@ -1,0 +1,149 @@
+"""From settings to a running daemon, and to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.events import Device, Sink
+
+from . import __version__, logs
+from .background import in_thread
+from .config import Settings
+from .daemon import Daemon, Parts
+from .delivery import Delivery
+from .gate import detectors
+from .http.app import Server, serve
+from .http.metrics import Metrics
+from .identity import device_id, name_of, prepared, state_dir
+from .installed import sinks_of
+from .notify import supervisor
+from .services import Services
+from .signals import Signals
+from .sinks import StdoutClosed
+from .sources import open_source
+from .spool import Spool
+from .swap import Live, load
+
+# All of the end after SIGTERM takes less than a second.
+DRAIN_STOPPED_S = 0.4
+# After a file there is time for a broker to come back.
+DRAIN_ENDED_S = 10.0
+STOP_S = 0.2
+
+log = logs.log("main")
+
+
+def run(settings: Settings) -> int:
+    """Serve until the source ends or a signal comes; the exit status. Raises SertkError."""
+    logs.setup(settings.log)
+    with contextlib.suppress(StdoutClosed):
+        asyncio.run(_serve(settings))
+    return 0
+
+
+def bundle_of(settings: Settings) -> Path:
+    """The bundle's path; SertkError where none is named."""
+    if settings.bundle.file is None:
+        raise SertkError("no bundle", "Run `sertk serve-edge BUNDLE`, or set [bundle] file")
+    return settings.bundle.file
+
+
+def state_folder(settings: Settings, sinks: dict[str, Sink]) -> Path | None:
+    """Where events wait; None where nothing has to outlive the process."""
+    durable = any(sink.durable for sink in sinks.values())
+    asked = settings.device.state_dir is not None
+    return prepared(state_dir(settings.device)) if durable or asked else None
+
+
+async def _serve(settings: Settings) -> None:
+    signals = Signals()
+    bundle, sinks = bundle_of(settings), sinks_of(settings.sinks)
+    folder = state_folder(settings, sinks)
+    with contextlib.closing(Spool(folder, settings.device.spool_events)) as spool:
+        live = await signals.unless_stopped(
+            in_thread(lambda: load(bundle, settings.bundle), "bundle")
+        )
+        if live is not None:
+            await _listen(_parts(settings, sinks, folder, spool, live), signals)
+
+
+def _parts(
+    settings: Settings, sinks: dict[str, Sink], folder: Path | None, spool: Spool, live: Live
+) -> Parts:
+    identity, name = device_id(settings.device, folder), name_of(settings.device)
+
+    def device(of: Live) -> Device:
+        manifest = of.classifier.manifest
+        return Device(identity, name, manifest.labels, manifest.name, __version__)
+
+    delivery = Delivery(sinks, device(live), spool)
+    return Parts(
+        settings,
+        device,
+        live,
+        spool,
+        delivery,
+        open_source(settings.source),
+        detectors(settings.stream),
+        Metrics(delivery.statuses),
+        supervisor(),
+    )
+
+
+async def _listen(parts: Parts, signals: Signals) -> None:
+    daemon = Daemon(parts)
+    signals.on_reload(daemon.watch.nudge)
+    server = await _http(daemon, parts)
+    parts.delivery.start()
+    _greet(parts, server)
+    parts.system.ready()
+    try:
+        await signals.unless_stopped(daemon.run())
+    finally:
+        parts.system.stopping()
+        await daemon.finish()
+        drain_s = DRAIN_STOPPED_S if signals.stopped else DRAIN_ENDED_S
+        await asyncio.gather(
+            in_thread(lambda: parts.delivery.drain(drain_s), "drain"),
+            *([] if server is None else [server.close()]),
+        )
+        parts.delivery.stop(STOP_S)
+        _part(parts)
+
+
+async def _http(daemon: Daemon, parts: Parts) -> Server | None:
+    if not parts.settings.http_port:
+        return None
+    services = Services(
+        device=lambda: parts.device(daemon.dashboard.live),
+        model=daemon.dashboard.model,
+        state=daemon.dashboard.state,
+        ready=daemon.dashboard.ready,
+        hub=daemon.hub,
+        classify=daemon.desk.classify,
+        listen=daemon.desk.listen,
+    )
+    return await serve(services, parts.settings.http, parts.settings.http_port, parts.metrics)
+
+
+def _greet(parts: Parts, server: Server | None) -> None:
+    manifest = parts.live.classifier.manifest
+    log.info("bundle in use", name=manifest.name, labels=",".join(manifest.labels))
+    if server is not None:
+        log.info("page", url=server.url)
+    if (folder := parts.settings.debug.audio_dir) is not None:
+        log.warning(
+            "EVERYTHING THAT IS HEARD IS WRITTEN TO DISK, because debug.audio_dir is set",
+            folder=str(folder),
+        )
+
+
+def _part(parts: Parts) -> None:
+    left = parts.delivery.undelivered
+    if left and parts.spool.stored:
+        log.warning("events wait in the state folder for the next start", count=left)
+    elif left:
+        log.error("events were not delivered and are lost", count=left)
