@@ -78,7 +78,8 @@ class Attention:
         if isinstance(item, Chunk):
             heard = self._ear.push(item.samples, item.rate_hz)
             self._meter = self._meter.after(item)
-            self._clock = _Clock(item.time_s, self._ear.offset_s)
+            # A file is heard faster than it was spoken: only the moment of judgement means much.
+            self._clock = _Clock(item.time_s if self._settings.live else None, self._ear.offset_s)
             return heard
         if isinstance(item, Gap):
             return self._ear.gap(item.lost_s or 0.0)

@@ -12,8 +12,8 @@ from .gate import detectors
 from .http.app import check as check_http
 from .identity import prepared, state_dir
 from .installed import sinks_of
-from .main import bundle_of
-from .sources import check_source
+from .main import bundle_of, url_of
+from .sources import list_devices, open_source
 from .swap import load
 
 
@@ -39,7 +39,7 @@ def run_checks(settings: Settings, say: Callable[[str], None]) -> int:
 
 def _checks(settings: Settings) -> Iterator[Check]:
     yield Check("bundle", lambda: _bundle(settings))
-    yield Check("source", lambda: check_source(settings.source))
+    yield Check("source", lambda: _source(settings))
     yield Check("gate", lambda: type(detectors(settings.stream)()).__name__.lower())
     for number, (name, params) in enumerate(settings.sinks):
         del params
@@ -60,25 +60,41 @@ def _bundle(settings: Settings) -> str:
     )
 
 
+def _source(settings: Settings) -> str:
+    source = open_source(settings.source)
+    if settings.source.kind != "microphone":
+        return source.status.name
+    devices = list_devices()
+    if not devices:
+        raise SertkError("no microphone is there", "Plug one in; `arecord -l` lists them")
+    return f"{source.status.name}, of {len(devices)}"
+
+
 def _sink(settings: Settings, number: int, name: str) -> str:
     sinks_of(settings.sinks[number : number + 1])
     return f"{name}, not connected to now"
 
 
 def _state(settings: Settings) -> str:
-    durable = any(sink.durable for sink in sinks_of(settings.sinks).values())
-    if not durable and settings.device.state_dir is None:
+    if settings.device.state_dir is None and not _is_durable(settings):
         return "nothing needs to be kept"
     return f"{prepared(state_dir(settings.device))}, {settings.device.spool_events} events at most"
+
+
+def _is_durable(settings: Settings) -> bool:
+    try:
+        return any(sink.durable for sink in sinks_of(settings.sinks).values())
+    except SertkError:
+        # What is wrong with a sink is said in its own line.
+        return False
 
 
 def _http(settings: Settings) -> str:
     if not settings.http_port:
         return "off"
     check_http(settings.http)
-    scheme = "https" if settings.http.tls_cert else "http"
     token = ", with a token" if settings.http.token_file else ""
-    return f"{scheme}://{settings.http.host}:{settings.http_port}{token}"
+    return url_of(settings, settings.http_port) + token
 
 
 def _privacy(settings: Settings) -> str:

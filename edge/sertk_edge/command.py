@@ -79,9 +79,7 @@ def serve_edge(
     variable SERTK_EDGE_SECTION_KEY; options go before variables, variables before the file.
     """
     if list_devices:
-        from .sources import list_devices as devices
-
-        click.echo(devices())
+        click.echo(_devices())
         return
     from .precedence import settings_of
 
@@ -93,6 +91,20 @@ def serve_edge(
         from .check import run_checks
 
         raise click.exceptions.Exit(run_checks(settings, click.echo))
-    from .daemon import run
+    from .main import run
 
     raise click.exceptions.Exit(run(settings))
+
+
+def _devices() -> str:
+    from .sources import list_devices
+
+    lines = [
+        f"{device.index:>3}{'*' if device.default else ' '} {device.name}  "
+        f"{device.rate_hz} Hz, {device.channels} channel{'s' if device.channels > 1 else ''}"
+        for device in list_devices()
+    ]
+    if not lines:
+        return "No microphone is there. Plug one in; `arecord -l` lists what the system sees."
+    head = "Choose one by number or by part of its name: --source mic:NAME (* is the default)"
+    return "\n".join([head, *lines])

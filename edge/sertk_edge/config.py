@@ -27,6 +27,14 @@ def setting(default: Any, about: str, flag: str = "", least: float = 0, most: fl
     return dataclasses.field(default=default, metadata=known)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own, so that no other can reach it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 @dataclass(frozen=True)
 class BundleSettings:
     """Which bundle answers, and which may replace it."""
@@ -59,6 +67,9 @@ class SourceSettings:
         0, "Sample rate; 0: the device's own, 16000 of PCM.", "--rate-hz", most=384_000
     )
     channels: int = setting(0, "Channels; 0: the device's own, 1 of PCM.", "--channels", most=32)
+    allow_network: bool = setting(
+        False, "Let Wyoming clients of other machines connect; anyone there can send sound."
+    )
     stall_s: float = setting(
         3.0, "Open a microphone anew that gives nothing for so long.", least=0.5
     )
@@ -149,10 +160,7 @@ class HttpSettings:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can connect."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ser_toolkit.runtime.events import Device
 
@@ -27,7 +28,6 @@ from .logs import log
 from .notify import Supervisor
 from .recorder import Recorder
 from .services import Hub
-from .sources import open_source
 from .sources.base import Chunk, Gap, Source
 from .spool import Spool
 from .swap import Live, Watch
@@ -42,6 +42,7 @@ class Parts:
 
     settings: Settings
     device: Callable[[Live], Device]
+    folder: Path | None
     live: Live
     spool: Spool
     delivery: Delivery
@@ -71,6 +72,7 @@ class Daemon:
         self.desk = Desk(parts.live, settings, parts.detector)
         assert settings.bundle.file is not None
         self.watch = Watch(settings.bundle.file, settings.bundle, parts.live)
+        parts.metrics.model(parts.live.classifier.manifest.name, parts.live.sha256)
 
     async def run(self) -> None:
         """Listen until the source ends. Raises what breaks a part."""
@@ -100,16 +102,12 @@ class Daemon:
             self._recorder.close()
 
     async def _pump(self) -> None:
-        """Audio from the source to the inbox, for ever if a file is to be repeated."""
-        while True:
-            async for item in self._source:
-                self._count(item)
-                await self._inbox.put(item)
-            if not (self._settings.source.repeat and self._source.kind == "file"):
-                break
-            self._source = open_source(self._settings.source)
-            self.dashboard.source = self._source
+        """Audio from the source to the inbox."""
+        async for item in self._source:
+            self._count(item)
+            await self._inbox.put(item)
         await self._inbox.put(Order(End()))
+        # The ear says when the daemon ends: there is audio to be heard yet.
         await asyncio.Event().wait()
 
     async def _attend(self) -> None:
@@ -153,7 +151,8 @@ class Daemon:
             self.hub.event(event)
 
     def _count(self, item: Chunk | Gap) -> None:
-        if isinstance(item, Gap):
+        # Without a loss it is only where one utterance ends and another begins.
+        if isinstance(item, Gap) and item.lost_s != 0:
             self._parts.metrics.gap(item.reason, item.lost_s or 0.0)
             log("source").warning("audio is missing", reason=item.reason, lost_s=item.lost_s)
 
@@ -183,6 +182,7 @@ class Daemon:
             if self.hub.listeners:
                 self.hub.live(self.dashboard.state())
             told = self._tell_source(told)
+            self._parts.metrics.spool(not self._parts.spool.failing)
             self._parts.delivery.check()
             if self._alive() and time.monotonic() >= ping_at:
                 self._parts.system.watchdog()
@@ -190,9 +190,10 @@ class Daemon:
             await asyncio.sleep(TICK_S)
 
     def _tell_source(self, told: str) -> str:
-        """Say how the source is, where that is new."""
+        """Say how the source is, where that is new; progress is not."""
         status = self._source.status
-        line = f"{status.name}: {status.state}" + (f" ({status.detail})" if status.detail else "")
+        detail = f" ({status.detail})" if status.detail and status.state != "ok" else ""
+        line = f"{status.name}: {status.state}{detail}"
         if line != told:
             self._parts.metrics.source(status.state)
             self._parts.system.status(line)

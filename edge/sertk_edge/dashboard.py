@@ -17,8 +17,6 @@ from .state import Meter, Mood
 from .stream import window_at
 from .swap import Live, Rejected
 
-READY_STATES = ("ok", "waiting", "ended")
-
 
 class Dashboard:
     """The parts that change, in one place; the event loop's thread alone uses it."""
@@ -83,8 +81,10 @@ class Dashboard:
         """Whether it hears and can tell."""
         source = self.source.status.state
         problem = self._spool_problem()
+        # A socket that waits for a client does what it should; a microphone that waits does not.
+        waits = source == "waiting" and self.source.kind == "wyoming"
         return {
-            "ready": source in READY_STATES,
+            "ready": source in ("ok", "ended") or waits,
             "model": "ok",
             "source": source,
             "spool": problem or "ok",

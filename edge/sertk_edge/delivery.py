@@ -32,6 +32,11 @@ class Delivery:
         for courier in self._couriers:
             courier.reopen(device)
 
+    def check(self) -> None:
+        """Raises StdoutClosed where nobody reads standard output any more."""
+        for courier in self._couriers:
+            courier.check()
+
     def drain(self, timeout_s: float) -> bool:
         """Wait until everything is delivered; whether it is."""
         end = time.monotonic() + timeout_s

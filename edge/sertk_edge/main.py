@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 from ser_toolkit.runtime.errors import SertkError
@@ -83,6 +84,7 @@ def _parts(
     return Parts(
         settings,
         device,
+        folder,
         live,
         spool,
         delivery,
@@ -126,14 +128,17 @@ async def _http(daemon: Daemon, parts: Parts) -> Server | None:
         classify=daemon.desk.classify,
         listen=daemon.desk.listen,
     )
-    return await serve(services, parts.settings.http, parts.settings.http_port, parts.metrics)
+    http = replace(parts.settings.http, port=parts.settings.http_port)
+    return await serve(services, http, parts.metrics)
 
 
 def _greet(parts: Parts, server: Server | None) -> None:
     manifest = parts.live.classifier.manifest
     log.info("bundle in use", name=manifest.name, labels=",".join(manifest.labels))
     if server is not None:
-        log.info("page", url=server.url)
+        log.info("page", url=url_of(parts.settings, server.port))
+    if parts.settings.source.allow_network and parts.settings.source.kind == "wyoming":
+        log.warning("any machine in the network can send sound, because source.allow_network is on")
     if (folder := parts.settings.debug.audio_dir) is not None:
         log.warning(
             "EVERYTHING THAT IS HEARD IS WRITTEN TO DISK, because debug.audio_dir is set",
@@ -141,9 +146,16 @@ def _greet(parts: Parts, server: Server | None) -> None:
         )
 
 
+def url_of(settings: Settings, port: int) -> str:
+    """Where the page is."""
+    http = settings.http
+    host = f"[{http.host}]" if ":" in http.host else http.host
+    return f"{'https' if http.tls_cert else 'http'}://{host}:{port}/"
+
+
 def _part(parts: Parts) -> None:
     left = parts.delivery.undelivered
-    if left and parts.spool.stored:
+    if left and parts.folder is not None:
         log.warning("events wait in the state folder for the next start", count=left)
     elif left:
         log.error("events were not delivered and are lost", count=left)

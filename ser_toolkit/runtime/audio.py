@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import os
 import stat
@@ -26,6 +27,8 @@ SHORTEST_SPEECH_S = 0.05
 SILENT_DBFS = -60.0
 RATES_HZ = range(1_000, 1_000_001)
 BLOCK_FRAMES = 1 << 16
+SENT_KINDS = (b"RIFF", b"RIFX", b"RF64", b"fLaC")
+SENT_RATE_HZ = 48_000
 LFS_HEAD = b"version https://git-lfs"
 
 
@@ -80,6 +83,24 @@ def open_audio(
         with sf.SoundFile(os.fspath(path)) as file:
             _check_rate(file.samplerate, shown)
             yield file
+    except (sf.SoundFileError, TypeError, MemoryError) as error:
+        raise AudioError(f"'{shown}' cannot be decoded: {_reason(error)}") from error
+
+
+def decode_audio(content: bytes, max_s: float, shown: str = "the recording") -> Audio:
+    """Decode a WAV or FLAC file that strangers may have sent; channels are averaged.
+
+    What would decode to more samples than `max_s` at 48 kHz have is refused by its header. Raises
+    AudioError.
+    """
+    if not content.startswith(SENT_KINDS):
+        raise AudioError(f"'{shown}' is neither WAV nor FLAC")
+    sf = _soundfile()
+    try:
+        with sf.SoundFile(io.BytesIO(content)) as file:
+            _check_rate(file.samplerate, shown)
+            _check_length(file, max_s, shown)
+            return Audio(_mono(file, file.frames), int(file.samplerate))
     except (sf.SoundFileError, TypeError, MemoryError) as error:
         raise AudioError(f"'{shown}' cannot be decoded: {_reason(error)}") from error
 
@@ -176,6 +197,15 @@ def _check_rate(rate_hz: int, shown: str) -> None:
     # A damaged header may say 1 Hz; resampling from that would need gigabytes.
     if rate_hz not in RATES_HZ:
         raise AudioError(f"'{shown}' claims a sample rate of {rate_hz} Hz: the file is damaged")
+
+
+def _check_length(file: soundfile.SoundFile, max_s: float, shown: str) -> None:
+    # Half a megabyte of FLAC holds hours of silence.
+    rate_hz = int(file.samplerate)
+    if file.frames > max_s * min(rate_hz, SENT_RATE_HZ):
+        length = f"{file.frames / rate_hz:.0f} s at {rate_hz} Hz"
+        most = f"{max_s:g} s at up to {SENT_RATE_HZ} Hz"
+        raise AudioError(f"'{shown}' is too long: {length}, at most {most} expected")
 
 
 def _seek(file: soundfile.SoundFile, start_s: float, end_s: float | None, shown: str) -> int:

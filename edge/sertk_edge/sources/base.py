@@ -1,0 +1,101 @@
+"""What a source of sound is: an asynchronous iterator of sound, and of holes in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeVar
+
+import numpy as np
+
+from ser_toolkit.runtime.audio import from_pcm16
+from ser_toolkit.runtime.extractor import F32
+
+T = TypeVar("T")
+BLOCK_S = 0.1
+FULL_SCALE = np.float32(32767 / 32768)
+State = Literal["starting", "ok", "waiting", "lost", "ended"]
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Mono samples (N,), full scale 1; `time_s` is the Unix time of the last one.
+
+    `clipped` counts the samples at full scale, before channels were averaged.
+    """
+
+    samples: F32
+    rate_hz: int
+    time_s: float
+    clipped: int = 0
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What follows does not continue what came before; `lost_s` is None where nobody knows."""
+
+    reason: str
+    lost_s: float | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a source is; `detail` tells a person what is wrong and what to do."""
+
+    state: State
+    name: str
+    detail: str = ""
+
+
+class Source:
+    """Sound from somewhere. `realtime`: it comes at its own pace, whoever is slow loses some.
+
+    `chunks` is called once. It ends where the sound ends for ever, or after `close`.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, name: str, realtime: bool = False) -> None:
+        self.realtime = realtime
+        self.status = Status("starting", name)
+
+    def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
+        """The sound, in pieces. Raises SertkError for what waiting does not mend."""
+        raise NotImplementedError
+
+    def __aiter__(self) -> AsyncGenerator[Chunk | Gap, None]:
+        return self.chunks()
+
+    async def close(self) -> None:
+        """Let go of device, file or socket; the iteration ends."""
+        raise NotImplementedError
+
+    def say(self, state: State, detail: str = "", name: str = "") -> None:
+        """Replace the status; the name stays unless another is given."""
+        self.status = Status(state, name or self.status.name, detail)
+
+
+def chunk_of(frames: F32, rate_hz: int, time_s: float) -> Chunk:
+    """Frames (N, channels) as a chunk."""
+    clipped = int(np.count_nonzero(np.abs(frames) >= FULL_SCALE))
+    return Chunk(frames.mean(axis=1, dtype=np.float32), rate_hz, time_s, clipped)
+
+
+def chunk_of_pcm(pcm: bytes, channels: int, rate_hz: int, time_s: float) -> Chunk:
+    """Interleaved 16-bit samples as a chunk."""
+    values = np.frombuffer(pcm, "<i2")
+    clipped = int(np.count_nonzero((values == 32767) | (values == -32768)))
+    return Chunk(from_pcm16(pcm, channels), rate_hz, time_s, clipped)
+
+
+async def done_within(task: asyncio.Future[T], limit_s: float) -> bool:
+    """Wait for `task`, and say whether it is done; it is not cancelled.
+
+    In two halves: a process that was stopped wakes with its time over and its data unread.
+    """
+    for _ in range(2):
+        done, _pending = await asyncio.wait({task}, timeout=limit_s / 2)
+        if done:
+            return True
+    return False

@@ -1,0 +1,256 @@
+"""Sound from Wyoming clients, such as voice satellites: audio-start, audio-chunk, audio-stop.
+
+A satellite takes it for its wake word service: that one hears everything, and need not answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from asyncio import AbstractServer, IncompleteReadError, StreamReader, StreamWriter
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from wyoming.error import Error
+from wyoming.event import Event, async_read_event, async_write_event
+
+from ser_toolkit.runtime.audio import RATES_HZ
+from ser_toolkit.runtime.errors import SertkError
+
+from ..config import is_loopback
+from .base import Chunk, Gap, Source, chunk_of_pcm, done_within
+from .listening import clear, listen_tcp, listen_unix
+
+MAX_CLIENTS = 8
+MAX_BYTES = 1 << 19
+CHANNELS = range(1, 33)
+WAITING = 8
+SHAPE = "Give wyoming:tcp://127.0.0.1:PORT or wyoming:unix:///PATH"
+TUNNEL = (
+    "Wyoming has neither password nor encryption: listen on 127.0.0.1, and let the satellite "
+    "forward its own port: ssh -N -L 10300:127.0.0.1:10300 THIS-MACHINE; or, where you trust "
+    "everyone in the network, --source-allow-network"
+)
+NO_EVENT = "a Wyoming event was expected"
+
+
+class Refused(Exception):  # noqa: N818
+    """What a client did wrong; it is told, and let go."""
+
+    def __init__(self, problem: str, code: str = "bad-event") -> None:
+        super().__init__(problem)
+        self.code = code
+
+
+class Client:
+    """One connection, and the sample rate of what it sends."""
+
+    def __init__(self, reader: StreamReader, writer: StreamWriter) -> None:
+        self.reader, self.writer = Bounded(reader), writer
+        peer = writer.get_extra_info("peername")
+        self.name = f"{peer[0]} port {peer[1]}" if isinstance(peer, tuple) else "a local client"
+        self.rate_hz = 0
+
+    async def next(self) -> Event | None:
+        """The next event; None when the client is gone. Raises Refused for what is none."""
+        try:
+            event = await async_read_event(self.reader)
+        except (IncompleteReadError, OSError):
+            return None
+        except (TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise Refused(NO_EVENT) from error
+        if event is None and not self.reader.at_eof():
+            raise Refused(NO_EVENT)
+        return event
+
+
+class WyomingSource(Source):
+    """A server for Wyoming clients; one of them is heard at a time.
+
+    Who sends sound first is heard until it stops, goes, or is silent for `stall_s`; whoever else
+    sends sound meanwhile is refused. A client that sends faster than is judged has to wait.
+    Raises SertkError for an address that other machines can reach, unless `allow_network`.
+    """
+
+    kind: ClassVar[str] = "wyoming"
+
+    def __init__(self, address: str, stall_s: float = 3.0, allow_network: bool = False) -> None:
+        super().__init__(address)
+        self.address, self.stall_s = address, stall_s
+        self._where = parsed(address, allow_network)
+        self._queue: asyncio.Queue[Chunk | Gap | None] = asyncio.Queue(WAITING)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._speaker: Client | None = None
+        self._closed = False
+
+    async def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
+        """The sound of one client after the other, a Gap after each. Raises SertkError."""
+        server = await self._listen()
+        self._wait_for_client()
+        try:
+            while (item := await self._next()) is not None:
+                yield item
+        finally:
+            await self._stop(server)
+
+    async def close(self) -> None:
+        """Stop listening; the iteration ends."""
+        self._closed = True
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
+
+    async def _listen(self) -> AbstractServer:
+        if isinstance(self._where, str):
+            return await listen_unix(self._where, self._serve)
+        server, port = await listen_tcp(*self._where, self._serve)
+        host = self._where[0]
+        self.address = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+        return server
+
+    async def _stop(self, server: AbstractServer) -> None:
+        self._closed = True
+        server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if isinstance(self._where, str):
+            with suppress(OSError, SertkError):
+                clear(self._where)
+        self.say("ended")
+
+    async def _next(self) -> Chunk | Gap | None:
+        """What comes next; None after `close`. A client that is silent loses its turn."""
+        getting = asyncio.ensure_future(self._queue.get())
+        try:
+            while not await done_within(getting, self.stall_s):
+                if (silent := self._speaker) is not None:
+                    self._wait_for_client()
+                    return Gap(f"nothing came from {silent.name} for {self.stall_s:g} s", None)
+            return getting.result()
+        finally:
+            getting.cancel()
+
+    def _wait_for_client(self) -> None:
+        self._speaker = None
+        self.say("waiting", "no client sends sound", self.address)
+
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """One client, from its first event to its last."""
+        task = asyncio.current_task()
+        assert task is not None
+        client = Client(reader, writer)
+        self._tasks.add(task)
+        # Who is cancelled here ends anyway; asyncio would report it as an error of ours.
+        with suppress(OSError, asyncio.CancelledError):
+            try:
+                await self._converse(client)
+            finally:
+                self._tasks.discard(task)
+                writer.close()
+
+    async def _converse(self, client: Client) -> None:
+        try:
+            if len(self._tasks) > MAX_CLIENTS:
+                raise Refused(f"{MAX_CLIENTS} clients are connected already", "busy")
+            while (event := await client.next()) is not None:
+                await self._heed(event, client)
+            await self._leave(client, "has gone")
+        except Refused as refused:
+            await self._leave(client, "was refused")
+            await async_write_event(Error(str(refused), refused.code).event(), client.writer)
+
+    async def _heed(self, event: Event, client: Client) -> None:
+        """What an event asks for; of most kinds nothing."""
+        if event.type == "describe":
+            await async_write_event(info(), client.writer)
+        elif event.type == "audio-chunk":
+            await self._hear(event, client)
+        elif event.type in ("audio-start", "audio-stop"):
+            await self._leave(client, "has ended its sound")
+
+    async def _hear(self, event: Event, client: Client) -> None:
+        if self._speaker not in (None, client):
+            raise Refused("another client is being heard", "busy")
+        rate_hz, channels = shape_of(event)
+        if self._speaker is client and rate_hz != client.rate_hz:
+            await self._queue.put(Gap("the sample rate has changed", 0.0))
+        self._speaker, client.rate_hz = client, rate_hz
+        self.say("ok", f"{rate_hz} Hz, {channels} channel(s) from {client.name}")
+        if event.payload:
+            chunk = chunk_of_pcm(event.payload, channels, rate_hz, time.time())
+            await self._queue.put(chunk)
+
+    async def _leave(self, client: Client, why: str) -> None:
+        """Nothing is lost, but what comes next is another utterance."""
+        if self._speaker is client and not self._closed:
+            await self._queue.put(Gap(f"{client.name} {why}", 0.0))
+            self._wait_for_client()
+
+
+class Bounded:
+    """A stream that gives no more at once than is good: the lengths come from the client."""
+
+    def __init__(self, reader: StreamReader) -> None:
+        self._reader = reader
+        self.at_eof = reader.at_eof
+        self.readline = reader.readline
+
+    async def readexactly(self, n: int) -> bytes:
+        """As a StreamReader does. Raises Refused for too much."""
+        if n > MAX_BYTES:
+            raise Refused(f"at most {MAX_BYTES} bytes are taken at once")
+        return await self._reader.readexactly(n)
+
+
+def shape_of(event: Event) -> tuple[int, int]:
+    """Rate and channels of a chunk of 16-bit samples. Raises Refused for any other."""
+    data: dict[str, Any] = event.data if isinstance(event.data, dict) else {}
+    numbers = [data[key] for key in ("rate", "width", "channels") if type(data.get(key)) is int]
+    if len(numbers) != 3:
+        raise Refused("rate, width and channels of audio-chunk must be whole numbers", "format")
+    rate_hz, width, channels = numbers
+    if width != 2:
+        raise Refused(f"16-bit samples (width 2) expected, received width {width}", "format")
+    if rate_hz not in RATES_HZ or channels not in CHANNELS:
+        raise Refused(f"received {rate_hz} Hz with {channels} channels: out of range", "format")
+    if len(event.payload or b"") % (2 * channels):
+        raise Refused("an audio-chunk must hold whole frames", "format")
+    return rate_hz, channels
+
+
+def info() -> Event:
+    """What is told to those who ask what this is; without words, so that nobody waits for one.
+
+    By hand, because `wyoming.info` imports `audioop`, which warns and costs a Pi time.
+    """
+    from .. import __version__
+
+    program = {
+        "name": "sertk",
+        "attribution": {"name": "SER Toolkit contributors", "url": ""},
+        "installed": True,
+        "description": "Listens for the emotion of a voice; hears no wake words",
+        "version": __version__,
+        "models": [],
+    }
+    kinds = ("asr", "tts", "handle", "intent", "mic", "snd")
+    return Event("info", {**{kind: [] for kind in kinds}, "wake": [program]})
+
+
+def parsed(address: str, allow_network: bool = False) -> str | tuple[str, int]:
+    """The path of a UNIX socket, or host and port. Raises SertkError for any other address."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise SertkError(f"'{address}' is no address", SHAPE) from None
+    if parts.scheme == "unix" and parts.path.startswith("/") and not parts.netloc:
+        return parts.path
+    if parts.scheme != "tcp" or not host or port is None:
+        raise SertkError(f"'{address}' is no address", SHAPE)
+    if not (allow_network or is_loopback(host)):
+        raise SertkError(f"'{address}' can be reached by other machines", TUNNEL)
+    return host, port

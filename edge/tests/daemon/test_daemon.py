@@ -1,0 +1,242 @@
+"""`sertk serve-edge` as a person starts it: a file, a pipe, a microphone; its end; its checks."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+MAIN = "from ser_toolkit.cli import main; main()"
+SLOW_FILE = ("--realtime", "--gate", "energy")
+
+
+def command(*args: object, stdin: bytes | None = None, **options: Any) -> Any:
+    return subprocess.run(
+        [sys.executable, "-c", MAIN, "serve-edge", *map(str, args)],
+        input=stdin,
+        capture_output=True,
+        timeout=120,
+        **options,
+    )
+
+
+def events_of(done: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def brief(events: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    return [(e["kind"], e["label"], e["offset_s"], e["probabilities"]) for e in events]
+
+
+# Sound in, events out ----------------------------------------------------------------------------
+
+
+def test_a_file_of_real_speech_becomes_events(speech: Path, voice_bundle: Path) -> None:
+    done = command(voice_bundle, "--source", speech)
+    assert done.returncode == 0, done.stderr
+    events = events_of(done)
+    assert len(events) >= 20
+    assert [e["sequence"] - events[0]["sequence"] for e in events] == list(range(len(events)))
+    assert len({e["id"] for e in events}) == len(events)
+    told = None
+    for event in events:
+        assert event["kind"] == ("started" if told is None else event["kind"])
+        assert event["kind"] != "ended" or event["label"] == told
+        told = None if event["kind"] == "ended" else event["label"]
+        assert sum(event["probabilities"].values()) == pytest.approx(1, abs=0.02)
+        assert -60 < event["level_dbfs"] < 0
+    assert told is None
+    offsets = [e["offset_s"] for e in events]
+    assert offsets == sorted(offsets)
+
+
+def test_pcm_on_standard_input_gives_what_the_file_gives(voices: Path, tiny_bundle: Path) -> None:
+    samples, _ = soundfile.read(voices, dtype="int16")
+    from_file = command(tiny_bundle, "--source", voices)
+    piped = command(tiny_bundle, "--source", "-", stdin=samples.tobytes())
+    assert piped.returncode == 0, piped.stderr
+    assert brief(events_of(piped)) == brief(events_of(from_file)) != []
+
+
+def test_any_rate_and_channels_of_pcm(voices: Path, tiny_bundle: Path) -> None:
+    samples, _ = soundfile.read(voices, dtype="int16")
+    stereo = np.repeat(np.repeat(samples, 3), 2).tobytes()
+    done = command(tiny_bundle, "--source", "-", "--rate-hz", 48000, "--channels", 2, stdin=stereo)
+    ends = [e["offset_s"] for e in events_of(done) if e["kind"] == "ended"]
+    direct = events_of(command(tiny_bundle, "--source", voices))
+    expected = [e["offset_s"] for e in direct if e["kind"] == "ended"]
+    assert ends == pytest.approx(expected, abs=0.1)
+
+
+def test_a_microphone_is_heard(
+    pulse: Any, live: Callable[..., Any], speech: Path, voice_bundle: Path
+) -> None:
+    daemon = live(voice_bundle, "--gate", "energy", "--source", "mic")
+    pulse.play(speech)
+    daemon.until(lambda: len(daemon.events()) >= 3, 60)
+    state = daemon.get("/v1/state")
+    assert state["source"]["kind"] == "microphone" and state["source"]["state"] == "ok"
+    first = daemon.events()[0]
+    assert first["kind"] == "started" and abs(first["time_s"] - time.time()) < 60
+
+
+def test_nobody_reads_any_more(voices: Path, tiny_bundle: Path) -> None:
+    started = subprocess.Popen(
+        [sys.executable, "-c", MAIN, "serve-edge", tiny_bundle, "--source", voices],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with started as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read().decode()
+        assert process.wait(30) == 0 and "Traceback" not in said
+
+
+def test_a_sink_of_a_file(voices: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    done = command(tiny_bundle, "--source", voices, "--sink", f"json_lines,path={path}")
+    assert done.stdout == b"" and len(path.read_text().splitlines()) >= 2
+
+
+# Its end ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_soon_and_well(
+    number: signal.Signals, live: Callable[..., Any], voices: Path, tiny_bundle: Path
+) -> None:
+    daemon = live(tiny_bundle, "--source", voices, *SLOW_FILE)
+    daemon.until(daemon.events)
+    assert daemon.stop(number) < 5
+    assert daemon.process.returncode == 0
+    # What goes on is ended, and told.
+    assert daemon.events()[-1]["kind"] == "ended"
+    assert "Traceback" not in daemon.said()
+
+
+def test_a_signal_while_it_starts_ends_it(
+    serve: Callable[..., Any], voices: Path, tiny_bundle: Path
+) -> None:
+    for pause_s in (0.3, 0.5, 0.8):
+        daemon = serve(tiny_bundle, "--source", voices, *SLOW_FILE)
+        time.sleep(pause_s)
+        assert daemon.stop() < 5
+        assert daemon.process.returncode in (0, -signal.SIGTERM)
+        assert "Traceback" not in daemon.said()
+
+
+def test_a_dead_broker_does_not_hold_it_up(
+    live: Callable[..., Any], voices: Path, tiny_bundle: Path
+) -> None:
+    sinks = ("--sink", "json_lines", "--sink", "mqtt,host=127.0.0.1,port=1")
+    daemon = live(tiny_bundle, "--source", voices, *SLOW_FILE, *sinks)
+    daemon.until(daemon.events)
+    assert daemon.stop() < 5
+    assert "events wait in the state folder" in daemon.said()
+
+
+# Checks -------------------------------------------------------------------------------------------
+
+
+def test_check_looks_at_everything(voices: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    done = command(tiny_bundle, "--check", "--source", voices, "--state-dir", tmp_path / "state")
+    lines = done.stdout.decode().splitlines()
+    assert done.returncode == 0, lines
+    assert [line.split()[:2] for line in lines] == [
+        ["ok", name] for name in ("bundle", "source", "gate", "sink", "state", "http", "privacy")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "part", "message"),
+    [
+        (["--source", "missing.wav"], "source", "missing.wav"),
+        (["--sink", "mqqt"], "sink", "mqtt"),
+        (["--sink", "mqtt,hots=x"], "sink", "hots"),
+        (["--http-host", "0.0.0.0", "--http-port", "9"], "http", "token"),
+        (["--http-token-file", "none", "--http-port", "9"], "http", "none"),
+        (["--state-dir", "file/below"], "state", "file/below"),
+        (["--require-signature", "none.pub"], "bundle", "none.pub"),
+    ],
+)
+def test_check_finds_what_is_wrong(
+    args: list[str], part: str, message: str, voices: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    done = command(tiny_bundle, "--check", "--source", voices, *args, cwd=tmp_path)
+    problems = [line for line in done.stdout.decode().splitlines() if line.startswith("problem")]
+    assert done.returncode == 1 and b"Traceback" not in done.stderr
+    assert [line.split()[1] for line in problems] == [part], problems
+    assert message in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "no bundle"),
+        (["none.sertk"], "none.sertk"),
+        (["BUNDLE", "--source", "none.wav"], "none.wav"),
+        (["BUNDLE", "--config", "none.toml"], "none.toml"),
+        (["BUNDLE", "--hop-s", "0"], "stream.hop_s"),
+        (["BUNDLE", "--sink", "nobody"], "nobody"),
+        (["BUNDLE", "--http-host", "0.0.0.0"], "token"),
+    ],
+)
+def test_a_wrong_start_is_one_line(
+    args: list[str], message: str, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    words = [str(tiny_bundle) if word == "BUNDLE" else word for word in args]
+    done = command(*words, cwd=tmp_path)
+    said = done.stderr.decode()
+    assert done.returncode == 1 and "Traceback" not in said
+    errors = [line for line in said.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1 and message in errors[0]
+
+
+def test_settings_come_from_a_file_too(voices: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "edge.toml").write_text(
+        f'[bundle]\nfile = "{tiny_bundle}"\n[source]\nsource = "{voices}"\n'
+        '[[sink]]\nname = "json_lines"\npath = "told.jsonl"\n[log]\nformat = "json"\n'
+    )
+    done = command("--config", "edge.toml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "told.jsonl").read_text().count("started") >= 1
+    assert all(json.loads(line)["message"] for line in done.stderr.splitlines())
+
+
+def test_it_says_loudly_that_it_records(voices: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "audio"
+    done = command(tiny_bundle, "--source", voices, "--debug-audio-dir", folder)
+    assert b"EVERYTHING THAT IS HEARD IS WRITTEN" in done.stderr
+    written = np.concatenate([soundfile.read(path)[0] for path in sorted(folder.iterdir())])
+    expected, _ = soundfile.read(voices)
+    assert len(written) == len(expected) and np.abs(written - expected).max() < 1e-4
+
+
+def test_it_writes_no_audio_by_itself(voices: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    done = command(
+        tiny_bundle,
+        "--source",
+        voices,
+        "--state-dir",
+        state,
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    # The spool, its lock, the id: nothing else, and nothing of the size of sound.
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.name.partition(".")[0] for path in files} <= {"spool", "device-id"}
+    assert sum(path.stat().st_size for path in files) < voices.stat().st_size / 5

@@ -1,0 +1,338 @@
+"""What goes wrong while the daemon runs, caused for real: it goes on, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ser_toolkit.runtime.archive import pack, unpack
+
+# Only the clock on the wall is moved, by the seconds in a file; sleeping goes on as ever.
+CLOCK = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+static long jump(void) {
+  long by = 0;
+  FILE *file = fopen(getenv("CLOCK_FILE"), "r");
+  if (file) { if (fscanf(file, "%ld", &by) != 1) by = 0; fclose(file); }
+  return by;
+}
+int clock_gettime(clockid_t which, struct timespec *now) {
+  int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+  int status = real(which, now);
+  if (!status && which == CLOCK_REALTIME) now->tv_sec += jump();
+  return status;
+}
+int gettimeofday(struct timeval *now, void *zone) {
+  int (*real)(struct timeval *, void *) = dlsym(RTLD_NEXT, "gettimeofday");
+  int status = real(now, zone);
+  if (!status) now->tv_sec += jump();
+  return status;
+}
+time_t time(time_t *out) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (out) *out = now.tv_sec;
+  return now.tv_sec;
+}
+"""
+SERVE = (sys.executable, "-c", "from ser_toolkit.cli import main; main()", "serve-edge")
+PLAYED = ("--realtime", "--repeat", "--gate", "energy")
+
+
+def other(content: bytes, old: bytes, new: bytes) -> bytes:
+    """The bundle with another manifest."""
+    members = unpack(content)
+    members["manifest.json"] = members["manifest.json"].replace(old, new)
+    return pack(members)
+
+
+def dropped(path: Path, content: bytes) -> None:
+    beside = path.with_name("upload")
+    beside.write_bytes(content)
+    beside.replace(path)
+
+
+# Bundles ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, tiny_bundle: Path) -> Path:
+    return Path(shutil.copy(tiny_bundle, tmp_path / "current.sertk"))
+
+
+def test_bad_bundles_are_rejected_and_a_good_one_is_taken(
+    bundle: Path, live: Callable[..., Any], voices: Path
+) -> None:
+    daemon = live(bundle, "--source", voices, *PLAYED, "--bundle-watch-s", 0.2)
+    good, name = bundle.read_bytes(), daemon.get("/v1/model")["name"]
+    bad = {
+        "truncated": good[: len(good) // 3],
+        "corrupt": good[:5000] + bytes(200) + good[5200:],
+        "wrong labels": other(good, b'"joy"', b'"envy"'),
+        "empty": b"",
+    }
+    for content in bad.values():
+        daemon.until(lambda: daemon.events()[-1:])
+        seen = daemon.get("/v1/model")["rejected"]
+        dropped(bundle, content)
+        daemon.until(lambda seen=seen: daemon.get("/v1/model")["rejected"] not in (None, seen))
+        model = daemon.get("/v1/model")
+        assert (model["name"], model["rejected"]["file"]) == (name, "current.sertk")
+        assert daemon.get("/v1/state")["model"]["state"] == "rejected"
+        before = len(daemon.events())
+        daemon.until(lambda before=before: len(daemon.events()) > before)
+    dropped(bundle, other(good, b'"tiny"', b'"second"'))
+    daemon.until(lambda: daemon.get("/v1/model")["name"] == "second")
+    assert daemon.get("/v1/model")["rejected"] is None
+    before = len(daemon.events())
+    daemon.until(lambda: len(daemon.events()) > before + 1)
+    sequences = [event["sequence"] for event in daemon.events()]
+    assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
+
+
+def test_a_hup_takes_a_new_bundle_and_never_ends_the_process(
+    bundle: Path, live: Callable[..., Any], voices: Path
+) -> None:
+    daemon = live(bundle, "--source", voices, *PLAYED, "--bundle-watch-s", 0)
+    daemon.process.send_signal(signal.SIGHUP)
+    # It looks until the file is at rest.
+    time.sleep(2)
+    dropped(bundle, other(bundle.read_bytes(), b'"tiny"', b'"second"'))
+    time.sleep(1)
+    assert daemon.get("/v1/model")["name"] == "tiny"
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.until(lambda: daemon.get("/v1/model")["name"] == "second")
+
+
+# Microphones --------------------------------------------------------------------------------------
+
+
+def test_a_microphone_that_is_pulled_out_comes_back(
+    pulse: Any, live: Callable[..., Any], voices: Path, tiny_bundle: Path
+) -> None:
+    daemon = live(tiny_bundle, "--source", "mic", "--gate", "energy")
+    pulse.play(voices)
+    daemon.until(daemon.events)
+    pulse.stop()
+    daemon.until(lambda: daemon.get("/v1/state")["source"]["state"] == "lost")
+    assert daemon.get("/healthz")
+    # What went on when the sound was gone has ended, as far as anybody can tell.
+    pulse.start()
+    daemon.until(lambda: daemon.get("/v1/state")["source"]["state"] == "ok", 30)
+    before = len(daemon.events())
+    pulse.play(voices)
+    daemon.until(lambda: len(daemon.events()) > before)
+
+
+def test_a_microphone_that_hangs_is_opened_anew(
+    pulse: Any, live: Callable[..., Any], voices: Path, tiny_bundle: Path
+) -> None:
+    daemon = live(tiny_bundle, "--gate", "energy", "--source-stall-s", 1)
+    pulse.signal(signal.SIGSTOP)
+    try:
+        daemon.until(lambda: daemon.get("/v1/state")["source"]["state"] != "ok")
+        daemon.until(lambda: not daemon.is_ready())
+    finally:
+        pulse.signal(signal.SIGCONT)
+    daemon.until(lambda: daemon.get("/v1/state")["source"]["state"] == "ok", 30)
+    pulse.play(voices)
+    daemon.until(daemon.events)
+
+
+def test_a_daemon_that_was_frozen_counts_what_it_missed(
+    pulse: Any, live: Callable[..., Any], voices: Path, tiny_bundle: Path
+) -> None:
+    daemon = live(tiny_bundle, "--gate", "energy")
+    daemon.process.send_signal(signal.SIGSTOP)
+    time.sleep(8)
+    daemon.process.send_signal(signal.SIGCONT)
+    daemon.until(lambda: "audio is missing" in daemon.said())
+    pulse.play(voices)
+    daemon.until(daemon.events)
+
+
+# Time, power, neighbours --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(require: Callable[..., None], tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """A file with the seconds by which the clock is wrong, and what makes a process heed it."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    require("cc", compiler is not None, "apt-get install gcc libc6-dev")
+    source, library, file = (tmp_path / name for name in ("clock.c", "clock.so", "clock"))
+    source.write_text(CLOCK)
+    build = [str(compiler), "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
+    subprocess.run(build, check=True)
+    file.write_text("0")
+    return file, {"LD_PRELOAD": str(library), "CLOCK_FILE": str(file)}
+
+
+@pytest.mark.parametrize("days", [1000, -40])
+def test_a_clock_that_jumps_changes_neither_order_nor_numbers(
+    days: int,
+    live: Callable[..., Any],
+    clock: tuple[Path, dict[str, str]],
+    voices: Path,
+    tiny_bundle: Path,
+    tmp_path: Path,
+) -> None:
+    file, env = clock
+    state = ("--state-dir", tmp_path / "state")
+    daemon = live(tiny_bundle, "--source", voices, *PLAYED, *state, env=env)
+    daemon.until(lambda: len(daemon.events()) >= 2)
+    file.write_text(str(days * 86400))
+    before = len(daemon.events())
+    daemon.until(lambda: len(daemon.events()) >= before + 3)
+    events = daemon.events()
+    jumped = [b["time_s"] - a["time_s"] for a, b in pairwise(events)]
+    assert max(map(abs, jumped)) > 86400
+    sequences = [event["sequence"] for event in events]
+    assert sequences == list(range(sequences[0], sequences[0] + len(events)))
+    offsets = [event["offset_s"] for event in events]
+    assert offsets == sorted(offsets)
+    assert daemon.stop() < 5
+    # And over a restart with the clock still wrong.
+    again = live(tiny_bundle, "--source", voices, *PLAYED, *state, env=env)
+    again.until(lambda: len(again.events()) > len(events) + 1)
+    told = [event["sequence"] for event in again.events()]
+    assert told == sorted(set(told))
+
+
+class Consumer(ThreadingHTTPServer):
+    """A web server that takes events, can be told to fail, and remembers what it took."""
+
+    def __init__(self) -> None:
+        self.works = True
+        self.taken: list[dict[str, Any]] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/"
+
+    def once(self) -> list[int]:
+        """Sequence numbers, without those whose id was seen before."""
+        seen = {event["id"]: event["sequence"] for event in self.taken}
+        return list(seen.values())
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Consumer
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.works:
+            self.server.taken.append(json.loads(body))
+        self.send_response(204 if self.server.works else 503)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def consumer() -> Iterator[Consumer]:
+    server = Consumer()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_killed_at_any_moment_it_loses_and_doubles_nothing(
+    live: Callable[..., Any], consumer: Consumer, voices: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    sinks = ("--sink", f"webhook,url={consumer.url}", "--sink", "json_lines,path=told.jsonl")
+    state = ("--state-dir", tmp_path / "state")
+    for life in range(4):
+        consumer.works = life % 2 == 1
+        daemon = live(tiny_bundle, "--source", voices, *PLAYED, *sinks, *state)
+        path = tmp_path / "told.jsonl"
+        before = path.stat().st_size if path.exists() else 0
+        daemon.until(lambda p=path, b=before: p.exists() and p.stat().st_size > b)
+        time.sleep(0.05 * life)
+        daemon.process.kill()
+        daemon.process.wait()
+    consumer.works = True
+    last = live(tiny_bundle, "--source", voices, *PLAYED, *sinks, *state)
+    last.until(lambda: last.get("/v1/state")["sinks"][0]["pending"] == 0)
+    last.until(lambda: len(consumer.taken) > 2)
+    last.stop()
+    found = consumer.once()
+    assert found == sorted(found) and len(set(found)) == len(found)
+    # What a line was written for was stored before: nothing that was told anywhere is missing.
+    told = [json.loads(line)["sequence"] for line in path.read_text().splitlines()]
+    assert set(told) <= set(found)
+
+
+def test_two_daemons_on_one_port(live: Callable[..., Any], voices: Path, tiny_bundle: Path) -> None:
+    first = live(tiny_bundle, "--source", voices, *PLAYED)
+    port = ("--http-port", str(first.port))
+    second = subprocess.run(
+        [*SERVE, tiny_bundle, "--source", voices, *PLAYED, *port],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert second.returncode == 1 and "Traceback" not in second.stderr
+    assert str(first.port) in second.stderr.splitlines()[-1]
+    assert first.get("/readyz")["ready"]
+
+
+def test_two_daemons_with_one_state(
+    live: Callable[..., Any], voices: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    state = ("--state-dir", str(tmp_path / "state"))
+    first = live(tiny_bundle, "--source", voices, *PLAYED, *state)
+    second = subprocess.run(
+        [*SERVE, tiny_bundle, "--source", voices, *state],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ},
+    )
+    assert second.returncode == 1 and "another daemon" in second.stderr.splitlines()[-1]
+    assert first.get("/readyz")["ready"]
+
+
+def test_systemd_hears_that_it_is_ready_alive_and_stopping(
+    live: Callable[..., Any],
+    voices: Path,
+    tiny_bundle: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    import socket
+
+    path = tmp_path_factory.mktemp("n") / "s"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(path))
+        systemd.settimeout(10)
+        env = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "1000000"}
+        daemon = live(tiny_bundle, "--source", voices, *PLAYED, env=env)
+        heard = b""
+        while heard.count(b"WATCHDOG=1") < 3:
+            heard += systemd.recv(4096) + b"\n"
+        assert b"READY=1" in heard and b"STATUS=voices.wav: ok" in heard
+        daemon.stop()
+        while b"STOPPING=1" not in heard:
+            heard += systemd.recv(4096) + b"\n"
