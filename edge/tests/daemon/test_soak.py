@@ -1,0 +1,96 @@
+"""Hours of sound, faster than they last: memory stays flat, no event is lost, none comes twice."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from ser_toolkit.runtime.audio import read_audio
+
+RATE_HZ = 16_000
+HOURS = 4.0
+
+
+class Moody(BaseHTTPRequestHandler):
+    """Takes an event, refuses it, or takes it and does not say so."""
+
+    def do_POST(self) -> None:
+        server: Any = self.server
+        event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        mood = server.dice.random()
+        if mood < 0.9:
+            server.taken.append(event)
+        if mood < 0.8:
+            self.send_response(204)
+            self.end_headers()
+        elif mood < 0.9:
+            self.close_connection = True
+        else:
+            self.send_response(503)
+            self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_hours_of_speech(
+    serve: Callable[..., Any], data_dir: Path, voice_bundle: Path, tmp_path: Path
+) -> None:
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Moody)
+    server.dice, server.taken = random.Random(0), []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    sinks = (
+        *("--sink", f"webhook,url=http://127.0.0.1:{server.server_port}/"),
+        *("--sink", "json_lines,path=told.jsonl"),
+        *("--state-dir", tmp_path / "state"),
+    )
+    daemon = serve(voice_bundle, "--source", "-", "--gate", "energy", *sinks, stdin=subprocess.PIPE)
+    try:
+        resident = feed(daemon.process, data_dir, HOURS)
+        daemon.process.stdin.close()
+        assert daemon.wait(600) == 0, daemon.said()
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    told = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
+    sequences = [event["sequence"] for event in told]
+    assert sequences == list(range(sequences[0], sequences[0] + len(told)))
+    assert told[-1]["offset_s"] > 3600 * HOURS - 10 and len(told) > 500 * HOURS
+    once = {event["id"]: event["sequence"] for event in server.taken}
+    waiting = "events wait in the state folder" in daemon.said()
+    assert list(once.values()) == sequences or (waiting and list(once.values()) < sequences)
+    assert len(server.taken) > len(once), "the web server was to get some of them twice"
+    # After the first quarter nothing grows but by what the allocator keeps.
+    settled = resident[len(resident) // 4 :]
+    print(f"{HOURS:g} h, {len(told)} events, resident {settled[0]:.1f} to {settled[-1]:.1f} MB")
+    assert settled[-1] - settled[0] < 3, resident
+
+
+def feed(process: Any, data_dir: Path, hours: float) -> list[float]:
+    """Clips in an order of chance, with pauses; the resident megabytes after each minute of it."""
+    rng = np.random.default_rng(0)
+    clips = [read_audio(path).samples for path in sorted((data_dir / "emodb/wav").glob("*.wav"))]
+    measured, resident, seconds = psutil.Process(process.pid), [], 0.0
+    while seconds < 3600 * hours:
+        clip = clips[rng.integers(len(clips))] * rng.uniform(0.3, 1.0)
+        pause = rng.normal(0, 1e-4, int(rng.uniform(0.3, 6.0) * RATE_HZ))
+        samples = np.clip(np.concatenate([clip, pause]) * 32767, -32768, 32767).astype("<i2")
+        process.stdin.write(samples.tobytes())
+        seconds += len(samples) / RATE_HZ
+        if seconds // 60 > len(resident):
+            resident.append(measured.memory_info().rss / 1e6)
+    return resident
