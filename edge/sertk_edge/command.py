@@ -59,7 +59,7 @@ def _type(hint: Any) -> Any:
     "sinks",
     multiple=True,
     metavar="NAME[,KEY=VALUE…]",
-    help="Where events go: json_lines, mqtt, webhook, or a plugin's; repeat for several.",
+    help="Where events go: console, json_lines, mqtt, webhook, or a plugin's; repeat for several.",
 )
 @click.option("--list-devices", is_flag=True, help="List the microphones and exit.")
 @click.option("--check", is_flag=True, help="Check settings, bundle, sinks and files; then exit.")
@@ -74,9 +74,10 @@ def serve_edge(
 ) -> None:
     """Listen with BUNDLE and tell which emotion is heard, until it is stopped.
 
-    Events go to standard output as JSON lines, or to the sinks that are named. A live source has a
-    page on http://127.0.0.1:8642. Every option is also a key of the file given by --config and a
-    variable SERTK_EDGE_SECTION_KEY; options go before variables, variables before the file.
+    Events go to standard output, as lines for people on a terminal and as JSON in a pipe, or to the
+    sinks that are named. A live source has a page on http://127.0.0.1:8642. Every option is also a
+    key of the file given by --config and a variable SERTK_EDGE_SECTION_KEY; options go before
+    variables, variables before the file.
     """
     if list_devices:
         click.echo(_devices())
@@ -86,7 +87,10 @@ def serve_edge(
     given = {key: value for key, value in flags.items() if value not in (None, ())}
     if bundle is not None:
         given["bundle_file"] = bundle
+    from .installed import sinks_or_default
+
     settings = settings_of(config, os.environ, given, sinks)
+    settings = dataclasses.replace(settings, sinks=sinks_or_default(settings.sinks))
     if check:
         from .check import run_checks
 

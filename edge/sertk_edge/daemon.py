@@ -34,6 +34,7 @@ from .swap import Live, Watch
 
 TICK_S = 0.2
 STUCK_S = 30.0
+STDOUT = ("console", "json_lines")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,7 @@ class Daemon:
         self._attention = Attention(parts.live, settings, parts.detector, parts.spool)
         self._recorder = Recorder(d) if (d := settings.debug.audio_dir) else None
         self._busy_since: float | None = None
+        self._shown = any(name in STDOUT for name, _ in settings.sinks)
         self.hub = Hub()
         self.dashboard = Dashboard(
             settings, parts.live, parts.source, parts.delivery.statuses, lambda: parts.spool.problem
@@ -140,8 +142,10 @@ class Daemon:
         audio_s = seconds(item) if isinstance(item, Chunk) else 0.0
         self._parts.metrics.heard(audio_s, outcome.windows, outcome.utterances, outcome.seconds)
         self._parts.metrics.lag(self._inbox.held_s)
+        # What standard output shows already is not said twice.
+        say = log("ear").debug if self._shown else log("ear").info
         for event in outcome.events:
-            log("ear").info(
+            say(
                 f"{event.kind} {event.label}",
                 sequence=event.sequence,
                 offset_s=event.offset_s,

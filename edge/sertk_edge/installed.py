@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +15,12 @@ from ser_toolkit.runtime.events import Sink
 from .precedence import Sinks, from_text
 
 OWN = "sertk-edge"
-BUILTIN = ("json_lines", "mqtt", "webhook")
+BUILTIN = ("console", "json_lines", "mqtt", "webhook")
+
+
+def sinks_or_default(wanted: Sinks) -> Sinks:
+    """The sinks that were named; else standard output: lines for people on a terminal, or JSON."""
+    return wanted or (("console" if sys.stdout.isatty() else "json_lines", {}),)
 
 
 def sinks_of(wanted: Sinks) -> dict[str, Sink]:
@@ -58,4 +64,5 @@ def _configured(sink: Sink, params: Mapping[str, Any]) -> Sink:
     made = configure(sink, values)
     if not isinstance(made, Sink):
         raise SertkError(f"'{sink.name}' is no sink")
+    made.check()
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from .sinks import StdoutClosed
 from .sources import open_source
 from .spool import Spool
 from .swap import Live, load
+from .wire import Draft
 
 # All of the end after SIGTERM takes less than a second.
 DRAIN_STOPPED_S = 0.4
@@ -81,6 +83,7 @@ def _parts(
         return Device(identity, name, manifest.labels, manifest.name, __version__)
 
     delivery = Delivery(sinks, device(live), spool)
+    _end_what_went_on(spool)
     return Parts(
         settings,
         device,
@@ -93,6 +96,14 @@ def _parts(
         Metrics(delivery.statuses),
         supervisor(),
     )
+
+
+def _end_what_went_on(spool: Spool) -> None:
+    """A daemon that was killed left an emotion open; who keeps a state waits for its end."""
+    last = spool.last
+    if last is not None and last.kind != "ended":
+        now_s = round(time.time(), 3)
+        spool.append(Draft("ended", now_s, 0.0, last.label, last.probabilities, last.level_dbfs))
 
 
 async def _listen(parts: Parts, signals: Signals) -> None:

@@ -23,7 +23,6 @@ PREFIX = "SERTK_EDGE_"
 SINKS = f"{PREFIX}SINKS"
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 Sinks = tuple[tuple[str, Mapping[str, Any]], ...]
-DEFAULT_SINKS: Sinks = (("json_lines", {}),)
 
 
 def settings_of(
@@ -111,8 +110,7 @@ def _sinks(tables: Mapping[str, Any], env: Mapping[str, str], given: Sequence[st
     rows = tables.get("sink", [])
     if not isinstance(rows, list) or not all(isinstance(r, dict) and "name" in r for r in rows):
         raise SertkError("sinks stand in the configuration as [[sink]] with a name each")
-    named = tuple((str(row["name"]), {k: v for k, v in row.items() if k != "name"}) for row in rows)
-    return named or DEFAULT_SINKS
+    return tuple((str(row["name"]), {k: v for k, v in row.items() if k != "name"}) for row in rows)
 
 
 def _read(file: Path) -> dict[str, Any]:

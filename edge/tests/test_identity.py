@@ -65,6 +65,7 @@ def test_sinks_are_found_and_set() -> None:
         ("mqqt", {}, "mqtt"),
         ("mqtt", {"hots": "x"}, "has no parameter 'hots'"),
         ("mqtt", {"port": "many"}, "'mqtt.port' expects int"),
+        ("webhook", {}, "has no url"),
     ],
 )
 def test_a_wrong_sink_is_refused(name: str, params: dict[str, str], message: str) -> None:

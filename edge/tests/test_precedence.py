@@ -30,7 +30,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_defaults_stand_alone() -> None:
     found = settings()
-    assert found.http == HttpSettings() and found.sinks == (("json_lines", {}),)
+    assert found.http == HttpSettings() and found.sinks == ()
     assert found.live and found.http_port == 8642
 
 

@@ -69,7 +69,11 @@ class Sink(Component):
     events are kept until they were taken, over restarts too.
     """
 
+    edge_ready: ClassVar[bool] = True
     durable: ClassVar[bool] = True
+
+    def check(self) -> None:
+        """Raise SertkError for parameters that can never work; called before anything starts."""
 
     def open(self, device: Device) -> Outlet:
         """Connect, or raise; it is tried again later."""

@@ -280,6 +280,10 @@ def test_killed_at_any_moment_it_loses_and_doubles_nothing(
     last.stop()
     found = consumer.once()
     assert found == sorted(found) and len(set(found)) == len(found)
+    kinds = {event["sequence"]: event["kind"] for event in consumer.taken}
+    ordered = [kinds[number] for number in found]
+    # After each death the emotion that went on is ended, so that two never start in a row.
+    assert all((a, b) != ("started", "started") for a, b in pairwise(ordered))
     # What a line was written for was stored before: nothing that was told anywhere is missing.
     told = [json.loads(line)["sequence"] for line in path.read_text().splitlines()]
     assert set(told) <= set(found)

@@ -1,0 +1,17 @@
+"""What the daemon offers to the registry of plugins."""
+
+from __future__ import annotations
+
+from ser_toolkit.hookspecs import hookimpl
+from ser_toolkit.runtime.events import Sink
+
+from .sinks.console import Console
+from .sinks.json_lines import JsonLines
+from .sinks.mqtt import Mqtt
+from .sinks.webhook import Webhook
+
+
+@hookimpl
+def sertk_sinks() -> list[Sink]:
+    """A terminal, lines of JSON, MQTT, a web server."""
+    return [Console(), JsonLines(), Mqtt(), Webhook()]

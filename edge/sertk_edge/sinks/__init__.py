@@ -1,0 +1,43 @@
+"""What carries events away: standard output, a file, MQTT, a web server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ser_toolkit.runtime.errors import SertkError
+
+LONGEST_LINE = 200
+
+
+class StdoutClosed(Exception):  # noqa: N818
+    """Nobody reads standard output any more; there is no use in trying again."""
+
+
+def describe(error: BaseException) -> str:
+    """Any exception, a stranger's too, as one short line of printable text."""
+    try:
+        text = _text(error)
+    except Exception:
+        text = ""
+    kind = type(error).__name__
+    known = isinstance(error, (OSError, SertkError)) and text
+    line = text if known else f"{kind}: {text}" if text else kind
+    printable = "".join(char if char.isprintable() else " " for char in line)
+    return " ".join(printable.split())[:LONGEST_LINE]
+
+
+def read_secret(file: str) -> str:
+    """A password or token from a file, without the end of the line; errors do not quote it."""
+    try:
+        secret = Path(file).read_text("utf-8").strip()
+    except UnicodeDecodeError:
+        secret = ""
+    if not secret or not secret.isprintable():
+        raise SertkError(f"{file} expects one line of text", "Write the password or token into it")
+    return secret
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

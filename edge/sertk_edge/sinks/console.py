@@ -1,0 +1,57 @@
+"""Events for people who look at a terminal: a line each, with a bar."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
+
+from . import StdoutClosed
+
+WIDTH = 20
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+@dataclass(frozen=True)
+class Console(Sink):
+    """Writes readable lines to standard output; the default on a terminal."""
+
+    name = "console"
+    durable: ClassVar[bool] = False
+
+    def open(self, device: Device) -> Outlet:
+        """Lines wide enough for the longest label."""
+        return _Lines(max(map(len, (*device.labels, "uncertain"))))
+
+
+class _Lines(Outlet):
+    def __init__(self, label_width: int) -> None:
+        self._label_width = label_width
+
+    def deliver(self, event: Event) -> None:
+        try:
+            sys.stdout.write(line_of(event, self._label_width) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise StdoutClosed("nobody reads standard output any more") from error
+
+
+def line_of(event: Event, label_width: int) -> str:
+    """Time in the sound, what happened, how probable it is, how loud it was."""
+    minutes, seconds = divmod(event.offset_s, 60)
+    head = f"{minutes:3.0f}:{seconds:05.2f}  {event.kind:<7}  {event.label:<{label_width}}"
+    if event.kind == "ended":
+        return head.rstrip()
+    share = event.probabilities.get(event.label)
+    if share is None:
+        top = max(event.probabilities, key=lambda label: event.probabilities[label], default="")
+        return f"{head}  perhaps {top}, {100 * event.probabilities.get(top, 0):.0f} %"
+    return f"{head}  {100 * share:3.0f} %  {bar(share):<{WIDTH}}  {event.level_dbfs:4.0f} dBFS"
+
+
+def bar(share: float) -> str:
+    """A bar of at most WIDTH characters, in eighths."""
+    whole, rest = divmod(round(share * WIDTH * 8), 8)
+    return "█" * whole + EIGHTHS[rest].strip()

@@ -1,0 +1,124 @@
+"""What Home Assistant is told of the device: one retained message for all of its entities.
+
+It is MQTT *device* discovery, which Home Assistant knows since 2024.11:
+https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from ser_toolkit.runtime.events import Device, Event, Kind
+
+UNCERTAIN = "uncertain"
+# Nobody speaks. An option of its own: `unknown` is what Home Assistant shows before it has heard
+# of us, and an automation can wait for `none`.
+NOBODY = "none"
+ONLINE, OFFLINE = "online", "offline"
+
+
+@dataclass(frozen=True)
+class Topics:
+    """Where a device publishes, below `base`."""
+
+    base: str
+    device_id: str
+
+    @property
+    def availability(self) -> str:
+        """`online` or `offline`, retained."""
+        return f"{self.base}/{self.device_id}/availability"
+
+    @property
+    def state(self) -> str:
+        """What is heard now, retained."""
+        return f"{self.base}/{self.device_id}/state"
+
+    @property
+    def event(self) -> str:
+        """Each event, as it comes."""
+        return f"{self.base}/{self.device_id}/event"
+
+
+def state_of(event: Event) -> dict[str, Any]:
+    """What is heard since an event: all null but `speech` and `since_s` when an emotion ended."""
+    speech = event.kind != "ended"
+    probabilities = event.probabilities
+    sure = probabilities.get(event.label, max(probabilities.values(), default=None))
+    return {
+        "speech": speech,
+        "label": event.label if speech else None,
+        "confidence": sure if speech else None,
+        "probabilities": dict(probabilities) if speech else None,
+        "since_s": event.time_s,
+        "sequence": event.sequence,
+    }
+
+
+def discovery(device: Device, topics: Topics) -> dict[str, Any]:
+    """The message for `{prefix}/device/{id}/config`."""
+    return {
+        "device": {
+            "identifiers": [f"sertk_{device.id}"],
+            "name": device.name,
+            "manufacturer": "SER Toolkit",
+            "model": device.model,
+            "sw_version": device.version,
+        },
+        "origin": {"name": "sertk-edge", "sw_version": device.version},
+        "availability": [{"topic": topics.availability}],
+        "qos": 1,
+        "components": {
+            key: {**component, "unique_id": f"sertk_{device.id}_{key}"}
+            for key, component in _components(device, topics).items()
+        },
+    }
+
+
+def _components(device: Device, topics: Topics) -> Mapping[str, dict[str, Any]]:
+    options = dict.fromkeys((*device.labels, UNCERTAIN, NOBODY))
+    return {
+        "emotion": {
+            "platform": "sensor",
+            "name": "Emotion",
+            "icon": "mdi:emoticon-outline",
+            "device_class": "enum",
+            "options": list(options),
+            "state_topic": topics.state,
+            "value_template": "{{ value_json.label or '%s' }}" % NOBODY,  # noqa: UP031
+        },
+        # The probabilities are attributes here and not of the emotion: state and attributes from
+        # one topic are two updates, and an automation on the emotion would run twice.
+        "confidence": {
+            "platform": "sensor",
+            "name": "Confidence",
+            "icon": "mdi:percent-outline",
+            "unit_of_measurement": "%",
+            "state_class": "measurement",
+            "suggested_display_precision": 0,
+            "state_topic": topics.state,
+            # Home Assistant takes the text None for: unknown.
+            "value_template": "{{ None if value_json.confidence is none"
+            " else (value_json.confidence * 100) | round(1) }}",
+            "json_attributes_topic": topics.state,
+            "json_attributes_template": "{{ (value_json.probabilities or {}) | tojson }}",
+        },
+        "speech": {
+            "platform": "binary_sensor",
+            "name": "Speech",
+            "icon": "mdi:account-voice",
+            "device_class": "sound",
+            "state_topic": topics.state,
+            "value_template": "{{ 'ON' if value_json.speech else 'OFF' }}",
+        },
+        "event": {
+            "platform": "event",
+            "name": "Emotion event",
+            "icon": "mdi:emoticon-outline",
+            "event_types": list(get_args(Kind)),
+            "state_topic": topics.event,
+            "value_template": "{{ dict(value_json, event_type=value_json.kind) | tojson }}",
+        },
+    }

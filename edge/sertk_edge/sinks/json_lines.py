@@ -1,0 +1,73 @@
+"""One line of JSON for each event: on standard output, or appended to a file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
+
+from ..wire import text_of
+from . import StdoutClosed
+
+STDOUT = 1
+
+
+@dataclass(frozen=True)
+class JsonLines(Sink):
+    """Writes to `path`; `-` is standard output. What is heard while it cannot is not kept."""
+
+    name = "json_lines"
+    durable: ClassVar[bool] = False
+
+    path: str = "-"
+
+    def open(self, device: Device) -> Outlet:
+        """Start writing; the file must be one that can be written."""
+        if self.path == "-":
+            return _Stdout()
+        os.close(_opened(self.path))
+        return _File(self.path)
+
+
+class _Stdout(Outlet):
+    # Straight to the descriptor: nothing stays in a buffer that fails again when Python ends.
+    def deliver(self, event: Event) -> None:
+        try:
+            _write_all(STDOUT, _line(event))
+        except BrokenPipeError as error:
+            raise StdoutClosed("nobody reads standard output any more") from error
+
+
+class _File(Outlet):
+    """Opened for each event, so that the file may be rotated or removed at any time."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def deliver(self, event: Event) -> None:
+        file = _opened(self._path)
+        try:
+            size = os.lseek(file, 0, os.SEEK_END)
+            try:
+                _write_all(file, _line(event))
+            except OSError:
+                # Half a line would spoil the next one.
+                os.ftruncate(file, size)
+                raise
+        finally:
+            os.close(file)
+
+
+def _opened(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+
+def _line(event: Event) -> bytes:
+    return text_of(event).encode("ascii") + b"\n"
+
+
+def _write_all(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]
