@@ -6,10 +6,11 @@ LOCAL := -e ".[train,dev]" -e edge -e plugins/sertk-msf -e plugins/sertk-lstm -e
 PROJECTS := pyproject.toml edge/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 DEMO := demo
 
-.PHONY: help setup demo test test-all test-slow lint format bench notebooks resolve clean
+.PHONY: help setup demo demo-live test test-all test-slow lint format bench notebooks resolve clean
 
 help:
-	@echo "make demo       train --plugin msf on the built-in corpus, quantize, show the result"
+	@echo "make demo       train --plugin msf on the built-in corpus, quantize, run the daemon on audio"
+	@echo "make demo-live  the daemon with its page, on the bundle of the demo"
 	@echo "make test       run the tests (make test-all: the slow ones too)"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make notebooks  execute the notebooks in docs/ again"
@@ -23,14 +24,32 @@ $(VENV)/installed: constraints.txt $(PROJECTS)
 
 setup: $(VENV)/installed
 
-demo: setup
+$(DEMO)/msf.sertk: | $(VENV)/installed
 	rm -rf $(DEMO)
 	SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk train --plugin msf --data synthetic --epochs 40 --out $(DEMO)/run
-	SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk quantize $(DEMO)/run --out $(DEMO)/msf.sertk
+	SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk quantize $(DEMO)/run --out $@
+
+demo: setup
+	rm -rf $(DEMO)
+	$(MAKE) --no-print-directory $(DEMO)/msf.sertk
 	@echo
 	@echo "What the bundle hears in four utterances of speakers that it never heard:"
 	@SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk predict $(DEMO)/msf.sertk $$(sed -n '2p;20p;60p;90p' $(DEMO)/run/predictions.csv \
 	  | cut -d, -f1 | sed "s#^synthetic#$$(echo $(DEMO)/cache/corpora/synthetic-v*)#")
+	@echo
+	@echo "What is spoken in a recording of twelve such utterances:"
+	@$(BIN)/python edge/demo.py $(DEMO)/run $(DEMO)/cache/corpora/synthetic-v* $(DEMO)/voices.wav
+	@echo
+	@echo "What the daemon hears in it:"
+	@$(BIN)/sertk serve-edge $(DEMO)/msf.sertk --source $(DEMO)/voices.wav --sink console
+	@echo
+	@echo "Synthetic voices: none of this says anything about people. Next: make demo-live"
+
+# The daemon and its page, until Ctrl-C.
+demo-live: setup $(DEMO)/msf.sertk
+	@test -f $(DEMO)/voices.wav || $(BIN)/python edge/demo.py $(DEMO)/run $(DEMO)/cache/corpora/synthetic-v* $(DEMO)/voices.wav
+	@echo "The page: http://127.0.0.1:8642/  (Ctrl-C ends it)"
+	@$(BIN)/sertk serve-edge $(DEMO)/msf.sertk --source $(DEMO)/voices.wav --realtime --repeat --sink console
 
 test: setup
 	$(BIN)/python -m pytest $(PYTEST)
