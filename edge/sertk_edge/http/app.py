@@ -1,0 +1,222 @@
+"""The HTTP server: what is asked where, and what surrounds every answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from ..config import HttpSettings
+from ..logs import log
+from ..services import Services
+from .classify import Classify, check_type, read_body
+from .files import page_files
+from .guard import Connection
+from .limits import Rate
+from .listen import Listen
+from .listening import Limits, Listener, bind
+from .metrics import CONTENT_TYPE, Metrics
+from .openapi import document
+from .problems import JSON_TYPE, Problem, answer, guard_headers
+from .security import COOKIE, COOKIE_DAYS, Security, secured
+from .stream import Events
+from .streams import Streams
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# These tell nothing and change nothing, or are the way to a token.
+OPEN = frozenset({"/healthz", "/readyz", "/v1/session"})
+SHUTDOWN_S = 0.1
+MOST_LOGIN_BYTES = 16 << 10
+
+
+class Server:
+    """HTTP that is being served."""
+
+    def __init__(self, runner: web.AppRunner, listener: Listener, streams: Streams) -> None:
+        self._runner = runner
+        self._listener = listener
+        self._streams = streams
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._listener.port
+
+    async def close(self) -> None:
+        """Answer no more; streams are told, what takes longer than a moment is cut."""
+        self._listener.stop()
+        self._streams.close()
+        await self._runner.cleanup()
+        await self._listener.close()
+
+
+def check(settings: HttpSettings) -> None:
+    """Whether `serve` would begin, but for the port. Raises SertkError."""
+    secured(settings)
+
+
+async def serve(services: Services, settings: HttpSettings, metrics: Metrics) -> Server:
+    """Listen. Raises SertkError for a port that is taken, a bad token or certificate."""
+    security = secured(settings)
+    streams = Streams(settings.max_streams, settings.write_timeout_s)
+    app = _app(services, settings, metrics, security, streams)
+    sockets = bind(settings.host, settings.port)
+    runner = web.AppRunner(
+        app, handle_signals=False, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S
+    )
+    await runner.setup()
+    server = runner.server
+    assert server is not None
+    listener = Listener(
+        sockets,
+        lambda: Connection(server, settings, metrics.request),
+        security.tls,
+        Limits(settings.max_connections, settings.header_timeout_s),
+    )
+    return Server(runner, listener, streams)
+
+
+def _app(
+    services: Services,
+    settings: HttpSettings,
+    metrics: Metrics,
+    security: Security,
+    streams: Streams,
+) -> web.Application:
+    files = page_files()
+    rate = Rate(settings.requests_per_minute, "requests")
+    opened = OPEN | {file.path for file in files}
+    app = web.Application(middlewares=[_around(security, opened)])
+    app.on_response_prepare.append(_headers)
+    about = _About(services, metrics, security.token is not None)
+    gets: dict[str, Handler] = {
+        "/healthz": about.health,
+        "/readyz": about.ready,
+        "/metrics": about.metrics,
+        "/v1/state": about.state,
+        "/v1/model": about.model,
+        "/v1/openapi.json": about.openapi,
+        "/v1/events": Events(services, streams).get,
+        **{file.path: file.get for file in files},
+    }
+    listen = Listen(services, settings, rate, streams)
+    app.add_routes([web.get(path, get, expect_handler=_no_expect) for path, get in gets.items()])
+    app.add_routes(
+        [
+            web.get("/v1/listen", listen.get, allow_head=False, expect_handler=_no_expect),
+            _post("/v1/classify", Classify(services, settings, rate).post),
+            _post("/v1/session", _Session(security, settings).post),
+        ]
+    )
+    return app
+
+
+def _post(path: str, handler: Handler) -> web.RouteDef:
+    return web.post(path, handler, expect_handler=_no_expect)
+
+
+async def _no_expect(_: web.Request) -> None:
+    """Bodies are asked for where they are read, after everything else was checked."""
+
+
+def _around(security: Security, opened: frozenset[str]) -> Any:
+    @web.middleware
+    async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else None
+        if isinstance(request.protocol, Connection):
+            request.protocol.request_came(route)
+        try:
+            security.check(request, route in opened)
+            return await handler(request)
+        except Problem as problem:
+            return problem.response()
+        except web.HTTPException as error:
+            return _unrouted(error)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            # What broke is for the log; it may hold what is no stranger's business.
+            log("http").error("a request failed", path=request.path, exc_info=error)
+            return Problem(500, "something went wrong here").response()
+
+    return around
+
+
+def _unrouted(error: web.HTTPException) -> web.Response:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return Problem(405, "this method is not for this path", {"Allow": allowed}).response()
+    text = "there is nothing at this path" if error.status == 404 else error.reason or "refused"
+    return Problem(error.status, text).response()
+
+
+async def _headers(_: web.Request, response: web.StreamResponse) -> None:
+    guard_headers(response)
+
+
+class _About:
+    """What the daemon tells of itself."""
+
+    def __init__(self, services: Services, metrics: Metrics, needs_token: bool) -> None:
+        self._services = services
+        self._metrics = metrics
+        self._document = json.dumps(document(needs_token)).encode()
+
+    async def health(self, _: web.Request) -> web.Response:
+        return answer({"status": "ok"})
+
+    async def ready(self, _: web.Request) -> web.Response:
+        found = self._services.ready()
+        return answer(found, 200 if found["ready"] else 503)
+
+    async def state(self, _: web.Request) -> web.Response:
+        return answer(self._services.state())
+
+    async def model(self, _: web.Request) -> web.Response:
+        return answer(self._services.model())
+
+    async def openapi(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._document, content_type=JSON_TYPE)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+class _Session:
+    """Gives a browser a cookie for the token."""
+
+    def __init__(self, security: Security, settings: HttpSettings) -> None:
+        self._security = security
+        self._settings = settings
+
+    async def post(self, request: web.Request) -> web.Response:
+        """Sign in; without a token file there is nothing to sign in to."""
+        check_type(request, frozenset({JSON_TYPE}), f"Content-Type {JSON_TYPE}")
+        given = _token_of(await read_body(request, MOST_LOGIN_BYTES, self._settings))
+        response = web.Response(status=204)
+        if (token := self._security.token) is not None:
+            self._security.check_token(request, token, given)
+            response.set_cookie(
+                COOKIE,
+                token.cookie,
+                max_age=COOKIE_DAYS * 24 * 3600,
+                httponly=True,
+                samesite="Strict",
+                secure=self._security.tls is not None,
+            )
+        return response
+
+
+def _token_of(body: bytes) -> str:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if not (
+        isinstance(found, dict) and set(found) == {"token"} and isinstance(found["token"], str)
+    ):
+        raise Problem(400, "the body is wrong", expected='{"token": "…"} in JSON')
+    return str(found["token"])

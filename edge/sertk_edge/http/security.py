@@ -1,0 +1,207 @@
+"""Who may ask: the names we are called by, the pages that may call us, the token."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import re
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import web
+
+from ser_toolkit.runtime.errors import SertkError
+
+from ..config import HttpSettings
+from .limits import Rate
+from .problems import Problem
+
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::([0-9]{1,5}))?", re.IGNORECASE)
+COOKIE = "sertk"
+COOKIE_DAYS = 90
+SHORTEST_TOKEN = 16
+LONGEST_TOKEN = 4096
+LOGINS_PER_MINUTE = 10
+# Pages of other programs on this machine are of the same site, but strangers too.
+TRUSTED_SITES = (None, "same-origin", "none")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Token:
+    """The secret that requests must carry; it is compared in constant time, and never shown."""
+
+    secret: bytes
+
+    @property
+    def cookie(self) -> str:
+        """What a browser gets in its place: it opens this daemon and tells nothing of the token."""
+        return hmac.new(self.secret, b"sertk page", hashlib.sha256).hexdigest()
+
+    def fits(self, given: str) -> bool:
+        """Whether this is the token."""
+        return hmac.compare_digest(_digest(self.secret), _digest(_bytes(given)))
+
+    def fits_cookie(self, given: str) -> bool:
+        """Whether a browser got this from us."""
+        return hmac.compare_digest(_digest(_bytes(self.cookie)), _digest(_bytes(given)))
+
+
+@dataclass(frozen=True, eq=False)
+class Security:
+    """What every request is checked against before it is answered."""
+
+    names: frozenset[str]
+    token: Token | None = None
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    attempts: Rate = field(default_factory=lambda: Rate(LOGINS_PER_MINUTE, "wrong tokens"))
+
+    @property
+    def scheme(self) -> str:
+        """http or https."""
+        return "https" if self.tls else "http"
+
+    def check(self, request: web.Request, is_open: bool) -> None:
+        """Raise a Problem for a request that may not be answered; `is_open` ones need no token."""
+        host = self._host(request)
+        self._same_origin(request, host)
+        if self.token is None:
+            _from_here(request)
+        elif not is_open:
+            self._authorized(request, self.token)
+
+    def _host(self, request: web.Request) -> str:
+        given = request.headers.getall("Host", [])
+        found = HOST.fullmatch(given[0]) if len(given) == 1 else None
+        name = (found[1] or found[2]).lower() if found else ""
+        # An address cannot be made to point elsewhere, as a name can.
+        if found is None or name not in self.names | {_own_address(request)}:
+            raise Problem(421, "this host name is not listed; add it to allowed_hosts")
+        return _without_default(given[0].lower(), self.scheme)
+
+    def _same_origin(self, request: web.Request, host: str) -> None:
+        origins = request.headers.getall("Origin", [])
+        ours = f"{self.scheme}://{host}"
+        if any(_without_default(origin.lower(), self.scheme) != ours for origin in origins):
+            raise Problem(403, "requests from pages of another origin are refused")
+        site = request.headers.get("Sec-Fetch-Site")
+        if site not in TRUSTED_SITES and not _opens_page(request):
+            raise Problem(403, "requests from pages of another site are refused")
+
+    def _authorized(self, request: web.Request, token: Token) -> None:
+        if token.fits_cookie(request.cookies.get(COOKIE, "")):
+            return
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise unauthorized("a token is needed")
+        self.check_token(request, token, given.strip())
+
+    def check_token(self, request: web.Request, token: Token, given: str) -> None:
+        """Raise a Problem for a wrong token (401), or after too many of them (429)."""
+        self.attempts.check(request.remote)
+        if not token.fits(given):
+            self.attempts.spend(request.remote)
+            raise unauthorized("the token is wrong")
+
+
+def unauthorized(message: str) -> Problem:
+    """Refused for want of a token."""
+    return Problem(401, message, {"WWW-Authenticate": 'Bearer realm="sertk"'})
+
+
+def secured(settings: HttpSettings) -> Security:
+    """The security that the settings ask for, from their files. Raises SertkError."""
+    token = None if settings.token_file is None else read_token(settings.token_file)
+    if token is None and not settings.is_loopback:
+        raise SertkError(
+            f"'{settings.host}' can be reached from elsewhere, and there is no token",
+            "Give --http-token-file, or listen on 127.0.0.1",
+        )
+    names = {_name(host) for host in settings.allowed_hosts}
+    return Security(LOCAL_NAMES | names, token, _tls(settings))
+
+
+def read_token(path: Path) -> Token:
+    """The token in a file: one line of visible ASCII. Raises SertkError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LONGEST_TOKEN + 1).strip()
+    except (OSError, ValueError) as error:
+        raise SertkError(f"the token file '{path}' cannot be read: {_why(error)}") from error
+    if not SHORTEST_TOKEN <= len(content) <= LONGEST_TOKEN or not _is_visible(content):
+        raise SertkError(
+            f"the token file '{path}' holds no token: one line of {SHORTEST_TOKEN} or more "
+            "letters, digits and signs expected",
+            f"Run `openssl rand -hex 32 > {path}`",
+        )
+    return Token(content)
+
+
+def _is_visible(content: bytes) -> bool:
+    return all(0x21 <= byte <= 0x7E for byte in content)
+
+
+def _tls(settings: HttpSettings) -> ssl.SSLContext | None:
+    cert, key = settings.tls_cert, settings.tls_key
+    if cert is None and key is None:
+        return None
+    if cert is None:
+        raise SertkError("there is a TLS key but no certificate", "Give --http-tls-cert")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        # Without a password of ours, OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(cert, key, password="")
+    except (OSError, ValueError) as error:
+        files = f"'{cert}'" + (f" and '{key}'" if key else "")
+        todo = "Give a certificate chain and its unencrypted key, both as PEM"
+        raise SertkError(f"TLS cannot use {files}: {_why(error)}", todo) from error
+    return context
+
+
+def _name(host: str) -> str:
+    found = HOST.fullmatch(f"[{host}]" if host.count(":") > 1 and host[0] != "[" else host)
+    if found is None or found[3]:
+        raise SertkError(
+            f"allowed_hosts has '{host}'", "Give names or addresses alone, such as pi.local"
+        )
+    return (found[1] or found[2]).lower()
+
+
+def _from_here(request: web.Request) -> None:
+    try:
+        is_here = ipaddress.ip_address((request.remote or "").partition("%")[0]).is_loopback
+    except ValueError:
+        is_here = False
+    if not is_here:
+        raise Problem(403, "without a token only this machine may ask")
+
+
+def _own_address(request: web.Request) -> str:
+    """The address that the client has reached us by."""
+    name = request.transport.get_extra_info("sockname") if request.transport else None
+    return str(name[0]).partition("%")[0].lower() if name else ""
+
+
+def _opens_page(request: web.Request) -> bool:
+    """Whether a person follows a link to the page."""
+    kind = [request.headers.get(f"Sec-Fetch-{what}") for what in ("Mode", "Dest")]
+    return request.method == "GET" and request.path == "/" and kind == ["navigate", "document"]
+
+
+def _without_default(text: str, scheme: str) -> str:
+    return text.removesuffix(":443" if scheme == "https" else ":80")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _digest(secret: bytes) -> bytes:
+    # Of one length, so that the comparison tells nothing of the secret's.
+    return hashlib.sha256(secret).digest()
+
+
+def _why(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

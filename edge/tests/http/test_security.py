@@ -1,0 +1,220 @@
+"""Who is answered and who is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ser_toolkit.runtime.errors import SertkError
+from sertk_edge.config import HttpSettings
+from sertk_edge.http.app import check
+from sertk_edge.http.security import read_token
+
+TOKEN = "a-token-for-the-tests"
+PATHS = ("/", "/healthz", "/v1/state", "/v1/events", "/v1/listen", "/nothing", "/metrics")
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    path = tmp_path / "token"
+    path.write_text(f"{TOKEN}\n")
+    return path
+
+
+@pytest.fixture
+def guarded(serving: Any, token_file: Path) -> Any:
+    return serving(token_file=token_file)
+
+
+def bearer(token: str = TOKEN) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def login(site: Any, token: str, **headers: str) -> Any:
+    named = {"Content-Type": "application/json", **headers}
+    return site.ask("POST", "/v1/session", json.dumps({"token": token}), named)
+
+
+def refused_address(settings: HttpSettings) -> str:
+    with pytest.raises(SertkError) as error:
+        check(settings)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.", "127.0.0.1.evil.example", "[::2]"])
+def test_a_name_that_is_not_ours_is_refused(site: Any, host: str) -> None:
+    for path in PATHS:
+        for name in (host, f"{host}:{site.port}"):
+            answer = site.get(path, Host=name)
+            assert answer.status == 421
+            assert "not listed" in answer.message
+
+
+def test_names_of_this_machine_and_listed_ones_are_answered(serving: Any) -> None:
+    site = serving(allowed_hosts=("pi.local", "2001:db8::7", "[2001:db8::8]", "kitchen"))
+    for name in ("localhost", "LOCALHOST:1", "127.0.0.1:8642", "[::1]", "pi.local", "Kitchen:80"):
+        assert site.get("/healthz", Host=name).status == 200
+    assert site.get("/healthz", Host="[2001:db8::7]:8642").status == 200
+    assert site.get("/healthz", Host="[2001:DB8::8]").status == 200
+    for name in ("", "pi.local:", "pi.local:x", "a b", "pi.local@evil.example", "[kitchen]"):
+        assert site.get("/healthz", Host=name).status in (400, 421)
+
+
+def test_pages_of_other_origins_are_refused(site: Any, wav: bytes) -> None:
+    ours = f"127.0.0.1:{site.port}"
+    foreign = (
+        "http://evil.example",
+        f"https://{ours}",
+        f"http://localhost:{site.port}",
+        f"http://127.0.0.1:{site.port + 1}",
+        "http://127.0.0.1",
+        "null",
+        "",
+    )
+    for origin in foreign:
+        for path in PATHS:
+            assert site.get(path, Host=ours, Origin=origin).status == 403
+        headers = {"Origin": origin, "Content-Type": "audio/wav"}
+        assert site.ask("POST", "/v1/classify", wav, headers).status == 403
+    assert site.get("/v1/state", Host=ours, Origin=f"http://{ours}").status == 200
+    assert site.get("/v1/state", Host="localhost", Origin="http://localhost:80").status == 200
+
+
+def test_pages_of_other_sites_are_refused_though_they_send_no_origin(site: Any) -> None:
+    page = {"Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
+    for stranger in ("cross-site", "same-site", "what"):
+        for path in PATHS:
+            assert site.get(path, Sec_Fetch_Site=stranger).status == 403
+        assert site.get("/", Sec_Fetch_Site=stranger, **page).status == 200
+        assert site.get("/v1/state", Sec_Fetch_Site=stranger, **page).status == 403
+        frame = {**page, "Sec_Fetch_Dest": "iframe"}
+        assert site.get("/", Sec_Fetch_Site=stranger, **frame).status == 403
+    for friend in ("same-origin", "none"):
+        assert site.get("/v1/state", Sec_Fetch_Site=friend).status == 200
+
+
+def test_with_a_token_everything_but_the_page_and_the_checks_needs_it(guarded: Any) -> None:
+    for path in ("/", "/page.js", "/healthz", "/readyz"):
+        assert guarded.get(path).status == 200
+    for path in ("/v1/state", "/v1/model", "/v1/events", "/v1/listen", "/metrics", "/nothing"):
+        answer = guarded.get(path)
+        assert answer.status == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert "token" in answer.message
+    assert guarded.classify(b"").status == 401
+    for path in ("/v1/state", "/v1/model", "/v1/openapi.json", "/metrics"):
+        assert guarded.ask("GET", path, headers=bearer()).status == 200
+    lower = {"Authorization": f"bearer  {TOKEN} "}
+    assert guarded.ask("GET", "/v1/state", headers=lower).status == 200
+
+
+@pytest.mark.parametrize(
+    "given", ["Bearer", "Bearer ", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN[:-1]}", "Bearer \xe4"]
+)
+def test_nothing_but_the_token_opens(guarded: Any, given: str) -> None:
+    assert guarded.ask("GET", "/v1/state", headers={"Authorization": given}).status == 401
+
+
+def test_a_browser_signs_in_once(guarded: Any) -> None:
+    wrong = login(guarded, TOKEN + "x")
+    assert (wrong.status, wrong.headers["Set-Cookie"]) == (401, None)
+    answer = login(guarded, TOKEN)
+    assert (answer.status, answer.body) == (204, b"")
+    cookie = answer.headers["Set-Cookie"]
+    assert all(part in cookie for part in ("HttpOnly", "SameSite=Strict", "Path=/"))
+    assert "Secure" not in cookie and TOKEN not in cookie
+    value = cookie.partition(";")[0]
+    assert guarded.get("/v1/state", Cookie=value).status == 200
+    assert guarded.get("/v1/state", Cookie=value[:-1]).status == 401
+    assert guarded.get("/v1/state", Cookie=f"sertk={TOKEN}").status == 401
+
+
+def test_a_foreign_page_cannot_sign_a_browser_in_or_use_its_cookie(guarded: Any) -> None:
+    assert login(guarded, TOKEN, Origin="http://evil.example").status == 403
+    cookie = login(guarded, TOKEN).headers["Set-Cookie"].partition(";")[0]
+    assert guarded.get("/v1/state", Cookie=cookie, Origin="http://evil.example").status == 403
+
+
+def test_signing_in_takes_json_with_a_token_alone(site: Any) -> None:
+    headers = {"Content-Type": "application/json"}
+    for body in (
+        "",
+        "[]",
+        "{}",
+        '{"token": 5}',
+        '{"token": "x", "y": 1}',
+        "[" * 9_000,
+        "\ud83d"[:0],
+    ):
+        assert site.ask("POST", "/v1/session", body, headers).status == 400
+    assert site.ask("POST", "/v1/session", b'"\xff', headers).status == 400
+    assert (
+        site.ask("POST", "/v1/session", '{"token": ""}', {"Content-Type": "text/plain"}).status
+        == 415
+    )
+    assert site.ask("POST", "/v1/session", " " * 20_000, headers).status == 413
+    assert login(site, "anything").status == 204
+
+
+def test_guessing_tokens_is_slowed_down(guarded: Any) -> None:
+    tries = [login(guarded, f"guess-{n}\ud800").status for n in range(5)]
+    tries += [guarded.ask("GET", "/v1/state", headers=bearer("no")).status for _ in range(5)]
+    assert tries == [401] * 10
+    answer = login(guarded, TOKEN)
+    assert answer.status == 429
+    assert 1 <= int(answer.headers["Retry-After"]) <= 6
+    assert guarded.ask("GET", "/v1/state", headers=bearer()).status == 429
+    assert guarded.get("/v1/state").status == 401
+
+
+def test_the_token_is_never_logged_or_shown(guarded: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    login(guarded, TOKEN)
+    guarded.ask("GET", f"/v1/state?token={TOKEN}", headers=bearer())
+    guarded.ask("GET", f"/v1/{TOKEN}", headers=bearer("wrong"))
+    assert TOKEN not in caplog.text
+    assert TOKEN not in guarded.ask("GET", "/metrics", headers=bearer()).body.decode()
+
+
+def test_other_addresses_need_a_token(serving: Any, token_file: Path) -> None:
+    for host in ("0.0.0.0", "::", "192.0.2.1", "pi.local", ""):
+        assert "no token" in refused_address(HttpSettings(host=host))
+        check(HttpSettings(host=host, token_file=token_file))
+    for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost"):
+        check(HttpSettings(host=host))
+    everywhere = serving(host="0.0.0.0", token_file=token_file)
+    assert everywhere.get("/v1/state").status == 401
+    assert everywhere.ask("GET", "/v1/state", headers=bearer()).status == 200
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"fifteen-letters", b"two words in one line", b"x" * 5000, b"\xe4" * 20]
+)
+def test_a_file_that_holds_no_token_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(content)
+    assert "holds no token" in refused_address(HttpSettings(token_file=path))
+
+
+def test_a_token_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    missing = refused_address(HttpSettings(token_file=tmp_path / "missing"))
+    assert "No such file" in missing
+    assert "directory" in refused_address(HttpSettings(token_file=tmp_path))
+    assert "repr" not in repr(read_token_of(tmp_path)) and TOKEN not in repr(
+        read_token_of(tmp_path)
+    )
+
+
+def read_token_of(folder: Path) -> Any:
+    path = folder / "token"
+    path.write_text(TOKEN)
+    return read_token(path)
+
+
+def test_names_that_are_none_are_refused() -> None:
+    for host in ("http://pi.local", "pi.local:8642", "pi local", "*", ""):
+        assert "allowed_hosts" in refused_address(HttpSettings(allowed_hosts=(host,)))
