@@ -6,12 +6,13 @@ LOCAL := -e ".[train,dev]" -e edge -e plugins/sertk-msf -e plugins/sertk-lstm -e
 PROJECTS := pyproject.toml edge/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 DEMO := demo
 
-.PHONY: help setup demo demo-live test test-all test-slow lint format bench notebooks resolve clean
+.PHONY: help setup demo demo-live test test-all test-slow test-arm64 lint format bench notebooks resolve clean
 
 help:
 	@echo "make demo       train --plugin msf on the built-in corpus, quantize, run the daemon on audio"
 	@echo "make demo-live  the daemon with its page, on the bundle of the demo"
 	@echo "make test       run the tests (make test-all: the slow ones too)"
+	@echo "make test-arm64  install into Debian for arm64 in an emulator, and run there (root)"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make notebooks  execute the notebooks in docs/ again"
 	@echo "make bench      speed of the features beside librosa and the bare FFT"
@@ -59,6 +60,10 @@ test-slow: setup
 
 test-all: setup
 	$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST)
+
+# SUITES=bookworm: one of the two. What else it takes from the environment: edge/arm64/test.
+test-arm64: setup
+	edge/arm64/test $(SUITES)
 
 lint: setup
 	$(BIN)/ruff check .
