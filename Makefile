@@ -15,7 +15,7 @@ help:
 	@echo "make test-arm64  install into Debian for arm64 in an emulator, and run there (root)"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make notebooks  execute the notebooks in docs/ again"
-	@echo "make bench      speed of the features beside librosa and the bare FFT"
+	@echo "make bench      features beside librosa and the bare FFT; the budgets of the daemon"
 
 $(VENV)/installed: constraints.txt $(PROJECTS)
 	$(PYTHON) -c 'import sys; ok = (3, 10) <= sys.version_info < (3, 14); sys.exit(None if ok else "Python 3.10-3.13 expected, this is " + sys.version.split()[0] + ": make PYTHON=python3.11")'
@@ -75,8 +75,10 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# EDGE_BENCH="--bundle FILE --run DIR --audio FILE": of your own; else it trains a small one.
 bench: setup
 	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/edge.py $(EDGE_BENCH)
 
 # Half an hour: SERTK_DATA names a folder with EMO-DB in emodb/ and TESS in tess/.
 notebooks: setup

@@ -25,7 +25,12 @@ class End:
     """The source has ended."""
 
 
-Orders = Live | End
+@dataclass(frozen=True)
+class Lull:
+    """No sound has come for a while, not even silence."""
+
+
+Orders = Live | End | Lull
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +63,10 @@ class Attention:
         """Listen to a chunk, or do what comes between two."""
         begun = time.perf_counter()
         heard = self._heard(item)
+        # With the labels of the bundle that judged, which is not the next one's.
         events = [self._store(change) for change in heard.changes]
+        if isinstance(item, Order) and isinstance(item.what, Live):
+            self._ear = self._new_ear(item.what, self._ear.offset_s)
         self._mood = self._mood.after(
             self._ear.offset_s,
             self._ear.speech,
@@ -83,10 +91,7 @@ class Attention:
             return heard
         if isinstance(item, Gap):
             return self._ear.gap(item.lost_s or 0.0)
-        heard = self._ear.finish()
-        if isinstance(item.what, Live):
-            self._ear = self._new_ear(item.what, self._ear.offset_s)
-        return heard
+        return self._ear.finish()
 
     def _new_ear(self, live: Live, start_s: float = 0.0) -> Ear:
         settings = self._settings

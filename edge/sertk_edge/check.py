@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from ser_toolkit.runtime.component import fields_of
 from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.events import Sink
 
 from .config import Settings
 from .gate import detectors
@@ -13,6 +16,7 @@ from .http.app import check as check_http
 from .identity import prepared, state_dir
 from .installed import sinks_of
 from .main import bundle_of, url_of
+from .recorder import Recorder
 from .sources import list_devices, open_source
 from .swap import load
 
@@ -71,8 +75,16 @@ def _source(settings: Settings) -> str:
 
 
 def _sink(settings: Settings, number: int, name: str) -> str:
-    sinks_of(settings.sinks[number : number + 1])
+    for sink in sinks_of(settings.sinks[number : number + 1]).values():
+        _read_files(sink)
     return f"{name}, not connected to now"
+
+
+def _read_files(sink: Sink) -> None:
+    """Whether what a sink reads when it connects is there. Raises OSError."""
+    for name, value in fields_of(sink).items():
+        if name.endswith("_file") and value:
+            Path(value).open("rb").close()
 
 
 def _state(settings: Settings) -> str:
@@ -101,4 +113,5 @@ def _privacy(settings: Settings) -> str:
     folder = settings.debug.audio_dir
     if folder is None:
         return "no audio is written or sent"
+    Recorder(folder)
     return f"EVERYTHING THAT IS HEARD IS WRITTEN TO {folder}"

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from .config import SECTIONS
+from .descriptors import hold_standard
 from .precedence import flag_of, plain
 
 
@@ -79,6 +80,7 @@ def serve_edge(
     key of the file given by --config and a variable SERTK_EDGE_SECTION_KEY; options go before
     variables, variables before the file.
     """
+    hold_standard()
     if list_devices:
         click.echo(_devices())
         return

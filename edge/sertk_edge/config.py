@@ -48,6 +48,7 @@ class BundleSettings:
     )
     watch_s: float = setting(2.0, "Look for a changed file this often; 0: only on SIGHUP.")
     allow_new_labels: bool = setting(False, "Let a new bundle have other emotions than the last.")
+    max_bytes: int = setting(128 * MIB, "Largest bundle that is read.", least=1)
     threads: int = setting(1, "Threads of the network.", least=1, most=64)
 
 
@@ -148,14 +149,14 @@ class HttpSettings:
     tls_cert: Path | None = setting(None, "Certificate chain (PEM).")
     tls_key: Path | None = setting(None, "Private key of the certificate (PEM).")
     allowed_hosts: tuple[str, ...] = setting((), "Further names by which requests may call us.")
-    max_body_bytes: int = setting(10 * MIB, "Largest request.")
-    max_audio_s: float = setting(300.0, "Longest recording that is classified.")
-    requests_per_minute: int = setting(60, "Recordings classified per minute and client.")
-    max_connections: int = setting(64, "Connections at once.")
-    max_streams: int = setting(8, "Event streams and sockets at once.")
-    header_timeout_s: float = setting(10.0, "A request must have begun within.")
-    body_timeout_s: float = setting(30.0, "A request must have arrived within.")
-    write_timeout_s: float = setting(10.0, "A client must take what is written within.")
+    max_body_bytes: int = setting(10 * MIB, "Largest request.", least=1)
+    max_audio_s: float = setting(300.0, "Longest recording that is classified.", least=0.1)
+    requests_per_minute: int = setting(60, "Recordings classified per minute and client.", least=1)
+    max_connections: int = setting(64, "Connections at once.", least=1)
+    max_streams: int = setting(8, "Event streams and sockets at once.", least=1)
+    header_timeout_s: float = setting(10.0, "A request must have begun within.", least=0.1)
+    body_timeout_s: float = setting(30.0, "A request must have arrived within.", least=0.1)
+    write_timeout_s: float = setting(10.0, "A client must take what is written within.", least=0.1)
 
     @property
     def is_loopback(self) -> bool:
@@ -174,7 +175,7 @@ class DeviceSettings:
         "Folder for undelivered events; default: $STATE_DIRECTORY, else ~/.local/state/sertk.",
         "--state-dir",
     )
-    spool_events: int = setting(10_000, "Undelivered events kept; the oldest go first.")
+    spool_events: int = setting(10_000, "Undelivered events kept; the oldest go first.", least=1)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class Conversations:
         self._worker = Worker("conversations")
         self._classifier: Classifier | None = None
         self._talking = 0
+        self._closed = False
 
     def begin(self, rate_hz: int, channels: int) -> Talk:
         """A new conversation. Raises Busy where two are going on."""
@@ -46,12 +47,14 @@ class Conversations:
         return Talk(self, rate_hz, channels)
 
     def close(self) -> None:
-        """Take no more work."""
-        self._worker.close()
+        """Begin no more; what goes on is heard to its end."""
+        self._closed = True
+        self._rest()
 
     def ended(self) -> None:
         """A conversation is over."""
         self._talking -= 1
+        self._rest()
 
     async def run(self, work: Callable[[], Heard]) -> Heard:
         """Do some work in the thread."""
@@ -63,6 +66,10 @@ class Conversations:
             self._classifier = self._open_classifier()
         settings = self._settings
         return Ear(self._classifier, settings.stream, settings.smoothing, self._detector)
+
+    def _rest(self) -> None:
+        if self._closed and not self._talking:
+            self._worker.close()
 
 
 class Talk:

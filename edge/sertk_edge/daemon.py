@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ser_toolkit.runtime.events import Device
 
-from .attention import Attention, End, Orders, Outcome
+from .attention import Attention, End, Lull, Orders, Outcome
 from .background import Worker
 from .config import Settings
 from .dashboard import Dashboard
@@ -34,6 +34,9 @@ from .swap import Live, Watch
 
 TICK_S = 0.2
 STUCK_S = 30.0
+END_S = 0.5
+# Sound may come in pieces; none for so long is more than a pause between two.
+LULL_S = 2.0
 STDOUT = ("console", "json_lines")
 
 
@@ -66,6 +69,7 @@ class Daemon:
         self._attention = Attention(parts.live, settings, parts.detector, parts.spool)
         self._recorder = Recorder(d) if (d := settings.debug.audio_dir) else None
         self._busy_since: float | None = None
+        self._idle_since = time.monotonic()
         self._shown = any(name in STDOUT for name, _ in settings.sinks)
         self.hub = Hub()
         self.dashboard = Dashboard(
@@ -97,7 +101,10 @@ class Daemon:
     async def finish(self) -> None:
         """End what goes on, and tell it; then hear no more."""
         await self._source.close()
-        await self._take(Order(End()))
+        try:
+            await asyncio.wait_for(self._take(Order(End())), END_S)
+        except asyncio.TimeoutError:
+            log("ear").error("it is stuck, and left behind")
         self._worker.close()
         self.desk.close()
         if self._recorder is not None:
@@ -123,7 +130,7 @@ class Daemon:
     async def _take(self, item: Chunk | Gap | Order[Orders]) -> None:
         self._busy_since = time.monotonic()
         outcome = await self._worker.run(lambda: self._listen(item))
-        self._busy_since = None
+        self._busy_since, self._idle_since = None, time.monotonic()
         if isinstance(item, Order) and isinstance(item.what, Live):
             self._install(item.what)
         self._tell(item, outcome)
@@ -181,17 +188,27 @@ class Daemon:
 
     async def _tick(self) -> None:
         """Five times a second: the live state, changes of the source, the watchdog."""
-        told, ping_at = "", 0.0
+        told, ping_s, ping_at = "", self._parts.system.ping_s, 0.0
         while True:
             if self.hub.listeners:
                 self.hub.live(self.dashboard.state())
             told = self._tell_source(told)
             self._parts.metrics.spool(not self._parts.spool.failing)
             self._parts.delivery.check()
-            if self._alive() and time.monotonic() >= ping_at:
+            if self._is_lull():
+                await self._inbox.put(Order(Lull()))
+            if ping_s and self._alive() and time.monotonic() >= ping_at:
                 self._parts.system.watchdog()
-                ping_at = time.monotonic() + self._parts.system.ping_s
+                ping_at = time.monotonic() + ping_s
             await asyncio.sleep(TICK_S)
+
+    def _is_lull(self) -> bool:
+        """Whether an emotion goes on though no sound comes: who spoke has gone, or the device."""
+        if self.dashboard.mood.label is None or self._busy_since is not None:
+            return False
+        lull_s = max(LULL_S, self._settings.smoothing.end_after_s)
+        # A file that is read slowly is still the same sound.
+        return self._source.kind != "file" and time.monotonic() - self._idle_since > lull_s
 
     def _tell_source(self, told: str) -> str:
         """Say how the source is, where that is new; progress is not."""

@@ -16,6 +16,7 @@ class Delivery:
 
     def __init__(self, sinks: Mapping[str, Sink], device: Device, spool: Spool) -> None:
         spool.forget(set(sinks))
+        self._durable = {name for name, sink in sinks.items() if sink.durable}
         self._couriers = [Courier(name, sink, device, spool) for name, sink in sinks.items()]
 
     def start(self) -> None:
@@ -50,7 +51,7 @@ class Delivery:
         for courier in self._couriers:
             courier.stop(max(0.0, end - time.monotonic()))
 
-    @property
-    def undelivered(self) -> int:
-        """Events that some sink has not had."""
-        return max((status.pending for status in self.statuses()), default=0)
+    def undelivered(self, durable: bool) -> int:
+        """Events that some sink has not had: one that gets them at the next start, or one not."""
+        found = [s.pending for s in self.statuses() if (s.name in self._durable) == durable]
+        return max(found, default=0)

@@ -17,6 +17,9 @@ RATE_HZ = 16_000
 FRAME_LENGTH = 512
 FRAME_S = FRAME_LENGTH / RATE_HZ
 FLOOR_DBFS = -90.0
+# Quieter is no speech for any microphone; asking the network about a still room would cost most of
+# what the daemon costs.
+SILENT_DBFS = -75.0
 # An energy gate opens this far above the noise, and never below the absolute level.
 ABOVE_NOISE_DB = 9.0
 QUIETEST_SPEECH_DBFS = -55.0
@@ -49,6 +52,8 @@ class Silero:
         self._threshold = threshold
 
     def __call__(self, frame: F32) -> bool:
+        if level_dbfs(frame) < SILENT_DBFS:
+            return False
         return bool(self._detector.process_samples(frame.tolist()) >= self._threshold)
 
 
@@ -59,7 +64,8 @@ class Energy:
         self._noise_dbfs: float | None = None
 
     def __call__(self, frame: F32) -> bool:
-        level = level_dbfs(frame)
+        # Cheap sound cards add a constant, which is no sound and would hide what is quieter.
+        level = level_dbfs(frame - frame.mean())
         if self._noise_dbfs is None:
             self._noise_dbfs = min(level, QUIETEST_SPEECH_DBFS)
         noise = self._noise_dbfs

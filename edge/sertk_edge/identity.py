@@ -25,7 +25,7 @@ def state_dir(settings: DeviceSettings, env: Mapping[str, str] = os.environ) -> 
     # systemd gives several folders separated by colons.
     if given := env.get("STATE_DIRECTORY", "").split(":")[0]:
         return Path(given)
-    base = env.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    base = env.get("XDG_STATE_HOME") or _home() / ".local/state"
     return Path(base) / "sertk"
 
 
@@ -35,10 +35,10 @@ def prepared(folder: Path) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied")
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
         raise SertkError(
-            f"the state folder '{folder}' cannot be used: {error.strerror}",
-            "Choose another with --state-dir",
+            f"the state folder '{folder}' cannot be used: {why}", "Choose another with --state-dir"
         ) from error
     return folder
 
@@ -56,13 +56,22 @@ def device_id(settings: DeviceSettings, folder: Path | None) -> str:
         return "sertk"
     path = folder / ID_FILE
     try:
-        return _checked(path.read_text("utf-8").strip(), str(path))
-    except FileNotFoundError:
-        made = uuid.uuid4().hex[:12]
-        write_text(path, made + "\n")
-        return made
+        # What a power cut left empty is made anew: nobody is there to delete it.
+        known = path.read_text("utf-8", errors="replace").strip() if path.exists() else ""
     except OSError as error:
         raise SertkError(f"cannot read '{path}': {error.strerror}") from error
+    if known:
+        return _checked(known, str(path))
+    made = uuid.uuid4().hex[:12]
+    write_text(path, made + "\n")
+    return made
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise SertkError("this user has no home for the state", "Give --state-dir") from error
 
 
 def _checked(text: str, where: str) -> str:

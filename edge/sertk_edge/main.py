@@ -43,7 +43,7 @@ def run(settings: Settings) -> int:
     """Serve until the source ends or a signal comes; the exit status. Raises SertkError."""
     logs.setup(settings.log)
     with contextlib.suppress(StdoutClosed):
-        asyncio.run(_serve(settings))
+        return asyncio.run(_serve(settings))
     return 0
 
 
@@ -61,7 +61,7 @@ def state_folder(settings: Settings, sinks: dict[str, Sink]) -> Path | None:
     return prepared(state_dir(settings.device)) if durable or asked else None
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings) -> int:
     signals = Signals()
     bundle, sinks = bundle_of(settings), sinks_of(settings.sinks)
     folder = state_folder(settings, sinks)
@@ -69,8 +69,9 @@ async def _serve(settings: Settings) -> None:
         live = await signals.unless_stopped(
             in_thread(lambda: load(bundle, settings.bundle), "bundle")
         )
-        if live is not None:
-            await _listen(_parts(settings, sinks, folder, spool, live), signals)
+        if live is None:
+            return 0
+        return await _listen(_parts(settings, sinks, folder, spool, live), signals)
 
 
 def _parts(
@@ -106,7 +107,7 @@ def _end_what_went_on(spool: Spool) -> None:
         spool.append(Draft("ended", now_s, 0.0, last.label, last.probabilities, last.level_dbfs))
 
 
-async def _listen(parts: Parts, signals: Signals) -> None:
+async def _listen(parts: Parts, signals: Signals) -> int:
     daemon = Daemon(parts)
     signals.on_reload(daemon.watch.nudge)
     server = await _http(daemon, parts)
@@ -118,13 +119,20 @@ async def _listen(parts: Parts, signals: Signals) -> None:
     finally:
         parts.system.stopping()
         await daemon.finish()
-        drain_s = DRAIN_STOPPED_S if signals.stopped else DRAIN_ENDED_S
-        await asyncio.gather(
-            in_thread(lambda: parts.delivery.drain(drain_s), "drain"),
-            *([] if server is None else [server.close()]),
-        )
+        closing = [] if server is None else [server.close()]
+        await asyncio.gather(_drain(parts.delivery, signals), *closing)
         parts.delivery.stop(STOP_S)
-        _part(parts)
+        lost = _part(parts)
+    return 1 if lost and not signals.stopped else 0
+
+
+async def _drain(delivery: Delivery, signals: Signals) -> None:
+    """Deliver what waits; a signal cuts the long time short."""
+    if not signals.stopped:
+        ended = in_thread(lambda: delivery.drain(DRAIN_ENDED_S), "drain")
+        await signals.unless_stopped(ended)
+    if signals.stopped:
+        await in_thread(lambda: delivery.drain(DRAIN_STOPPED_S), "drain")
 
 
 async def _http(daemon: Daemon, parts: Parts) -> Server | None:
@@ -164,9 +172,13 @@ def url_of(settings: Settings, port: int) -> str:
     return f"{'https' if http.tls_cert else 'http'}://{host}:{port}/"
 
 
-def _part(parts: Parts) -> None:
-    left = parts.delivery.undelivered
-    if left and parts.folder is not None:
-        log.warning("events wait in the state folder for the next start", count=left)
-    elif left:
-        log.error("events were not delivered and are lost", count=left)
+def _part(parts: Parts) -> int:
+    """Say what was not delivered; how many events may be lost."""
+    kept, lost = (parts.delivery.undelivered(durable) for durable in (True, False))
+    stored = parts.spool.stored
+    if kept and stored:
+        log.warning("events wait in the state folder for the next start", count=kept)
+    if lost:
+        log.error("events were not delivered and are lost", count=lost)
+    # How many a failing disk did not take, the spool tells when it is closed.
+    return lost if stored else lost + kept

@@ -115,9 +115,11 @@ def _sinks(tables: Mapping[str, Any], env: Mapping[str, str], given: Sequence[st
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        tables: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
+        # Some editors begin a file with a mark of its encoding.
+        tables: dict[str, Any] = tomllib.loads(file.read_text("utf-8-sig"))
         return tables
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    # A number of thousands of digits and a thousand brackets raise more than TOMLDecodeError.
+    except (ValueError, RecursionError) as error:
         raise SertkError(f"'{file.name}' is not TOML: {error}", "Mend that line") from error
 
 
@@ -142,8 +144,9 @@ def _check_range(where: str, value: Any, known: Mapping[str, Any]) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return
     if not known["least"] <= value <= known["most"]:
+        received = f"{value:g}" if isinstance(value, float) else str(value)
         raise SertkError(
-            f"'{where}' expects {known['least']:g} to {known['most']:g}, received {value:g}"
+            f"'{where}' expects {known['least']:g} to {known['most']:g}, received {received:.40}"
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ser_toolkit.runtime.audio import Audio, check_speech, decode_audio
 from ser_toolkit.runtime.classifier import Classifier
+from ser_toolkit.runtime.errors import AudioError, SertkError
 from ser_toolkit.runtime.extractor import F32
 from ser_toolkit.runtime.predict import utterance_score
 
@@ -50,7 +51,11 @@ class Recordings:
         check_speech(audio, SHOWN)
         if self._classifier is None:
             self._classifier = self._open_classifier()
-        return answer(self._classifier, audio)
+        try:
+            return answer(self._classifier, audio)
+        except SertkError as error:
+            # Samples far beyond full scale: numbers, but none that features can be made of.
+            raise AudioError(error.problem, error.todo) from error
 
 
 def answer(classifier: Classifier, audio: Audio) -> Json:

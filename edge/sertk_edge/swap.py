@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import stat
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ser_toolkit.runtime.errors import SertkError
 
 from .background import in_thread
 from .config import BundleSettings
+from .sinks import describe
 
 # A file that is being copied changes within this time.
 SETTLED_S = 0.5
@@ -49,7 +51,7 @@ def load(path: Path, settings: BundleSettings, labels: Sequence[str] | None = No
     It must lie in the configured folder, links resolved. With `labels` it must have the same
     emotions, in any order, unless the settings let it have others.
     """
-    content = read_bytes(located(path, settings))
+    content = content_of(located(path, settings), settings)
     key = _key(settings)
     found = parse_bundle(content, key).manifest.labels
     if labels is not None and not settings.allow_new_labels and set(found) != set(labels):
@@ -69,14 +71,35 @@ def reopen(live: Live, threads: int = 1) -> Classifier:
 
 def located(path: Path, settings: BundleSettings) -> Path:
     """Where the bundle really lies; BundleError outside the configured folder."""
-    folder = (settings.directory or path.parent).resolve()
-    real = path.resolve()
+    try:
+        folder = (settings.directory or path.parent).resolve()
+        real = path.resolve()
+    # Links that lead in a circle, a name with a null byte.
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BundleError(f"cannot find '{path.name}': {error}", "Check the path") from error
     if not real.is_relative_to(folder):
         raise BundleError(
             f"'{path.name}' leads out of the folder of bundles",
             "Copy the file there, or set bundle.directory",
         )
     return real
+
+
+def content_of(path: Path, settings: BundleSettings) -> bytes:
+    """The bytes of the file; BundleError for one that never ends, or fills the memory of a Pi."""
+    try:
+        found = path.stat()
+    except OSError:
+        return read_bytes(path)  # which says why not
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise BundleError(f"'{path.name}' is no regular file", "Check the path")
+    if found.st_size > settings.max_bytes:
+        size, most = found.st_size >> 20, settings.max_bytes >> 20
+        raise BundleError(
+            f"'{path.name}' has {size} MiB, at most {most} expected",
+            "Check the path, or set bundle.max_bytes",
+        )
+    return read_bytes(path)
 
 
 class Watch:
@@ -122,14 +145,20 @@ class Watch:
 
     def _try(self) -> Live | Rejected | None:
         try:
-            same = read_bytes(self._path) == self._live.content
+            same = content_of(self._path, self._settings) == self._live.content
             if same:
                 return None
             live = load(self._path, self._settings, self._live.classifier.labels)
         except (SertkError, OSError) as error:
-            return Rejected(self._path.name, " ".join(str(error).split()), time.time())
+            return self._rejected(" ".join(str(error).split()))
+        # Whatever else goes wrong with a new one, in a plugin or for want of memory.
+        except Exception as error:
+            return self._rejected(describe(error))
         self._live = live
         return live
+
+    def _rejected(self, reason: str) -> Rejected:
+        return Rejected(self._path.name, reason, time.time())
 
 
 def signature(path: Path) -> Signature | None:

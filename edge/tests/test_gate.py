@@ -41,11 +41,34 @@ def test_only_silero_tells_speech_from_loud_noise(data_dir: Path) -> None:
     assert share(Gate(Energy()), burst) > 0.3
 
 
+def test_silero_is_not_asked_about_silence() -> None:
+    class Asked(Exception):  # noqa: N818
+        """The network was asked."""
+
+    class Network:
+        def process_samples(self, samples: list[float]) -> float:
+            raise Asked
+
+    detector = Silero(0.5)
+    detector._detector = Network()
+    assert not detector(noise(1e-5, 0.032)) and not detector(np.zeros(512, np.float32))
+    with pytest.raises(Asked):
+        detector(noise(1e-3, 0.032))
+
+
 def test_the_energy_gate_gets_used_to_a_fan() -> None:
     gate = Gate(Energy())
     gate.push(noise(1e-4, 2))
     gate.push(noise(2e-2, 30))
     assert share(gate, noise(2e-2, 5)) == 0
+
+
+@pytest.mark.parametrize("constant", [0.02, -0.5])
+def test_a_sound_card_that_adds_a_constant_hides_no_speech(constant: float, data_dir: Path) -> None:
+    speech = read_audio(sorted((data_dir / "emodb/wav").glob("*.wav"))[0]).samples * 0.1
+    heard = [np.concatenate([noise(1e-4, 1), speech]) + np.float32(c) for c in (0, constant)]
+    right, moved = (share(Gate(Energy()), samples) for samples in heard)
+    assert right > 0.3 and moved == pytest.approx(right, abs=0.02)
 
 
 def test_the_open_gate_lets_all_through() -> None:

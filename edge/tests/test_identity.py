@@ -39,7 +39,13 @@ def test_an_id_is_made_once(tmp_path: Path) -> None:
     assert device_id(DeviceSettings(), None) == "sertk"
 
 
-@pytest.mark.parametrize("bad", ["", "a b", "a/b", "+", "x" * 65])
+def test_an_id_that_a_power_cut_left_empty_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "device-id").write_text("")
+    made = device_id(DeviceSettings(), tmp_path)
+    assert len(made) == 12 and device_id(DeviceSettings(), tmp_path) == made
+
+
+@pytest.mark.parametrize("bad", ["a b", "a/b", "+", "x" * 65])
 def test_an_id_that_no_topic_can_hold_is_refused(bad: str, tmp_path: Path) -> None:
     (tmp_path / "device-id").write_text(bad)
     with pytest.raises(SertkError, match="letters, digits"):
@@ -66,6 +72,7 @@ def test_sinks_are_found_and_set() -> None:
         ("mqtt", {"hots": "x"}, "has no parameter 'hots'"),
         ("mqtt", {"port": "many"}, "'mqtt.port' expects int"),
         ("webhook", {}, "has no url"),
+        ("json_lines", {"path": "nowhere/x.jsonl"}, "the folder of 'nowhere/x.jsonl'"),
     ],
 )
 def test_a_wrong_sink_is_refused(name: str, params: dict[str, str], message: str) -> None:
@@ -84,3 +91,9 @@ def test_our_own_sinks_import_no_other_plugin() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ}
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_an_id_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "device-id").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SertkError, match="letters, digits"):
+        device_id(DeviceSettings(), tmp_path)

@@ -42,6 +42,12 @@ def test_the_file_goes_before_defaults(file: Path) -> None:
     assert found.sinks == (("mqtt", {"host": "broker", "port": 1884}), ("json_lines", {}))
 
 
+def test_a_mark_of_the_encoding_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "marked.toml"
+    path.write_bytes(b"\xef\xbb\xbf[http]\nport = 7")
+    assert settings(path).http.port == 7
+
+
 def test_variables_go_before_the_file_and_flags_before_both(file: Path) -> None:
     env = {"SERTK_EDGE_HTTP_PORT": "2", "SERTK_EDGE_STREAM_GATE": "off"}
     found = settings(file, env, stream_gate="silero")

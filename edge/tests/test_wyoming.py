@@ -423,3 +423,21 @@ def test_it_ends_while_clients_are_connected() -> None:
         await client.disconnect()
 
     run(test, WyomingSource(LOCAL))
+
+
+def test_a_satellite_that_lost_its_power_does_not_hold_its_place_for_ever() -> None:
+    async def whole(source: WyomingSource, ear: Ear) -> None:
+        async with raw(source) as (_, writer):
+            writer.write(header(data_length=0))
+            port = int(source.address.rpartition(":")[2])
+            # The kernel runs a timer for the connection, after which it asks whether it stands.
+            while not _timers(port) & {"02"}:
+                await asyncio.sleep(0.01)
+
+    run(whole, WyomingSource(LOCAL))
+
+
+def _timers(port: int) -> set[str]:
+    """Which timers the kernel has for connections at this end: 02 is keepalive (proc_net_tcp)."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {row[5][:2] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
+from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
 
 from ..wire import text_of
@@ -22,6 +24,13 @@ class JsonLines(Sink):
     durable: ClassVar[bool] = False
 
     path: str = "-"
+
+    def check(self) -> None:
+        """Raise SertkError where the folder of the file is not there."""
+        if self.path != "-" and not Path(self.path).absolute().parent.is_dir():
+            raise SertkError(
+                f"the folder of '{self.path}' is not there", "Make it, or choose another"
+            )
 
     def open(self, device: Device) -> Outlet:
         """Start writing; the file must be one that can be written."""

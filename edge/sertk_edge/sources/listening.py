@@ -13,6 +13,8 @@ from pathlib import Path
 from ser_toolkit.runtime.errors import SertkError
 
 MODE = 0o660
+# A machine that loses its power says no farewell: it is asked after a minute of silence.
+KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
 Serve = Callable[[StreamReader, StreamWriter], Awaitable[None]]
 
 
@@ -33,6 +35,15 @@ async def listen_unix(path: str, serve: Serve) -> AbstractServer:
         return await asyncio.start_unix_server(serve, sock=_bound(path))
     except OSError as error:
         raise SertkError(f"nobody can listen on '{path}': {error}") from error
+
+
+def notice_loss(writer: StreamWriter) -> None:
+    """Have a connection end when the machine at its other end is gone."""
+    found: socket.socket = writer.get_extra_info("socket")
+    if found.family != socket.AF_UNIX:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEPALIVE:
+            found.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def clear(path: str) -> None:

@@ -78,7 +78,7 @@ def _read(fd: int, n: int) -> bytes:
 def _check_input(fd: int) -> None:
     try:
         terminal = os.isatty(fd)
-        os.fstat(fd)
+        os.read(fd, 0)
     except OSError:
         raise SertkError("standard input is closed; raw sound expected", RAW) from None
     if terminal:

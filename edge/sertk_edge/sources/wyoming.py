@@ -21,7 +21,7 @@ from ser_toolkit.runtime.errors import SertkError
 
 from ..config import is_loopback
 from .base import Chunk, Gap, Source, chunk_of_pcm, done_within
-from .listening import clear, listen_tcp, listen_unix
+from .listening import clear, listen_tcp, listen_unix, notice_loss
 
 MAX_CLIENTS = 8
 MAX_BYTES = 1 << 19
@@ -126,9 +126,10 @@ class WyomingSource(Source):
         getting = asyncio.ensure_future(self._queue.get())
         try:
             while not await done_within(getting, self.stall_s):
-                if (silent := self._speaker) is not None:
+                if self._speaker is not None:
                     self._wait_for_client()
-                    return Gap(f"nothing came from {silent.name} for {self.stall_s:g} s", None)
+                    # Reasons are counted apart, so they name no client.
+                    return Gap(f"nothing came from the client for {self.stall_s:g} s", None)
             return getting.result()
         finally:
             getting.cancel()
@@ -146,6 +147,7 @@ class WyomingSource(Source):
         # Who is cancelled here ends anyway; asyncio would report it as an error of ours.
         with suppress(OSError, asyncio.CancelledError):
             try:
+                notice_loss(writer)
                 await self._converse(client)
             finally:
                 self._tasks.discard(task)

@@ -70,7 +70,8 @@ class Watch:
             self.errors.append(message.text)
 
 
-@pytest.fixture(scope="package")
+# Playwright keeps an event loop running in this thread, where other modules want one of their own.
+@pytest.fixture(scope="module")
 def browser(require: Callable[[str, bool, str], None]) -> Iterator[Any]:
     """The system's Chromium."""
     require("chromium", CHROMIUM.exists(), "apt-get install chromium")
@@ -80,7 +81,7 @@ def browser(require: Callable[[str, bool, str], None]) -> Iterator[Any]:
         running.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten minutes of people who speak in turn, with pauses."""
     folder = tmp_path_factory.mktemp("voices")
@@ -93,7 +94,7 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def serve(
     voices: Path, voice_bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Served]]:
@@ -124,7 +125,7 @@ def serve(
         yield start
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def page_server(serve: Callable[..., Served]) -> Served:
     """The daemon that most tests look at."""
     return serve()
