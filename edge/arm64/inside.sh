@@ -74,6 +74,9 @@ sertk edge install-service /opt/voice.sertk --unit-dir units
 grep "^ExecStart=:$VENV/bin/sertk serve-edge /opt/voice.sertk\$" units/sertk-edge.service
 grep "^ProtectHome=yes\$" units/sertk-edge.service
 
+say "sertk serve-edge --check"
+sertk serve-edge /opt/voice.sertk --source /material/clip.wav --check
+
 say "sertk serve-edge --source clip.wav"
 sertk serve-edge /opt/voice.sertk --source /material/clip.wav --http-port 0 \
   --state-dir state | tee events

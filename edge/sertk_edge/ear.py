@@ -31,6 +31,7 @@ from .smoothing import Change, Judgement, Smoother
 from .stream import AudioWindows, Span, window_at
 
 BLOCK_S = 0.1
+BATCH_S = 0.5
 # An utterance is held back until enough of it was speech, but not longer than this.
 HELD_BACK_S = 3.0
 # Beside what is held back: the onset, and what two resamplers may be apart.
@@ -222,8 +223,10 @@ class _Line:
             return
         if self._is_speech(utterance, step):
             until = self._ring.end if isinf(step.until_s) else round(step.until_s * self._hz)
-            for span in utterance.feed(self._ring, until):
-                yield self._judgement(utterance, span)
+            # Features of many frames at once cost a quarter of the same in small pieces.
+            if step.closed or utterance.is_due(until, int(BATCH_S * self._hz)):
+                for span in utterance.feed(self._ring, until):
+                    yield self._judgement(utterance, span)
         if step.closed:
             yield from self._ended(utterance, step)
 
@@ -257,6 +260,10 @@ class _Utterance:
         self.first = first
         self.fed = first
         self.windows = windows
+
+    def is_due(self, until: int, batch: int) -> bool:
+        """Whether the sound up to sample `until` completes a window, or is a whole batch."""
+        return until - self.first >= self.windows.next_end or until - self.fed >= batch
 
     def feed(self, ring: Ring, until: int) -> Iterator[Span]:
         """Every window that the sound up to sample `until` completes."""

@@ -45,6 +45,12 @@ class AudioWindows:
         self._samples = 0
         self._given = 0
 
+    @property
+    def next_end(self) -> int:
+        """How many samples must have come for the next window."""
+        first = self._given * self._window.hop_frames * self._extractor.hop_length
+        return first + self._extractor.sample_count(self._window.length_frames)
+
     def push(self, chunk: NDArray[Any]) -> Iterator[Span]:
         """Every window that these samples complete, oldest first."""
         self._samples += len(chunk)

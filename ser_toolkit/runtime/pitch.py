@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from .dsp import F64, Fft, fast_length, frame_view
 from .extractor import F32
 
-BLOCK_FRAMES = 16
+# Half a second of a stream at once: half of it costs more than half.
+BLOCK_FRAMES = 32
 # Lags whose d' differ by less are equally good: the shortest wins, whatever an FFT rounds to.
 TIE = 1e-9
 GATE_SLOPE, GATE_CENTRE = 20.0, 0.5
@@ -60,7 +61,8 @@ def normalised_difference(frames: F64, lags: Lags, fft: Fft) -> F64:
     It is 1 at every lag where a frame is silent.
     """
     difference = _difference(frames, lags.longest, fft)
-    mean = np.cumsum(difference, axis=1) / np.arange(1, lags.longest + 1)
+    mean = np.cumsum(difference, axis=1)
+    mean /= np.arange(1, lags.longest + 1)
     searched = slice(lags.shortest - 1, None)
     ones = np.ones_like(mean[:, searched])
     return np.divide(
@@ -72,11 +74,14 @@ def _difference(frames: F64, longest: int, fft: Fft) -> F64:
     """Sum over j >= 0 of (x[j] - x[j + lag])^2 for lags 1 ... longest (equation 6)."""
     size = fast_length(frames.shape[1] + longest)
     spectrum = fft.rfft(frames, size)
-    correlation = fft.irfft(spectrum * spectrum.conj(), size)[:, : longest + 1]
+    spectrum *= spectrum.conj()
+    correlation = fft.irfft(spectrum, size)[:, : longest + 1]
     left_out = np.cumsum(frames[:, :longest] ** 2, axis=1)
     # librosa leaves nothing out at lag 1; so do we, because f0 in quiet frames hangs on it.
     left_out[:, 0] = 0
-    difference: F64 = 2 * (correlation[:, :1] - correlation[:, 1:]) - left_out
+    difference: F64 = correlation[:, :1] - correlation[:, 1:]
+    difference *= 2
+    difference -= left_out
     return difference
 
 
