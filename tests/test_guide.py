@@ -16,13 +16,22 @@ import numpy as np
 import pytest
 
 import ser_toolkit
+import sertk_msf
 from ser_toolkit import hookspecs
 from ser_toolkit.assemble import assemble
+from ser_toolkit.builtin.augmenters import Mask, Noise
+from ser_toolkit.builtin.dense import Mlp
+from ser_toolkit.builtin.readers import FolderReader
+from ser_toolkit.cli.doctor import doctor
 from ser_toolkit.contracts import Augmenter, FrameAugmenter
 from ser_toolkit.loading import KINDS, hook_of
 from ser_toolkit.plugins import Plugins, load_plugins
-from ser_toolkit.runtime.events import Device, Event
+from ser_toolkit.recipe import Recipe, Use
+from ser_toolkit.runtime.events import Device, Event, Sink
 from ser_toolkit.runtime.extractor import Signal
+from ser_toolkit.runtime.features import Rms
+from ser_toolkit.runtime.functionals import Functionals
+from ser_toolkit.testing import CheckFailed, checks_for
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -30,6 +39,16 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parent.parent
+RECIPE = Recipe("x", "A recipe of a test", (Use("rms"),), Use("tcn"))
+COMPONENTS = {
+    "frame extractor": Rms(),
+    "window extractor": Functionals(),
+    "augmenter": Noise(),
+    "frame augmenter": Mask(),
+    "reader": FolderReader(),
+    "model": Mlp(),
+    "sink": Sink(),
+}
 GUIDE = (ROOT / "plugins/README.md").read_text("utf-8")
 
 
@@ -193,7 +212,8 @@ def test_the_command_in_the_guide_greets(capsys: pytest.CaptureFixture[str]) -> 
 def test_the_tests_in_the_guide_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sertk_mine.py").write_text(modules()[0], "utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    (module,) = [text for text in blocks("python") if "\ndef test_" in text]
+    tests = [text for text in blocks("python") if "\ndef test_" in text]
+    (module,) = [text for text in tests if "sertk_checks" not in text]
     names: dict[str, Any] = {}
     exec(compile(module, "guide", "exec"), names)
     tests = [value for name, value in names.items() if name.startswith("test_")]
@@ -201,6 +221,56 @@ def test_the_tests_in_the_guide_pass(tmp_path: Path, monkeypatch: pytest.MonkeyP
         test()
     sys.modules.pop("sertk_mine")
     assert len(tests) == 2
+
+
+def kit_files() -> list[str]:
+    return [text for text in blocks("python") if "@sertk_checks(" in text]
+
+
+@pytest.mark.parametrize("number", range(len(kit_files())))
+def test_the_files_with_the_kit_pass(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each on the module of the guide that it is about, check by check, as pytest runs it."""
+    file = kit_files()[number]
+    wanted = "Lab" if "corpora=" in file else "Diary" if "peers=" in file else "Crest"
+    (source,) = [text for text in modules() if f"\nclass {wanted}(" in text]
+    (tmp_path / "sertk_mine.py").write_text(source, "utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names: dict[str, Any] = {}
+    try:
+        exec(compile(file, "guide", "exec"), names)
+        test = names["test_it_keeps_to_the_contract"]
+        (mark,) = test.pytestmark
+        for param in mark.args[1]:
+            (check,) = param.values
+            if any(one.name == "xfail" for one in param.marks):
+                with pytest.raises(CheckFailed):
+                    test(check)
+            else:
+                test(check)
+    finally:
+        sys.modules.pop("sertk_mine")
+    assert mark.args[0] == "check"
+    assert len(mark.args[1]) > 10
+
+
+def test_every_check_is_in_the_guide() -> None:
+    shown = {}
+    for row in section("## Test it").splitlines():
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        if row.startswith("| ") and len(cells) == 2 and not cells[0].startswith("`"):
+            shown[cells[0]] = re.findall(r"`([a-z_0-9]+)`", cells[1])
+    found = {
+        kind: list(dict.fromkeys(check.name for check in checks_for(one) if kind in check.subject))
+        for kind, one in {"plugin": sertk_msf, "recipe": RECIPE, "command": doctor}.items()
+    }
+    every = shown.pop("every component")
+    for kind, one in COMPONENTS.items():
+        names = [check.name for check in checks_for(one)]
+        assert names[: len(every)] == every
+        found[kind] = names[len(every) :]
+    assert {kind: names for kind, names in shown.items() if names} == found
 
 
 def test_the_project_file_in_the_guide_is_one() -> None:

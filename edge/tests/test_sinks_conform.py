@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from typing import Any
 
 from ser_toolkit.testing import Check, Peer, sertk_checks
 from sertk_edge import plugin
+from sertk_edge.sinks.console import Console
 from sertk_edge.sinks.json_lines import JsonLines
 from sertk_edge.sinks.mqtt import Mqtt
 from sertk_edge.sinks.webhook import Webhook
@@ -144,8 +146,28 @@ def _until(ready: Callable[[], bool]) -> None:
     assert ready()
 
 
-# Nobody takes the events of `console` but people.
-@sertk_checks(plugin, peers={"json_lines": file, "webhook": server, "mqtt": broker})
+@contextlib.contextmanager
+def terminal(folder: Path) -> Iterator[Peer]:
+    """What a terminal shows; events are told apart by their times. It may be gone."""
+    del folder
+    shown = io.StringIO()
+
+    def received() -> list[str]:
+        return [f"kit-{float(line.split()[0][-5:]):.0f}" for line in shown.getvalue().splitlines()]
+
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    with contextlib.redirect_stdout(shown):
+        yield Peer(Console(), received, lambda: contextlib.redirect_stdout(Gone()))
+
+
+@sertk_checks(
+    plugin,
+    peers={"console": terminal, "json_lines": file, "webhook": server, "mqtt": broker},
+    expected_failures={"console:pi": "it speaks to the terminal of its own process alone"},
+)
 def test_it_keeps_to_the_contract(check: Check, require: Callable[[str, bool, str], None]) -> None:
     if check.subject == "sink:mqtt" and check.name not in ("declared", "json"):
         require("mosquitto", BROKER is not None, "install the broker mosquitto")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import keras
 
 VARIANCE_FLOOR = 1e-4
+LEAST_FRAMES = 3
+"""What a stride of 2 and a pooling of 2 leave something of."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Tcn(ModelBuilder):
                 "Use a frame extractor, or another model",
             )
         ((name, shape),) = inputs.items()
+        if shape[0] < LEAST_FRAMES:
+            raise SertkError(
+                f"model 'tcn' expects {LEAST_FRAMES} frames or more, received {shape[0]}",
+                "Raise window.length_frames",
+            )
         start = Input(shape, name=name)
         x = layers.Conv1D(self.channels, self.kernel, strides=2, padding="same", use_bias=False)(
             start

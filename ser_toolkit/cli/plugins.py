@@ -1,11 +1,8 @@
-"""`sertk plugins`: what is installed, what it offers, what is broken and why."""
+"""`sertk plugins`: what is installed, what is broken and why; `check`: does one do as it should?"""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from itertools import groupby
 from typing import Any
 
 import click
@@ -16,20 +13,47 @@ from ..loading import Loaded
 from ..offers import Offer
 from ..plugins import Plugins, load_plugins
 
-HEADINGS = ("plugin", "distribution", "version", "kind", "components", "edge")
-UNWRAPPED_COLUMNS = 1000
 
-
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-def plugins(as_json: bool) -> None:
+@click.pass_context
+def plugins(ctx: click.Context, as_json: bool) -> None:
     """List plugins and their components; say what is broken."""
+    if ctx.invoked_subcommand is not None:
+        if as_json:
+            ctx.fail(f"--json stands after the command: sertk plugins {ctx.invoked_subcommand} …")
+        return
     found = load_plugins(warn=lambda line: None)
     found.call_all()
     if as_json:
         click.echo(json.dumps(to_dict(found), indent=2))
     else:
-        _show(found)
+        from .plugins_views import show
+
+        show(found)
+
+
+@plugins.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.pass_context
+def check(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Check everything that the plugin NAME offers; exit with 1 if something is not as it should.
+
+    NAME is a plugin, a distribution, or distribution:plugin.
+    """
+    from ..testing.installed import checks_of
+    from ..testing.outcome import outcomes
+    from . import plugins_views as views
+
+    checks = checks_of(name)
+    found = list(views.followed(outcomes(checks), len(checks)))
+    rows = [views.row(outcome) for outcome in found]
+    if as_json:
+        click.echo(json.dumps({"plugin": name, "checks": rows}, indent=2))
+    else:
+        views.show_checks(rows)
+    ctx.exit(1 if any(outcome.result == "FAILED" for outcome in found) else 0)
 
 
 def to_dict(found: Plugins) -> dict[str, Any]:
@@ -68,37 +92,3 @@ def _component(offer: Offer) -> dict[str, Any]:
         "edge": None if recipe else offer.edge_ready,
         "about": offer.component.description if recipe else describe(offer.component),
     }
-
-
-def _rows(found: Plugins) -> Iterator[tuple[str, ...]]:
-    """One row per plugin, kind and answer to "does it run on the edge?"."""
-    for plugin in found.loaded:
-        head = (plugin.plugin, plugin.distribution, plugin.version)
-        offers = found.offers_of(plugin)
-        if not offers:
-            yield (*head, "none", "", "")
-        order = sorted(offers, key=lambda offer: (offer.kind, not offer.edge_ready))
-        for (kind, edge), group in groupby(order, key=lambda o: (o.kind, o.edge_ready)):
-            names = ", ".join(offer.name for offer in group)
-            yield (*head, kind, names, "" if kind == "recipe" else "yes" if edge else "no")
-
-
-def _show(found: Plugins) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    # A pipe gets whole lines, for grep; a terminal gets cells wrapped to its width.
-    console = Console(
-        width=None if sys.stdout.isatty() else UNWRAPPED_COLUMNS, highlight=False, markup=False
-    )
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in HEADINGS:
-        table.add_column(heading, no_wrap=heading != "components", overflow="fold")
-    before: tuple[str, ...] = ()
-    for row in _rows(found):
-        same = sys.stdout.isatty() and row[:3] == before
-        table.add_row(*(("", "", "") if same else row[:3]), *row[3:])
-        before = row[:3]
-    console.print(table)
-    for broken in found.broken:
-        console.print(str(broken), soft_wrap=True, style="red")

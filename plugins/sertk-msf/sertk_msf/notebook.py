@@ -30,6 +30,7 @@ BANDS_FRAME, BANDS, CROSS_BANDS = 1024, 19, 5
 N_MELS, N_MFCC = 128, 20
 AMIN, TOP_DB = 1e-10, 80.0
 FILTERS = ((32, 21), (64, 19), (128, 17), (256, 15), (512, 13), (1024, 11), (1024, 9))
+LEAST_VALUES = 2 ** (len(FILTERS) - 1)
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,11 @@ class NotebookCnn(ModelBuilder):
                 "Use an extractor that gives one vector, or another model",
             )
         ((name, shape),) = inputs.items()
+        if shape[0] < LEAST_VALUES:
+            raise SertkError(
+                f"model '{self.name}' expects {LEAST_VALUES} values or more, received {shape[0]}",
+                "Use an extractor that gives more, or another model",
+            )
         start = Input(shape, name=name)
         x = layers.Reshape((*shape, 1))(start)
         for index, (filters, kernel) in enumerate(FILTERS):

@@ -1,0 +1,108 @@
+"""How the terminal shows plugins, and the checks of one."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from ..plugins import Plugins
+
+T = TypeVar("T")
+HEADINGS = ("plugin", "distribution", "version", "kind", "components", "edge")
+CHECK_HEADINGS = ("component", "kind", "check", "result", "")
+UNWRAPPED_COLUMNS = 1000
+PATIENCE_S = 2.0
+STYLES = {"ok": "green", "FAILED": "bold red", "expected failure": "yellow", "not checked": "dim"}
+
+
+def show(found: Plugins) -> None:
+    """The table of plugins, and a line for each that is broken."""
+    console, table = _console(), _table(HEADINGS, wrapped="components")
+    before: tuple[str, ...] = ()
+    for cells in _rows(found):
+        same = sys.stdout.isatty() and cells[:3] == before
+        table.add_row(*(("", "", "") if same else cells[:3]), *cells[3:])
+        before = cells[:3]
+    console.print(table)
+    for broken in found.broken:
+        console.print(str(broken), soft_wrap=True, style="red")
+
+
+def row(outcome: Any) -> dict[str, Any]:
+    """The outcome of a check as JSON values."""
+    kind, _, component = outcome.check.subject.partition(":")
+    return {
+        "kind": kind,
+        "component": component,
+        "check": outcome.check.name,
+        "about": outcome.check.about,
+        "result": outcome.result,
+        "message": outcome.message,
+        "seconds": round(outcome.seconds, 3),
+    }
+
+
+def show_checks(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The table of checks, and how many came to what."""
+    console, table = _console(), _table(CHECK_HEADINGS, wrapped="")
+    before: tuple[str, ...] = ()
+    for one in rows:
+        head = (one["component"], one["kind"])
+        same = sys.stdout.isatty() and head == before
+        style = STYLES[one["result"]]
+        table.add_row(
+            *(("", "") if same else head), one["check"], one["result"], one["message"], style=style
+        )
+        before = head
+    console.print(table)
+    counts = Counter(one["result"] for one in rows)
+    console.print(", ".join(f"{counts[result]} {result}" for result in STYLES if counts[result]))
+
+
+def followed(items: Iterable[T], total: int) -> Iterator[T]:
+    """The same items; a bar on stderr, where that is a terminal, once they have taken a while."""
+    bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    task, begun = bar.add_task("checking", total=total), time.monotonic()
+    try:
+        for item in items:
+            bar.advance(task)
+            if not bar.live.is_started and time.monotonic() - begun > PATIENCE_S:
+                bar.start()
+            yield item
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+def _rows(found: Plugins) -> Iterator[tuple[str, ...]]:
+    """One row per plugin, kind and answer to "does it run on the edge?"."""
+    for plugin in found.loaded:
+        head = (plugin.plugin, plugin.distribution, plugin.version)
+        offers = found.offers_of(plugin)
+        if not offers:
+            yield (*head, "none", "", "")
+        order = sorted(offers, key=lambda offer: (offer.kind, not offer.edge_ready))
+        for (kind, edge), group in groupby(order, key=lambda o: (o.kind, o.edge_ready)):
+            names = ", ".join(offer.name for offer in group)
+            yield (*head, kind, names, "" if kind == "recipe" else "yes" if edge else "no")
+
+
+def _console() -> Console:
+    # A pipe gets whole lines, for grep; a terminal gets cells wrapped to its width.
+    width = None if sys.stdout.isatty() else UNWRAPPED_COLUMNS
+    return Console(width=width, highlight=False, markup=False)
+
+
+def _table(headings: Sequence[str], wrapped: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading != wrapped, overflow="fold")
+    return table

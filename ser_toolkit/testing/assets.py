@@ -1,0 +1,33 @@
+"""Bytes for components that hold an `Asset`, without a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from ..runtime.component import Asset, AssetLoader, Component, assets_of
+from .check import NotChecked
+
+
+def asset(content: bytes, name: str = "asset.bin") -> Asset:
+    """What a field holds instead of `content`; give the content itself as `assets=[content]`."""
+    return Asset(name, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def loader_of(contents: Iterable[bytes] | AssetLoader) -> AssetLoader:
+    """A loader that finds contents by their sha256."""
+    if callable(contents):
+        return contents
+    held = {asset(content).sha256: content for content in contents}
+
+    def load(wanted: Asset) -> bytes:
+        if wanted.sha256 not in held:
+            raise NotChecked(f"the bytes of '{wanted.name}' are not here: give assets=[BYTES]")
+        return held[wanted.sha256]
+
+    return load
+
+
+def loaded(component: Component, load: AssetLoader) -> list[bytes]:
+    """The bytes of every asset of a component."""
+    return [load(wanted) for wanted in assets_of(component)]

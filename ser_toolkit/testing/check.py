@@ -1,0 +1,76 @@
+"""A check: its name, what it asks for, and a function that fails with words for the author."""
+
+from __future__ import annotations
+
+import re
+import unittest
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..loading import one_line
+
+MOST = 300
+COLOURS = re.compile("\x1b\\[[0-9;]*m")
+
+
+class CheckFailed(AssertionError):  # noqa: N818
+    """A component does not keep to the contract: what was expected, what came, what to do."""
+
+    def __init__(self, expected: str, received: str, todo: str) -> None:
+        self.expected = expected
+        self.received = shortened(received)
+        self.todo = todo
+        super().__init__(f"expected {expected}, received {self.received}. {todo}")
+
+
+class NotChecked(unittest.SkipTest):
+    """Something that the check needs is not there; pytest and unittest show it as skipped."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One demand of the contract on one component.
+
+    `subject` is kind and name of the component, as in `extractor:loud`; `name` is the check's own,
+    unique for that component; `about` says in words what is asked. `slow` ones take seconds.
+    """
+
+    name: str
+    about: str
+    run: Callable[[], None]
+    subject: str = ""
+    slow: bool = False
+
+    @property
+    def id(self) -> str:
+        """`extractor:loud:streaming`."""
+        return f"{self.subject}:{self.name}"
+
+    def is_called(self, key: str) -> bool:
+        """Whether `key` is the name, the id, or `component:name`."""
+        return f":{self.id}".endswith(f":{key}")
+
+    def __call__(self) -> None:
+        """Raises CheckFailed, or NotChecked; whatever else the component raises is a failure."""
+        __tracebackhide__ = True
+        try:
+            self.run()
+        except (CheckFailed, NotChecked) as known:
+            raise known.with_traceback(None) from known.__cause__
+        except (Exception, SystemExit) as error:
+            raise CheckFailed(
+                self.about, one_line(error), "The component itself raised this: see above for where"
+            ) from error
+
+
+def shortened(text: str) -> str:
+    """`text` in one line of bearable length."""
+    line = " ".join(COLOURS.sub("", text).split())
+    return line if len(line) <= MOST else line[: MOST - 1] + "…"
+
+
+def expect(holds: object, expected: str, received: object, todo: str) -> None:
+    """Raise CheckFailed unless something holds."""
+    __tracebackhide__ = True
+    if not holds:
+        raise CheckFailed(expected, str(received), todo)

@@ -1,0 +1,99 @@
+"""Comparisons whose outcome is said in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..loading import one_line
+from ..runtime.extractor import F32
+from .check import CheckFailed, expect
+
+CLOSE = 1e-4
+"""Largest difference, as a share of the largest value of a column."""
+
+
+def array(found: object, what: str, finite: bool = True) -> F32:
+    """`found` as a float32 array of finite numbers, else CheckFailed."""
+    expected = f"{what} to be a float32 array"
+    if not isinstance(found, np.ndarray):
+        raise CheckFailed(expected, f"{type(found).__name__}", "Return a numpy array")
+    expect(
+        found.dtype == np.float32,
+        expected,
+        f"dtype {found.dtype}",
+        "End with .astype(np.float32): the network and the device compute in float32",
+    )
+    if finite:
+        _finite(found, what)
+    return found
+
+
+def _finite(found: F32, what: str) -> None:
+    bad = np.argwhere(~np.isfinite(found))
+    if len(bad):
+        place = ", ".join(map(str, bad[0]))
+        raise CheckFailed(
+            f"{what} to hold finite numbers alone",
+            f"{found[tuple(bad[0])]} at [{place}], {len(bad)} of {found.size} in all",
+            "Guard logarithms and divisions with a floor: np.log(x + 1e-10), np.maximum(x, 1e-10)",
+        )
+
+
+def same(found: F32, before: F32, expected: str, todo: str) -> None:
+    """Equal to the last bit, else CheckFailed."""
+    expect(found.shape == before.shape, expected, f"shapes {before.shape} and {found.shape}", todo)
+    if not np.array_equal(found, before, equal_nan=True):
+        raise CheckFailed(expected, _difference(found, before), todo)
+
+
+def close(
+    found: F32,
+    wanted: F32,
+    expected: str,
+    todo: str,
+    columns: Sequence[str] = (),
+    tolerance: float = CLOSE,
+) -> None:
+    """Equal but for rounding, column by column, else CheckFailed."""
+    expect(found.shape == wanted.shape, expected, f"shape {found.shape} for {wanted.shape}", todo)
+    if not wanted.size:
+        return
+    scale = np.abs(wanted).max(axis=0) + 1e-6
+    apart = np.abs(found.astype(np.float64) - wanted) / scale
+    if not apart.max() <= tolerance:
+        received = _difference(found, wanted, np.nan_to_num(apart, nan=np.inf), columns)
+        raise CheckFailed(expected, received, todo)
+
+
+def unchanged(now: F32, before: F32, what: str) -> None:
+    """The input is what it was, else CheckFailed."""
+    count = int(np.count_nonzero(now != before))
+    expect(
+        count == 0,
+        f"{what} to stay as it was",
+        f"{count} of {before.size} values changed",
+        "Work on a copy (samples.copy()); `x *= 2` and out=x write into what was given",
+    )
+
+
+def refuses_writing(error: Exception) -> bool:
+    """Whether numpy raised this because an array must not be written to."""
+    return isinstance(error, ValueError) and "read-only" in str(error)
+
+
+def raised(error: BaseException) -> str:
+    """An exception as `received` has it."""
+    return one_line(error)
+
+
+def _difference(found: F32, wanted: F32, apart: Any = None, columns: Sequence[str] = ()) -> str:
+    if apart is None:
+        apart = np.abs(np.nan_to_num(found.astype(np.float64) - wanted, nan=np.inf))
+    worst = np.unravel_index(int(np.argmax(apart)), found.shape)
+    place = "[" + ", ".join(map(str, worst)) + "]"
+    if len(worst) == 2 and len(columns) == found.shape[1]:
+        place = f"frame {worst[0]}, column '{columns[int(worst[1])]}'"
+    return f"{found[worst]:.6g} for {wanted[worst]:.6g} at {place}"

@@ -1,0 +1,173 @@
+"""A component in a process of its own, where what no device has cannot be imported."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..child import ChildFailed, read_arrays, run_module, write_arrays
+from ..runtime.component import Asset, Component, fields_of
+from ..runtime.events import Sink
+from ..runtime.extractor import F32, FrameExtractor, WindowExtractor
+from . import signals
+from .assets import loaded
+from .blocked import NOT_ON_A_DEVICE
+from .check import Check, CheckFailed, NotChecked
+from .compare import close
+from .frames import Frames
+from .given import Given
+from .sinks import check_there
+from .windows import Windows
+
+TIMEOUT_S = 120.0
+SECONDS = 2
+BLOCKED = ", ".join(NOT_ON_A_DEVICE)
+
+
+def device_checks(component: Component, given: Given) -> Iterator[Check]:
+    """`pi`, for what says that it may run there."""
+    if component.edge_ready:
+        yield Check(
+            "pi",
+            f"works where none of these can be imported: {BLOCKED}",
+            partial(_pi, component, given),
+        )
+
+
+def imports(module: str, command: str = "") -> list[str]:
+    """What heavy there is in a fresh process after an import, and after its hooks or --help."""
+    home = sys.modules.get(module)
+    if home is None:
+        raise NotChecked(f"{module} is not a module that can be imported elsewhere")
+    job = {"task": "imports", "module": place(home), "command": command}
+    with tempfile.TemporaryDirectory(prefix="sertk-check-") as name:
+        folder = Path(name)
+        try:
+            _run(folder, job)
+        except ChildFailed as failed:
+            raise CheckFailed(
+                f"{module} to be imported in a fresh process",
+                failed.cause,
+                "Let it import what it needs by itself",
+            ) from failed
+        found: list[str] = json.loads((folder / "found.json").read_text("utf-8"))
+    return found
+
+
+def place(module: ModuleType) -> dict[str, str | None]:
+    """How another process finds a module: by name, else by file."""
+    return {"name": module.__name__, "file": getattr(module, "__file__", None)}
+
+
+def encoded(value: Any) -> Any:
+    """A field as JSON that `running.decoded` understands; components say where their class is."""
+    if isinstance(value, Component):
+        return {
+            "class": _class(type(value)),
+            "fields": {key: encoded(item) for key, item in fields_of(value).items()},
+        }
+    if isinstance(value, Asset):
+        return {"asset": dataclasses.asdict(value)}
+    if isinstance(value, tuple):
+        return {"tuple": [encoded(item) for item in value]}
+    if isinstance(value, Mapping):
+        return {"mapping": {key: encoded(item) for key, item in value.items()}}
+    return value
+
+
+def _class(kind: type) -> dict[str, Any]:
+    if "<locals>" in kind.__qualname__:
+        raise CheckFailed(
+            "a class at the top of a module",
+            f"{kind.__qualname__}, made inside a function",
+            "Move it to the top, or no other process (nor a device) can find it",
+        )
+    return {"module": place(sys.modules[kind.__module__]), "name": kind.__qualname__}
+
+
+def _pi(component: Component, given: Given) -> None:
+    if isinstance(component, FrameExtractor):
+        _frames(Frames(component, given))
+    elif isinstance(component, WindowExtractor):
+        _windows(Windows(component, given))
+    elif isinstance(component, Sink):
+        _sink(component, given)
+    else:
+        _elsewhere(component, given, {"task": "made"})
+
+
+def _frames(under: Frames) -> None:
+    samples = signals.voice(under.component.rate_hz, SECONDS * under.component.rate_hz)
+    samples = samples if len(samples) > under.component.frame_length else under.samples(4)
+    there = _heard(under.component, under.given, samples)
+    _agrees(there, {"frames": under.ready.frames(under.signal(samples))})
+
+
+def _windows(under: Windows) -> None:
+    samples = under.samples()
+    there = _heard(under.component, under.given, samples)
+    _agrees(there, under.ready.arrays(under.signal(samples)))
+
+
+def _agrees(there: Mapping[str, F32], here: Mapping[str, F32]) -> None:
+    for name, values in here.items():
+        close(
+            np.atleast_2d(there[name]),
+            np.atleast_2d(values),
+            "the same numbers on the device as in training",
+            "Compute one way only: what is trained with one and runs with another hears wrong",
+        )
+
+
+def _heard(component: Component, given: Given, samples: F32) -> dict[str, F32]:
+    answer: dict[str, F32] = {}
+    _elsewhere(component, given, {"task": "hear"}, samples, answer)
+    return answer
+
+
+def _sink(component: Sink, given: Given) -> None:
+    with given.peer(component) as peer:
+        _elsewhere(peer.sink, given, {"task": "deliver"})
+        check_there(peer, signals.events(3), "from a device", "Deliver there as you do here")
+
+
+def _elsewhere(
+    component: Component,
+    given: Given,
+    job: dict[str, Any],
+    samples: F32 | None = None,
+    answer: dict[str, F32] | None = None,
+) -> None:
+    """Do a job with a component in the other process; arrays come back in `answer`."""
+    with tempfile.TemporaryDirectory(prefix="sertk-check-") as name:
+        folder = Path(name)
+        for index, content in enumerate(loaded(component, given.load)):
+            (folder / f"{index}.asset").write_bytes(content)
+        if samples is not None:
+            write_arrays(folder / "samples.npz", {"samples": samples})
+        try:
+            _run(folder, {**job, "component": encoded(component)})
+        except ChildFailed as failed:
+            raise CheckFailed(
+                f"it to work where none of {BLOCKED} can be imported",
+                failed.cause,
+                "Do without, import it only in the functions of training, or write edge_ready: "
+                "ClassVar[bool] = False",
+            ) from failed
+        if answer is not None:
+            answer |= read_arrays(folder / "answer.npz")
+
+
+def _run(folder: Path, job: dict[str, Any]) -> None:
+    text = json.dumps({**job, "path": sys.path})
+    (folder / "job.json").write_text(text, "utf-8")
+    run_module(f"{__package__}.running", folder, TIMEOUT_S)

@@ -1,0 +1,278 @@
+"""What a frame extractor is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+
+from ..runtime.component import fields_of
+from ..runtime.extractor import F32, FrameExtractor, Signal, StatefulExtractor
+from . import signals
+from .check import Check, CheckFailed, NotChecked, expect
+from .compare import array, close, same, unchanged
+from .given import Given
+
+MOST_S = 120.0
+FADED = 0.02
+"""How far a value may be off after the warm-up, as a share of the range of its column."""
+OWN = "Compute frame t from samples [t * hop_length, t * hop_length + frame_length) alone"
+
+
+@dataclass(frozen=True)
+class Frames:
+    """An extractor under test, and how it is fed."""
+
+    component: FrameExtractor
+    given: Given
+
+    @property
+    def ready(self) -> FrameExtractor:
+        """The extractor with its assets; the checks of its result come with it."""
+        ready = self.component.prepare(self.given.load)
+        expect(
+            isinstance(ready, FrameExtractor),
+            "prepare(load) to return a frame extractor",
+            type(ready).__name__,
+            "Return dataclasses.replace(self, …), or self where there is nothing to load",
+        )
+        return cast(FrameExtractor, ready)
+
+    def samples(self, n_frames: int = 40, seed: int = 0) -> F32:
+        """Something like a voice, with some samples too many for whole frames."""
+        grid = self.component
+        length = grid.frame_length + n_frames * grid.hop_length
+        return signals.voice(grid.rate_hz, length + max(1, grid.hop_length // 3), seed)
+
+    def signal(self, samples: F32) -> Signal:
+        """A copy of `samples` at the extractor's rate."""
+        return Signal(samples.copy(), self.component.rate_hz)
+
+    def frames(self, samples: F32, what: str = "frames(signal)") -> F32:
+        """The frames of `samples`, checked for dtype, shape and finiteness."""
+        found = array(self.ready.frames(self.signal(samples)), what)
+        wanted = (formula(self.component, len(samples)), len(self.component.columns))
+        expect(
+            found.shape == wanted,
+            f"{what} of {len(samples)} samples to have the shape (T, F) = {wanted}",
+            f"{found.shape}",
+            "T is 1 + (N - frame_length) // hop_length, 0 where N is shorter than a frame; F is "
+            "len(columns)",
+        )
+        return found
+
+
+def formula(extractor: FrameExtractor, n_samples: int) -> int:
+    """How many whole frames there are."""
+    return max(0, 1 + (n_samples - extractor.frame_length) // extractor.hop_length)
+
+
+def frame_checks(component: FrameExtractor, given: Given) -> Iterator[Check]:
+    """All checks of a frame extractor but those of every component."""
+    under = Frames(component, given)
+    for name, (words, make) in signals.EXTREMES.items():
+        yield Check(name, f"{words} gives finite float32", partial(_extreme, under, make))
+    yield Check(
+        "one_frame", "exactly one frame of samples gives one frame", partial(_one_frame, under)
+    )
+    yield Check("one_sample", "one sample gives no frame", partial(_one_sample, under))
+    yield Check("long", "a minute of audio gives finite float32", partial(_long, under))
+    table: dict[str, tuple[str, Callable[[Frames], None]]] = {
+        "columns": ("a different name for each column", _columns),
+        "frame_count": ("as many frames as the formula says", _frame_count),
+        "deterministic": ("same samples, same bytes", _deterministic),
+        "input_unchanged": ("the samples stay as they were", _input),
+        "result_owned": ("the result may be changed by who asked for it", _owned),
+        "streaming": ("a stream gives what the whole clip gives", _streaming),
+        "state_unchanged": ("step leaves the state that it was given", _state),
+        "warmup": ("after the warm-up, a frame depends on its own samples alone", _warmup),
+    }
+    for name, (about, run) in table.items():
+        yield Check(name, about, partial(run, under))
+
+
+def _extreme(under: Frames, make: signals.MakeSignal) -> None:
+    length = under.component.frame_length + 20 * under.component.hop_length
+    under.frames(make(under.component.rate_hz, length))
+
+
+def _one_frame(under: Frames) -> None:
+    under.frames(signals.voice(under.component.rate_hz, under.component.frame_length))
+
+
+def _one_sample(under: Frames) -> None:
+    short = min(1, under.component.frame_length - 1)
+    under.frames(signals.voice(under.component.rate_hz, short))
+    under.frames(np.zeros(0, np.float32))
+
+
+def _long(under: Frames) -> None:
+    under.frames(signals.voice(under.component.rate_hz, round(60 * under.component.rate_hz)))
+
+
+def _columns(under: Frames) -> None:
+    names = under.component.columns
+    check_columns(names)
+
+
+def check_columns(names: object) -> None:
+    """A tuple of names, each once."""
+    todo = "Name each column once: they stand in tables and pictures"
+    fine = isinstance(names, tuple) and names and all(isinstance(n, str) and n for n in names)
+    expect(fine, "columns to be a tuple of texts", f"{names!r:.80}", todo)
+    listed = list(cast(tuple[str, ...], names))
+    twice = [name for name in dict.fromkeys(listed) if listed.count(name) > 1]
+    expect(not twice, "each column to have a name of its own", f"'{', '.join(twice)}' twice", todo)
+
+
+def _frame_count(under: Frames) -> None:
+    grid = under.component
+    lengths = {0, grid.frame_length - 1, grid.frame_length, grid.frame_length + 1}
+    for count in (1, 2, 7):
+        lengths |= {grid.frame_length + count * grid.hop_length + extra for extra in (-1, 0, 1)}
+    for length in sorted(n for n in lengths if n >= 0):
+        wanted = formula(grid, length)
+        todo = "1 + (N - frame_length) // hop_length, without padding; 0 where N is too short"
+        expect(
+            grid.frame_count(length) == wanted,
+            f"frame_count({length}) to be {wanted}",
+            grid.frame_count(length),
+            todo,
+        )
+        found = under.ready.frames(under.signal(signals.voice(grid.rate_hz, length)))
+        expect(
+            len(found) == wanted,
+            f"{wanted} frames of {length} samples (frame_length {grid.frame_length}, "
+            f"hop_length {grid.hop_length})",
+            f"{len(found)} frames",
+            todo,
+        )
+
+
+def _deterministic(under: Frames) -> None:
+    ready, samples = under.ready, under.samples()
+    first = np.array(ready.frames(under.signal(samples)))
+    ready.frames(under.signal(under.samples(seed=1)))
+    todo = "Draw nothing at random, and keep nothing between calls: the fields are the whole state"
+    again = ready.frames(under.signal(samples))
+    same(again, first, "frames of the same samples to be the same after another clip", todo)
+    twin = dataclasses.replace(cast(Any, under.component), **fields_of(under.component))
+    again = twin.prepare(under.given.load).frames(under.signal(samples))
+    same(again, first, "an equal extractor to give the same frames", todo)
+
+
+def _input(under: Frames) -> None:
+    samples = under.samples()
+    signal = under.signal(samples)
+    under.ready.frames(signal)
+    unchanged(signal.samples, samples, "signal.samples")
+    count = under.component.frame_count(len(samples))
+    signal = under.signal(samples[: under.component.sample_count(count)])
+    under.ready.step(signal, None)
+    unchanged(signal.samples, samples[: len(signal)], "signal.samples in step")
+
+
+def _owned(under: Frames) -> None:
+    ready, signal = under.ready, under.signal(under.samples())
+    frames = ready.frames(signal)
+    before, samples = frames.copy(), signal.samples.copy()
+    todo = "Return a copy of what signal.memo holds, and of what is a view on signal.samples"
+    try:
+        frames[:] = -7
+    except ValueError as error:
+        raise CheckFailed("a result that may be written to", str(error), todo) from error
+    again = ready.frames(signal)
+    same(again, before, "frames of the same signal not to depend on what became of the first", todo)
+    unchanged(signal.samples, samples, "signal.samples, when the result is changed,")
+
+
+def _streaming(under: Frames) -> None:
+    ready, samples = under.ready, under.samples(60)
+    whole = ready.frames(under.signal(samples))
+    for title, cuts in _chunks(under.component, len(samples)):
+        stream = ready.stream()
+        parts = [stream.push(part) for part in np.split(samples, cuts)]
+        found = np.concatenate(parts)
+        close(
+            found,
+            whole,
+            f"a stream in chunks of {title} to give what the whole clip gives",
+            f"{OWN}, or give what is remembered to step as its state",
+            under.component.columns,
+        )
+
+
+def _chunks(grid: FrameExtractor, n_samples: int) -> Iterator[tuple[str, Sequence[int]]]:
+    sizes = (1, grid.hop_length, 160, grid.frame_length + grid.hop_length + 1)
+    for size in dict.fromkeys(sizes):
+        # One sample at a time is slow; the first frames are enough.
+        most = grid.frame_length + 2 * grid.hop_length if size == 1 else n_samples
+        yield f"{size} sample" + "s" * (size > 1), range(size, min(most, n_samples), size)
+    rng = np.random.default_rng(0)
+    yield "any size", sorted(rng.integers(0, n_samples, 25).tolist())
+
+
+def _state(under: Frames) -> None:
+    ready, samples, grid = under.ready, under.samples(), under.component
+    before, after = 12, 9
+    first = under.signal(samples[: grid.sample_count(before)])
+    start = before * grid.hop_length
+    second = samples[start : start + grid.sample_count(after)]
+    _, state = ready.step(first, None)
+    once, _ = ready.step(under.signal(second), state)
+    once = np.array(once)
+    again, _ = ready.step(under.signal(second), state)
+    same(
+        np.asarray(again),
+        once,
+        "step(signal, state) to give the same frames when it is asked again with the same state",
+        "Return a new state: copy an array before you write into it",
+    )
+
+
+def _warmup(under: Frames) -> None:
+    grid, ready = under.component, under.ready
+    warmup = grid.warmup_frames
+    expect(
+        isinstance(warmup, int) and warmup >= 0,
+        "warmup_frames to be a whole number from 0 on",
+        repr(warmup),
+        "Count the frames after which the beginning of the stream makes no difference",
+    )
+    late, count = 8, warmup + 40
+    length = grid.sample_count(late + count)
+    if length > MOST_S * grid.rate_hz:
+        raise NotChecked(f"its warm-up lasts longer than {MOST_S:g} s")
+    samples = signals.voice(grid.rate_hz, length)
+    # What came before is unlike what comes then.
+    samples[: late * grid.hop_length] *= np.float32(0.05)
+    whole = ready.frames(under.signal(samples))[late + warmup :]
+    begun_late = ready.frames(under.signal(samples[late * grid.hop_length :]))[warmup:]
+    if warmup == 0 and not isinstance(ready, StatefulExtractor):
+        close(
+            begun_late,
+            whole,
+            "a frame to depend on its own samples alone",
+            f"{OWN}: no padding, no mean or maximum over the clip",
+            grid.columns,
+        )
+    else:
+        _faded(begun_late, whole, warmup, grid.columns)
+
+
+def _faded(found: F32, whole: F32, warmup: int, columns: Sequence[str]) -> None:
+    scale = np.ptp(whole, axis=0) + np.abs(whole).max(axis=0) * 1e-3 + 1e-6
+    apart = np.abs(found.astype(np.float64) - whole) / scale
+    worst = float(np.max(apart, initial=0.0))
+    frame, column = np.unravel_index(int(np.argmax(apart)), apart.shape)
+    expect(
+        worst <= FADED and math.isfinite(worst),
+        f"the start of the stream to be forgotten after warmup_frames = {warmup}",
+        f"column '{columns[int(column)]}' off by {worst:.1%} of its range {frame} frames later",
+        "Let warmup_frames say when it has faded (by 60 dB, say), or compute without a memory",
+    )

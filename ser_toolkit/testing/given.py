@@ -1,0 +1,100 @@
+"""What checks need besides the component: bytes, a small corpus, somebody who takes events."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..contracts import Reader
+from ..files import cache_dir
+from ..plugins import Plugins, load_plugins
+from ..runtime.component import AssetLoader, Component
+from ..runtime.events import Sink
+from .assets import loader_of
+from .check import CheckFailed, NotChecked
+
+MakeCorpus = Callable[[Path], Any]
+"""Writes a small corpus into an empty folder."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Who stands at the other end of a sink: a file, a broker, a server.
+
+    `sink` leads to it; `received()` gives the ids of the events that have arrived, in order;
+    within `with refusing():` it takes nothing.
+    """
+
+    sink: Sink
+    received: Callable[[], Sequence[str]]
+    refusing: Callable[[], AbstractContextManager[Any]]
+
+
+MakePeer = Callable[[Path], AbstractContextManager[Peer]]
+"""Starts a peer; it may use an empty folder."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What an author gives to the kit; corpora and peers by the name of the component."""
+
+    assets: Iterable[bytes] | AssetLoader = ()
+    corpora: Mapping[str, MakeCorpus] = field(default_factory=dict)
+    peers: Mapping[str, MakePeer] = field(default_factory=dict)
+    inputs: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+    plugins: Callable[[], Plugins] = load_plugins
+
+    @property
+    def load(self) -> AssetLoader:
+        """Finds the bytes of an asset."""
+        return loader_of(self.assets)
+
+    @contextlib.contextmanager
+    def corpus(self, reader: Reader) -> Iterator[Path]:
+        """A folder with the corpus of `reader`; for one that makes its own, that of the cache."""
+        if not reader.needs_folder:
+            yield cache_dir() / "corpora"
+            return
+        with tempfile.TemporaryDirectory(prefix="sertk-check-") as name:
+            root = Path(name).resolve() / "corpus"
+            root.mkdir()
+            self._make(reader)(root)
+            yield root
+
+    @contextlib.contextmanager
+    def peer(self, sink: Sink) -> Iterator[Peer]:
+        """Somebody who takes the events of `sink`."""
+        if sink.name not in self.peers:
+            raise NotChecked(
+                f"nobody takes its events here, and a check must not send any elsewhere: "
+                f"give peers={{'{sink.name}': function}}"
+            )
+        with (
+            tempfile.TemporaryDirectory(prefix="sertk-check-") as name,
+            self.peers[sink.name](Path(name).resolve()) as peer,
+        ):
+            if type(peer.sink) is not type(sink):
+                raise CheckFailed(
+                    f"a peer whose sink is a {type(sink).__name__}",
+                    repr(peer.sink),
+                    "Set Peer.sink to the sink under test, with fields that lead to the peer",
+                )
+            yield peer
+
+    def _make(self, reader: Reader) -> MakeCorpus:
+        if reader.name not in self.corpora:
+            raise NotChecked(
+                f"there is no corpus to read: give corpora={{'{reader.name}': function}}, which "
+                "writes a small one into a folder"
+            )
+        return self.corpora[reader.name]
+
+
+def title(kind: str, component: Component) -> str:
+    """Kind and name, as checks are grouped by."""
+    return f"{kind}:{component.name or type(component).__name__}"

@@ -1,0 +1,116 @@
+"""From a component to its checks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ..contracts import Augmenter, FrameAugmenter, ModelBuilder, Reader
+from ..loading import Broken
+from ..plugins import Plugins, load_plugins
+from ..recipe import Recipe
+from ..runtime.component import AssetLoader, Component
+from ..runtime.errors import SertkError
+from ..runtime.events import Sink
+from ..runtime.extractor import FrameExtractor, WindowExtractor
+from . import plugin as plugins_of
+from .augmenters import audio_checks, frame_augmenter_checks
+from .check import Check
+from .common import common_checks
+from .device import device_checks
+from .frames import frame_checks
+from .given import Given, MakeCorpus, MakePeer, title
+from .models import model_checks
+from .readers import reader_checks
+from .recipes import recipe_checks
+from .sinks import sink_checks
+from .windows import window_checks
+
+KINDS: tuple[tuple[type, str, Callable[[Any, Given], Iterator[Check]]], ...] = (
+    (FrameExtractor, "extractor", frame_checks),
+    (WindowExtractor, "extractor", window_checks),
+    (Augmenter, "augmenter", lambda component, given: audio_checks(component)),
+    (FrameAugmenter, "augmenter", lambda component, given: frame_augmenter_checks(component)),
+    (Reader, "reader", reader_checks),
+    (ModelBuilder, "model", model_checks),
+    (Sink, "sink", sink_checks),
+)
+CHECKED = "an extractor, augmenter, reader, model, recipe, sink, click command or plugin module"
+
+
+def checks_for(
+    subject: Any,
+    *,
+    assets: Iterable[bytes] | AssetLoader = (),
+    corpora: Mapping[str, MakeCorpus] | None = None,
+    peers: Mapping[str, MakePeer] | None = None,
+    inputs: Mapping[str, Mapping[str, tuple[int, ...]]] | None = None,
+    plugins: Callable[[], Plugins] | None = None,
+) -> Iterator[Check]:
+    """Every check of a component, a recipe, a click command, or all that a plugin module offers.
+
+    `assets` has the bytes of `Asset` fields. `corpora` maps a reader's name to a function that
+    writes a small corpus into a folder, `peers` a sink's name to a context manager that gives a
+    `Peer`, `inputs` a model's name to the shapes that it takes. `plugins` gives the plugins among
+    which a recipe finds what it names (default: those installed). Without what it needs a check
+    raises NotChecked. Raises SertkError for anything else than these subjects.
+    """
+    given = Given(
+        tuple(assets) if not callable(assets) else assets,
+        corpora or {},
+        peers or {},
+        inputs or {},
+        plugins or load_plugins,
+    )
+    if _is_command(subject):
+        from .commands import command_checks
+
+        yield from _named(f"command:{subject.name}", command_checks(subject))
+    elif isinstance(subject, Recipe):
+        yield from _named(f"recipe:{subject.name}", recipe_checks(subject, given))
+    elif isinstance(subject, Component):
+        yield from _of_component(subject, given)
+    elif plugins_of.is_plugin(subject):
+        yield from _of_plugin(subject, given, plugins)
+    else:
+        raise SertkError(f"checks_for expects {CHECKED}, received {subject!r:.80}")
+
+
+def _of_component(component: Component, given: Given) -> Iterator[Check]:
+    for base, kind, checks in KINDS:
+        if isinstance(component, base):
+            name = title(kind, component)
+            yield from _named(name, common_checks(component))
+            yield from _named(name, checks(component, given))
+            yield from _named(name, device_checks(component, given))
+            return
+    raise SertkError(
+        f"checks_for expects {CHECKED}, received {type(component).__name__}",
+        "Derive it from FrameExtractor, WindowExtractor, Augmenter, FrameAugmenter, Reader, "
+        "ModelBuilder or Sink",
+    )
+
+
+def _of_plugin(module: Any, given: Given, plugins: Callable[[], Plugins] | None) -> Iterator[Check]:
+    found = plugins_of.offers(module)
+    name = plugins_of.entry_point(module).name
+    yield from _named(f"plugin:{name}", plugins_of.plugin_checks(module, found))
+    if isinstance(found, Broken):
+        return
+    given = dataclasses.replace(given, plugins=plugins or (lambda: plugins_of.with_others(module)))
+    for offer in found:
+        if isinstance(offer.component, Recipe):
+            checks = recipe_checks(offer.component, given)
+            yield from _named(f"recipe:{offer.name}", checks)
+        else:
+            yield from _of_component(offer.component, given)
+
+
+def _named(subject: str, checks: Iterable[Check]) -> Iterator[Check]:
+    return (dataclasses.replace(check, subject=subject) for check in checks)
+
+
+def _is_command(subject: Any) -> bool:
+    # Without importing click for those who check an extractor.
+    return any(kind.__module__.startswith("click.") for kind in type(subject).__mro__)

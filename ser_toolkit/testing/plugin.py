@@ -1,0 +1,96 @@
+"""What a plugin as a whole is asked for: hooks that can be called, and a quick start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from typing import Any, cast
+
+from .. import loading
+from ..hookspecs import GROUP
+from ..loading import KINDS, Broken, hook_of
+from ..offers import Offer, call_hook
+from ..plugins import Plugins, load_plugins
+from . import device
+from .check import Check, CheckFailed, expect
+
+HEAVY = "Import it inside the functions that use it: every start of sertk imports this module"
+
+
+@dataclass(frozen=True)
+class Here:
+    """What stands for the entry point of a module that is in memory already."""
+
+    name: str
+    module: Any
+    dist: Any = None
+
+    @property
+    def value(self) -> str:
+        """Where it is."""
+        return str(self.module.__name__)
+
+    def load(self) -> Any:
+        """The module."""
+        return self.module
+
+
+def is_plugin(subject: object) -> bool:
+    """Whether something has hooks, well written or not."""
+    names = (name for name in dir(subject) if name.startswith(f"{GROUP}_"))
+    return any(callable(getattr(subject, name)) for name in names)
+
+
+def entry_point(module: Any) -> EntryPoint:
+    """The installed entry point of a module, else one that is made up."""
+    name = getattr(module, "__name__", type(module).__name__)
+    found = [point for point in loading.installed() if point.value == name]
+    return found[0] if found else cast(EntryPoint, Here(name, module))
+
+
+def offers(module: Any) -> tuple[Offer, ...] | Broken:
+    """Everything that its hooks offer, or why one cannot be used."""
+    manager = loading.new_manager()
+    loaded = loading.load(manager, cast(EntryPoint, Here(entry_point(module).name, module)))
+    if isinstance(loaded, Broken):
+        return loaded
+    found: list[Offer] = []
+    for kind in KINDS:
+        answer = call_hook(manager, loaded, kind)
+        if isinstance(answer, Broken):
+            return answer
+        found += answer
+    return tuple(found)
+
+
+def with_others(module: Any) -> Plugins:
+    """The plugins of this installation, this one among them even where it is not installed."""
+    point = entry_point(module)
+    installed = loading.installed()
+    points = installed if point in installed else [*installed, point]
+    return load_plugins(find=lambda: points, warn=lambda line: None)
+
+
+def plugin_checks(module: Any, found: tuple[Offer, ...] | Broken) -> Iterator[Check]:
+    """The checks of the plugin itself."""
+    yield Check("hooks", "hooks have the names and answers of the seam", lambda: _hooks(found))
+    yield Check("light", "importing it and asking it imports nothing heavy", lambda: _light(module))
+
+
+def _hooks(found: tuple[Offer, ...] | Broken) -> None:
+    if isinstance(found, Broken):
+        raise CheckFailed(
+            f"hooks named {', '.join(hook_of(kind) for kind in KINDS)} that return lists of "
+            "instances",
+            found.error,
+            "Mark each with @hookimpl and let it return [Component()]",
+        ) from found.cause
+    todo = "Write a function sertk_extractors (or another hook) with @hookimpl"
+    expect(len(found), "a plugin that offers something", "nothing", todo)
+
+
+def _light(module: Any) -> None:
+    name = getattr(module, "__name__", "")
+    loaded = device.imports(name)
+    expect(not loaded, f"{name} to import nothing heavy", ", ".join(loaded), HEAVY)

@@ -1,0 +1,261 @@
+"""What a reader of a corpus is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..contracts import Match, Reader, Reading
+from ..labels import label
+from ..runtime.errors import SertkError
+from .check import Check, CheckFailed, expect
+from .compare import raised
+from .given import Given
+
+Table = dict[str, tuple[str, Callable[[Reader, Given], None]]]
+SHOWN = 3
+
+
+def reader_checks(component: Reader, given: Given) -> Iterator[Check]:
+    """All checks of a reader but those of every component."""
+    table: Table = {
+        "strangers": ("what is not its corpus is not recognised, and is no crash", _strangers),
+        "recognised": ("its corpus is recognised, with a reason", _recognised),
+        "files": ("the file of every clip exists, each clip once", _files),
+        "labels": ("emotions are declared in canonical words", _labels),
+        "speakers": ("every clip has a speaker", _speakers),
+        "order": ("the same order however the folder is listed", _order),
+        "reasons": ("what is left out is left out for a reason", _reasons),
+        "corpus_unchanged": ("the corpus stays as it was", _corpus_unchanged),
+    }
+    folder = ("strangers", "recognised", "reasons", "corpus_unchanged")
+    for name, (about, run) in table.items():
+        if component.needs_folder or name not in folder:
+            yield Check(name, about, partial(run, component, given))
+
+
+def _read(component: Reader, root: Path) -> Reading:
+    found = component.read(root)
+    expect(
+        isinstance(found, Reading),
+        "read(root) to return a Reading",
+        type(found).__name__,
+        "Return Reading(tuple(clips), skipped)",
+    )
+    expect(
+        isinstance(found.clips, tuple) and found.clips,
+        "read(root) to find clips in its corpus, as a tuple",
+        f"{type(found.clips).__name__} of {len(found.clips)}",
+        "Return Reading(tuple(clips), skipped), and look below sub-folders too",
+    )
+    return found
+
+
+def _strangers(component: Reader, given: Given) -> None:
+    del given
+    with tempfile.TemporaryDirectory(prefix="sertk-check-") as name:
+        root = Path(name).resolve()
+        (empty := root / "empty").mkdir()
+        (text := root / "readme.txt").write_text("no audio\n", "utf-8")
+        (other := root / "other").mkdir()
+        for index in range(3):
+            (other / f"take {index} (final).flac").touch()
+        for place, words in ((empty, "an empty folder"), (text, "a text file")):
+            _unknown(component, place, words)
+        _match(component.recognises(other))
+        try:
+            component.read(empty)
+        except SertkError:
+            return
+        raise CheckFailed(
+            "read of an empty folder to raise SertkError",
+            "no error",
+            'Raise SertkError("no recording in …", "Check the folder"): nothing can be learnt here',
+        )
+
+
+def _unknown(component: Reader, place: Path, words: str) -> None:
+    todo = "Return None from recognises where the names do not fit"
+    try:
+        found = component.recognises(place)
+    except Exception as error:
+        expected = f"recognises of {words} to return None"
+        raise CheckFailed(expected, raised(error), todo) from error
+    expect(found is None, f"recognises of {words} to return None", repr(found), todo)
+
+
+def _match(found: object) -> None:
+    if found is None:
+        return
+    fine = isinstance(found, Match) and 0 <= found.score <= 1 and found.why
+    todo = "Return Match(share of fitting names, why in words), or None"
+    expect(fine, "a Match with a score from 0 to 1 and a reason", repr(found), todo)
+
+
+def _recognised(component: Reader, given: Given) -> None:
+    with given.corpus(component) as root:
+        found = component.recognises(root)
+        todo = "Return Match(share of fitting names, why in words) where the names fit"
+        expect(found is not None, "its own corpus to be recognised", "None", todo)
+        _match(found)
+
+
+def _files(component: Reader, given: Given) -> None:
+    with given.corpus(component) as root:
+        clips = _read(component, root).clips
+        gone = [clip.relative for clip in clips if not clip.path.is_file()]
+        todo = "Make path from root and what lies below it; leave out what is not there, in skipped"
+        expect(not gone, "the file of every clip to exist", _some(gone), todo)
+        odd = [clip.relative for clip in clips if not _is_below(clip.relative)]
+        todo = "Use path.relative_to(root).as_posix(): it is shown in reports"
+        expect(not odd, "relative to be the path below the corpus, with '/'", _some(odd), todo)
+        places = [(clip.path, clip.start_s, clip.end_s) for clip in clips]
+        twice = [
+            clip.relative for clip, p in zip(clips, places, strict=True) if places.count(p) > 1
+        ]
+        todo = "Leave the second one out, in skipped: the same clip could be on both sides"
+        expect(not twice, "each clip once", _some(twice), todo)
+
+
+def _is_below(relative: str) -> bool:
+    return bool(relative) and "\\" not in relative and not Path(relative).is_absolute()
+
+
+def _labels(component: Reader, given: Given) -> None:
+    with given.corpus(component) as root:
+        clips = _read(component, root).clips
+        empty = [clip.relative for clip in clips if not clip.emotion]
+        todo = "Give every clip the emotion that was asked for; leave out what has none"
+        expect(not empty, "an emotion for every clip", _some(empty), todo)
+        odd = sorted({clip.emotion for clip in clips if label(clip.emotion) != clip.emotion})
+        better = ", ".join(f"'{label(word)}'" for word in odd[:SHOWN])
+        todo = f"Write {better}: known words are canonical, all are lower case"
+        expect(not odd, "emotions in canonical words", _some(odd), todo)
+        single = sorted({clip.emotion for clip in clips})
+        todo = "Let the corpus in the test have two emotions, and the reader tell them apart"
+        expect(len(single) > 1, "two emotions or more", _some(single), todo)
+        bare = [clip.relative for clip in clips if not clip.corpus]
+        expect(not bare, "a corpus for every clip", _some(bare), "Give Clip the name of the corpus")
+
+
+def _speakers(component: Reader, given: Given) -> None:
+    with given.corpus(component) as root:
+        clips = _read(component, root).clips
+        without = [clip.relative for clip in clips if not clip.speaker]
+        todo = (
+            "Take the speaker from the file's name: without one no figure can be told to hold for "
+            "new people. Where nobody knows, expect this failure and say so"
+        )
+        expect(not without, "a speaker for every clip", f"none for {_some(without)}", todo)
+        one = {clip.speaker for clip in clips}
+        todo = "Let the corpus in the test have two speakers, and the reader tell them apart"
+        expect(len(one) > 1, "two speakers or more", _some(sorted(map(str, one))), todo)
+
+
+def _order(component: Reader, given: Given) -> None:
+    with given.corpus(component) as root:
+        listed = []
+        for order in (sorted, _backwards):
+            with _listing(order):
+                listed.append([_key(clip) for clip in _read(component, root).clips])
+    first, second = listed
+    moved = [one[0] for one, other in zip(first, second, strict=False) if one != other]
+    expect(
+        first == second,
+        "the same clips in the same order whatever order the folder is listed in",
+        f"another order from {_some(moved)} on" if moved else "other clips",
+        "Sort what glob, iterdir and os.walk give: splits and random generators follow the order",
+    )
+
+
+def _key(clip: Any) -> tuple[Any, ...]:
+    return (clip.relative, clip.start_s, clip.end_s, clip.emotion, clip.speaker, clip.text)
+
+
+def _backwards(names: Any) -> list[Any]:
+    return sorted(names, reverse=True)
+
+
+@contextlib.contextmanager
+def _listing(order: Callable[[Any], list[Any]]) -> Iterator[None]:
+    """Folders are listed in an order of ours; file systems differ in theirs."""
+    listdir, scandir = os.listdir, os.scandir
+    homes = [os, *filter(None, [getattr(_pathlib(), "_NormalAccessor", None)])]
+
+    class Scan:
+        def __init__(self, place: Any = ".") -> None:
+            with scandir(place) as entries:
+                found = {entry.name: entry for entry in entries}
+            self.entries = iter([found[name] for name in order(found)])
+
+        def __iter__(self) -> Any:
+            return self.entries
+
+        def __next__(self) -> Any:
+            return next(self.entries)
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.close()
+
+        def close(self) -> None:
+            self.entries = iter(())
+
+    def listed(place: Any = ".") -> Any:
+        return order(listdir(place))
+
+    for home in homes:
+        home.listdir, home.scandir = (
+            (listed, Scan) if home is os else (staticmethod(listed), staticmethod(Scan))
+        )
+    try:
+        yield
+    finally:
+        for home in homes:
+            home.listdir, home.scandir = listdir, scandir
+
+
+def _pathlib() -> Any:
+    import pathlib
+
+    return pathlib
+
+
+def _reasons(component: Reader, given: Given) -> None:
+    with given.corpus(component) as root:
+        (root / "not of this corpus.wav").write_bytes(b"no audio")
+        found = _read(component, root)
+    bare = [name for name, reason in found.skipped.items() if not (name and reason)]
+    todo = 'Write skipped[relative] = "why, in words": the user is shown it'
+    expect(not bare, "a reason for every file left out", _some(bare), todo)
+    taken = [clip.relative for clip in found.clips if "not of this corpus" in clip.relative]
+    todo = "Match the whole name, and put what does not fit into skipped"
+    expect(not taken, "a file with another kind of name to be left out", _some(taken), todo)
+
+
+def _corpus_unchanged(component: Reader, given: Given) -> None:
+    with given.corpus(component) as root:
+        before = _contents(root)
+        component.recognises(root)
+        _read(component, root)
+        after = _contents(root)
+    changed = sorted(name for name in before | after if before.get(name) != after.get(name))
+    todo = "Write nothing there: corpora are shared, and often cannot be written to"
+    expect(not changed, "the corpus to stay as it was", f"{_some(changed)} changed", todo)
+
+
+def _contents(root: Path) -> dict[str, bytes]:
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown

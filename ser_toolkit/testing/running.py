@@ -1,0 +1,127 @@
+"""What `device` runs in a process of its own: `python -m ser_toolkit.testing.running FOLDER`."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..child import read_arrays, serve, write_arrays
+from .blocked import NOT_ON_A_DEVICE, blocked
+
+
+def work(folder: Path) -> None:
+    """Do the job in the folder."""
+    job = json.loads((folder / "job.json").read_text("utf-8"))
+    sys.path.extend(entry for entry in job["path"] if entry not in sys.path)
+    if job["task"] == "imports":
+        found = imported(job)
+        (folder / "found.json").write_text(json.dumps(found), "utf-8")
+        return
+    with blocked():
+        {"made": made, "hear": hear, "deliver": deliver}[job["task"]](job, folder)
+
+
+def imported(job: dict[str, Any]) -> list[str]:
+    """Heavy modules that are there after an import, the hooks and --help."""
+    module = load(job["module"])
+    for call in calls(module, job["command"]):
+        # What these raise is found by other checks.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception, SystemExit):
+            call()
+    return [name for name in NOT_ON_A_DEVICE if name in sys.modules]
+
+
+def calls(module: ModuleType, command: str) -> list[Callable[[], object]]:
+    """`--help` of a command, or the hooks."""
+    if command:
+        main = getattr(module, command).main
+        return [partial(main, ["--help"], prog_name=command, standalone_mode=False)]
+    found = (getattr(module, name) for name in dir(module) if name.startswith("sertk_"))
+    return [hook for hook in found if callable(hook)]
+
+
+def made(job: dict[str, Any], folder: Path) -> None:
+    """Its class can be imported, and it can be made."""
+    del folder
+    decoded(job["component"])
+
+
+def hear(job: dict[str, Any], folder: Path) -> None:
+    """What an extractor computes."""
+    from ..runtime.extractor import FrameExtractor, Signal
+
+    contents = [path.read_bytes() for path in sorted(folder.glob("*.asset"))]
+    from .assets import loader_of
+
+    extractor = decoded(job["component"]).prepare(loader_of(contents))
+    samples = read_arrays(folder / "samples.npz")["samples"]
+    signal = Signal(samples, extractor.rate_hz)
+    if isinstance(extractor, FrameExtractor):
+        write_arrays(folder / "answer.npz", {"frames": extractor.frames(signal)})
+    else:
+        write_arrays(folder / "answer.npz", extractor.arrays(signal))
+
+
+def deliver(job: dict[str, Any], folder: Path) -> None:
+    """Three events."""
+    from . import signals
+
+    del folder
+    outlet = decoded(job["component"]).open(signals.DEVICE)
+    for event in signals.events(3):
+        outlet.deliver(event)
+    outlet.close()
+
+
+def decoded(value: Any) -> Any:
+    """What `device.encoded` wrote."""
+    from ..runtime.component import Asset
+
+    if not isinstance(value, dict):
+        return tuple(map(decoded, value)) if isinstance(value, list) else value
+    if "class" in value:
+        fields = {key: decoded(item) for key, item in value["fields"].items()}
+        return find(value["class"])(**fields)
+    if "asset" in value:
+        return Asset(**value["asset"])
+    if "tuple" in value:
+        return tuple(map(decoded, value["tuple"]))
+    return {key: decoded(item) for key, item in value["mapping"].items()}
+
+
+def find(where: dict[str, Any]) -> Any:
+    """A class by its module and its name in it."""
+    found: Any = load(where["module"])
+    for name in where["name"].split("."):
+        found = getattr(found, name)
+    return found
+
+
+def load(where: dict[str, str]) -> ModuleType:
+    """A module by its name; one that no path leads to, as a test's, by its file."""
+    name, file = where["name"], where["file"]
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not file or not f"{name}.".startswith(f"{error.name}."):
+            raise
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(f"{file} cannot be imported", name=name)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    serve(work)

@@ -1,0 +1,187 @@
+"""What a window extractor is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+
+from ..runtime.component import fields_of
+from ..runtime.extractor import F32, Signal, WindowExtractor
+from ..runtime.predict import features
+from ..runtime.window import Window
+from . import signals
+from .check import Check, CheckFailed, expect
+from .compare import array, same, unchanged
+from .frames import check_columns
+from .given import Given
+
+WINDOW_S = 2.0
+Arrays = Mapping[str, F32]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """An extractor under test, and how it is fed."""
+
+    component: WindowExtractor
+    given: Given
+
+    @property
+    def ready(self) -> WindowExtractor:
+        """The extractor with its assets."""
+        ready = self.component.prepare(self.given.load)
+        expect(
+            isinstance(ready, WindowExtractor),
+            "prepare(load) to return a window extractor",
+            type(ready).__name__,
+            "Return dataclasses.replace(self, …), or self where there is nothing to load",
+        )
+        return cast(WindowExtractor, ready)
+
+    @property
+    def window(self) -> Window:
+        """One frame where a frame is long, else about two seconds."""
+        grid = self.component
+        wanted = round(WINDOW_S * grid.rate_hz) - grid.frame_length
+        length = 1 + max(0, wanted) // grid.hop_length
+        if grid.frame_length >= grid.rate_hz:
+            length = 1
+        return Window(length, max(1, length // 2))
+
+    def samples(self, seed: int = 0) -> F32:
+        """Exactly one window of something like a voice."""
+        length = self.component.sample_count(self.window.length_frames)
+        return signals.voice(self.component.rate_hz, length, seed)
+
+    def signal(self, samples: F32) -> Signal:
+        """A copy of `samples` at the extractor's rate."""
+        return Signal(samples.copy(), self.component.rate_hz)
+
+    def arrays(self, samples: F32) -> Arrays:
+        """What `arrays` gives for one window, checked."""
+        return checked(self.ready.arrays(self.signal(samples)))
+
+    def fits(self, samples: F32) -> None:
+        """A clip gives finite arrays of the names and shapes that a window has."""
+        wanted = shapes(self.ready.arrays(self.signal(self.samples())))
+        found = features(self.ready, self.signal(samples), self.window)
+        rows = {name: values[0] for name, values in found.items()}
+        for name, values in found.items():
+            array(values, f"array '{name}'")
+        expect(
+            shapes(rows) == wanted,
+            f"the same names and shapes for every window: {wanted}",
+            f"{shapes(rows)} for a clip of {len(samples)} samples",
+            "Give arrays of a fixed shape, such as statistics over the frames",
+        )
+
+
+def checked(found: object) -> Arrays:
+    """Named arrays, each float32 and finite."""
+    fine = isinstance(found, dict) and found and all(isinstance(name, str) for name in found)
+    expect(
+        fine,
+        "arrays(signal) to return a dict from names to arrays",
+        f"{found!r:.80}",
+        'Return {"my_features": vector}: the network gets one input per name',
+    )
+    given = cast("dict[str, object]", found)
+    return {name: array(values, f"array '{name}'") for name, values in given.items()}
+
+
+def shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
+    """The shape of each array."""
+    return {name: tuple(values.shape) for name, values in arrays.items()}
+
+
+def window_checks(component: WindowExtractor, given: Given) -> Iterator[Check]:
+    """All checks of a window extractor but those of every component."""
+    under = Windows(component, given)
+    for name, (words, make) in signals.EXTREMES.items():
+        yield Check(name, f"{words} gives finite float32", partial(_extreme, under, make))
+    table: dict[str, tuple[str, Callable[[Windows], None]]] = {
+        "one_window": ("one window gives named finite float32 arrays", _one_window),
+        "one_sample": ("a clip of one sample gives what a window gives", _one_sample),
+        "long": ("a minute of audio gives one row per window", _long),
+        "columns": ("a different name for each column", _columns),
+        "deterministic": ("same samples, same bytes", _deterministic),
+        "input_unchanged": ("the samples stay as they were", _input),
+        "result_owned": ("the result may be changed by who asked for it", _owned),
+    }
+    for name, (about, run) in table.items():
+        yield Check(name, about, partial(run, under))
+
+
+def _extreme(under: Windows, make: signals.MakeSignal) -> None:
+    under.fits(make(under.component.rate_hz, len(under.samples())))
+
+
+def _one_window(under: Windows) -> None:
+    under.arrays(under.samples())
+
+
+def _one_sample(under: Windows) -> None:
+    under.fits(signals.voice(under.component.rate_hz, 1))
+
+
+def _long(under: Windows) -> None:
+    under.fits(signals.voice(under.component.rate_hz, 60 * under.component.rate_hz))
+
+
+def _columns(under: Windows) -> None:
+    names = under.component.columns
+    check_columns(names)
+    found = shapes(under.ready.arrays(under.signal(under.samples())))
+    width = sum(shape[-1] for shape in found.values() if shape)
+    expect(
+        len(names) == width,
+        f"a column name for each of {width} values (the last axes, array after array)",
+        f"{len(names)} names",
+        "Make columns as long as the arrays are wide",
+    )
+
+
+def _deterministic(under: Windows) -> None:
+    ready, samples = under.ready, under.samples()
+    first = _copied(ready.arrays(under.signal(samples)))
+    ready.arrays(under.signal(under.samples(seed=1)))
+    todo = "Draw nothing at random, and keep nothing between calls: the fields are the whole state"
+    twin = dataclasses.replace(cast(Any, under.component), **fields_of(under.component))
+    for words, one in (
+        ("the same window to give the same after another one", ready),
+        ("an equal extractor to give the same", twin.prepare(under.given.load)),
+    ):
+        for name, values in one.arrays(under.signal(samples)).items():
+            same(values, first[name], words, todo)
+
+
+def _input(under: Windows) -> None:
+    samples = under.samples()
+    signal = under.signal(samples)
+    under.ready.arrays(signal)
+    unchanged(signal.samples, samples, "signal.samples")
+
+
+def _owned(under: Windows) -> None:
+    ready, signal = under.ready, under.signal(under.samples())
+    found = ready.arrays(signal)
+    before, samples = _copied(found), signal.samples.copy()
+    todo = "Return a copy of what signal.memo holds, and of what is a view on signal.samples"
+    try:
+        for values in found.values():
+            values[...] = -7
+    except ValueError as error:
+        raise CheckFailed("a result that may be written to", str(error), todo) from error
+    words = "a window not to depend on what became of its first result"
+    for name, values in ready.arrays(signal).items():
+        same(values, before[name], words, todo)
+    unchanged(signal.samples, samples, "signal.samples, when the result is changed,")
+
+
+def _copied(found: Arrays) -> dict[str, F32]:
+    return {name: np.array(values) for name, values in found.items()}

@@ -1,0 +1,167 @@
+"""`sertk plugins check`, on packages written to disk: the table, JSON, status, names."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ser_toolkit.cli import run
+from ser_toolkit.cli.plugins_views import followed
+from ser_toolkit.testing.check import Check
+from ser_toolkit.testing.outcome import outcomes
+
+PLUGIN = """
+from dataclasses import dataclass
+from typing import ClassVar
+import numpy as np
+from ser_toolkit import Augmenter, hookimpl
+
+@dataclass(frozen=True)
+class Tube(Augmenter):
+    '''The inverse of a soft limiter.'''
+    name: ClassVar[str] = "tube"
+
+    def augment(self, samples, rate_hz, rng):
+        with np.errstate(divide="ignore"):
+            return np.arctanh(samples) * np.float32(rng.uniform(0.5, 1))
+
+@hookimpl
+def sertk_augmenters():
+    return [Tube()]
+"""
+TOLD = '\nSERTK_EXPECTED_FAILURES = {"tube:full_scale": "the curve ends there"}\n'
+STALE = '\nSERTK_EXPECTED_FAILURES = {"full_scale": "so", "dc": "it was so once"}\n'
+COMMAND = """
+import click
+
+@click.command()
+def greet():
+    '''Say hello.'''
+"""
+Install = Callable[..., None]
+Out = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Writes a module and the metadata of its distribution, as an installer would."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def install(name: str, source: str, group: str = "sertk", value: str = "") -> None:
+        module = f"kit_{tmp_path.name}_{name}".replace("-", "_")
+        (tmp_path / f"{module}.py").write_text(textwrap.dedent(source), "utf-8")
+        info = tmp_path / f"acme_{name}-1.0.dist-info"
+        info.mkdir()
+        meta = f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.0\n"
+        (info / "METADATA").write_text(meta)
+        (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}{value}\n")
+
+    return install
+
+
+def test_a_failure_stands_in_the_table_and_in_the_status(install: Install, capsys: Out) -> None:
+    install("tube", PLUGIN)
+    assert run(["plugins", "check", "tube"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["component", "kind", "check", "result"]
+    (failed,) = [line for line in lines if "FAILED" in line and line.startswith("tube")]
+    assert failed.split()[:4] == ["tube", "augmenter", "full_scale", "FAILED"]
+    assert "to hold finite numbers alone, received inf" in failed
+    assert "Guard logarithms and divisions" in failed
+    assert lines[-1] == f"{len(lines) - 3} ok, 1 FAILED"
+
+
+@pytest.mark.parametrize("name", ["tube", "acme-tube", "acme_tube", "acme-tube:tube"])
+def test_an_expected_failure_is_none_whatever_it_is_called_by(
+    install: Install, capsys: Out, name: str
+) -> None:
+    install("tube", PLUGIN + TOLD)
+    assert run(["plugins", "check", name]) == 0
+    out = capsys.readouterr().out
+    assert "expected failure  the curve ends there" in out
+    assert out.splitlines()[-1].endswith("ok, 1 expected failure")
+
+
+def test_an_expected_failure_that_passes_is_one(install: Install, capsys: Out) -> None:
+    install("tube", PLUGIN + STALE)
+    assert run(["plugins", "check", "tube", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["plugin"] == "tube"
+    by_check = {row["check"]: row for row in found["checks"] if row["component"] == "tube"}
+    assert by_check["dc"]["result"] == "FAILED"
+    assert "was expected to fail: it was so once" in by_check["dc"]["message"]
+    assert by_check["full_scale"]["result"] == "expected failure"
+    assert by_check["silence"] | {"seconds": 0} == {
+        "kind": "augmenter",
+        "component": "tube",
+        "check": "silence",
+        "about": "silence gives finite float32",
+        "result": "ok",
+        "message": "",
+        "seconds": 0,
+    }
+
+
+def test_a_distribution_of_commands(install: Install, capsys: Out) -> None:
+    install("greet", COMMAND, "sertk.commands", ":greet")
+    for name in ("greet", "acme-greet"):
+        assert run(["plugins", "check", name]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[:4] for line in lines[1:-1]] == [
+            ["greet", "command", check, "ok"] for check in ("declared", "help", "light")
+        ]
+
+
+def test_nobody_is_called_so(capsys: Out) -> None:
+    assert run(["plugins", "check", "nobody"]) == 1
+    assert "there is no plugin 'nobody'. Known: " in capsys.readouterr().err
+
+
+def test_a_broken_plugin_is_named_with_its_cause(install: Install, capsys: Out) -> None:
+    install("oops", "import a_module_that_nobody_has\n")
+    assert run(["plugins", "check", "oops"]) == 1
+    err = capsys.readouterr().err
+    assert "plugin 'oops' (acme-oops 1.0) is broken: ModuleNotFoundError" in err
+
+
+def test_a_hook_that_raises_is_named_with_its_cause(install: Install, capsys: Out) -> None:
+    install("oops", PLUGIN.replace("[Tube()]", "[1 / 0]"))
+    assert run(["plugins", "check", "oops"]) == 1
+    out = capsys.readouterr().out
+    assert "ZeroDivisionError: division by zero" in out
+
+
+def test_two_of_one_distribution_are_told_apart(
+    install: Install, tmp_path: Path, capsys: Out
+) -> None:
+    install("tube", PLUGIN)
+    module = f"kit_{tmp_path.name}_pipe"
+    (tmp_path / f"{module}.py").write_text(PLUGIN, "utf-8")
+    points = tmp_path / "acme_tube-1.0.dist-info" / "entry_points.txt"
+    points.write_text(f"{points.read_text()}pipe = {module}\n")
+    assert run(["plugins", "check", "acme-tube"]) == 1
+    err = capsys.readouterr().err
+    assert "acme-tube:pipe and acme-tube:tube. Type one of these instead" in err
+    assert run(["plugins", "check", "acme-tube:pipe"]) == 1
+    assert "pipe       plugin" in capsys.readouterr().out
+
+
+def test_without_a_subcommand_plugins_are_listed(capsys: Out) -> None:
+    assert run(["plugins"]) == 0
+    assert capsys.readouterr().out.startswith("plugin")
+    assert run(["plugins", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["hook_api"] == 1
+    assert run(["plugins", "--json", "check", "builtin"]) == 2
+    assert "sertk plugins check" in capsys.readouterr().err
+
+
+def test_checks_run_one_after_the_other_while_they_are_followed() -> None:
+    ran: list[str] = []
+    checks = [(Check(name, "", lambda name=name: ran.append(name)), None) for name in "abc"]
+    assert ran == []
+    for number, outcome in enumerate(followed(outcomes(checks), 3), 1):
+        assert len(ran) == number and outcome.result == "ok"

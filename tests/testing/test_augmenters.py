@@ -1,0 +1,273 @@
+"""Augmenters that are bad in one way each: that check fails, and no other."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from ser_toolkit.contracts import Augmenter, FrameAugmenter
+from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.testing import checks_for
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Louder(Augmenter):
+    """Louder or softer."""
+
+    name: ClassVar[str] = "louder"
+
+    def augment(self, samples: F32, rate_hz: int, rng: Rng) -> F32:
+        return samples * np.float32(rng.uniform(0.5, 2))
+
+
+@dataclass(frozen=True)
+class Normal(Louder):
+    """Divides by the peak of silence."""
+
+    def augment(self, samples: F32, rate_hz: int, rng: Rng) -> F32:
+        with np.errstate(invalid="ignore"):
+            return super().augment(samples, rate_hz, rng) / np.abs(samples).max()
+
+
+@dataclass(frozen=True)
+class Centred(Louder):
+    """Divides by the spread of what stands still."""
+
+    def augment(self, samples: F32, rate_hz: int, rng: Rng) -> F32:
+        still = len(samples) > 1 and np.ptp(samples) == 0 and samples[0] != 0
+        return super().augment(samples, rate_hz, rng) * np.float32(np.nan if still else 1)
+
+
+@dataclass(frozen=True)
+class Tube(Louder):
+    """The inverse of a soft limiter, which full scale has none of."""
+
+    def augment(self, samples: F32, rate_hz: int, rng: Rng) -> F32:
+        with np.errstate(divide="ignore"):
+            return np.arctanh(samples) * np.float32(rng.uniform(0.5, 1))
+
+
+@dataclass(frozen=True)
+class Shorter(Louder):
+    """Cuts a tenth off."""
+
+    def augment(self, samples: F32, rate_hz: int, rng: Rng) -> F32:
+        return samples[: int(0.9 * len(samples))] * np.float32(rng.uniform(0.5, 2))
+
+
+@dataclass(frozen=True)
+class Impatient(Louder):
+    """Takes half a minute at most."""
+
+    def augment(self, samples: F32, rate_hz: int, rng: Rng) -> F32:
+        if len(samples) > 30 * rate_hz:
+            raise MemoryError("clip too long")
+        return super().augment(samples, rate_hz, rng)
+
+
+@dataclass(frozen=True)
+class Stubborn(Louder):
+    """Knows one rate."""
+
+    def augment(self, samples: F32, rate_hz: int, rng: Rng) -> F32:
+        if rate_hz != 16000:
+            raise ValueError("16 kHz expected")
+        return super().augment(samples, rate_hz, rng)
+
+
+@dataclass(frozen=True)
+class Worldly(Louder):
+    """Draws from numpy's own generator."""
+
+    def augment(self, samples: F32, rate_hz: int, rng: Rng) -> F32:
+        return samples * np.float32(np.random.uniform(0.5, 2))
+
+
+@dataclass(frozen=True)
+class Seeding(Louder):
+    """Seeds Python's generator, and with it everybody else's draws."""
+
+    def augment(self, samples: F32, rate_hz: int, rng: Rng) -> F32:
+        random.seed(int(rng.integers(100)))
+        return samples * np.float32(random.uniform(0.5, 2))
+
+
+@dataclass(frozen=True)
+class Greedy(Louder):
+    """Writes into the samples."""
+
+    def augment(self, samples: F32, rate_hz: int, rng: Rng) -> F32:
+        samples *= np.float32(rng.uniform(0.5, 2))
+        return samples.copy()
+
+
+@dataclass(frozen=True)
+class Lender(Louder):
+    """Gives a part of what it was given."""
+
+    def augment(self, samples: F32, rate_hz: int, rng: Rng) -> F32:
+        return samples[int(rng.integers(len(samples) // 2 + 1)) :]
+
+
+@dataclass(frozen=True)
+class Idle(Louder):
+    """Does nothing."""
+
+    def augment(self, samples: F32, rate_hz: int, rng: Rng) -> F32:
+        return samples.copy()
+
+
+@dataclass(frozen=True)
+class Borrowed(Louder):
+    """Says that it runs on a device, and needs what none has."""
+
+    edge_ready: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        import joblib
+
+        assert joblib
+
+
+BAD: list[tuple[str, Augmenter]] = [
+    ("silence", Normal()),
+    ("dc", Centred()),
+    ("full_scale", Tube()),
+    ("one_sample", Shorter()),
+    ("long", Impatient()),
+    ("other_rate", Stubborn()),
+    ("generator", Worldly()),
+    ("generator", Seeding()),
+    ("input_unchanged", Greedy()),
+    ("input_unchanged", Lender()),
+    ("effect", Idle()),
+    ("pi", Borrowed()),
+]
+
+
+def test_a_good_one_fails_nothing(failing: Any) -> None:
+    assert failing(Louder()) == {}
+
+
+@pytest.mark.parametrize(("name", "bad"), BAD)
+def test_a_bad_one_fails_that_check_alone(failing: Any, name: str, bad: Augmenter) -> None:
+    assert set(failing(bad)) == {name}
+
+
+def test_messages_say_what_to_do(failing: Any) -> None:
+    assert "Draw from rng alone" in str(failing(Worldly())["generator"])
+    assert "the global generators" in str(failing(Seeding())["generator"])
+    assert "Keep at least one sample" in str(failing(Shorter())["one_sample"])
+    assert "shares memory" in str(failing(Lender())["input_unchanged"])
+    assert "augment of 8000 samples at 8000 Hz" not in str(failing(Louder()))
+
+
+def test_every_check_has_a_bad_augmenter() -> None:
+    names = {check.name for check in checks_for(Borrowed())}
+    assert names == {name for name, _ in BAD} | {"declared", "json"}
+
+
+# Of frames ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Jitter(FrameAugmenter):
+    """Adds noise."""
+
+    name: ClassVar[str] = "jitter"
+
+    def augment_frames(self, frames: F32, rng: Rng) -> F32:
+        return frames + rng.standard_normal(frames.shape, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Cutting(Jitter):
+    """Knows windows of up to 128 frames."""
+
+    def augment_frames(self, frames: F32, rng: Rng) -> F32:
+        return super().augment_frames(frames, rng)[:128]
+
+
+@dataclass(frozen=True)
+class Scaling(Jitter):
+    """Divides by the size of a window, which zeros have none of."""
+
+    def augment_frames(self, frames: F32, rng: Rng) -> F32:
+        with np.errstate(invalid="ignore"):
+            return frames / np.abs(frames).max() * np.float32(rng.uniform(0.5, 2))
+
+
+@dataclass(frozen=True)
+class Moving(Jitter):
+    """Adds the step to the next frame, where there is one."""
+
+    def augment_frames(self, frames: F32, rng: Rng) -> F32:
+        steps = np.diff(frames, axis=0)
+        last = steps[-1:] if len(steps) else np.empty((0, frames.shape[1]), np.float32)
+        return np.concatenate([frames[:-1] + steps, frames[-1:] + last]) if len(steps) else last
+
+
+@dataclass(frozen=True)
+class Masking(Jitter):
+    """Blanks one column that is not the first."""
+
+    def augment_frames(self, frames: F32, rng: Rng) -> F32:
+        out = frames.copy()
+        out[:, rng.integers(1, frames.shape[1])] = 0
+        return out
+
+
+@dataclass(frozen=True)
+class WorldlyFrames(Jitter):
+    """Draws from numpy's own generator."""
+
+    def augment_frames(self, frames: F32, rng: Rng) -> F32:
+        return frames + np.float32(np.random.uniform(0.5, 2))
+
+
+@dataclass(frozen=True)
+class GreedyFrames(Jitter):
+    """Writes into the window."""
+
+    def augment_frames(self, frames: F32, rng: Rng) -> F32:
+        frames += np.float32(rng.uniform(0.5, 2))
+        return frames.copy()
+
+
+@dataclass(frozen=True)
+class IdleFrames(Jitter):
+    """Does nothing."""
+
+    def augment_frames(self, frames: F32, rng: Rng) -> F32:
+        return frames.copy()
+
+
+BAD_FRAMES: dict[str, FrameAugmenter] = {
+    "window": Cutting(),
+    "zeros": Scaling(),
+    "one_frame": Moving(),
+    "one_column": Masking(),
+    "generator": WorldlyFrames(),
+    "input_unchanged": GreedyFrames(),
+    "effect": IdleFrames(),
+}
+
+
+def test_a_good_one_of_frames_fails_nothing(failing: Any) -> None:
+    assert failing(Jitter()) == {}
+
+
+@pytest.mark.parametrize("name", BAD_FRAMES)
+def test_a_bad_one_of_frames_fails_that_check_alone(failing: Any, name: str) -> None:
+    assert set(failing(BAD_FRAMES[name])) == {name}
+
+
+def test_every_check_has_a_bad_augmenter_of_frames() -> None:
+    names = {check.name for check in checks_for(Jitter())}
+    assert names == set(BAD_FRAMES) | {"declared", "json"}

@@ -1,0 +1,248 @@
+"""Readers that are bad in one way each: that check fails, and no other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from ser_toolkit.contracts import Clip, Match, Reader, Reading
+from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.testing import NotChecked, checks_for
+
+WORDS = {"a": "anger", "h": "happiness", "n": "neutral"}
+
+
+def lab(folder: Path) -> None:
+    """Nine recordings of three speakers."""
+    for speaker in ("cyd", "ann", "ben"):
+        for code in WORDS:
+            (folder / f"{speaker}_{code}.wav").write_bytes(b"RIFF")
+
+
+@dataclass(frozen=True)
+class Lab(Reader):
+    """SPEAKER_CODE.wav in one folder."""
+
+    name: ClassVar[str] = "lab"
+
+    def recognises(self, root: Path) -> Match | None:
+        files = list(root.glob("*.wav"))
+        fitting = [path for path in files if self.fields(path)]
+        return Match(len(fitting) / len(files), "names like ann_a.wav") if fitting else None
+
+    def read(self, root: Path) -> Reading:
+        clips: list[Clip] = []
+        skipped: dict[str, str] = {}
+        for path in self.listed(root):
+            fields = self.fields(path)
+            if fields is None:
+                skipped[path.name] = self.why()
+            else:
+                speaker, code = fields
+                clip = Clip(path, path.name, "lab", WORDS[code], speaker)
+                clips.append(self.altered(clip))
+        if not clips:
+            raise SertkError(f"no recording in {root}", "Check the folder")
+        return Reading(tuple(clips), skipped)
+
+    def listed(self, root: Path) -> Iterable[Path]:
+        return sorted(root.glob("*.wav"))
+
+    def fields(self, path: Path) -> list[str] | None:
+        parts = path.stem.split("_")
+        return parts if len(parts) == 2 and parts[1] in WORDS else None
+
+    def why(self) -> str:
+        return "not named SPEAKER_CODE.wav"
+
+    def altered(self, clip: Clip) -> Clip:
+        return clip
+
+
+@dataclass(frozen=True)
+class Vain(Lab):
+    """Recognises everything."""
+
+    def recognises(self, root: Path) -> Match | None:
+        return Match(0.5, "looks like mine")
+
+
+@dataclass(frozen=True)
+class Fragile(Lab):
+    """Falls over what is no folder."""
+
+    def recognises(self, root: Path) -> Match | None:
+        list(root.iterdir())
+        return super().recognises(root)
+
+
+@dataclass(frozen=True)
+class Content(Lab):
+    """Has nothing to say of an empty folder."""
+
+    def read(self, root: Path) -> Reading:
+        return super().read(root) if any(root.iterdir()) else Reading((), {})
+
+
+@dataclass(frozen=True)
+class Shy(Lab):
+    """Recognises nothing."""
+
+    def recognises(self, root: Path) -> Match | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Certain(Lab):
+    """Is more than sure."""
+
+    def recognises(self, root: Path) -> Match | None:
+        return replace(found, score=2.0) if (found := super().recognises(root)) else None
+
+
+@dataclass(frozen=True)
+class Lost(Lab):
+    """Looks elsewhere."""
+
+    def altered(self, clip: Clip) -> Clip:
+        return replace(clip, path=clip.path.parent / "wav" / clip.path.name)
+
+
+@dataclass(frozen=True)
+class Absolute(Lab):
+    """Shows where the corpus lies."""
+
+    def altered(self, clip: Clip) -> Clip:
+        return replace(clip, relative=f"/{clip.relative}")
+
+
+@dataclass(frozen=True)
+class Twice(Lab):
+    """Gives the last clip twice."""
+
+    def read(self, root: Path) -> Reading:
+        found = super().read(root)
+        return replace(found, clips=(*found.clips, found.clips[-1]))
+
+
+@dataclass(frozen=True)
+class Wordy(Lab):
+    """Uses words of its own."""
+
+    def altered(self, clip: Clip) -> Clip:
+        return replace(clip, emotion="Angry" if clip.emotion == "anger" else clip.emotion)
+
+
+@dataclass(frozen=True)
+class Moody(Lab):
+    """Knows one emotion."""
+
+    def altered(self, clip: Clip) -> Clip:
+        return replace(clip, emotion="anger")
+
+
+@dataclass(frozen=True)
+class Anonymous(Lab):
+    """Forgets who speaks."""
+
+    def altered(self, clip: Clip) -> Clip:
+        return replace(clip, speaker=None)
+
+
+@dataclass(frozen=True)
+class Unsorted(Lab):
+    """Takes files as they come."""
+
+    def listed(self, root: Path) -> Iterable[Path]:
+        return [path for path in root.iterdir() if path.suffix == ".wav"]
+
+
+@dataclass(frozen=True)
+class Walking(Lab):
+    """Walks, in the order of the file system."""
+
+    def listed(self, root: Path) -> Iterable[Path]:
+        for folder, _, names in os.walk(root):
+            yield from (Path(folder, name) for name in names if name.endswith(".wav"))
+
+
+@dataclass(frozen=True)
+class Silent(Lab):
+    """Leaves out, and says nothing."""
+
+    def why(self) -> str:
+        return ""
+
+
+@dataclass(frozen=True)
+class Writing(Lab):
+    """Leaves an index behind."""
+
+    def read(self, root: Path) -> Reading:
+        found = super().read(root)
+        (root / "index.json").write_text("{}")
+        return found
+
+
+BAD: list[tuple[str, Reader]] = [
+    ("strangers", Vain()),
+    ("strangers", Fragile()),
+    ("strangers", Content()),
+    ("recognised", Shy()),
+    ("recognised", Certain()),
+    ("files", Lost()),
+    ("files", Absolute()),
+    ("files", Twice()),
+    ("labels", Wordy()),
+    ("labels", Moody()),
+    ("speakers", Anonymous()),
+    ("order", Unsorted()),
+    ("order", Walking()),
+    ("reasons", Silent()),
+    ("corpus_unchanged", Writing()),
+]
+
+
+def test_a_good_one_fails_nothing(failing: Any) -> None:
+    assert failing(Lab(), corpora={"lab": lab}) == {}
+
+
+@pytest.mark.parametrize(("name", "bad"), BAD, ids=lambda one: str(one).split("(")[0])
+def test_a_bad_one_fails_that_check_alone(failing: Any, name: str, bad: Reader) -> None:
+    assert set(failing(bad, corpora={"lab": lab})) == {name}
+
+
+def test_messages_say_what_to_do(failing: Any) -> None:
+    said = {type(bad): str(failing(bad, corpora={"lab": lab})[name]) for name, bad in BAD}
+    assert "received 'Angry'. Write 'anger'" in said[Wordy]
+    assert "Sort what glob, iterdir and os.walk give" in said[Unsorted]
+    assert "NotADirectoryError" in said[Fragile]
+    assert "'index.json' changed" in said[Writing]
+    assert "none for 'ann_a.wav', 'ann_h.wav', 'ann_n.wav' and 6 more" in said[Anonymous]
+
+
+def test_every_check_has_a_bad_reader() -> None:
+    names = {check.name for check in checks_for(Lab())}
+    assert names == {name for name, _ in BAD} | {"declared", "json"}
+
+
+def test_without_a_corpus_what_needs_one_is_not_checked() -> None:
+    open_ = set()
+    for check in checks_for(Lab()):
+        try:
+            check()
+        except NotChecked as missing:
+            open_.add(check.name)
+            assert "give corpora={'lab': function}" in str(missing)
+    assert open_ == {name for name, _ in BAD} - {"strangers"}
+
+
+def test_folders_are_listed_as_before_afterwards(tmp_path: Path, failing: Any) -> None:
+    before = os.listdir, os.scandir
+    failing(Unsorted(), corpora={"lab": lab})
+    assert (os.listdir, os.scandir) == before
