@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -185,7 +186,6 @@ def _backwards(names: Any) -> list[Any]:
 def _listing(order: Callable[[Any], list[Any]]) -> Iterator[None]:
     """Folders are listed in an order of ours; file systems differ in theirs."""
     listdir, scandir = os.listdir, os.scandir
-    homes = [os, *filter(None, [getattr(_pathlib(), "_NormalAccessor", None)])]
 
     class Scan:
         def __init__(self, place: Any = ".") -> None:
@@ -211,21 +211,27 @@ def _listing(order: Callable[[Any], list[Any]]) -> Iterator[None]:
     def listed(place: Any = ".") -> Any:
         return order(listdir(place))
 
-    for home in homes:
-        home.listdir, home.scandir = (
-            (listed, Scan) if home is os else (staticmethod(listed), staticmethod(Scan))
-        )
+    ours = {"listdir": (listdir, listed), "scandir": (scandir, Scan)}
+    replaced = [
+        (home, name, vars(home)[name], new)
+        for home in _homes()
+        for name, (old, new) in ours.items()
+        if getattr(home, name, None) is old
+    ]
+    for home, name, _, new in replaced:
+        setattr(home, name, new if home is os else staticmethod(new))
     try:
         yield
     finally:
-        for home in homes:
-            home.listdir, home.scandir = listdir, scandir
+        for home, name, old, _ in replaced:
+            setattr(home, name, old)
 
 
-def _pathlib() -> Any:
-    import pathlib
-
-    return pathlib
+def _homes() -> list[Any]:
+    """Where Python's own modules take them from: some have their own names for them."""
+    private = (("pathlib", "_NormalAccessor"), ("glob", "_StringGlobber"))
+    found = [getattr(importlib.import_module(module), name, None) for module, name in private]
+    return [os, *filter(None, found)]
 
 
 def _reasons(component: Reader, given: Given) -> None:

@@ -178,7 +178,6 @@ def test_int8(failing: Any) -> None:
     assert failing(Tiny(), "int8") == {}
     found = failing(Wavy(), "int8")
     assert set(found) == {"int8"}
-    assert "no builtin operator computes Sinh" in str(found["int8"])
     assert "Build the network from layers that a device computes" in str(found["int8"])
 
 
