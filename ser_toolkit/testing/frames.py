@@ -56,7 +56,7 @@ class Frames:
     def frames(self, samples: F32, what: str = "frames(signal)") -> F32:
         """The frames of `samples`, checked for dtype, shape and finiteness."""
         found = array(self.ready.frames(self.signal(samples)), what)
-        wanted = (formula(self.component, len(samples)), len(self.component.columns))
+        wanted = (formula(self.component, len(samples)), len(self.ready.columns))
         expect(
             found.shape == wanted,
             f"{what} of {len(samples)} samples to have the shape (T, F) = {wanted}",
@@ -116,7 +116,7 @@ def _long(under: Frames) -> None:
 
 
 def _columns(under: Frames) -> None:
-    names = under.component.columns
+    names = under.ready.columns
     check_columns(names)
 
 
@@ -203,7 +203,7 @@ def _streaming(under: Frames) -> None:
             whole,
             f"a stream in chunks of {title} to give what the whole clip gives",
             f"{OWN}, or give what is remembered to step as its state",
-            under.component.columns,
+            under.ready.columns,
         )
 
 
@@ -259,10 +259,10 @@ def _warmup(under: Frames) -> None:
             whole,
             "a frame to depend on its own samples alone",
             f"{OWN}: no padding, no mean or maximum over the clip",
-            grid.columns,
+            under.ready.columns,
         )
     else:
-        _faded(begun_late, whole, warmup, grid.columns)
+        _faded(begun_late, whole, warmup, under.ready.columns)
 
 
 def _faded(found: F32, whole: F32, warmup: int, columns: Sequence[str]) -> None:

@@ -134,7 +134,7 @@ def _long(under: Windows) -> None:
 
 
 def _columns(under: Windows) -> None:
-    names = under.component.columns
+    names = under.ready.columns
     check_columns(names)
     found = shapes(under.ready.arrays(under.signal(under.samples())))
     width = sum(shape[-1] for shape in found.values() if shape)
