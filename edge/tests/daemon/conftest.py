@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -115,6 +116,12 @@ def live(serve: Callable[..., Daemon]) -> Callable[..., Daemon]:
         return serve(*args, "--http-port", port, port=port, **options).ready()
 
     return start
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, tiny_bundle: Path) -> Path:
+    """A copy of the small bundle, to be replaced while the daemon runs."""
+    return Path(shutil.copy(tiny_bundle, tmp_path / "current.sertk"))
 
 
 @pytest.fixture(scope="session")

@@ -68,11 +68,6 @@ def dropped(path: Path, content: bytes) -> None:
     beside.replace(path)
 
 
-@pytest.fixture
-def bundle(tmp_path: Path, tiny_bundle: Path) -> Path:
-    return Path(shutil.copy(tiny_bundle, tmp_path / "current.sertk"))
-
-
 # A new bundle -------------------------------------------------------------------------------------
 
 

@@ -73,11 +73,6 @@ def dropped(path: Path, content: bytes) -> None:
 # Bundles ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def bundle(tmp_path: Path, tiny_bundle: Path) -> Path:
-    return Path(shutil.copy(tiny_bundle, tmp_path / "current.sertk"))
-
-
 def test_bad_bundles_are_rejected_and_a_good_one_is_taken(
     bundle: Path, live: Callable[..., Any], voices: Path
 ) -> None:
