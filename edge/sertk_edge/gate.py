@@ -17,9 +17,6 @@ RATE_HZ = 16_000
 FRAME_LENGTH = 512
 FRAME_S = FRAME_LENGTH / RATE_HZ
 FLOOR_DBFS = -90.0
-# Quieter is no speech for any microphone; asking the network about a still room would cost most of
-# what the daemon costs.
-SILENT_DBFS = -75.0
 # An energy gate opens this far above the noise, and never below the absolute level.
 ABOVE_NOISE_DB = 9.0
 QUIETEST_SPEECH_DBFS = -55.0
@@ -52,8 +49,6 @@ class Silero:
         self._threshold = threshold
 
     def __call__(self, frame: F32) -> bool:
-        if level_dbfs(frame) < SILENT_DBFS:
-            return False
         return bool(self._detector.process_samples(frame.tolist()) >= self._threshold)
 
 

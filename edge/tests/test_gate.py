@@ -41,21 +41,6 @@ def test_only_silero_tells_speech_from_loud_noise(data_dir: Path) -> None:
     assert share(Gate(Energy()), burst) > 0.3
 
 
-def test_silero_is_not_asked_about_silence() -> None:
-    class Asked(Exception):  # noqa: N818
-        """The network was asked."""
-
-    class Network:
-        def process_samples(self, samples: list[float]) -> float:
-            raise Asked
-
-    detector = Silero(0.5)
-    detector._detector = Network()
-    assert not detector(noise(1e-5, 0.032)) and not detector(np.zeros(512, np.float32))
-    with pytest.raises(Asked):
-        detector(noise(1e-3, 0.032))
-
-
 def test_the_energy_gate_gets_used_to_a_fan() -> None:
     gate = Gate(Energy())
     gate.push(noise(1e-4, 2))
