@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes.util
 import queue
 import signal
@@ -60,8 +61,14 @@ def is_loud(item: Heard) -> bool:
 
 
 def children() -> list[psutil.Process]:
-    mine = psutil.Process().children()
-    return [child for child in mine if any("capture.py" in part for part in child.cmdline())]
+    return [child for child in psutil.Process().children() if captures(child)]
+
+
+def captures(child: psutil.Process) -> bool:
+    # What has ended has no command line any more; it may be anybody's, and captures nothing.
+    with contextlib.suppress(psutil.ZombieProcess, psutil.NoSuchProcess):
+        return any("capture.py" in part for part in child.cmdline())
+    return False
 
 
 # It hears
