@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,25 @@ def data_dir() -> Path:
     folder = os.environ.get("SERTK_DATA", "")
     require("data", bool(folder) and Path(folder, "emodb").is_dir(), "set SERTK_DATA")
     return Path(folder)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Mounts a file system of so many KiB, for as long as the test runs."""
+    root = tmp_path / "disk"
+
+    def mounted(size_kb: int) -> Path:
+        root.mkdir()
+        mount, made = shutil.which("mount"), False
+        if mount and os.geteuid() == 0:
+            command = [mount, "-t", "tmpfs", "-o", f"size={size_kb}k", "tmpfs", str(root)]
+            made = subprocess.run(command, capture_output=True).returncode == 0
+        require("tmpfs", made, "mounting one takes root, and a machine that permits it")
+        return root
+
+    yield mounted
+    if root.is_mount():
+        subprocess.run(["umount", "--lazy", str(root)], check=True)
 
 
 @pytest.fixture(autouse=True)

@@ -10,15 +10,18 @@ from ser_toolkit.runtime.component import fields_of
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Sink
 
+from . import ports
 from .config import Settings
 from .gate import detectors
+from .http.app import OPTIONS
 from .http.app import check as check_http
 from .identity import prepared, state_dir
 from .installed import sinks_of
 from .main import bundle_of, url_of
+from .ports import Taken
 from .recorder import Recorder
 from .sources import list_devices, open_source
-from .swap import load
+from .swap import load, read
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,10 @@ def run_checks(settings: Settings, say: Callable[[str], None]) -> int:
     for check in _checks(settings):
         try:
             say(f"ok       {check.name:8}  {check.look()}")
+        except Taken as error:
+            # So it is whenever the service runs, about which there is nothing to be mended.
+            held = f"{error.problem}; right while the service runs. Else: {error.todo}"
+            say(f"taken    {check.name:8}  {held}")
         except (SertkError, OSError) as error:
             failed += 1
             say(f"problem  {check.name:8}  {' '.join(str(error).split())}")
@@ -54,7 +61,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
 
 
 def _bundle(settings: Settings) -> str:
-    live = load(bundle_of(settings), settings.bundle)
+    live = load(read(bundle_of(settings), settings.bundle), settings.bundle)
     manifest = live.classifier.manifest
     signed = ", signed" if live.signed else ""
     runtime = live.classifier.network.runtime
@@ -66,6 +73,7 @@ def _bundle(settings: Settings) -> str:
 
 def _source(settings: Settings) -> str:
     source = open_source(settings.source)
+    source.check()
     if settings.source.kind != "microphone":
         return source.status.name
     devices = list_devices()
@@ -105,6 +113,7 @@ def _http(settings: Settings) -> str:
     if not settings.http_port:
         return "off"
     check_http(settings.http)
+    ports.check(settings.http.host, settings.http_port, OPTIONS)
     token = ", with a token" if settings.http.token_file else ""
     return url_of(settings, settings.http_port) + token
 

@@ -212,7 +212,8 @@ class Courier:
         was, self._state, self._detail = self._state, state, detail
         if state == "failing":
             waiting = self._spool.pending(self.name)
-            LOG.warning("sink %s: %s (%d events wait)", self.name, detail, waiting)
+            events = "event waits" if waiting == 1 else "events wait"
+            LOG.warning("sink %s: %s (%d %s)", self.name, detail, waiting, events)
         elif was == "failing":
             LOG.info("sink %s works again", self.name)
 

@@ -30,7 +30,7 @@ from .recorder import Recorder
 from .services import Hub
 from .sources.base import Chunk, Gap, Source
 from .spool import Spool
-from .swap import Live, Watch
+from .swap import Live, Rejected, Watch
 
 TICK_S = 0.2
 STUCK_S = 30.0
@@ -170,16 +170,17 @@ class Daemon:
     async def _follow(self) -> None:
         """Bundles that are dropped in."""
         async for found in self.watch.changes():
-            self._parts.metrics.swap(isinstance(found, Live))
+            self.dashboard.rejected = found if isinstance(found, Rejected) else None
+            if found is not None:
+                self._parts.metrics.swap(isinstance(found, Live))
             if isinstance(found, Live):
                 await self._inbox.put(Order(found))
-            else:
-                self.dashboard.rejected = found
+            if isinstance(found, Rejected):
                 log("bundle").warning("not taken", file=found.file, reason=found.reason)
 
     def _install(self, live: Live) -> None:
         """What listens by now is also what tells of itself and answers requests."""
-        self.dashboard.live, self.dashboard.rejected = live, None
+        self.dashboard.live = live
         self.desk.exchange(live)
         self._parts.delivery.reopen(self._parts.device(live))
         self._parts.metrics.model(live.classifier.manifest.name, live.sha256)

@@ -101,11 +101,11 @@ class Dashboard:
         }
 
     def _model_state(self) -> Json:
-        name = self.live.classifier.manifest.name
+        which = {"name": self.live.classifier.manifest.name, "sha256": self.live.sha256}
         if self.rejected is None:
-            return {"name": name, "state": "ok", "detail": ""}
+            return {**which, "state": "ok", "detail": ""}
         detail = f"{self.rejected.file} was not taken: {self.rejected.reason}"
-        return {"name": name, "state": "rejected", "detail": detail}
+        return {**which, "state": "rejected", "detail": detail}
 
     @staticmethod
     def _sink(sink: SinkStatus) -> Json:

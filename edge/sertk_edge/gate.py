@@ -102,22 +102,30 @@ class Gate:
 
 def detectors(settings: StreamSettings) -> Callable[[], Detector]:
     """What makes a detector for a stream; `auto` falls back to energy. Raises SertkError."""
-    kind = settings.gate
-    if kind == "auto":
-        kind = "silero" if silero_problem() is None else "energy"
-    if kind == "silero":
-        Silero(settings.speech_threshold)
-        return lambda: Silero(settings.speech_threshold)
-    return Energy if kind == "energy" else Open
-
-
-def silero_problem() -> str | None:
-    """Why silero does not work here; None where it does."""
+    if settings.gate == "off":
+        return Open
+    if settings.gate == "energy":
+        return Energy
     try:
-        Silero(0.5)
-    except SertkError as error:
-        return error.problem
-    return None
+        return _sileros(settings.speech_threshold)
+    except SertkError:
+        if settings.gate == "silero":
+            raise
+        return Energy
+
+
+def _sileros(threshold: float) -> Callable[[], Detector]:
+    # Loaded to see that it can be; the first stream gets that one.
+    loaded = [Silero(threshold)]
+
+    def detector() -> Detector:
+        try:
+            return loaded.pop()
+        # Not asked before: another thread may take it meanwhile.
+        except IndexError:
+            return Silero(threshold)
+
+    return detector
 
 
 def mean_square(samples: F32) -> float:

@@ -49,6 +49,9 @@ class Inbox(Generic[T]):
             item = self._items.popleft()
             if isinstance(item, Chunk):
                 self.held_s -= seconds(item)
+            if not self._items:
+                # Sums of fractions leave a rest.
+                self.held_s = 0.0
             self._changed.notify_all()
             return item
 

@@ -27,7 +27,7 @@ from .signals import Signals
 from .sinks import StdoutClosed
 from .sources import open_source
 from .spool import Spool
-from .swap import Live, load
+from .swap import Live, load, read
 from .wire import Draft
 
 # All of the end after SIGTERM takes less than a second.
@@ -67,7 +67,7 @@ async def _serve(settings: Settings) -> int:
     folder = state_folder(settings, sinks)
     with contextlib.closing(Spool(folder, settings.device.spool_events)) as spool:
         live = await signals.unless_stopped(
-            in_thread(lambda: load(bundle, settings.bundle), "bundle")
+            in_thread(lambda: load(read(bundle, settings.bundle), settings.bundle), "bundle")
         )
         if live is None:
             return 0

@@ -10,6 +10,8 @@ from .sinks.json_lines import JsonLines
 from .sinks.mqtt import Mqtt
 from .sinks.webhook import Webhook
 
+SERTK_HOOK_API = 1
+
 
 @hookimpl
 def sertk_sinks() -> list[Sink]:

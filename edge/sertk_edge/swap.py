@@ -45,13 +45,17 @@ class Rejected:
     time_s: float
 
 
-def load(path: Path, settings: BundleSettings, labels: Sequence[str] | None = None) -> Live:
+def read(path: Path, settings: BundleSettings) -> bytes:
+    """The bytes of a file that lies in the configured folder, links resolved. Raises SertkError."""
+    return content_of(located(path, settings), settings)
+
+
+def load(content: bytes, settings: BundleSettings, labels: Sequence[str] | None = None) -> Live:
     """Check a bundle and try it in a child process. Raises SertkError.
 
-    It must lie in the configured folder, links resolved. With `labels` it must have the same
-    emotions, in any order, unless the settings let it have others.
+    With `labels` it must have the same emotions, in any order, unless the settings let it have
+    others.
     """
-    content = content_of(located(path, settings), settings)
     key = _key(settings)
     found = parse_bundle(content, key).manifest.labels
     if labels is not None and not settings.allow_new_labels and set(found) != set(labels):
@@ -116,14 +120,16 @@ class Watch:
         """Look now, even at a file that looks the same (SIGHUP)."""
         self._nudged.set()
 
-    async def changes(self) -> AsyncIterator[Live | Rejected]:
-        """Each file that is there anew: what may answer from now on, or why it may not."""
+    async def changes(self) -> AsyncIterator[Live | Rejected | None]:
+        """Each file that is there anew: what may answer from now on, or why it may not.
+
+        None where it is the one that answers already.
+        """
         while True:
             asked = await self._wait()
             if asked or signature(self._path) != self._seen:
                 self._seen = await self._settled()
-                if (found := await in_thread(self._try, "bundle")) is not None:
-                    yield found
+                yield await in_thread(self._try, "bundle")
 
     async def _wait(self) -> bool:
         """Until it is time to look; whether somebody asked for it."""
@@ -145,10 +151,10 @@ class Watch:
 
     def _try(self) -> Live | Rejected | None:
         try:
-            same = content_of(self._path, self._settings) == self._live.content
-            if same:
+            content = read(self._path, self._settings)
+            if content == self._live.content:
                 return None
-            live = load(self._path, self._settings, self._live.classifier.labels)
+            live = load(content, self._settings, self._live.classifier.labels)
         except (SertkError, OSError) as error:
             return self._rejected(" ".join(str(error).split()))
         # Whatever else goes wrong with a new one, in a plugin or for want of memory.

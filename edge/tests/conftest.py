@@ -9,10 +9,22 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -22,6 +34,26 @@ def require(request: pytest.FixtureRequest) -> Callable[[str, bool, str], None]:
     root = request.config.pluginmanager.get_plugin(str(request.config.rootpath / "conftest.py"))
     helper: Callable[[str, bool, str], None] = root.require  # type: ignore[union-attr]
     return helper
+
+
+@pytest.fixture(scope="session")
+def chromium(
+    require: Callable[[str, bool, str], None],
+) -> Callable[..., AbstractContextManager[Any]]:
+    """Runs the system's browser, with more flags if there are any."""
+
+    @contextmanager
+    def run(*flags: str) -> Iterator[Any]:
+        api = pytest.importorskip("playwright.sync_api")
+        require("chromium", CHROMIUM.exists(), "apt-get install chromium")
+        with api.sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=str(CHROMIUM), args=[*FLAGS, *flags]
+            )
+            yield browser
+            browser.close()
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from ser_toolkit.foreign import captured
 from ser_toolkit.runtime.events import Device, Event
 from sertk_edge.sinks.console import Console, bar, line_of
 
@@ -41,4 +42,11 @@ def test_it_writes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> Non
     outlet = Console().open(DEVICE)
     outlet.deliver(EVENT)
     outlet.close()
+    assert capsys.readouterr().out == line_of(EVENT, 9) + "\n"
+
+
+def test_an_event_while_a_plugin_is_loaded_is_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    outlet = Console().open(DEVICE)
+    with captured():
+        outlet.deliver(EVENT)
     assert capsys.readouterr().out == line_of(EVENT, 9) + "\n"

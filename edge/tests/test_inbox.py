@@ -32,6 +32,17 @@ def test_items_come_out_as_they_went_in() -> None:
     asyncio.run(run())
 
 
+def test_nothing_that_waits_lasts_no_time_at_all() -> None:
+    async def run() -> None:
+        inbox: Inbox[str] = Inbox(live=True)
+        for _ in range(3):
+            await inbox.put(chunk(0.1))
+        await drained(inbox, 3)
+        assert inbox.held_s == 0
+
+    asyncio.run(run())
+
+
 def test_live_sound_that_waits_too_long_becomes_one_gap() -> None:
     async def run() -> None:
         inbox: Inbox[str] = Inbox(live=True, held_s=3)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -88,28 +86,17 @@ def test_a_file_that_cannot_be(tmp_path: Path) -> None:
         JsonLines(path=str(tmp_path)).open(DEVICE)
 
 
-def test_a_full_disk_leaves_no_half_line(
-    tmp_path: Path, require: Callable[[str, bool, str], None]
-) -> None:
-    root = tmp_path / "small"
-    root.mkdir()
-    mount, made = shutil.which("mount"), False
-    if mount and os.geteuid() == 0:
-        command = [mount, "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(root)]
-        made = subprocess.run(command, capture_output=True).returncode == 0
-    require("tmpfs", made, "mounting one takes root, and a machine that permits it")
-    try:
-        path = root / "events.jsonl"
-        outlet = JsonLines(path=str(path)).open(DEVICE)
-        number = 0
-        with pytest.raises(OSError, match="No space left"):
-            for number in range(1000):
-                outlet.deliver(event(number))
-        assert number > 10
-        assert lines(path) == list(range(number))
-        path.rename(root / "old")
-        (root / "old").unlink()
-        outlet.deliver(event(number))
-        assert lines(path) == [number]
-    finally:
-        subprocess.run(["umount", "--lazy", str(root)], check=True)
+def test_a_full_disk_leaves_no_half_line(small_disk: Callable[[int], Path]) -> None:
+    root = small_disk(8)
+    path = root / "events.jsonl"
+    outlet = JsonLines(path=str(path)).open(DEVICE)
+    number = 0
+    with pytest.raises(OSError, match="No space left"):
+        for number in range(1000):
+            outlet.deliver(event(number))
+    assert number > 10
+    assert lines(path) == list(range(number))
+    path.rename(root / "old")
+    (root / "old").unlink()
+    outlet.deliver(event(number))
+    assert lines(path) == [number]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from ser_toolkit.runtime.events import Event
 from sertk_edge.spool import Draft, Spool
 from sertk_edge.spool_disk import RESERVE
 
-SIZE_KB = 1024
 PROBABILITIES = {"anger": 0.7, "joy": 0.3}
 
 
@@ -41,20 +38,8 @@ def fill(spool: Spool, count: int, start: int = 0) -> list[Event]:
 
 
 @pytest.fixture
-def disk(tmp_path: Path, require: Callable[[str, bool, str], None]) -> Iterator[Path]:
-    """A small file system of its own."""
-    root = tmp_path / "small"
-    root.mkdir()
-    mount = shutil.which("mount")
-    made = bool(mount) and os.geteuid() == 0
-    if made:
-        command = [str(mount), "-t", "tmpfs", "-o", f"size={SIZE_KB}k", "tmpfs", str(root)]
-        made = subprocess.run(command, capture_output=True).returncode == 0
-    require("tmpfs", made, "mounting one takes root, and a machine that permits it")
-    try:
-        yield root
-    finally:
-        subprocess.run(["umount", "--lazy", str(root)], check=True)
+def disk(small_disk: Callable[[int], Path]) -> Path:
+    return small_disk(1024)
 
 
 def fill_up(root: Path) -> Path:

@@ -76,7 +76,7 @@ def unpack(content: bytes) -> dict[str, bytes]:
     while content[offset : offset + 4] == b"PK\x03\x04":
         name, member, crc = _member(content, offset)
         if name in members or len(members) == MAX_MEMBERS:
-            raise BundleError(f"member {name!r:.80} is there twice or one too many", COPY_AGAIN)
+            raise BundleError(f"{name:.80} is there twice or one too many", COPY_AGAIN)
         directory.append(_central(name.encode(), crc, len(member), offset))
         members[name] = member
         offset += _LOCAL.size + len(name) + len(member)
@@ -93,22 +93,26 @@ def _member(content: bytes, offset: int) -> tuple[str, bytes, int]:
     """Name, content and checksum of the member whose local header is at `offset`."""
     header = content[offset : offset + _LOCAL.size]
     if len(header) < _LOCAL.size:
-        raise BundleError("it is cut off within a header", COPY_AGAIN)
+        raise BundleError("the bundle is cut off within a header", COPY_AGAIN)
     _, _, _, method, _, _, crc, _, size, name_length, _ = _LOCAL.unpack(header)
     if method != _STORED:
         raise BundleError("stored members expected, received a compressed one", COPY_AGAIN)
     start = offset + _LOCAL.size + name_length
     raw = content[offset + _LOCAL.size : start]
+    shown = raw.decode("ascii", "backslashreplace")[:80]
+    if start > len(content):
+        raise BundleError("the bundle is cut off within a name", COPY_AGAIN)
     if start + size > len(content):
         raise BundleError(
-            f"member {raw!r:.80} should have {size} bytes, {max(0, len(content) - start)} are left",
+            f"the bundle is cut off within {shown}: {size} bytes expected, "
+            f"received {len(content) - start}",
             COPY_AGAIN,
         )
     member = content[start : start + size]
     if zlib.crc32(member) != crc:
-        raise BundleError(f"member {raw!r:.80} is damaged: its checksum is wrong", COPY_AGAIN)
+        raise BundleError(f"{shown} is damaged: its checksum is wrong", COPY_AGAIN)
     if not raw.isascii() or header + raw != _local(raw, crc, size):
-        raise BundleError(f"member {raw!r:.80} has a header that no bundle has", COPY_AGAIN)
+        raise BundleError(f"{shown} has a header that no bundle has", COPY_AGAIN)
     return raw.decode("ascii"), member, crc
 
 

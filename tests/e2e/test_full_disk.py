@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -17,27 +14,15 @@ SIZE_KB = 2048
 
 
 @pytest.fixture
-def disk(
-    tmp_path: Path, require: Callable[[str, bool, str], None]
-) -> Iterator[Callable[..., Path]]:
+def disk(small_disk: Callable[[int], Path]) -> Callable[[int], Path]:
     """A small file system of its own; called with the room to leave in it."""
-    root = tmp_path / "disk"
-    root.mkdir()
-    mount = shutil.which("mount")
-    made = bool(mount) and os.geteuid() == 0
-    if made:
-        command = [str(mount), "-t", "tmpfs", "-o", f"size={SIZE_KB}k", "tmpfs", str(root)]
-        made = subprocess.run(command, capture_output=True).returncode == 0
-    require("tmpfs", made, "mounting one takes root, and a machine that permits it")
 
     def leave(room_kb: int) -> Path:
+        root = small_disk(SIZE_KB)
         (root / "ballast").write_bytes(bytes((SIZE_KB - room_kb) * 1024))
         return root
 
-    try:
-        yield leave
-    finally:
-        subprocess.run(["umount", str(root)], check=True)
+    return leave
 
 
 def half_written(root: Path) -> list[str]:

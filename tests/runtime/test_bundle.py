@@ -148,6 +148,26 @@ def test_every_cut_is_refused(bundles: dict[str, Path]) -> None:
         assert refused(content[:end])
 
 
+def test_a_cut_says_where_and_how_much_is_missing(bundles: dict[str, Path]) -> None:
+    content = bundles["float32"].read_bytes()
+    size = len(unpack(content)["model.tflite"])
+    header = content.index(b"PK\x03\x04", 4)
+    begin = content.index(b"model.tflite", header) + len(b"model.tflite")
+    copy = "Copy the file again, or export it again"
+    expected = f"the bundle is cut off within model.tflite: {size} bytes expected, received 100"
+    assert refused(content[: begin + 100]) == f"{expected}. {copy}"
+    assert refused(content[: begin - 5]) == f"the bundle is cut off within a name. {copy}"
+    assert refused(content[: header + 9]) == f"the bundle is cut off within a header. {copy}"
+
+
+def test_a_damaged_member_is_named_as_a_person_would(bundles: dict[str, Path]) -> None:
+    content = bundles["float32"].read_bytes()
+    assert refused(content.replace(b"TFL3", b"TFL9")).startswith("model.tflite is damaged: its ")
+    start, card = content[: (at := content.rindex(b"PK\x03\x04"))], content[at:]
+    renamed = refused(start + card.replace(b"card.md", b"card.\x1b\xff"))
+    assert renamed.startswith(r"card.\x1b\xff has a header that no bundle has")
+
+
 @pytest.mark.parametrize("junk", [b"\0", b"PK\x05\x06" + bytes(18), b"PK\x03\x04", b"x" * 5000])
 def test_bytes_before_within_and_after_are_refused(bundles: dict[str, Path], junk: bytes) -> None:
     content = bundles["float32"].read_bytes()

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
     max_leaves=5,
 )
+# Copies: a list that stands in two places could come to hold itself.
 extremes = st.sampled_from(
     [0, -1, 1, 2**31, 2**63, 10**19, 1e308, -0.0, "", "\x00", "\ud800", "a" * 300, [], {}, [[]]]
-)
+).map(deepcopy)
 flips = st.lists(st.tuples(st.integers(0, 2**20), st.integers(1, 255)), min_size=1, max_size=8)
 
 

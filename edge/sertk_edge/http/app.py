@@ -8,15 +8,16 @@ from typing import Any
 
 from aiohttp import web
 
-from ..config import HttpSettings
+from ..config import DEFAULT_PORT, HttpSettings
 from ..logs import log
+from ..ports import bind
 from ..services import Services
 from .classify import Classify, check_type, read_body
 from .files import page_files
 from .guard import Connection
 from .limits import Rate
 from .listen import Listen
-from .listening import Limits, Listener, bind
+from .listening import Limits, Listener
 from .metrics import CONTENT_TYPE, Metrics
 from .openapi import document
 from .problems import JSON_TYPE, Problem, answer, guard_headers
@@ -28,6 +29,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # These tell nothing and change nothing, or are the way to a token.
 OPEN = frozenset({"/healthz", "/readyz", "/v1/session"})
 SHUTDOWN_S = 0.1
+OPTIONS = "--http-host or --http-port"
 MOST_LOGIN_BYTES = 16 << 10
 
 
@@ -62,7 +64,8 @@ async def serve(services: Services, settings: HttpSettings, metrics: Metrics) ->
     security = secured(settings)
     streams = Streams(settings.max_streams, settings.write_timeout_s)
     app = _app(services, settings, metrics, security, streams)
-    sockets = bind(settings.host, settings.port)
+    port = DEFAULT_PORT if settings.port < 0 else settings.port
+    sockets = bind(settings.host, port, OPTIONS)
     runner = web.AppRunner(
         app, handle_signals=False, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S
     )

@@ -1,24 +1,19 @@
-"""Listening sockets, and never too many connections on them."""
+"""Connections on listening sockets, and never too many of them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ser_toolkit.runtime.errors import SertkError
-
-from ..config import DEFAULT_PORT
 from ..logs import log
 from .guard import Connection
 
 # What a client does not read waits in the kernel up to here, then with us, then it is cut.
 SEND_BUFFER_BYTES = 64 << 10
-BACKLOG = 64
 NO_DESCRIPTORS_S = 0.5
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n"
@@ -50,6 +45,9 @@ class Listener:
         self._tls = tls
         self._limits = limits
         self._open: dict[asyncio.Task[None], Connection] = {}
+        for each in sockets:
+            # Their connections inherit it.
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self._accepting = [asyncio.create_task(self._accept(each)) for each in sockets]
 
     @property
@@ -113,59 +111,3 @@ class Listener:
             with contextlib.suppress(OSError):
                 client.send(FULL)
         client.close()
-
-
-def bind(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets on every address of `host`; port 0 is a free one. Raises SertkError."""
-    port = DEFAULT_PORT if port < 0 else port
-    found: list[socket.socket] = []
-    failures: list[OSError] = []
-    for family, address in _addresses(host, port):
-        try:
-            sock = _listening(family, (address, port))
-        except OSError as error:
-            failures.append(error)
-            continue
-        port = int(sock.getsockname()[1])
-        found.append(sock)
-    taken = [error for error in failures if error.errno == errno.EADDRINUSE]
-    # A name may have an address of a family that this machine does without.
-    if taken or not found:
-        for sock in found:
-            sock.close()
-        raise _no_port(host, port, (taken or failures)[0])
-    return found
-
-
-def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, ValueError) as error:
-        raise SertkError(f"'{host}' is no address of this machine", "Choose --http-host") from error
-    return list(dict.fromkeys((family, str(address[0])) for family, *_, address in found))
-
-
-def _listening(family: socket.AddressFamily, address: tuple[str, int]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        # Not taken from a program that listens, only from connections that have ended.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.setblocking(False)
-        sock.bind(address)
-        sock.listen(BACKLOG)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _no_port(host: str, port: int, error: OSError) -> SertkError:
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    if error.errno == errno.EADDRINUSE:
-        problem = f"another program listens on {where} already, perhaps a second daemon"
-        return SertkError(problem, "Stop it, or choose another --http-port")
-    why = error.strerror or str(error)
-    return SertkError(f"cannot listen on {where}: {why}", "Choose --http-host and --http-port")

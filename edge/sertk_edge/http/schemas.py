@@ -77,6 +77,11 @@ EVENT = fields(
     level_dbfs=DECIBELS,
 )
 PART = {"state": TEXT, "detail": TEXT}
+SHA256: Schema = {
+    "type": "string",
+    "pattern": "^[0-9a-f]{64}$",
+    "description": "Of the file of the bundle that answers.",
+}
 STATE = fields(
     "What goes on at the moment.",
     ("recording",),
@@ -89,7 +94,7 @@ STATE = fields(
     label={"type": ["string", "null"]},
     probabilities=or_null(PROBABILITIES),
     since_s={"type": ["number", "null"], "description": "How long the label has lasted."},
-    model=fields(name=TEXT, **PART),
+    model=fields(name=TEXT, sha256=SHA256, **PART),
     source=fields(kind=TEXT, name=TEXT, **PART),
     sinks=listed(fields(name=TEXT, pending=COUNT, dropped=COUNT, **PART)),
     spool=fields(**PART),
@@ -98,7 +103,7 @@ STATE = fields(
 MODEL = fields(
     "The bundle that answers.",
     name=TEXT,
-    sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    sha256=SHA256,
     labels=listed(TEXT),
     rate_hz={"type": "integer", "minimum": 1},
     window_s=NUMBER,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TextIO
 
 from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
 
@@ -23,17 +23,18 @@ class Console(Sink):
 
     def open(self, device: Device) -> Outlet:
         """Lines wide enough for the longest label."""
-        return _Lines(max(map(len, (*device.labels, "uncertain"))))
+        return _Lines(sys.stdout, max(map(len, (*device.labels, "uncertain"))))
 
 
 class _Lines(Outlet):
-    def __init__(self, label_width: int) -> None:
-        self._label_width = label_width
+    # The stream of the beginning: while a plugin is loaded, what is printed goes nowhere.
+    def __init__(self, out: TextIO, label_width: int) -> None:
+        self._out, self._label_width = out, label_width
 
     def deliver(self, event: Event) -> None:
         try:
-            sys.stdout.write(line_of(event, self._label_width) + "\n")
-            sys.stdout.flush()
+            self._out.write(line_of(event, self._label_width) + "\n")
+            self._out.flush()
         except BrokenPipeError as error:
             raise StdoutClosed("nobody reads standard output any more") from error
 

@@ -99,7 +99,8 @@ class _Posting(Outlet):
                 answer = self._connection.getresponse()
             except Exception as error:
                 self.close()
-                if deadline.passed:
+                # The socket's own time may be up first.
+                if deadline.passed or isinstance(error, TimeoutError):
                     late = f"no answer within {self._sink.timeout_s:g} s"
                     raise TimeoutError(f"{self._url.hostname}: {late}") from error
                 raise

@@ -67,6 +67,9 @@ class Source:
     def __aiter__(self) -> AsyncGenerator[Chunk | Gap, None]:
         return self.chunks()
 
+    def check(self) -> None:
+        """Whether the sound could come, as far as can be seen without it. Raises SertkError."""
+
     async def close(self) -> None:
         """Let go of device, file or socket; the iteration ends."""
         raise NotImplementedError

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import stat
 from asyncio import AbstractServer, StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 from ser_toolkit.runtime.errors import SertkError
 
+from ..ports import Taken
+
 MODE = 0o660
+OTHER_PATH = "Stop it or give another path"
 # A machine that loses its power says no farewell: it is asked after a minute of silence.
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
 Serve = Callable[[StreamReader, StreamWriter], Awaitable[None]]
 
 
-async def listen_tcp(host: str, port: int, serve: Serve) -> tuple[AbstractServer, int]:
-    """A server, and the port that it got where 0 was asked for. Raises SertkError."""
-    try:
-        server = await asyncio.start_server(serve, host, port)
-    except OSError as error:
-        todo = "Another program may hold the port: `ss -ltnp` tells"
-        raise SertkError(f"nobody can listen on {host} port {port}: {error}", todo) from error
-    return server, server.sockets[0].getsockname()[1]
+async def listen_tcp(sockets: list[socket.socket], serve: Serve) -> list[AbstractServer]:
+    """A server on each socket."""
+    return [await asyncio.start_server(serve, sock=sock) for sock in sockets]
 
 
 async def listen_unix(path: str, serve: Serve) -> AbstractServer:
@@ -46,21 +45,45 @@ def notice_loss(writer: StreamWriter) -> None:
             found.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+def check_unix(path: str) -> None:
+    """Whether `listen_unix` would succeed; makes and removes nothing. Raises SertkError."""
+    try:
+        is_left_over(path)
+        # A path that is too long for a socket is found out by asking who is there.
+        _answers(path)
+        if not os.access(Path(path).parent, os.W_OK | os.X_OK, effective_ids=True):
+            raise SertkError(f"nobody can listen on '{path}': its folder cannot be written")
+    except OSError as error:
+        raise SertkError(f"nobody can listen on '{path}': {error}") from error
+
+
 def clear(path: str) -> None:
     """Remove the socket that nobody listens on any more. Raises SertkError for any other file."""
-    with suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(Path(path).stat().st_mode):
-            raise SertkError(f"'{path}' is there and is no socket", "Give another path")
+    if is_left_over(path):
+        Path(path).unlink(missing_ok=True)
+
+
+def is_left_over(path: str) -> bool:
+    """Whether a socket is there that nobody listens on. Raises SertkError for any other file."""
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISSOCK(mode):
+        raise SertkError(f"'{path}' is there and is no socket", "Give another path")
+    try:
         if _answers(path):
-            raise SertkError(f"another program listens on '{path}'", "Stop it or give another path")
-        Path(path).unlink()
+            raise Taken(f"another program listens on '{path}'", OTHER_PATH)
+    except PermissionError as error:
+        raise Taken(f"another user has the socket '{path}'", OTHER_PATH) from error
+    return True
 
 
 def _answers(path: str) -> bool:
     with closing(socket.socket(socket.AF_UNIX)) as probe:
         try:
             probe.connect(path)
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, FileNotFoundError):
             return False
     return True
 

@@ -19,14 +19,16 @@ from wyoming.event import Event, async_read_event, async_write_event
 from ser_toolkit.runtime.audio import RATES_HZ
 from ser_toolkit.runtime.errors import SertkError
 
+from .. import ports
 from ..config import is_loopback
 from .base import Chunk, Gap, Source, chunk_of_pcm, done_within
-from .listening import clear, listen_tcp, listen_unix, notice_loss
+from .listening import check_unix, clear, listen_tcp, listen_unix, notice_loss
 
 MAX_CLIENTS = 8
 MAX_BYTES = 1 << 19
 CHANNELS = range(1, 33)
 WAITING = 8
+OPTIONS = "address for --source"
 SHAPE = "Give wyoming:tcp://127.0.0.1:PORT or wyoming:unix:///PATH"
 TUNNEL = (
     "Wyoming has neither password nor encryption: listen on 127.0.0.1, and let the satellite "
@@ -87,13 +89,20 @@ class WyomingSource(Source):
 
     async def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
         """The sound of one client after the other, a Gap after each. Raises SertkError."""
-        server = await self._listen()
+        servers = await self._listen()
         self._wait_for_client()
         try:
             while (item := await self._next()) is not None:
                 yield item
         finally:
-            await self._stop(server)
+            await self._stop(servers)
+
+    def check(self) -> None:
+        """Whether it could listen at this moment. Raises SertkError, `Taken` among them."""
+        if isinstance(self._where, str):
+            check_unix(self._where)
+        else:
+            ports.check(*self._where, OPTIONS)
 
     async def close(self) -> None:
         """Stop listening; the iteration ends."""
@@ -102,17 +111,18 @@ class WyomingSource(Source):
             self._queue.get_nowait()
         self._queue.put_nowait(None)
 
-    async def _listen(self) -> AbstractServer:
+    async def _listen(self) -> list[AbstractServer]:
         if isinstance(self._where, str):
-            return await listen_unix(self._where, self._serve)
-        server, port = await listen_tcp(*self._where, self._serve)
-        host = self._where[0]
+            return [await listen_unix(self._where, self._serve)]
+        sockets = ports.bind(*self._where, OPTIONS)
+        host, port = self._where[0], sockets[0].getsockname()[1]
         self.address = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
-        return server
+        return await listen_tcp(sockets, self._serve)
 
-    async def _stop(self, server: AbstractServer) -> None:
+    async def _stop(self, servers: list[AbstractServer]) -> None:
         self._closed = True
-        server.close()
+        for server in servers:
+            server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

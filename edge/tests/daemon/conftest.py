@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from ser_toolkit.runtime.archive import pack, unpack
 from ser_toolkit.runtime.selftest import synthetic_voice
 
 MAIN = "from ser_toolkit.cli import main; main()"
@@ -122,6 +123,30 @@ def live(serve: Callable[..., Daemon]) -> Callable[..., Daemon]:
 def bundle(tmp_path: Path, tiny_bundle: Path) -> Path:
     """A copy of the small bundle, to be replaced while the daemon runs."""
     return Path(shutil.copy(tiny_bundle, tmp_path / "current.sertk"))
+
+
+@pytest.fixture(scope="session")
+def remade() -> Callable[..., bytes]:
+    """Makes another bundle of one: with other fields in its manifest."""
+
+    def remake(content: bytes, **fields: Any) -> bytes:
+        members = unpack(content)
+        manifest = {**json.loads(members["manifest.json"]), **fields}
+        return pack({**members, "manifest.json": json.dumps(manifest).encode()})
+
+    return remake
+
+
+@pytest.fixture(scope="session")
+def drop() -> Callable[[Path, bytes], None]:
+    """Puts a file in the place of another as one should: written beside it, then renamed."""
+
+    def drop(path: Path, content: bytes) -> None:
+        beside = path.with_name("upload")
+        beside.write_bytes(content)
+        beside.replace(path)
+
+    return drop
 
 
 @pytest.fixture(scope="session")

@@ -23,12 +23,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.runtime.archive import pack, unpack
 from ser_toolkit.runtime.selftest import synthetic_voice
 
 SERVE = f"{sys.executable} -c 'from ser_toolkit.cli import main; main()' serve-edge"
 RATE_HZ = 16_000
 PLAYED = ("--realtime", "--repeat", "--gate", "off")
+Drop = Callable[[Path, bytes], None]
+Remade = Callable[..., bytes]
 
 
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -54,32 +55,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def relabelled(content: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
-    members = unpack(content)
-    manifest = json.loads(members["manifest.json"])
-    change(manifest)
-    members["manifest.json"] = json.dumps(manifest).encode()
-    return pack(members)
-
-
-def dropped(path: Path, content: bytes) -> None:
-    beside = path.with_name("upload")
-    beside.write_bytes(content)
-    beside.replace(path)
-
-
 # A new bundle -------------------------------------------------------------------------------------
 
 
 def test_what_ends_with_the_old_bundle_is_told_in_its_own_words(
-    bundle: Path, live: Callable[..., Any], voices: Path
+    bundle: Path, live: Callable[..., Any], voices: Path, drop: Drop, remade: Remade
 ) -> None:
     daemon = live(bundle, "--source", voices, *PLAYED, "--bundle-watch-s", 0.2)
     old = daemon.get("/v1/model")["labels"]
     daemon.until(daemon.events)
 
-    turned = {"name": "turned", "labels": old[::-1]}
-    dropped(bundle, relabelled(bundle.read_bytes(), lambda manifest: manifest.update(turned)))
+    drop(bundle, remade(bundle.read_bytes(), name="turned", labels=old[::-1]))
     daemon.until(lambda: daemon.get("/v1/model")["name"] == "turned")
     ended = daemon.until(lambda: [e for e in daemon.events() if e["kind"] == "ended"])[0]
     assert list(ended["probabilities"]) == old
@@ -87,7 +73,7 @@ def test_what_ends_with_the_old_bundle_is_told_in_its_own_words(
 
 
 def test_who_talks_while_the_bundle_is_replaced_is_heard_to_the_end(
-    bundle: Path, live: Callable[..., Any], voices: Path
+    bundle: Path, live: Callable[..., Any], voices: Path, drop: Drop, remade: Remade
 ) -> None:
     daemon = live(bundle, "--source", voices, *PLAYED, "--bundle-watch-s", 0.2)
     content = bundle.read_bytes()
@@ -97,8 +83,7 @@ def test_who_talks_while_the_bundle_is_replaced_is_heard_to_the_end(
         async with aiohttp.ClientSession() as session, session.ws_connect(url) as ws:
             await ws.send_bytes(voice(2.0))
             await asyncio.sleep(0.5)
-            second = relabelled(content, lambda manifest: manifest.update(name="second"))
-            dropped(bundle, second)
+            drop(bundle, remade(content, name="second"))
             while await asyncio.to_thread(lambda: daemon.get("/v1/model")["name"]) != "second":
                 await asyncio.sleep(0.1)
             await ws.send_bytes(voice(4.0))
@@ -124,7 +109,7 @@ def test_a_link_that_leads_in_a_circle_is_rejected_and_at_the_start_refused(
 
 
 def test_what_is_no_file_or_a_huge_one_does_not_end_the_watch(
-    bundle: Path, live: Callable[..., Any], voices: Path
+    bundle: Path, live: Callable[..., Any], voices: Path, drop: Drop, remade: Remade
 ) -> None:
     daemon = live(bundle, "--source", voices, *PLAYED, "--bundle-watch-s", 0.2)
     content, upload = bundle.read_bytes(), bundle.with_name("upload")
@@ -143,7 +128,7 @@ def test_what_is_no_file_or_a_huge_one_does_not_end_the_watch(
     bundle.mkdir()
     daemon.until(lambda: "Is a directory" in reason())
     bundle.rmdir()
-    dropped(bundle, relabelled(content, lambda manifest: manifest.update(name="second")))
+    drop(bundle, remade(content, name="second"))
     daemon.until(lambda: daemon.get("/v1/model")["name"] == "second")
     status = Path(f"/proc/{daemon.process.pid}/status").read_text()
     peak_kib = int(status.partition("VmHWM:")[2].split()[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -158,10 +159,34 @@ def test_check_looks_at_everything(voices: Path, tiny_bundle: Path, tmp_path: Pa
     ]
 
 
+def test_check_tries_the_ports_and_takes_one_that_is_held_for_the_services(
+    voices: Path, tiny_bundle: Path
+) -> None:
+    def check(port: int, wyoming_port: int) -> tuple[int, dict[str, list[str]]]:
+        source = f"wyoming:tcp://127.0.0.1:{wyoming_port}"
+        done = command(tiny_bundle, "--check", "--source", source, "--http-port", port)
+        lines = [line.split(maxsplit=2) for line in done.stdout.decode().splitlines()]
+        return done.returncode, {part: [state, said] for state, part, said in lines}
+
+    with socket.create_server(("127.0.0.1", 0)) as a, socket.create_server(("127.0.0.1", 0)) as b:
+        ports = a.getsockname()[1], b.getsockname()[1]
+        status, held = check(*ports)
+        assert status == 0
+        for part, port in zip(("http", "source"), ports, strict=True):
+            state, said = held[part]
+            assert state == "taken" and f"listens on 127.0.0.1:{port}" in said
+            assert "right while the service runs" in said
+    status, free = check(*ports)
+    assert status == 0 and free["http"] == ["ok", f"http://127.0.0.1:{ports[0]}/"]
+    assert free["source"][0] == "ok"
+
+
 @pytest.mark.parametrize(
     ("args", "part", "message"),
     [
         (["--source", "missing.wav"], "source", "missing.wav"),
+        (["--source", "wyoming:unix:///proc/none/s"], "source", "nobody can listen"),
+        (["--http-host", "127.0.0.1.invalid", "--http-port", "9"], "http", "token"),
         (["--sink", "mqqt"], "sink", "mqtt"),
         (["--sink", "mqtt,hots=x"], "sink", "hots"),
         (["--http-host", "0.0.0.0", "--http-port", "9"], "http", "token"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -17,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from ser_toolkit.runtime.archive import pack, unpack
 
 # Only the clock on the wall is moved, by the seconds in a file; sleeping goes on as ever.
 CLOCK = r"""
@@ -55,46 +56,35 @@ time_t time(time_t *out) {
 """
 SERVE = (sys.executable, "-c", "from ser_toolkit.cli import main; main()", "serve-edge")
 PLAYED = ("--realtime", "--repeat", "--gate", "energy")
-
-
-def other(content: bytes, old: bytes, new: bytes) -> bytes:
-    """The bundle with another manifest."""
-    members = unpack(content)
-    members["manifest.json"] = members["manifest.json"].replace(old, new)
-    return pack(members)
-
-
-def dropped(path: Path, content: bytes) -> None:
-    beside = path.with_name("upload")
-    beside.write_bytes(content)
-    beside.replace(path)
+Drop = Callable[[Path, bytes], None]
+Remade = Callable[..., bytes]
 
 
 # Bundles ------------------------------------------------------------------------------------------
 
 
 def test_bad_bundles_are_rejected_and_a_good_one_is_taken(
-    bundle: Path, live: Callable[..., Any], voices: Path
+    bundle: Path, live: Callable[..., Any], voices: Path, drop: Drop, remade: Remade
 ) -> None:
     daemon = live(bundle, "--source", voices, *PLAYED, "--bundle-watch-s", 0.2)
     good, name = bundle.read_bytes(), daemon.get("/v1/model")["name"]
     bad = {
         "truncated": good[: len(good) // 3],
         "corrupt": good[:5000] + bytes(200) + good[5200:],
-        "wrong labels": other(good, b'"joy"', b'"envy"'),
+        "wrong labels": remade(good, labels=["anger", "envy", "neutral", "sadness"]),
         "empty": b"",
     }
     for content in bad.values():
         daemon.until(lambda: daemon.events()[-1:])
         seen = daemon.get("/v1/model")["rejected"]
-        dropped(bundle, content)
+        drop(bundle, content)
         daemon.until(lambda seen=seen: daemon.get("/v1/model")["rejected"] not in (None, seen))
         model = daemon.get("/v1/model")
         assert (model["name"], model["rejected"]["file"]) == (name, "current.sertk")
         assert daemon.get("/v1/state")["model"]["state"] == "rejected"
         before = len(daemon.events())
         daemon.until(lambda before=before: len(daemon.events()) > before)
-    dropped(bundle, other(good, b'"tiny"', b'"second"'))
+    drop(bundle, remade(good, name="second"))
     daemon.until(lambda: daemon.get("/v1/model")["name"] == "second")
     assert daemon.get("/v1/model")["rejected"] is None
     before = len(daemon.events())
@@ -103,14 +93,31 @@ def test_bad_bundles_are_rejected_and_a_good_one_is_taken(
     assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
 
 
+def test_the_old_file_put_back_ends_the_complaint_about_a_bad_one(
+    bundle: Path, live: Callable[..., Any], voices: Path, drop: Drop
+) -> None:
+    daemon = live(bundle, "--source", voices, *PLAYED, "--bundle-watch-s", 0.2)
+    good, before = bundle.read_bytes(), daemon.get("/v1/state")["model"]
+    assert before["sha256"] == hashlib.sha256(good).hexdigest()
+    drop(bundle, good[:-1])
+    daemon.until(lambda: daemon.get("/v1/model")["rejected"])
+    drop(bundle, good)
+    daemon.until(lambda: daemon.get("/v1/model")["rejected"] is None)
+    assert daemon.get("/v1/state")["model"] == before
+    # Nothing was taken: it is the one that answered all the time.
+    with urllib.request.urlopen(f"http://127.0.0.1:{daemon.port}/metrics") as answer:
+        swaps = re.findall(r"^sertk_bundle_swaps_total.*", answer.read().decode(), re.MULTILINE)
+    assert swaps == ['sertk_bundle_swaps_total{result="rejected"} 1.0']
+
+
 def test_a_hup_takes_a_new_bundle_and_never_ends_the_process(
-    bundle: Path, live: Callable[..., Any], voices: Path
+    bundle: Path, live: Callable[..., Any], voices: Path, drop: Drop, remade: Remade
 ) -> None:
     daemon = live(bundle, "--source", voices, *PLAYED, "--bundle-watch-s", 0)
     daemon.process.send_signal(signal.SIGHUP)
     # It looks until the file is at rest.
     time.sleep(2)
-    dropped(bundle, other(bundle.read_bytes(), b'"tiny"', b'"second"'))
+    drop(bundle, remade(bundle.read_bytes(), name="second"))
     time.sleep(1)
     assert daemon.get("/v1/model")["name"] == "tiny"
     daemon.process.send_signal(signal.SIGHUP)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import socket
 import ssl
 import subprocess
@@ -22,8 +21,6 @@ import aiohttp
 import numpy as np
 import pytest
 import soundfile
-
-from ser_toolkit.runtime.archive import pack, unpack
 
 PLAYED = ("--realtime", "--repeat", "--gate", "energy")
 RATE_HZ = 16_000
@@ -55,17 +52,18 @@ def test_classify_says_what_predict_says(
 
 
 def test_a_new_bundle_answers_requests_too(
-    live: Callable[..., Any], voices: Path, tiny_bundle: Path, tmp_path: Path
+    live: Callable[..., Any],
+    voices: Path,
+    bundle: Path,
+    drop: Callable[[Path, bytes], None],
+    remade: Callable[..., bytes],
 ) -> None:
-    bundle = Path(shutil.copy(tiny_bundle, tmp_path / "current.sertk"))
     daemon = live(
         bundle, "--source", voices, *PLAYED, "--bundle-watch-s", 0.2, "--bundle-allow-new-labels"
     )
     before = post(daemon, "/v1/classify", voices.read_bytes(), "audio/wav")
-    members = unpack(bundle.read_bytes())
-    members["manifest.json"] = members["manifest.json"].replace(b'"joy"', b'"envy"')
-    (tmp_path / "upload").write_bytes(pack(members))
-    (tmp_path / "upload").replace(bundle)
+    labels = ["anger", "envy", "neutral", "sadness"]
+    drop(bundle, remade(bundle.read_bytes(), labels=labels))
     daemon.until(lambda: "envy" in daemon.get("/v1/model")["labels"])
     after = post(daemon, "/v1/classify", voices.read_bytes(), "audio/wav")
     assert "joy" in before["probabilities"] and "envy" in after["probabilities"]

@@ -57,7 +57,7 @@ STATE = {
     "label": "joy",
     "probabilities": {"anger": 0.1, "joy": 0.7, "neutral": 0.1, "sadness": 0.1},
     "since_s": 0.5,
-    "model": {"name": "tiny", "state": "ok", "detail": ""},
+    "model": {"name": "tiny", "sha256": "0" * 64, "state": "ok", "detail": ""},
     "source": {"kind": "pcm", "name": "standard input", "state": "ok", "detail": ""},
     "sinks": [{"name": "mqtt", "state": "ok", "pending": 0, "dropped": 0, "detail": ""}],
     "spool": {"state": "ok", "detail": ""},

@@ -5,25 +5,13 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 
-api = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # What a rebinding attacker does with DNS.
-    "--host-resolver-rules=MAP evil.example 127.0.0.1",
-)
+# What a rebinding attacker does with DNS.
+REBOUND = "--host-resolver-rules=MAP evil.example 127.0.0.1"
 SOON_MS = 30_000
 EVIL = b"<!doctype html><title>evil</title><body>evil"
 # Each tells what came of it: `refused`, or what the page has got.
@@ -67,12 +55,9 @@ async (target) => {
 
 
 @pytest.fixture(scope="module")
-def browser(require: Callable[[str, bool, str], None]) -> Iterator[Any]:
-    require("chromium", CHROMIUM.exists(), "apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
+def browser(chromium: Callable[..., AbstractContextManager[Any]]) -> Iterator[Any]:
+    with chromium(REBOUND) as running:
         yield running
-        running.close()
 
 
 @pytest.fixture

@@ -22,19 +22,7 @@ import soundfile
 
 from ser_toolkit.builtin.synthetic import SyntheticReader
 
-api = pytest.importorskip("playwright.sync_api")
-
 MAIN = "from ser_toolkit.cli import main; main()"
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 SOON_MS = 30_000
 
 
@@ -72,13 +60,10 @@ class Watch:
 
 # Playwright keeps an event loop running in this thread, where other modules want one of their own.
 @pytest.fixture(scope="module")
-def browser(require: Callable[[str, bool, str], None]) -> Iterator[Any]:
+def browser(chromium: Callable[..., contextlib.AbstractContextManager[Any]]) -> Iterator[Any]:
     """The system's Chromium."""
-    require("chromium", CHROMIUM.exists(), "apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
+    with chromium() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +79,8 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+# Not for the session: they would play on beside all other tests.
+@pytest.fixture(scope="module")
 def serve(
     voices: Path, voice_bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Served]]:
@@ -125,7 +111,7 @@ def serve(
         yield start
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page_server(serve: Callable[..., Served]) -> Served:
     """The daemon that most tests look at."""
     return serve()

@@ -38,7 +38,7 @@ TROUBLE = {
     "label": "embarrassment or shame",
     "probabilities": {label: 0.45 if " " in label else 0.05 for label in LABELS},
     "since_s": 75.0,
-    "model": {"name": "compact", "state": "ok", "detail": ""},
+    "model": {"name": "compact", "sha256": "0" * 64, "state": "ok", "detail": ""},
     "source": {"kind": "microphone", "name": "USB", "state": "ok", "detail": ""},
     "sinks": SINKS,
     "spool": {"state": "memory", "detail": "no space left on device"},
