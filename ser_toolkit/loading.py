@@ -5,24 +5,30 @@ It knows nothing of components, and so imports nothing that takes time.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import difflib
-import io
-import re
+import inspect
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from pathlib import Path
 
 import pluggy
 
-from . import hookspecs
+from . import __version__, hookspecs
+from .foreign import attempt, captured
 from .hookspecs import GROUP, HOOK_API
+from .requirements import normalised, unmet
 
 KINDS = ("reader", "augmenter", "extractor", "model", "recipe", "sink")
 BUILTIN_DISTRIBUTION = "ser-toolkit"
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+SLOW_IMPORT_S = 1.0
+SLOW_TODO = (
+    "Its author can import heavy libraries inside functions; "
+    "SERTK_PLUGINS=A,B loads only plugins A and B"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +44,11 @@ class Origin:
         """`distribution:plugin`, which is unique."""
         return f"{self.distribution}:{self.plugin}"
 
+    @property
+    def label(self) -> str:
+        """How lines for people name it."""
+        return f"plugin '{self.plugin}' ({self.distribution} {self.version})"
+
     def is_called(self, name: str) -> bool:
         """Whether `name` is this plugin's name, its key, or its distribution's name."""
         if name in (self.plugin, self.key):
@@ -52,6 +63,12 @@ class Loaded(Origin):
     import_s: float = 0.0
     output: str = ""
 
+    @property
+    def slowness(self) -> str:
+        """How long its import took, where that is worth a word."""
+        slow = self.import_s >= SLOW_IMPORT_S
+        return f"took {self.import_s:.1f} s to import" if slow else ""
+
 
 @dataclasses.dataclass(frozen=True)
 class Broken(Origin):
@@ -61,19 +78,27 @@ class Broken(Origin):
     output: str = ""
     cause: BaseException | None = dataclasses.field(default=None, repr=False, compare=False)
 
+    @property
+    def todo(self) -> str:
+        """What may mend it."""
+        known = self.cause.todo if isinstance(self.cause, WrongVersionError) else ""
+        upgrade = known or f"pip install --upgrade {self.distribution}"
+        return f"Run `{upgrade}`, or `pip uninstall {self.distribution}`"
+
     def __str__(self) -> str:
-        return (
-            f"plugin '{self.plugin}' ({self.distribution} {self.version}) is broken: {self.error}"
-        )
+        return f"{self.label} is broken: {self.error}"
 
 
 class DefectError(Exception):
     """A plugin does not keep to the seam; the message says in what."""
 
 
-def normalised(distribution: str) -> str:
-    """A distribution's name as package indexes compare it."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
+class WrongVersionError(DefectError):
+    """A plugin was written for another version of this toolkit; `todo` is the line that helps."""
+
+    def __init__(self, problem: str, late: str) -> None:
+        self.todo = f"pip install --upgrade {late}"
+        super().__init__(f"{problem}: {self.todo}")
 
 
 def hook_of(kind: str) -> str:
@@ -119,23 +144,26 @@ def new_manager() -> pluggy.PluginManager:
 def load(manager: pluggy.PluginManager, point: EntryPoint) -> Loaded | Broken:
     """Import and register one plugin, or say what is wrong with it."""
     source = origin(point)
-    before = time.perf_counter()
     with captured() as printed:
-        error = attempt(lambda: _register(manager, source.key, point))
+        error = attempt(lambda: check_core(point))
+        before = time.perf_counter()
+        if error is None:
+            doing = f"importing {source.label}"
+            error = attempt(lambda: _register(manager, source.key, point), doing)
     seconds, output = time.perf_counter() - before, printed.getvalue()
     loaded = Loaded(**dataclasses.asdict(source), import_s=seconds, output=output)
     return loaded if error is None else broken(loaded, error)
 
 
-def attempt(action: Callable[[], object]) -> BaseException | None:
-    """Run foreign code; whatever it raises is returned, except the user's own interrupt."""
-    try:
-        action()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        return error
-    return None
+def check_core(point: EntryPoint) -> None:
+    """DefectError for what was written for another version of this toolkit, by its metadata."""
+    source = origin(point)
+    if normalised(source.distribution) == BUILTIN_DISTRIBUTION:
+        return
+    found = unmet(_requires(point), BUILTIN_DISTRIBUTION, __version__)
+    if found:
+        late = BUILTIN_DISTRIBUTION if found.newer else source.distribution
+        raise WrongVersionError(f"needs {found.text}, this is {__version__}", late)
 
 
 def broken(plugin: Loaded, error: BaseException) -> Broken:
@@ -155,17 +183,16 @@ def one_line(error: BaseException) -> str:
     return text + _place(error)
 
 
-@contextlib.contextmanager
-def captured() -> Iterator[io.StringIO]:
-    """Keep foreign code from writing into our output, which may be piped as JSON."""
-    text = io.StringIO()
-    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
-        yield text
-
-
 def _entry_points(dist: Distribution, group: str) -> list[EntryPoint]:
     try:
         return [point for point in dist.entry_points if point.group == group]
+    except Exception:
+        return []
+
+
+def _requires(point: EntryPoint) -> list[str]:
+    try:
+        return list(point.dist.requires or ()) if point.dist else []
     except Exception:
         return []
 
@@ -195,13 +222,13 @@ def _register(manager: pluggy.PluginManager, key: str, point: EntryPoint) -> Non
     if not isinstance(wanted, int):
         raise DefectError(f"SERTK_HOOK_API expects a whole number, received {wanted!r}")
     if wanted > HOOK_API:
-        raise DefectError(
-            f"needs HOOK_API {wanted}, this ser-toolkit has {HOOK_API}: upgrade ser-toolkit"
-        )
-    _check_markers(module)
+        problem = f"needs HOOK_API {wanted}, this {BUILTIN_DISTRIBUTION} has {HOOK_API}"
+        raise WrongVersionError(problem, BUILTIN_DISTRIBUTION)
+    for kind in KINDS:
+        _check_hook(module, hook_of(kind))
     try:
         manager.register(module, key)
-        _check_hooks(manager, key)
+        _check_names(manager, key)
     except BaseException:
         # pluggy may leave a refused plugin half registered.
         if manager.get_plugin(key) is module:
@@ -209,17 +236,35 @@ def _register(manager: pluggy.PluginManager, key: str, point: EntryPoint) -> Non
         raise
 
 
-def _check_markers(module: object) -> None:
-    for kind in KINDS:
-        hook = getattr(module, hook_of(kind), None)
-        marked = hasattr(hook, f"{GROUP}_impl") or hasattr(hook, f"{GROUP}_spec")
-        if callable(hook) and not marked:
-            raise DefectError(f"{hook_of(kind)} lacks @hookimpl, so it would never be called")
+def _check_hook(module: object, name: str) -> None:
+    hook = getattr(module, name, None)
+    marked = hasattr(hook, f"{GROUP}_impl") or hasattr(hook, f"{GROUP}_spec")
+    if not callable(hook):
+        return
+    if not marked:
+        raise DefectError(f"{name} lacks @hookimpl, so it would never be called")
+    if not inspect.isroutine(hook):
+        raise DefectError(f"{name} expects a function, received {type(hook).__name__}")
+    if inspect.iscoroutinefunction(hook):
+        raise DefectError(f"{name} is async, and hooks are called without waiting")
+    _check_arguments(module, name, hook)
 
 
-def _check_hooks(manager: pluggy.PluginManager, key: str) -> None:
+def _check_arguments(module: object, name: str, hook: Callable[..., object]) -> None:
+    given = inspect.signature(getattr(hookspecs, name)).parameters
+    for argument in inspect.signature(hook).parameters.values():
+        needed = argument.default is argument.empty and argument.kind not in VARIADIC
+        if needed and argument.name not in given:
+            problem = f"{name} asks for '{argument.name}', which no hook is given"
+            todo = f"write `def {name}({', '.join(given)}):`"
+            if isinstance(module, type):
+                todo = f"let the entry point name an instance of {module.__name__}"
+            raise DefectError(f"{problem}: {todo}")
+
+
+def _check_names(manager: pluggy.PluginManager, key: str) -> None:
     known = [hook_of(kind) for kind in KINDS]
     for caller in manager.get_hookcallers(manager.get_plugin(key)) or []:
         if not caller.has_spec():
             near = difflib.get_close_matches(caller.name, known, 1) or [", ".join(known)]
-            raise DefectError(f"unknown hook '{caller.name}'; did it mean {near[0]}?")
+            raise DefectError(f"unknown hook '{caller.name}', perhaps meant as {near[0]}")

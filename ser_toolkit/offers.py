@@ -8,7 +8,8 @@ from typing import Any
 import pluggy
 
 from .contracts import Augmenter, FrameAugmenter, ModelBuilder, Reader
-from .loading import Broken, DefectError, Loaded, attempt, broken, captured, hook_of
+from .foreign import attempt, captured
+from .loading import Broken, DefectError, Loaded, broken, hook_of
 from .recipe import Recipe
 from .runtime.component import Component
 from .runtime.events import Sink
@@ -50,7 +51,8 @@ def call_hook(
     """What one plugin offers of one kind; a hook that raises or returns rubbish breaks it."""
     offers: list[Offer] = []
     with captured():
-        error = attempt(lambda: offers.extend(_offers(manager, plugin, kind)))
+        doing = f"calling {hook_of(kind)} of {plugin.label}"
+        error = attempt(lambda: offers.extend(_offers(manager, plugin, kind)), doing)
     return tuple(offers) if error is None else broken(plugin, error)
 
 

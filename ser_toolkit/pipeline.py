@@ -76,7 +76,7 @@ def prepare(options: Options, listener: Listener) -> Prepared:
     listener = Keeper(listener)
     check_installed()
     parse_protocol(options.protocol)
-    plugins = load_plugins()
+    plugins = load_plugins(asked=[options.plugin] if options.plugin else ())
     assets = Assets((cache_dir() / "assets", *_assets_beside(options.recipe)))
     assembly = assemble(choose_recipe(options, plugins, assets), plugins)
     listener.note(f"recipe: {assembly.recipe.name} ({assembly.recipe.description})")

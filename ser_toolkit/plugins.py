@@ -34,11 +34,13 @@ def load_plugins(
     env: Mapping[str, str] = os.environ,
     find: Callable[[], Iterable[EntryPoint]] = loading.installed,
     warn: Callable[[str], None] = warn_on_stderr,
+    asked: Collection[str] = (),
 ) -> Plugins:
-    """Import the plugins of this installation; broken ones cost a warning line each.
+    """Import the plugins of this installation; broken and slow ones cost a warning line each.
 
     `only` limits third parties to these plugins or distributions, and so does SERTK_PLUGINS=a,b
     (empty: none). The built-ins always load. SERTK_STRICT=1 makes every breakage a SertkError.
+    There is no warning of a broken plugin in `only` or `asked`: using it is the error that says so.
     """
     points = list(find())
     wanted = None if "SERTK_PLUGINS" not in env else _names(env["SERTK_PLUGINS"])
@@ -48,9 +50,13 @@ def load_plugins(
     chosen = [point for point in points if _chosen(point, wanted) and _chosen(point, only)]
     manager = loading.new_manager()
     results = [loading.load(manager, point) for point in chosen]
-    plugins = Plugins(manager, results, warn, strict=env.get("SERTK_STRICT", "0") not in ("", "0"))
+    strict = env.get("SERTK_STRICT", "0") not in ("", "0")
+    plugins = Plugins(manager, results, warn, strict, frozenset([*(only or ()), *asked]))
     for broken in plugins.broken:
-        plugins.report(broken, asked=only or ())
+        plugins.report(broken)
+    for slow in plugins.loaded:
+        if slow.slowness:
+            warn(f"{slow.label} {slow.slowness}. {loading.SLOW_TODO}")
     return plugins
 
 
@@ -66,11 +72,13 @@ class Plugins:
         results: Iterable[Loaded | Broken],
         warn: Callable[[str], None],
         strict: bool,
+        asked: Collection[str] = (),
     ) -> None:
         results = list(results)
         self._manager = manager
         self._warn = warn
         self._strict = strict
+        self._asked = asked
         self._loaded = [result for result in results if isinstance(result, Loaded)]
         self._broken = [result for result in results if isinstance(result, Broken)]
         self._offers: dict[tuple[str, str], tuple[Offer, ...]] = {}
@@ -85,11 +93,11 @@ class Plugins:
         """Plugins that do not work, with the cause."""
         return tuple(self._broken)
 
-    def report(self, broken: Broken, asked: Collection[str] = ()) -> None:
+    def report(self, broken: Broken) -> None:
         """Warn of a broken plugin unless it was asked for; with SERTK_STRICT it is fatal."""
         if self._strict:
             raise SertkError(f"SERTK_STRICT is set and {broken}", refusals.MEND) from broken.cause
-        if not any(broken.is_called(name) for name in asked):
+        if not any(broken.is_called(name) for name in self._asked):
             self._warn(f"{broken}. It is left out")
 
     def offers(self, kind: str) -> tuple[Offer, ...]:

@@ -39,9 +39,9 @@ def run(args: Sequence[str]) -> int:
         _silence_stdout()
         return 1
     except click.exceptions.Abort as stop:
-        return INTERRUPTED if isinstance(stop.__cause__, KeyboardInterrupt) else 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        return _interrupted(stop.__cause__)
+    except KeyboardInterrupt as stop:
+        return _interrupted(stop)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -59,6 +59,15 @@ def _invoke(args: Sequence[str]) -> int:
     status = sertk.main(args=list(args), prog_name="sertk", standalone_mode=False)
     sys.stdout.flush()
     return status if isinstance(status, int) else 0
+
+
+def _interrupted(cause: BaseException | None) -> int:
+    """The status for Ctrl-C, which may say in whose code it came."""
+    if not isinstance(cause, KeyboardInterrupt):
+        return 1
+    if str(cause):
+        click.echo(f"Error: {cause}. SERTK_PLUGINS=A,B loads only plugins A and B", err=True)
+    return INTERRUPTED
 
 
 def _known(error: Exception) -> SertkError | None:

@@ -16,9 +16,9 @@ from typing import Literal
 import click
 
 from ..files import cache_dir
-from ..loading import BUILTIN_DISTRIBUTION, damaged
+from ..loading import BUILTIN_DISTRIBUTION, SLOW_TODO, damaged
 
-BASE = ("numpy", "soxr", "soundfile", "pluggy", "click", "rich")
+BASE = ("numpy", "soxr", "soundfile", "pluggy", "packaging", "click", "rich")
 TRAINING = (
     "tensorflow",
     "keras",
@@ -126,13 +126,14 @@ def _plugins() -> Iterator[Finding]:
         yield Finding(f"plugin {name}", "broken", "its entry points cannot be read", todo)
     for plugin in plugins.loaded:
         detail = f"{plugin.distribution} {plugin.version}"
+        detail += f", {plugin.slowness}" if plugin.slowness else ""
+        todo = SLOW_TODO if plugin.slowness else ""
         needed = plugin.distribution == BUILTIN_DISTRIBUTION
-        yield Finding(f"plugin {plugin.plugin}", "ok", detail, needed=needed)
+        yield Finding(f"plugin {plugin.plugin}", "ok", detail, todo, needed)
     for broken in plugins.broken:
         detail = f"{broken.distribution} {broken.version}: {broken.error}"
-        todo = f"Run `pip install --upgrade {broken.distribution}` or uninstall it"
         needed = broken.distribution == BUILTIN_DISTRIBUTION
-        yield Finding(f"plugin {broken.plugin}", "broken", detail, todo, needed)
+        yield Finding(f"plugin {broken.plugin}", "broken", detail, broken.todo, needed)
 
 
 def _cache() -> Finding:

@@ -7,8 +7,10 @@ from importlib.metadata import EntryPoint
 
 import click
 
+from ..foreign import attempt
 from ..hookspecs import COMMAND_GROUP
-from ..loading import BUILTIN_DISTRIBUTION, attempt, installed, normalised, one_line, origin
+from ..loading import BUILTIN_DISTRIBUTION, check_core, installed, one_line, origin
+from ..requirements import normalised
 from ..runtime.errors import MissingExtra, SertkError
 
 EXTRAS = {
@@ -88,7 +90,7 @@ def _full_name(point: EntryPoint) -> str:
 def _load(point: EntryPoint) -> click.Command:
     """Import one command; what breaks it is one line with the cause."""
     loaded: list[object] = []
-    error = attempt(lambda: loaded.append(point.load()))
+    error = attempt(lambda: check_core(point)) or attempt(lambda: loaded.append(point.load()))
     if error is None and loaded and isinstance(loaded[0], click.Command):
         return loaded[0]
     extra = missing_extra(error) if isinstance(error, ImportError) else None

@@ -122,7 +122,7 @@ def test_a_good_plugin_gives_its_own_checks_and_those_of_its_components(
     ("old", "new", "name", "said"),
     [
         ("@hookimpl", "", "hooks", "sertk_augmenters lacks @hookimpl"),
-        ("_augmenters", "_augmenter", "hooks", "did it mean sertk_augmenters?"),
+        ("_augmenters", "_augmenter", "hooks", "perhaps meant as sertk_augmenters"),
         ("[Jitter()]", "Jitter()", "hooks", "sertk_augmenters expects a list, received Jitter"),
         ("[Jitter()]", "[Jitter]", "hooks", "received the class Jitter"),
         ("[Jitter()]", "[]", "hooks", "a plugin that offers something, received nothing"),

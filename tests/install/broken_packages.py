@@ -1,0 +1,229 @@
+"""Small distributions that are broken in one way each, and an environment with all of them.
+
+what_users_see.py runs `sertk` there and makes the table of docs/plugins-broken.md.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import textwrap
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+PREAMBLE = """
+from __future__ import annotations
+import os, signal, subprocess, sys, time, warnings
+from dataclasses import dataclass
+from typing import ClassVar
+from ser_toolkit.hookspecs import hookimpl
+from ser_toolkit.runtime.features import Rms
+
+@dataclass(frozen=True)
+class Feature(Rms):
+    '''Loudness under another name.'''
+    name: ClassVar[str] = "{name}"
+    edge_ready: ClassVar[bool] = {edge}
+"""
+OFFER = """
+@hookimpl
+def sertk_extractors():
+    return [Feature()]
+"""
+SLEEP = """
+if "ACME_MARK" in os.environ:
+    open(os.environ["ACME_MARK"], "w").close()
+time.sleep(float(os.environ.get("ACME_SLEEP_S", "0")))
+"""
+FICKLE = """
+if "ACME_FICKLE" in os.environ:
+    raise RuntimeError("the new version needs a driver")
+"""
+
+
+def hook(body: str, arguments: str = "", start: str = "def") -> str:
+    return f"@hookimpl\n{start} sertk_extractors({arguments}):\n    {body}\n"
+
+
+def method(entry: str) -> str:
+    return f"class Plugin:\n    @hookimpl\n    def sertk_extractors(self):\n        {entry}\n"
+
+
+@dataclass(frozen=True)
+class Package:
+    """One distribution `acme-NAME`.
+
+    `what` is wrong with it, for the table, empty for those of other tests; `cause` is what users
+    must read, empty where it works.
+    """
+
+    what: str
+    body: str
+    cause: str = ""
+    entry: str = ""
+    requires: str = ""
+    command: tuple[str, str] | None = None
+
+    @property
+    def broken(self) -> bool:
+        return bool(self.cause)
+
+
+def command(says: str) -> str:
+    return f"import click\n\n@click.command()\ndef command():\n    click.echo({says!r})\n"
+
+
+PACKAGES = {
+    "good": Package("", OFFER, command=("greet", command("hi"))),
+    "importerror": Package(
+        "imports a module that is not there",
+        "import a_module_that_nobody_has",
+        "ModuleNotFoundError: No module named 'a_module_that_nobody_has'",
+        command=("oops", "import a_module_that_nobody_has\n"),
+    ),
+    "syntax": Package("a syntax error", "def broken(:", "SyntaxError: invalid syntax"),
+    "wronghook": Package(
+        "a hook of a wrong name",
+        "@hookimpl\ndef sertk_extractor():\n    return [Feature()]",
+        "unknown hook 'sertk_extractor', perhaps meant as sertk_extractors",
+    ),
+    "nomarker": Package(
+        "a hook without `@hookimpl`",
+        "def sertk_extractors():\n    return [Feature()]",
+        "sertk_extractors lacks @hookimpl, so it would never be called",
+    ),
+    "signature": Package(
+        "a hook with an argument too many",
+        hook("return [Feature()]", "rate_hz"),
+        "sertk_extractors asks for 'rate_hz', which no hook is given: "
+        "write `def sertk_extractors():`",
+    ),
+    "class": Package(
+        "an entry point that is a class, whose hook wants `self`",
+        method("return [Feature()]"),
+        "sertk_extractors asks for 'self', which no hook is given: "
+        "let the entry point name an instance of Plugin",
+        entry=":Plugin",
+    ),
+    "raises": Package(
+        "a hook that raises", hook("return 1 / 0"), "ZeroDivisionError: division by zero"
+    ),
+    "rubbish": Package(
+        "a hook that returns text",
+        hook("return 'mfcc'"),
+        "sertk_extractors expects a list, received str",
+    ),
+    "none": Package(
+        "a hook without `return`",
+        hook("[Feature()]"),
+        "sertk_extractors expects a list, received NoneType",
+    ),
+    "tuple": Package(
+        "a hook that returns a tuple",
+        hook("return (Feature(),)"),
+        "sertk_extractors expects a list, received tuple",
+    ),
+    "generator": Package(
+        "a hook that yields",
+        hook("yield Feature()"),
+        "sertk_extractors expects a list, received generator",
+    ),
+    "async": Package(
+        "a hook that is `async`",
+        hook("return [Feature()]", start="async def"),
+        "sertk_extractors is async, and hooks are called without waiting",
+    ),
+    "aclass": Package(
+        "a hook that returns classes",
+        hook("return [Feature]"),
+        "sertk_extractors: expects an instance of Extractor, received the class Feature",
+    ),
+    "newer": Package(
+        "needs a newer `HOOK_API`",
+        "SERTK_HOOK_API = 99\n" + OFFER,
+        "needs HOOK_API 99, this ser-toolkit has 1: pip install --upgrade ser-toolkit",
+    ),
+    "older": Package(
+        "requires an older ser-toolkit",
+        "raise SystemError('this was imported')",
+        "needs ser-toolkit<0.1, this is 0.1.0: pip install --upgrade acme-older",
+        requires="ser-toolkit<0.1",
+        command=("old", "raise SystemError('this was imported')\n"),
+    ),
+    "quits": Package(
+        "calls `sys.exit`", "sys.exit(3)", "SystemExit: it called sys.exit(3)"
+    ),
+    "twin-a": Package("offers the same name as another", OFFER, command=("same", command("a"))),
+    "twin-b": Package("offers the same name as another", OFFER, command=("same", command("b"))),
+    "slow": Package("takes five seconds to import", SLEEP + OFFER),
+    "chatty": Package(
+        "prints on import",
+        "print('hello from chatty')\nprint('psst', file=sys.stderr)\n" + OFFER,
+    ),
+    "raw": Package(
+        "writes past Python on import",
+        "os.write(1, b'hello from raw\\n')\n"
+        "subprocess.run(['echo', 'hello from raw, its child'])\n" + OFFER,
+    ),
+    "severe": Package("turns warnings into errors", "warnings.simplefilter('error')\n" + OFFER),
+    "deaf": Package(
+        "ignores Ctrl-C", "signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + OFFER
+    ),
+    "stars": Package("a hook with `*args`", hook("return [Feature()]", "*args, **kwargs")),
+    "instance": Package(
+        "hooks that are methods of an object",
+        method("return [Feature()]") + "plugin = Plugin()",
+        entry=":plugin",
+    ),
+    "fickle": Package("", FICKLE + OFFER),
+}  # fmt: skip
+BROKEN = {name: one.cause for name, one in PACKAGES.items() if one.broken}
+
+
+def write_project(folder: Path, name: str, package: Package) -> Path:
+    """A small hatchling project `acme-NAME` whose plugin is NAME."""
+    module = f"acme_{name.replace('-', '_')}"
+    offered = "twin" if name.startswith("twin") else f"{name}-feature"
+    preamble = PREAMBLE.format(name=offered, edge=name in ("good", "fickle"))
+    source = folder / module
+    source.mkdir(parents=True)
+    (source / "__init__.py").write_text(preamble + package.body + "\n")
+    text = f"""
+        [build-system]
+        requires = ["hatchling"]
+        build-backend = "hatchling.build"
+        [project]
+        name = "acme-{name}"
+        version = "1.2"
+        description = "Sayings of acme-{name}"
+        dependencies = {[package.requires] if package.requires else []}
+        [project.entry-points.sertk]
+        {name} = "{module}{package.entry}"
+        [tool.hatch.build.targets.wheel]
+        packages = ["{module}"]
+        """
+    if package.command:
+        typed, code = package.command
+        (source / "command.py").write_text(code)
+        text += f"""
+        [project.entry-points."sertk.commands"]
+        {typed} = "{module}.command:command"
+        """
+    (folder / "pyproject.toml").write_text(textwrap.dedent(text))
+    return folder
+
+
+def make_environment(base: Path) -> Path:
+    """The interpreter of an environment that holds this toolkit and every package above."""
+    venv.create(base / "venv", with_pip=False)
+    packages = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    here = sysconfig.get_paths()["purelib"]
+    # `addsitedir`, not a bare path, so that editable installations in it are followed too.
+    (base / "venv" / packages / "outer.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+    projects = [str(write_project(base / name, name, one)) for name, one in PACKAGES.items()]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--prefix", str(base / "venv")]
+    flags = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
+    subprocess.run([*pip, *flags, *projects], check=True, capture_output=True, text=True)
+    return base / "venv" / "bin" / "python"
