@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+"""The version of the distribution `ser-toolkit`."""
 
 _HOMES = {
     "api": ("train", "crossval", "evaluate", "predict", "extract", "inspect", "quantize", "load"),
@@ -50,7 +51,59 @@ _HOMES = {
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *sorted(_HOME)]
+# Written out, because type checkers of plugins take what stands here for public.
+__all__ = [
+    "HOOK_API",
+    "Asset",
+    "Audio",
+    "AudioError",
+    "Augmenter",
+    "Clip",
+    "Component",
+    "Device",
+    "Event",
+    "Extractor",
+    "FrameAugmenter",
+    "FrameExtractor",
+    "Joined",
+    "Listener",
+    "Match",
+    "ModelBuilder",
+    "Outlet",
+    "Reader",
+    "Reading",
+    "Recipe",
+    "Run",
+    "SertkError",
+    "Signal",
+    "Sink",
+    "Stack",
+    "StatefulExtractor",
+    "Stream",
+    "Training",
+    "Use",
+    "Utterance",
+    "Window",
+    "WindowExtractor",
+    "WindowStream",
+    "__version__",
+    "configure",
+    "crossval",
+    "evaluate",
+    "extract",
+    "features",
+    "from_spec",
+    "hookimpl",
+    "inspect",
+    "load",
+    "load_plugins",
+    "predict",
+    "quantize",
+    "read_audio",
+    "signal_of",
+    "to_spec",
+    "train",
+]
 
 if TYPE_CHECKING:
     from .api import crossval, evaluate, extract, inspect, load, predict, quantize, train

@@ -88,6 +88,15 @@ def test_type_checkers_see_what_runs() -> None:
     exec(source.replace("if TYPE_CHECKING:", "if True:"), names)
     for name in sertk.__all__:
         assert names[name] == getattr(sertk, name)
+    assert set(sertk.__all__) == {"__version__", *names["_HOME"]}
+
+
+@pytest.mark.parametrize("package", ["ser_toolkit", "ser_toolkit.testing"])
+def test_no_module_takes_the_place_of_a_public_name(package: str) -> None:
+    home = importlib.import_module(package)
+    assert home.__file__
+    modules = {path.stem for path in Path(home.__file__).parent.iterdir()}
+    assert modules & set(home.__all__) == set()
 
 
 # Training and what comes after it

@@ -1,4 +1,4 @@
-"""`sertk plugins`: what is installed, what is broken and why; `check`: does one do as it should?"""
+"""`sertk plugins`: what is installed, what is broken; `check` one, write a `new` one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from ..contracts import describe
-from ..hookspecs import HOOK_API
-from ..loading import Loaded
+from ..hookspecs import COMMAND_GROUP, HOOK_API
+from ..loading import Loaded, Origin, installed, origin
 from ..offers import Offer
 from ..plugins import Plugins, load_plugins
+from .new import new
 
 
 @click.group(invoke_without_command=True)
@@ -56,11 +57,15 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
     ctx.exit(1 if any(outcome.result == "FAILED" for outcome in found) else 0)
 
 
+plugins.add_command(new)
+
+
 def to_dict(found: Plugins) -> dict[str, Any]:
     """Plugins and broken plugins as JSON values."""
     return {
         "hook_api": HOOK_API,
         "plugins": [_plugin(plugin, found.offers_of(plugin)) for plugin in found.loaded],
+        "commands": [_command(origin(point)) for point in installed(COMMAND_GROUP)],
         "broken": [
             {
                 "plugin": broken.plugin,
@@ -80,6 +85,14 @@ def _plugin(plugin: Loaded, offers: tuple[Offer, ...]) -> dict[str, Any]:
         "version": plugin.version,
         "import_s": round(plugin.import_s, 4),
         "components": [_component(offer) for offer in offers],
+    }
+
+
+def _command(source: Origin) -> dict[str, Any]:
+    return {
+        "command": source.plugin,
+        "distribution": source.distribution,
+        "version": source.version,
     }
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import EntryPoint
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -13,6 +14,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from ..hookspecs import COMMAND_GROUP
+from ..loading import SLOW_TODO, installed, origin
 from ..plugins import Plugins
 
 T = TypeVar("T")
@@ -27,13 +30,17 @@ def show(found: Plugins) -> None:
     """The table of plugins, and a line for each that is broken."""
     console, table = _console(), _table(HEADINGS, wrapped="components")
     before: tuple[str, ...] = ()
-    for cells in _rows(found):
+    for cells in (*_rows(found), *_commands(found)):
         same = sys.stdout.isatty() and cells[:3] == before
         table.add_row(*(("", "", "") if same else cells[:3]), *cells[3:])
         before = cells[:3]
     console.print(table)
     for broken in found.broken:
         console.print(str(broken), soft_wrap=True, style="red")
+    for plugin in found.loaded:
+        if plugin.slowness:
+            line = f"{plugin.label} {plugin.slowness}. {SLOW_TODO}"
+            console.print(line, soft_wrap=True, style="yellow")
 
 
 def row(outcome: Any) -> dict[str, Any]:
@@ -93,6 +100,20 @@ def _rows(found: Plugins) -> Iterator[tuple[str, ...]]:
         for (kind, edge), group in groupby(order, key=lambda o: (o.kind, o.edge_ready)):
             names = ", ".join(offer.name for offer in group)
             yield (*head, kind, names, "" if kind == "recipe" else "yes" if edge else "no")
+
+
+def _commands(found: Plugins) -> Iterator[tuple[str, ...]]:
+    """One row per distribution with commands, which may be all that it has."""
+    points = installed(COMMAND_GROUP)
+    for (distribution, version), group in groupby(points, key=_home):
+        names = [point.name for point in group]
+        plugins = [one.plugin for one in found.loaded if one.distribution == distribution]
+        yield (*(plugins or names)[:1], distribution, version, "command", ", ".join(names), "")
+
+
+def _home(point: EntryPoint) -> tuple[str, str]:
+    source = origin(point)
+    return source.distribution, source.version
 
 
 def _console() -> Console:

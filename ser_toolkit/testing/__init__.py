@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 # Loaded when used: pytest imports this package at every start, wherever the toolkit is installed.
 _HOMES = {
     "assets": ("asset",),
-    "blocked": ("NOT_ON_A_DEVICE", "blocked"),
+    "blocking": ("NOT_ON_A_DEVICE", "blocked"),
     "check": ("Check", "CheckFailed", "NotChecked"),
     "kit": ("checks_for",),
     "marks": ("sertk_checks",),
@@ -43,7 +43,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .assets import asset
-    from .blocked import NOT_ON_A_DEVICE, blocked
+    from .blocking import NOT_ON_A_DEVICE, blocked
     from .check import Check, CheckFailed, NotChecked
     from .given import Peer
     from .kit import checks_for

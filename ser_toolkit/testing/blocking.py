@@ -18,6 +18,7 @@ NOT_ON_A_DEVICE = (
     "matplotlib",
     "joblib",
 )
+"""What `edge_ready` components must do without."""
 
 
 class Blocker(MetaPathFinder):

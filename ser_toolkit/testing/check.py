@@ -14,7 +14,13 @@ COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 
 class CheckFailed(AssertionError):  # noqa: N818
-    """A component does not keep to the contract: what was expected, what came, what to do."""
+    """A component does not keep to the contract.
+
+    Attributes:
+        expected: By the contract.
+        received: From the component.
+        todo: What its author can do.
+    """
 
     def __init__(self, expected: str, received: str, todo: str) -> None:
         self.expected = expected
@@ -31,8 +37,12 @@ class NotChecked(unittest.SkipTest):
 class Check:
     """One demand of the contract on one component.
 
-    `subject` is kind and name of the component, as in `extractor:loud`; `name` is the check's own,
-    unique for that component; `about` says in words what is asked. `slow` ones take seconds.
+    Attributes:
+        name: Unique for that component.
+        about: What is asked, in words.
+        run: Asks it; raises CheckFailed or NotChecked.
+        subject: Kind and name of the component, as in `extractor:loud`.
+        slow: Whether it takes seconds.
     """
 
     name: str

@@ -20,7 +20,7 @@ from ..runtime.events import Sink
 from ..runtime.extractor import F32, FrameExtractor, WindowExtractor
 from . import signals
 from .assets import loaded
-from .blocked import NOT_ON_A_DEVICE
+from .blocking import NOT_ON_A_DEVICE
 from .check import Check, CheckFailed, NotChecked
 from .compare import close
 from .frames import Frames

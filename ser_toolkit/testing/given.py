@@ -26,8 +26,10 @@ MakeCorpus = Callable[[Path], Any]
 class Peer:
     """Who stands at the other end of a sink: a file, a broker, a server.
 
-    `sink` leads to it; `received()` gives the ids of the events that have arrived, in order;
-    within `with refusing():` it takes nothing.
+    Attributes:
+        sink: Leads to it.
+        received: Gives the ids of the events that have arrived, in order.
+        refusing: A context manager within which it takes nothing.
     """
 
     sink: Sink

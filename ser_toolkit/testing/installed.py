@@ -6,8 +6,9 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 from .. import loading
+from ..foreign import attempt
 from ..hookspecs import COMMAND_GROUP
-from ..loading import attempt, one_line, origin
+from ..loading import one_line, origin
 from ..plugins import Plugins, load_plugins
 from ..runtime.errors import SertkError
 from .check import Check

@@ -47,6 +47,6 @@ def speech_clip() -> Audio:
 @pytest.fixture
 def blocked_imports() -> Callable[..., AbstractContextManager[None]]:
     """`with blocked_imports():` nothing that no device has can be imported; or name what."""
-    from .blocked import blocked
+    from .blocking import blocked
 
     return blocked

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from ..child import read_arrays, serve, write_arrays
-from .blocked import NOT_ON_A_DEVICE, blocked
+from .blocking import NOT_ON_A_DEVICE, blocked
 
 
 def work(folder: Path) -> None:

@@ -1,0 +1,76 @@
+"""`sertk plugins new`: the package of a new plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..scaffold import KINDS
+
+if TYPE_CHECKING:
+    from ..scaffold import Project
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--kind",
+    "kinds",
+    type=click.Choice(KINDS),
+    multiple=True,
+    required=True,
+    help="What it is to offer; repeat for several in one package.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder to write; new or empty [default: sertk-NAME].",
+)
+def new(name: str, kinds: tuple[str, ...], out: Path | None) -> None:
+    """Write the plugin NAME: a package that installs, is tested, and works as it is.
+
+    NAME is what users type: small letters, digits and dashes. The distribution is sertk-NAME. It
+    has a small working example of each kind, a test that runs the conformance kit, a README, a CI
+    file and a licence.
+
+    \b
+    sertk plugins new loud --kind extractor
+    sertk plugins new my-lab --kind reader --kind recipe
+    """
+    from ..scaffold import Project, names, write
+
+    project = Project(name, tuple(kind for kind in KINDS if kind in kinds))
+    names.check_project(project)
+    folder = out or Path(project.distribution)
+    names.check_folder(folder)
+    write(project, folder)
+    _show(project, folder)
+
+
+def _show(project: Project, folder: Path) -> None:
+    from . import show
+
+    # pip takes what has no slash for a name to look up.
+    place = str(folder) if folder.is_absolute() else f"./{folder}"
+    show.console().print(f"{len(project.texts())} files are in {place}.", soft_wrap=True)
+    show.steps(
+        (f'pip install -e "{place}[test]"', "edits count at once"),
+        ("sertk plugins", "it is listed"),
+        *_uses(project),
+        (f"pytest {place}", "runs its tests"),
+        (f"less {place}/README.md", "what is what, and how to publish it"),
+    )
+
+
+def _uses(project: Project) -> Iterator[tuple[str, str]]:
+    data = "DIR" if "reader" in project.kinds else "synthetic"
+    if set(project.kinds) - {"sink", "command"}:
+        yield f"sertk train --plugin {project.name} --data {data}", "trains with it"
+    if "sink" in project.kinds:
+        yield f"sertk serve-edge BUNDLE --sink {project.name}", "tells it what is heard"
+    if "command" in project.kinds:
+        yield f"sertk {project.name} FILE.wav", "runs it"
