@@ -39,10 +39,28 @@ def train(
 ) -> Run:
     """Train one fold of a protocol and test it on speakers that it never heard.
 
-    `data` is a folder, a table, `"synthetic"`, or several of these. `recipe` is a name or a
-    `.toml` file, `settings` are `"stage.field=value"` strings, `mapping` renames emotions.
-    `workers` 0 means one process per core. Returns the run; raises SertkError for what a user
-    can mend.
+    Args:
+        data: A folder, a table, `"synthetic"`, or several of these.
+        plugin: The plugin whose recipe, or whose component in the default recipe, is trained.
+        recipe: A recipe's name, or a `.toml` file.
+        reader: Who reads `data`, where it is not to be found out.
+        protocol: What is the test side: `holdout`, `kfold:5`, `loso`, `official`, …
+        emotions: Those that count; all, if empty.
+        mapping: Renames emotions.
+        settings: Strings `"stage.field=value"`, as for `--set`.
+        epochs: In place of the recipe's.
+        seed: Of everything that is drawn.
+        workers: Processes that compute features; 0 means one per core.
+        out: The run directory, by default `runs/RECIPE-TIME`; new, or with `resume` an old one.
+        resume: Go on where a run in `out` stopped.
+        fold: Which fold of the protocol, from 1 on.
+        listener: Hears what is said.
+
+    Returns:
+        The run: its directory and its figures.
+
+    Raises:
+        SertkError: For what a user can mend.
     """
     options = pipeline.Options(
         _paths(data), plugin, recipe, reader, protocol, tuple(emotions), mapping, tuple(settings),
@@ -69,9 +87,10 @@ def crossval(
     resume: bool = False,
     listener: Listener | None = None,
 ) -> Run:
-    """Train and test every fold of a protocol; figures are pooled and per fold. See `train`.
+    """Train and test every fold of a protocol; figures are pooled and per fold.
 
-    `quantize` is a mode such as "int8": every fold is scored in that form as well.
+    Arguments are those of `train`. With `quantize`, a mode such as "int8", every fold is scored in
+    that form as well.
     """
     options = pipeline.Options(
         _paths(data), plugin, recipe, reader, protocol, tuple(emotions), mapping, tuple(settings),
@@ -153,7 +172,8 @@ def predict(
 ) -> list[dict[str, Any]]:
     """One dict per file of a run or a bundle; folders stand for the audio files in them.
 
-    `file`, `emotion`, `probabilities`, `uncertain`, and `windows` if asked for; or `file`, `error`.
+    It has `file`, `emotion`, `probabilities`, `uncertain`, and `windows` if asked for; or `file`
+    and `error`, for a file that cannot be used.
     """
     model = load(run, require_signature=require_signature)
     paths = prediction.listed([Path(path) for path in _paths(files)])
@@ -172,7 +192,10 @@ def extract(
     workers: int = 0,
     listener: Listener | None = None,
 ) -> dict[str, Any]:
-    """Features of files (`.npy`, `.npz`) or of a corpus (`.npz`, `.csv`); returns a summary."""
+    """Features of files (`.npy`, `.npz`) or of a corpus (`.npz`, `.csv`); returns a summary.
+
+    `recipe` names the extractors, the ending of `out` chooses the form, nothing is standardised.
+    """
     return extraction.extract(
         recipe, [Path(path) for path in _paths(files)], _paths(data), Path(out), reader,
         tuple(settings), workers, listener or Listener(),

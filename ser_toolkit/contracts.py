@@ -22,8 +22,16 @@ Side = Literal["train", "validation", "test"]
 class Clip:
     """One utterance: where its audio is, who says it, and which emotion was asked for.
 
-    `relative` is the path below the corpus folder, with '/' (what reports show). `speaker` is None
-    where nobody knows. `side` is set only where the corpus itself prescribes a split.
+    Attributes:
+        path: The audio file.
+        relative: The path below the corpus folder, with '/'; it is what reports show.
+        corpus: The name of its corpus, usually that of the reader.
+        emotion: A word; known words are canonical (`happiness`, not `happy`).
+        speaker: None where nobody knows.
+        text: What is said, or a code for it; None where nobody knows.
+        start_s: Where in the file it begins, in seconds.
+        end_s: Where it ends; None is the end of the file.
+        side: `train`, `validation` or `test`, only where the corpus itself prescribes a split.
     """
 
     path: Path
@@ -41,8 +49,13 @@ class Clip:
 class Utterance:
     """A clip whose audio was decoded and found usable.
 
-    `hash` is the sha256 of its decoded samples; `speaker` carries the corpus name in front
-    ("emodb/03"), because two corpora number their speakers alike.
+    `speaker` carries the corpus name in front ("emodb/03"), because two corpora number their
+    speakers alike.
+
+    Attributes:
+        clip: What the reader found.
+        hash: The sha256 of its decoded samples.
+        seconds: How long it lasts.
     """
 
     clip: Clip
@@ -73,7 +86,12 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Match:
-    """How sure a reader is (0 to 1) that a folder is its corpus, and why, in words."""
+    """How sure a reader is that a folder is its corpus.
+
+    Attributes:
+        score: 0 to 1; the reader with the highest reads, and where two have it, neither.
+        why: The reason, in words.
+    """
 
     score: float
     why: str
@@ -81,7 +99,13 @@ class Match:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader found: clips in a stable order, files left out with the reason, remarks."""
+    """What a reader found.
+
+    Attributes:
+        clips: In an order that is the same in every run.
+        skipped: Files left out, below the corpus folder, and why.
+        notes: Remarks for the user.
+    """
 
     clips: tuple[Clip, ...]
     skipped: Mapping[str, str]
@@ -94,6 +118,13 @@ class Reader(Component):
     A reader with `needs_folder = False` makes its corpus itself and is chosen by name
     (`--data NAME`); it gets a cache folder as `root`. A reader of a corpus that is not human
     speech sets `synthetic = True`, and every figure is labelled so.
+
+    Attributes:
+        needs_folder: Whether users must say where the corpus lies.
+        synthetic: Whether nobody speaks in it.
+        licence: Of the corpus; it goes into reports and bundles.
+        citation: The paper that presents it.
+        homepage: Where it is to be had.
     """
 
     needs_folder: ClassVar[bool] = True
@@ -122,13 +153,16 @@ class Augmenter(Component):
     p: float = field(default=1.0, kw_only=True)
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """A new float32 array (any length); `samples` (N,) is never changed."""
+        """A new float32 array (any length), full scale 1; `samples` (N,) is never changed."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class FrameAugmenter(Component):
-    """Alters a standardised training window, anew in every epoch."""
+    """Alters a standardised training window, anew in every epoch.
+
+    `p` is the probability of being applied; the core draws it.
+    """
 
     p: float = field(default=1.0, kw_only=True)
 

@@ -18,38 +18,58 @@ if TYPE_CHECKING:
     from .runtime.extractor import Extractor
 
 HOOK_API = 1
+"""The number of this seam; a module may say `SERTK_HOOK_API = 1`, the one it was written for."""
 GROUP = "sertk"
 COMMAND_GROUP = "sertk.commands"
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
+"""Marks a function of a plugin's module as a hook."""
 
 
 @hookspec
 def sertk_readers() -> list[Reader]:  # type: ignore[empty-body]
-    """Dataset readers, as default instances."""
+    """Readers of corpora, as default instances.
+
+    Called when data is to be read. `--data` finds them by what they recognise, `--reader` by name.
+    """
 
 
 @hookspec
 def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:  # type: ignore[empty-body]
-    """Augmenters of audio or of frames, as default instances."""
+    """Augmenters of audio or of frames, as default instances.
+
+    Called when a recipe with augmenters is assembled. They meet training clips only.
+    """
 
 
 @hookspec
 def sertk_extractors() -> list[Extractor]:  # type: ignore[empty-body]
-    """Feature extractors, as default instances."""
+    """Feature extractors, as default instances.
+
+    Called when a recipe is assembled, a run or a bundle opened; on a device too.
+    """
 
 
 @hookspec
 def sertk_models() -> list[ModelBuilder]:  # type: ignore[empty-body]
-    """Model builders, as default instances."""
+    """Builders of networks, as default instances.
+
+    Called when a recipe is assembled. A run and a bundle hold the network itself.
+    """
 
 
 @hookspec
 def sertk_recipes() -> list[Recipe]:  # type: ignore[empty-body]
-    """Named sets of extractor, augmenters, model, training parameters and window."""
+    """Named sets of extractor, augmenters, model, training parameters and window.
+
+    Called when a recipe is looked for. They name components, those of other plugins too.
+    """
 
 
 @hookspec
 def sertk_sinks() -> list[Sink]:  # type: ignore[empty-body]
-    """Where the daemon's events go, as default instances."""
+    """Where the daemon's events go, as default instances.
+
+    Called by `sertk serve-edge` for the sinks that it is told of.
+    """

@@ -60,11 +60,30 @@ class Use:
 class Training:
     """How the network is trained.
 
-    `copies` counts the augmented copies of each training clip, `crops` the windows drawn from a
-    clip in each epoch. The latest epoch whose validation loss lies within `tolerance_se` standard
-    errors of the lowest is kept; `patience` epochs without one end the training, 0 means never.
-    With `combine="all"` every combination of the audio augmenters is a copy, and an epoch has every
-    copy of every clip. `last_batch` keeps the incomplete batch of an epoch.
+    Raises SertkError for a number out of its range.
+
+    Attributes:
+        epochs: At most.
+        batch_size: Windows.
+        optimizer: `adamw` or `adam`.
+        learning_rate: Its highest value.
+        schedule: `cosine`, down to 1 % over all epochs; `plateau`, which halves; `constant`.
+        warmup_epochs: While the rate rises linearly from 0.
+        plateau_patience: With `plateau`, epochs in a row that are not good until it halves.
+        plateau_floor: With `plateau`, the lowest rate.
+        weight_decay: With `adamw`; not on biases and normalisations.
+        label_smoothing: In the training loss only.
+        class_weights: Whether rare emotions weigh more: N / (n · count).
+        ema_momentum: Of the weight average that is validated and kept; 0 switches it off.
+        tolerance_se: An epoch is good while its validation loss lies within so many standard
+            errors of the lowest; the latest good one is kept.
+        patience: Epochs in a row that are not good until training stops; 0 is never.
+        copies: Augmented copies of each training clip.
+        combine: `random`, each augmenter with its `p`, one copy of each clip in an epoch; `all`,
+            every combination of the audio augmenters is a copy, and an epoch has all copies.
+        crops: Windows drawn from each training clip in an epoch.
+        last_batch: Whether the incomplete last batch of an epoch is used.
+        standardise: Whether columns get the mean 0 and the deviation 1 of the training clips.
     """
 
     epochs: int = 60
@@ -101,7 +120,17 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What `--recipe NAME` chooses. Several extractors are stacked on one frame grid."""
+    """What `--recipe NAME` chooses.
+
+    Attributes:
+        name: What users type.
+        description: One line.
+        extractor: One or more; several are stacked on one frame grid.
+        model: The network.
+        augmenter: None or more, applied in this order.
+        window: What the network sees at once.
+        training: How it is trained.
+    """
 
     name: str
     description: str

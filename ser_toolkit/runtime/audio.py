@@ -34,7 +34,12 @@ LFS_HEAD = b"version https://git-lfs"
 
 @dataclass(frozen=True, eq=False)
 class Audio:
-    """Mono samples, float32 (N,), full scale at 1."""
+    """Mono audio as it was decoded.
+
+    Attributes:
+        samples: Float32 (N,), full scale 1.
+        rate_hz: Samples per second.
+    """
 
     samples: F32
     rate_hz: int

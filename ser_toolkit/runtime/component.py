@@ -13,7 +13,13 @@ from .errors import SertkError
 
 @dataclasses.dataclass(frozen=True)
 class Asset:
-    """Bytes that belong to a component; they travel in the bundle as `assets/<sha256>`."""
+    """Bytes that belong to a component; they travel in the bundle as `assets/<sha256>`.
+
+    Attributes:
+        name: What people call it, such as `weights.npz`; never a path.
+        sha256: Of the bytes, as 64 hexadecimal digits; it is checked whenever they are read.
+        size: Their number.
+    """
 
     name: str
     sha256: str
@@ -26,8 +32,13 @@ AssetLoader = Callable[[Asset], bytes]
 class Component:
     """Base of everything that a plugin offers.
 
-    Subclasses are frozen dataclasses. `name` is what users type; `version` is bumped by any change
-    that alters a number. A field holds a JSON value, an `Asset`, or another component.
+    Subclasses are frozen dataclasses. A field holds a JSON value, an `Asset`, or another component,
+    and has a default.
+
+    Attributes:
+        name: What users type. No colon.
+        version: Bumped by any change that alters a number; what was made with another is refused.
+        edge_ready: Whether the standard library, numpy, soxr and soundfile are all it needs.
     """
 
     name: ClassVar[str] = ""
@@ -54,7 +65,7 @@ def from_spec(
 
     `resolve` finds the default instance by name. A `version` in the spec that differs from the
     installed one is refused: the numbers would differ without anybody noticing. With `exact` the
-    version must be there.
+    version must be there. Raises SertkError for that, an unknown parameter or a wrong type.
     """
     params = dict(spec)
     component = resolve(str(params.get("name", "")))
@@ -74,7 +85,7 @@ def configure(
     params: Mapping[str, Any],
     resolve: Callable[[str], Component] | None = None,
 ) -> Component:
-    """A copy of `component` with `params` set; an unknown name or a wrong type is an error."""
+    """A copy of `component` with `params` set; SertkError for an unknown name or a wrong type."""
     values = configure_fields(type(component), params, component.name, resolve)
     try:
         changed: Component = dataclasses.replace(typing.cast(Any, component), **values)

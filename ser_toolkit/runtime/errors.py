@@ -7,6 +7,11 @@ class SertkError(Exception):
     """Bad input or a missing part: one line that says what was expected, received, and what to do.
 
     The command line prints it without a traceback and exits with `exit_code`.
+
+    Attributes:
+        problem: What was expected and what was received.
+        todo: What the user can do; may be empty.
+        exit_code: 1, or 2 where an optional part is not installed.
     """
 
     exit_code = 1

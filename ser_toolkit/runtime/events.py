@@ -15,11 +15,17 @@ Kind = Literal["started", "changed", "ended"]
 class Event:
     """A change in the emotion heard.
 
-    `id` is stable across redelivery, `sequence` counts up, across restarts too: a consumer that
-    drops ids it has seen gets each event once, in order. `time_s` is Unix time, which jumps when a
-    clock is set; `offset_s` is seconds of audio since the source was opened, which never does.
-    `label` is an emotion or `uncertain`, of `ended` the one that ended. `level_dbfs` is the
-    loudness of what was judged (0 is full scale).
+    A consumer that drops ids it has seen gets each event once, in order.
+
+    Attributes:
+        id: Stable across redelivery.
+        sequence: Counts up, across restarts too.
+        kind: `started`, `changed` or `ended`.
+        time_s: Unix time, which jumps when a clock is set.
+        offset_s: Seconds of audio since the source was opened, which never jump.
+        label: An emotion or `uncertain`; of `ended`, the one that ended.
+        probabilities: The average that the label rests on, rounded, by emotion; they sum to 1.
+        level_dbfs: The loudness of what was judged; 0 is full scale.
     """
 
     id: str
@@ -36,8 +42,12 @@ class Event:
 class Device:
     """Who hears: what a sink may need to introduce itself.
 
-    `id` is letters, digits, `-` and `_`, the same after every start; `labels` are the emotions of
-    the bundle, without `uncertain`; `model` is the bundle's name.
+    Attributes:
+        id: Letters, digits, `-` and `_`, the same after every start.
+        name: For people.
+        labels: The emotions of the bundle, without `uncertain`.
+        model: The bundle's name.
+        version: That of the daemon.
     """
 
     id: str

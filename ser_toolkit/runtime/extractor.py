@@ -21,7 +21,12 @@ T = TypeVar("T")
 
 
 class Signal:
-    """Mono audio, float32 (N,) in [-1, 1], and what has already been computed from it."""
+    """Mono audio, and what has already been computed from it.
+
+    Attributes:
+        samples: Float32 (N,), full scale 1.
+        rate_hz: Samples per second.
+    """
 
     def __init__(self, samples: NDArray[Any], rate_hz: int) -> None:
         self.samples: F32 = np.ascontiguousarray(samples, dtype=np.float32)
@@ -48,7 +53,13 @@ class Signal:
 class Extractor(Component):
     """Base of `FrameExtractor` and `WindowExtractor`.
 
-    `rate_hz`, `frame_length` and `hop_length` (in samples) may be fields or properties.
+    The attributes may be fields or properties.
+
+    Attributes:
+        edge_ready: True unless a subclass says otherwise, see `Component`.
+        rate_hz: The rate that it hears at; the toolkit resamples to it.
+        frame_length: Samples of a frame.
+        hop_length: Samples from one frame to the next.
     """
 
     edge_ready: ClassVar[bool] = True
@@ -131,7 +142,7 @@ class WindowExtractor(Extractor):
     takes_short: ClassVar[bool] = False
 
     def arrays(self, signal: Signal) -> dict[str, F32]:
-        """Named float32 arrays for one window of audio."""
+        """Named float32 arrays for one window of audio; names and shapes are always the same."""
         raise NotImplementedError
 
 

@@ -16,8 +16,13 @@ from .extractor import F32
 class Window:
     """What the network sees at once, in whole frames.
 
-    `short` says how frames that do not fill one window are lengthened: `tile` repeats them,
-    `zero` appends zeros (after standardisation: the mean of each column).
+    Raises SertkError for less than one frame.
+
+    Attributes:
+        length_frames: Frames of a window.
+        hop_frames: Frames from one window to the next.
+        short: How frames that do not fill one window are lengthened: `tile` repeats them, `zero`
+            appends zeros (after standardisation: the mean of each column).
     """
 
     length_frames: int = 188
