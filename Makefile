@@ -2,11 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-LOCAL := -e ".[train,dev]" -e edge -e plugins/sertk-msf -e plugins/sertk-lstm -e plugins/sertk-corpora -e plugins/sertk-augment
+LOCAL := -e ".[train,dev]" -e edge -e plugins/sertk-msf -e plugins/sertk-lstm -e plugins/sertk-corpora -e plugins/sertk-augment -e plugins/sertk-example
 PROJECTS := pyproject.toml edge/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 DEMO := demo
 
-.PHONY: help setup demo demo-live test test-all test-slow test-arm64 lint format bench notebooks resolve clean
+.PHONY: help setup demo demo-live test test-all test-slow test-arm64 lint format bench docs docs-serve notebooks example wheels resolve clean
 
 help:
 	@echo "make demo       train --plugin msf on the built-in corpus, quantize, run the daemon on audio"
@@ -14,6 +14,9 @@ help:
 	@echo "make test       run the tests (make test-all: the slow ones too)"
 	@echo "make test-arm64  install into Debian for arm64 in an emulator, and run there (root)"
 	@echo "make lint       ruff, mypy, import-linter"
+	@echo "make docs       the site of the documents, into site/ (make docs-serve: with a server)"
+	@echo "make wheels     every distribution as a wheel, into dist/ (make resolve: for every Python?)"
+	@echo "make example    write plugins/sertk-example again, from the templates of sertk plugins new"
 	@echo "make notebooks  execute the notebooks in docs/ again"
 	@echo "make bench      features beside librosa and the bare FFT; the budgets of the daemon"
 
@@ -84,12 +87,27 @@ bench: setup
 notebooks: setup
 	$(BIN)/python docs/notebooks.py
 
-# Does every pinned wheel exist for another Python? make resolve PYTHON=python3.13
-resolve:
-	rm -rf $(VENV)-resolve
-	$(PYTHON) -m venv $(VENV)-resolve
-	PIP_CONSTRAINT=constraints.txt $(VENV)-resolve/bin/python -m pip install --quiet --dry-run --only-binary :all: $(LOCAL)
-	rm -rf $(VENV)-resolve
+# The theme warns, in a box, that it will not follow MkDocs 2; pyproject.toml asks for 1.
+docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+docs: setup
+	$(BIN)/mkdocs build --strict
+
+docs-serve: setup
+	$(BIN)/mkdocs serve
+
+# What `sertk plugins new example` writes where nothing is called example yet.
+example: setup
+	rm -rf plugins/sertk-example
+	$(BIN)/python -c "from pathlib import Path; from ser_toolkit.scaffold import KINDS, Project, write; \
+	  write(Project('example', KINDS), Path('plugins/sertk-example'))"
+
+# Wheels and source archives of every distribution, into dist/, after a check that they fit.
+wheels: setup
+	$(BIN)/python release/build.py
+
+# Is there a wheel of every pin, for every Python and for a Pi? Asks the index, installs nothing.
+resolve: wheels
+	$(BIN)/python release/resolve.py dist
 
 clean:
-	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(DEMO) dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

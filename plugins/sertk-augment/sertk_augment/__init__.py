@@ -9,6 +9,8 @@ from .augmenters import NotebookPitch, Pitch, Stretch
 
 __all__ = ["NotebookPitch", "Pitch", "Stretch", "sertk_augmenters"]
 
+SERTK_HOOK_API = 1
+
 
 @hookimpl
 def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:

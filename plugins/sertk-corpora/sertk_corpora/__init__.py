@@ -10,6 +10,8 @@ from .reader import CorpusReader
 
 __all__ = ["CORPORA", "CorpusReader", "sertk_readers"]
 
+SERTK_HOOK_API = 1
+
 
 @hookimpl
 def sertk_readers() -> list[Reader]:

@@ -14,6 +14,8 @@ from .model import Lstm
 
 __all__ = ["Lstm", "MfccMean", "sertk_extractors", "sertk_models", "sertk_recipes"]
 
+SERTK_HOOK_API = 1
+
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:

@@ -23,6 +23,8 @@ __all__ = [
     "sertk_recipes",
 ]
 
+SERTK_HOOK_API = 1
+
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:

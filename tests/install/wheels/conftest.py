@@ -1,0 +1,45 @@
+"""What is built of this tree, and the index from which the rest comes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+# `environments` is imported by name.
+sys.path.append(str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def require(request: pytest.FixtureRequest) -> Callable[[str, bool, str], None]:
+    """The helper of the root conftest: skip without a part, or fail where it must be there."""
+    root = request.config.pluginmanager.get_plugin(str(request.config.rootpath / "conftest.py"))
+    helper: Callable[[str, bool, str], None] = root.require  # type: ignore[union-attr]
+    return helper
+
+
+@pytest.fixture(scope="session")
+def index(
+    require: Callable[[str, bool, str], None], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The package index that pip is told of here; everything below installs from it."""
+    (pin,) = re.findall(
+        r"^pluggy==\S+$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE
+    )
+    target = tmp_path_factory.mktemp("index")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--retries", "1", "-d", target]
+    done = subprocess.run([*command, pin], capture_output=True, text=True, check=False)
+    require("index", done.returncode == 0, f"pip cannot get {pin}")
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every distribution, as `make wheels` builds it."""
+    dist = tmp_path_factory.mktemp("wheels") / "dist"
+    subprocess.run([sys.executable, ROOT / "release/build.py", "--out", dist], check=True)
+    return dist

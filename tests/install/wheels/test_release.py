@@ -1,0 +1,208 @@
+"""What is built fits together: trees that are wrong in one way each are refused, in one line."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+BUILD = ROOT / "release/build.py"
+MSF = "plugins/sertk-msf/pyproject.toml"
+ON_CORE = r"ser-toolkit>=[\d.]+,<[\d.]+"
+WHEEL = "[tool.hatch.build.targets.wheel]\n"
+
+# file, what to find there (a pattern), what to put in its place, and the line that must come of it
+WRONG_TREES = {
+    "a range below": (MSF, ON_CORE, "ser-toolkit>=0.0.1,<0.0.2", "asks for ser-toolkit.* Move the"),
+    "a range above": (MSF, ON_CORE, "ser-toolkit>=98,<99", "asks for ser-toolkit.* Move the range"),
+    "no upper bound": (MSF, ON_CORE, "ser-toolkit>=0.0.1", "admits .*, where HOOK_API may be"),
+    "an extra of the core": (
+        "pyproject.toml",
+        r"sertk-msf>=[\d.]+,<[\d.]+",
+        "sertk-msf>=98",
+        "^Error: pyproject.toml: asks for sertk-msf>=98, and sertk-msf is",
+    ),
+    "an extra that is none": (MSF, r"sertk-augment>", "sertk-augment[all]>", "no extra 'all'"),
+    "a name that is none": (MSF, "sertk-augment>", "sertk-augmentt>", "not in this repository"),
+    "a version of its own": (MSF, r'version = "[\d.]+"', 'version = "98.0"', "version is 98.0, of"),
+    "another Python": (MSF, 'requires-python = ">=3.10', 'requires-python = ">=3.9', "-python is"),
+    "another licence": (MSF, 'license = "Apache-2.0"', 'license = "MIT"', "license is MIT, of"),
+    "a licence cut short": ("edge/LICENSE", r"\n.*\Z", "", "^Error: edge/LICENSE: expected a copy"),
+    "an entry point of nothing": (
+        MSF,
+        'msf = "sertk_msf"',
+        'msf = "sertk_msf.gone"',
+        "sertk 'msf' points at sertk_msf.gone, which it does not pack",
+    ),
+    "an entry point of a stranger": (MSF, '= "sertk_msf"\n', '= "sertk_lstm"\n', "does not pack"),
+    "an entry point without its function": (
+        "edge/pyproject.toml",
+        "sertk_edge.service:edge",
+        "sertk_edge.service:edges",
+        "points at sertk_edge.service:edges, and there is no such name",
+    ),
+    "a script without its function": (
+        "pyproject.toml",
+        "ser_toolkit.cli:main",
+        "ser_toolkit.cli:mainly",
+        "scripts 'sertk' points at ser_toolkit.cli:mainly, and",
+    ),
+    "a plugin for another seam": (
+        "plugins/sertk-msf/sertk_msf/__init__.py",
+        r"SERTK_HOOK_API = \d+",
+        "SERTK_HOOK_API = 99",
+        "plugin 'msf' says SERTK_HOOK_API = 99, and hookspecs.HOOK_API is",
+    ),
+    "a seam that nobody was told of": (
+        "ser_toolkit/hookspecs.py",
+        r"HOOK_API = \d+",
+        "HOOK_API = 99",
+        "newest heading of a seam is HOOK_API .*, hookspecs.HOOK_API is 99",
+    ),
+    "a version that nobody was told of": (
+        "CHANGELOG.md",
+        r"## \[[\d.]+\]",
+        "## [0.0.0]",
+        "CHANGELOG.md: the newest version is 0.0.0, pyproject.toml has",
+    ),
+    "a range in the guide": (
+        "plugins/README.md",
+        ON_CORE,
+        "ser-toolkit>=98,<99",
+        "^Error: plugins/README.md: it says ser-toolkit>=98,<99, and ser-toolkit is",
+    ),
+    "another seam in the same series": (
+        "CHANGELOG.md",
+        r"(### HOOK_API )(\d+)(?s:(.*))",
+        r"\g<1>\g<2>\g<3>\n## [0.1.0]\n### HOOK_API 0\n",
+        "HOOK_API goes from 0 to .* which plugins take for compatible",
+    ),
+    "no TOML": (MSF, r"\[project\]", "[project", "^Error: .*TOMLDecodeError"),
+    "no version": (MSF, r"version = .*", "", "^Error: .*"),
+}
+WRONG_WHEELS = {
+    "a recipe that git ignores": (
+        ".gitignore",
+        r"\Z",
+        "msf.toml\n",
+        "whl: it lacks sertk_msf/msf.toml. Is it ignored by git?",
+    ),
+    "a recipe left out": (
+        MSF,
+        r"\Z",
+        'exclude = ["msf.toml"]\n',
+        "whl: it lacks sertk_msf/msf.tom",
+    ),
+    "no licence": (
+        MSF,
+        "license-files = .*|(?=dependencies)",
+        "license-files = []\n",
+        "the licence",
+    ),
+    "tests beside the package": (
+        MSF,
+        re.escape(WHEEL),
+        WHEEL.replace("]", '.force-include]\n"tests" = "tests"\n\n', 1) + WHEEL,
+        "whl: it holds tests/test_msf.py, which is not in the package",
+    ),
+    "a test in the package": (
+        "plugins/sertk-msf/sertk_msf/test_it.py",
+        r"\Z",
+        "x = 1\n",
+        "whl: it holds sertk_msf/test_it.py, a test",
+    ),
+    "no way to build it": (MSF, re.escape("[project]"), '[project]\nreadme = "X"\n', "^Error: "),
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of all that distributions are made of, and the tests of one."""
+    copy = tmp_path / "tree"
+    projects = [
+        ROOT,
+        ROOT / "edge",
+        *(file.parent for file in ROOT.glob("plugins/*/pyproject.toml")),
+    ]
+    for folder in projects:
+        target = copy / folder.relative_to(ROOT)
+        target.mkdir(parents=True, exist_ok=True)
+        for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore"):
+            if (folder / name).is_file():
+                shutil.copy(folder / name, target)
+        package = "ser_toolkit" if folder == ROOT else f"sertk_{folder.name.removeprefix('sertk-')}"
+        skipped = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(folder / package, target / package, ignore=skipped)
+    shutil.copy(ROOT / "plugins/README.md", copy / "plugins")
+    shutil.copytree(ROOT / "plugins/sertk-msf/tests", copy / "plugins/sertk-msf/tests")
+    return copy
+
+
+def build(tree: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, BUILD, "--root", tree, "--out", tree / "dist", *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def alter(tree: Path, name: str, pattern: str, replacement: str) -> None:
+    file = tree / name
+    before = file.read_text("utf-8") if file.exists() else ""
+    after = re.sub(pattern, replacement, before, count=1)
+    assert after != before, f"{pattern} is not in {name}"
+    file.write_text(after, "utf-8")
+
+
+def refused(done: subprocess.CompletedProcess[str], message: str) -> None:
+    assert (done.returncode, done.stdout) == (1, ""), done.stdout
+    lines = done.stderr.splitlines()
+    assert lines and all(line.startswith("Error: ") for line in lines), done.stderr
+    assert any(re.search(message, line) for line in lines), done.stderr
+
+
+def test_this_tree_fits_together() -> None:
+    done = build(ROOT, "--check")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", WRONG_TREES)
+def test_a_wrong_tree_is_refused(name: str, tree: Path) -> None:
+    file, pattern, replacement, message = WRONG_TREES[name]
+    alter(tree, file, pattern, replacement)
+    refused(build(tree, "--check"), message)
+    assert not (tree / "dist").exists()
+
+
+@pytest.mark.parametrize("name", WRONG_WHEELS)
+def test_a_wrong_wheel_is_refused(name: str, tree: Path) -> None:
+    file, pattern, replacement, message = WRONG_WHEELS[name]
+    alter(tree, file, pattern, replacement)
+    refused(build(tree, "sertk-msf"), message)
+
+
+@pytest.mark.parametrize("name", ["py.typed", "__init__.py"])
+def test_a_file_that_every_package_needs(name: str, tree: Path) -> None:
+    (tree / "plugins/sertk-msf/sertk_msf" / name).unlink()
+    refused(build(tree, "--check"), "sertk_msf has no py.typed|points at sertk_msf, which it does")
+
+
+def test_what_lay_there_before_is_gone(tree: Path) -> None:
+    (tree / "dist").mkdir()
+    (tree / "dist/sertk_msf-0.0.1-py3-none-any.whl").write_bytes(b"old")
+    assert build(tree, "sertk-msf").returncode == 0
+    names = {path.name.partition("-")[2] for path in (tree / "dist").iterdir()}
+    assert len(names) == 2 and not any(name.startswith("0.0.1") for name in names)
+
+
+def test_an_unknown_distribution(tree: Path) -> None:
+    refused(build(tree, "sertk-none"), "there is no distribution 'sertk-none' here")
+
+
+def test_the_environment_of_developers_has_every_distribution() -> None:
+    plugins = {file.parent.name for file in ROOT.glob("plugins/*/pyproject.toml")}
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    (local,) = re.findall(r"^LOCAL := .*$", makefile, re.MULTILINE)
+    assert set(re.findall(r"plugins/([\w-]+)", local)) == plugins
