@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-LOCAL := -e ".[train,dev]" -e edge -e plugins/sertk-msf -e plugins/sertk-lstm -e plugins/sertk-corpora -e plugins/sertk-augment -e plugins/sertk-example
+LOCAL := -e ".[train,dev]" -e edge $(patsubst %/pyproject.toml,-e %,$(wildcard plugins/*/pyproject.toml))
 PROJECTS := pyproject.toml edge/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 DEMO := demo
 
