@@ -32,6 +32,12 @@ def require(part: str, present: bool, hint: str) -> None:
     pytest.skip(f"no {part}: {hint}")
 
 
+@pytest.fixture(scope="session", name="require")
+def require_there() -> Callable[[str, bool, str], None]:
+    """`require`, for fixtures of every folder."""
+    return require
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder with real corpora that SERTK_DATA names."""

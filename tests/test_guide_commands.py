@@ -6,11 +6,8 @@ import os
 import re
 import shlex
 import subprocess
-import sys
-import sysconfig
-import venv
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +50,10 @@ def test_what_is_not_run_is_there() -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(make_venv: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an environment `venv`, in which `sertk`, `pip` and `pytest` are."""
     base = tmp_path_factory.mktemp("guide")
-    venv.create(base / "venv", with_pip=False)
-    packages = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
-    here = sysconfig.get_paths()["purelib"]
-    (base / "venv" / packages / "outer.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+    make_venv(base / "venv")
     for name, call in {
         "pip": "runpy.run_module('pip', run_name='__main__')",
         "pytest": "runpy.run_module('pytest', run_name='__main__')",

@@ -29,14 +29,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
-def require(request: pytest.FixtureRequest) -> Callable[[str, bool, str], None]:
-    """The helper of the root conftest: skip without a part, or fail where it must be there."""
-    root = request.config.pluginmanager.get_plugin(str(request.config.rootpath / "conftest.py"))
-    helper: Callable[[str, bool, str], None] = root.require  # type: ignore[union-attr]
-    return helper
-
-
-@pytest.fixture(scope="session")
 def chromium(
     require: Callable[[str, bool, str], None],
 ) -> Callable[..., AbstractContextManager[Any]]:

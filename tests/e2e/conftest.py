@@ -33,14 +33,6 @@ training = { epochs = 1, copies = 0 }
 
 
 @pytest.fixture(scope="session")
-def require(request: pytest.FixtureRequest) -> Callable[[str, bool, str], None]:
-    """The helper of the root conftest: skip without a part, or fail where it must be there."""
-    root = request.config.pluginmanager.get_plugin(str(request.config.rootpath / "conftest.py"))
-    helper: Callable[[str, bool, str], None] = root.require  # type: ignore[union-attr]
-    return helper
-
-
-@pytest.fixture(scope="session")
 def sertk(tmp_path_factory: pytest.TempPathFactory) -> Sertk:
     """Run `sertk` with these arguments; `python` holds options of the interpreter."""
     home = tmp_path_factory.mktemp("home")

@@ -9,8 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
-import venv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,13 +28,10 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(make_venv: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an environment in `venv`, and a new plugin of each kind installed there."""
     base = tmp_path_factory.mktemp("new")
-    venv.create(base / "venv", with_pip=False)
-    packages = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
-    here = sysconfig.get_paths()["purelib"]
-    (base / "venv" / packages / "outer.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+    make_venv(base / "venv")
     for kind in KINDS:
         done = call(base, "-c", MAIN, "plugins", "new", f"my-{kind}", "--kind", kind)
         assert done.returncode == 0, done.stderr

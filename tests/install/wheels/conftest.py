@@ -16,14 +16,6 @@ sys.path.append(str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
-def require(request: pytest.FixtureRequest) -> Callable[[str, bool, str], None]:
-    """The helper of the root conftest: skip without a part, or fail where it must be there."""
-    root = request.config.pluginmanager.get_plugin(str(request.config.rootpath / "conftest.py"))
-    helper: Callable[[str, bool, str], None] = root.require  # type: ignore[union-attr]
-    return helper
-
-
-@pytest.fixture(scope="session")
 def index(
     require: Callable[[str, bool, str], None], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
