@@ -12,7 +12,17 @@ from .assets import Assets
 from .contracts import Augmenter, FrameAugmenter, ModelBuilder
 from .plugins import Plugins
 from .recipe import Recipe, Use, parse_value
-from .runtime.component import Component, configure, configure_fields, fields_of, from_spec, to_spec
+from .runtime.component import (
+    Asset,
+    Component,
+    assets_of,
+    configure,
+    configure_fields,
+    fields_of,
+    from_spec,
+    parts_of,
+    to_spec,
+)
 from .runtime.errors import SertkError
 from .runtime.extractor import Extractor, FrameExtractor, Joined, Stack
 
@@ -36,6 +46,17 @@ class Assembly:
         if self.recipe.training.combine == "all":
             return int(2 ** len(self.augmenters) - 1)
         return self.recipe.training.copies if self.augmenters else 0
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        """The assets of all components that may have some."""
+        return tuple(asset for c in (self.extractor, *self.augmenters) for asset in assets_of(c))
+
+    @property
+    def licences(self) -> tuple[str, ...]:
+        """A line for each extractor whose library is not free for every use."""
+        parts = [part for part in parts_of(self.extractor) if getattr(part, "licence", "")]
+        return tuple(f"'{part.name}': {getattr(part, 'licence', '')}" for part in parts)
 
 
 def assemble(recipe: Recipe, plugins: Plugins) -> Assembly:
@@ -118,10 +139,10 @@ def apply_setting(recipe: Recipe, setting: str, plugins: Plugins, assets: Assets
             f"--set expects STAGE.FIELD=VALUE, received {setting!r}",
             f"Stages: {', '.join(STAGES)}",
         )
-    if text.strip().startswith("@") and stage != "extractor":
+    if text.strip().startswith("@") and stage not in ("extractor", "augmenter"):
         raise SertkError(
-            f"only an extractor takes the bytes of a file, received {setting!r}",
-            "Give a value, or set a parameter of the extractor",
+            f"only extractors and augmenters take the bytes of a file, received {setting!r}",
+            "Give a value, or set a parameter of one of these",
         )
     value = _value(text.strip(), assets)
     if stage in ("window", "training"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from .runtime.component import Component
+from .runtime.component import AssetLoader, Component
 from .runtime.extractor import F32
 
 if TYPE_CHECKING:
@@ -151,6 +151,11 @@ class Augmenter(Component):
     """
 
     p: float = field(default=1.0, kw_only=True)
+
+    def prepare(self, load: AssetLoader) -> Augmenter:
+        """This augmenter ready to run; those with assets get their bytes by `load(asset)`."""
+        del load
+        return self
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
         """A new float32 array (any length), full scale 1; `samples` (N,) is never changed."""

@@ -140,7 +140,8 @@ def _table(
     for arrays in loaded:
         flat = [values.reshape(len(values), -1) for values in arrays.values()]
         rows.append(np.concatenate([f(x, axis=0) for x in flat for f in kinds.values()]))
-    columns = _columns(wanted.extractor, loaded[0])
+    # Some know their columns only when they have their file.
+    columns = _columns(wanted.extractor.prepare(wanted.load), loaded[0])
     names = [f"{c}{kind}" for part in columns for kind in kinds for c in part]
     return names, np.stack(rows)
 

@@ -20,6 +20,7 @@ from .panels import Sheet
 from .pipeline import named_recipe
 from .plugins import Plugins, load_plugins
 from .runtime.audio import Audio, check_speech, content_hash, read_audio
+from .runtime.component import AssetLoader
 from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor, Signal
 from .runtime.predict import signal_of
@@ -46,9 +47,9 @@ class Chain:
         """The names of the parts."""
         return "+".join(part.name for part in self.parts)
 
-    def sound(self, signal: Signal, rng: np.random.Generator) -> Sound:
+    def sound(self, signal: Signal, rng: np.random.Generator, load: AssetLoader) -> Sound:
         """The recording after the chain; drawn as training draws it for this copy."""
-        certain = [replace(part, p=1.0) for part in self.parts]
+        certain = [replace(part, p=1.0).prepare(load) for part in self.parts]
         samples = augmented(certain, signal.samples, signal.rate_hz, rng)
         if not len(samples) or not np.isfinite(samples).all():
             raise SertkError(
@@ -81,17 +82,21 @@ def inspect(
     check_speech(audio, file.name)
     plugins = load_plugins()
     assembly, assets = _assembly(recipe, settings, plugins)
-    extractor = assembly.extractor.prepare(assets.load)
+    load = assets.load
+    extractor = assembly.extractor.prepare(load)
     signal = _heard(audio, extractor, file.name, listener)
-    chains, masks = _augmenters(assembly, plugins, recipe is not None, listener)
+    if recipe is None:
+        chains, masks = _installed(plugins, load, listener)
+    else:
+        chains, masks = _of_recipe(assembly, listener), list(assembly.masks)
     key = content_hash(audio)
     tracked = listener.track(chains, "Augmenting", len(chains))
-    sounds = [chain.sound(signal, clip_rng(seed, chain.number, key)) for chain in tracked]
+    sounds = [chain.sound(signal, clip_rng(seed, chain.number, key), load) for chain in tracked]
     masked = [(mask, clip_rng(seed, number, key)) for number, mask in enumerate(masks, 1)]
     view = View(signal, assembly, extractor, plugins)
     cells = (*view.cells(sounds), *view.masked(masked))
     title = _title(file, audio, assembly, signal)
-    _save(Sheet(title, len(signal) / signal.rate_hz, view.panels(assets.load), cells), out)
+    _save(Sheet(title, len(signal) / signal.rate_hz, view.panels(load), cells), out)
     return {
         **_facts(file, audio, assembly, extractor),
         "drawn_s": len(signal) / signal.rate_hz,
@@ -132,14 +137,26 @@ def _assembly(
     return assemble(chosen, plugins), assets
 
 
-def _augmenters(
-    assembly: Assembly, plugins: Plugins, of_recipe: bool, listener: Listener
+def _installed(
+    plugins: Plugins, load: AssetLoader, listener: Listener
 ) -> tuple[list[Chain], list[FrameAugmenter]]:
+    """Every installed augmenter alone, but those that lack a file or a package."""
+    audio = [a for a in plugins.augmenters if isinstance(a, Augmenter)]
+    ready = [a for a in audio if _is_ready(a, load, listener)]
+    return _alone(ready), [a for a in plugins.augmenters if isinstance(a, FrameAugmenter)]
+
+
+def _is_ready(augmenter: Augmenter, load: AssetLoader, listener: Listener) -> bool:
+    try:
+        augmenter.prepare(load)
+    except SertkError as error:
+        listener.note(f"'{augmenter.name}' is not shown: {error.problem}")
+        return False
+    return True
+
+
+def _of_recipe(assembly: Assembly, listener: Listener) -> list[Chain]:
     """Every augmenter alone, and the combinations where the recipe trains on all of them."""
-    if not of_recipe:
-        installed = plugins.augmenters
-        alone = [a for a in installed if isinstance(a, Augmenter)]
-        return _alone(alone), [a for a in installed if isinstance(a, FrameAugmenter)]
     chains = _alone(assembly.augmenters)
     if assembly.recipe.training.combine == "all":
         combined = [n for n in range(1, assembly.copies + 1) if n & (n - 1)]
@@ -148,7 +165,7 @@ def _augmenters(
         for number in sorted(combined, key=lambda n: (n.bit_count(), n))[:MOST_COMBINATIONS]:
             parts = [a for bit, a in enumerate(assembly.augmenters) if number >> bit & 1]
             chains.append(Chain(number, tuple(parts)))
-    return chains, list(assembly.masks)
+    return chains
 
 
 def _alone(augmenters: Sequence[Augmenter]) -> list[Chain]:

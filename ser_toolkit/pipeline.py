@@ -25,7 +25,7 @@ from .plugins import Plugins, load_plugins
 from .recipe import Recipe
 from .run import NETWORK, Run, check_folder, default_folder, open_folder
 from .runtime.adapter import Adapter, adapters_to_bytes
-from .runtime.component import assets_of, fields_of
+from .runtime.component import fields_of
 from .runtime.errors import SertkError
 from .scoring import Scores, metrics, network_probabilities, network_scores, temperature
 from .split import Split, make_splits, parse_protocol
@@ -80,6 +80,8 @@ def prepare(options: Options, listener: Listener) -> Prepared:
     assets = Assets((cache_dir() / "assets", *_assets_beside(options.recipe)))
     assembly = assemble(choose_recipe(options, plugins, assets), plugins)
     listener.note(f"recipe: {assembly.recipe.name} ({assembly.recipe.description})")
+    for line in assembly.licences:
+        listener.note(line)
     corpus = read_corpus(
         options.data,
         plugins,
@@ -226,7 +228,7 @@ def _write_plan(prepared: Prepared, split: Split, folder: Path) -> None:
             "Resume with the same data, protocol and seed, or choose another --out",
         )
     report.write_split(plan, split, prepared.options.protocol, prepared.options.seed)
-    for asset in assets_of(prepared.assembly.extractor):
+    for asset in prepared.assembly.assets:
         prepared.assets.copy_to(asset, folder / "assets")
 
 

@@ -17,6 +17,11 @@ FIRST_PARTY = {
     "lstm": "sertk-lstm",
     "corpora": "sertk-corpora",
     "augment": "sertk-augment",
+    "audiomentations": "sertk-audiomentations",
+    "embedding": "sertk-embedding",
+    "opensmile": "sertk-opensmile",
+    "audformat": "sertk-audformat",
+    "datasets": "sertk-datasets",
 }
 
 

@@ -162,7 +162,8 @@ def compute(wanted: Features, utterance: Utterance, copy: int) -> dict[str, F32]
     with _one_thread():
         if copy:
             rng = clip_rng(wanted.seed, copy, utterance.hash)
-            samples = augmented(wanted.chain(copy), signal.samples, signal.rate_hz, rng)
+            chain = [augmenter.prepare(wanted.load) for augmenter in wanted.chain(copy)]
+            samples = augmented(chain, signal.samples, signal.rate_hz, rng)
             signal = Signal(samples, signal.rate_hz)
         arrays = features(extractor, signal, wanted.window)
     for name, values in arrays.items():

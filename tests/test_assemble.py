@@ -226,7 +226,7 @@ def test_an_extractor_inside_another_is_set_as_a_table(assets: Assets) -> None:
         ("reader.x=3", ["--set expects STAGE.FIELD=VALUE", "window, training"]),
         ("=3", ["--set expects STAGE.FIELD=VALUE"]),
         ("extractor.x=@nothing.bin", ["cannot read 'nothing.bin'", "Check the path"]),
-        ("model.channels=@nothing.bin", ["only an extractor takes the bytes of a file"]),
+        ("model.channels=@nothing.bin", ["only extractors and augmenters take the bytes"]),
     ],
 )
 def test_a_wrong_setting_lists_the_right_ones(

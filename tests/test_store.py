@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from ser_toolkit.builtin.augmenters import Gain, Noise, Speed
-from ser_toolkit.contracts import Utterance
+from ser_toolkit.contracts import Augmenter, Utterance
 from ser_toolkit.listener import Listener
 from ser_toolkit.runtime.audio import read_audio
-from ser_toolkit.runtime.component import Asset
+from ser_toolkit.runtime.component import Asset, AssetLoader
 from ser_toolkit.runtime.errors import AudioError, SertkError
 from ser_toolkit.runtime.extractor import F32, Signal, Stack, WindowExtractor
 from ser_toolkit.runtime.features import Deltas, LogMel, Mfcc, Rms, Zcr
@@ -23,6 +23,7 @@ from ser_toolkit.runtime.window import Window
 from ser_toolkit.store import Features, Store, clip_rng
 
 Variants = list[tuple[Utterance, int]]
+HUM = Asset("hum", "0" * 64, 1)
 
 
 def no_assets(asset: Asset) -> bytes:
@@ -62,6 +63,21 @@ class Peak(WindowExtractor):
 
     def arrays(self, signal: Signal) -> dict[str, F32]:
         return {"peak": np.array([signal.samples.max()], np.float32)}
+
+
+@dataclass(frozen=True)
+class Hum(Augmenter):
+    """Adds one value, which is the first byte of its asset."""
+
+    name: ClassVar[str] = "hum"
+    file: Asset = HUM
+    value: float = 0.0
+
+    def prepare(self, load: AssetLoader) -> Augmenter:
+        return dataclasses.replace(self, value=load(self.file)[0] / 256)
+
+    def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
+        return samples + np.float32(self.value)
 
 
 @dataclass(frozen=True)
@@ -209,6 +225,17 @@ def test_a_copy_is_what_the_chain_makes_of_the_clip(
         samples = augmenter.augment(samples, 16000, rng)
     expected = PLAIN.extractor.frames(Signal(samples, 16000))  # type: ignore[attr-defined]
     copy = Store(tmp_path).load(PLAIN, item, 2)["frames"]
+    np.testing.assert_allclose(copy, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_an_augmenter_is_handed_its_asset(
+    tmp_path: Path, utterances: tuple[Utterance, ...]
+) -> None:
+    item = utterances[0]
+    wanted = changed(augmenters=(Hum(),), load=lambda asset: b"@" if asset == HUM else b"")
+    samples = read_audio(item.clip.path).samples + np.float32(0.25)
+    expected = PLAIN.extractor.frames(Signal(samples, 16000))  # type: ignore[attr-defined]
+    copy = Store(tmp_path).load(wanted, item, 1)["frames"]
     np.testing.assert_allclose(copy, expected, rtol=1e-5, atol=1e-5)
 
 

@@ -103,5 +103,6 @@ def _component(offer: Offer) -> dict[str, Any]:
         "name": offer.name,
         "version": None if recipe else offer.component.version,
         "edge": None if recipe else offer.edge_ready,
+        "licence": getattr(offer.component, "licence", "") or None,
         "about": offer.component.description if recipe else describe(offer.component),
     }

@@ -35,6 +35,9 @@ def show(found: Plugins) -> None:
         table.add_row(*(("", "", "") if same else cells[:3]), *cells[3:])
         before = cells[:3]
     console.print(table)
+    for offer in found.offers("extractor"):
+        if offer.component.licence:
+            console.print(f"{offer.name}: {offer.component.licence}", soft_wrap=True)
     for broken in found.broken:
         console.print(str(broken), soft_wrap=True, style="red")
     for plugin in found.loaded:

@@ -60,9 +60,11 @@ class Extractor(Component):
         rate_hz: The rate that it hears at; the toolkit resamples to it.
         frame_length: Samples of a frame.
         hop_length: Samples from one frame to the next.
+        licence: A line for users, where the library behind it is not free for every use.
     """
 
     edge_ready: ClassVar[bool] = True
+    licence: ClassVar[str] = ""
     rate_hz: int
     frame_length: int
     hop_length: int

@@ -82,7 +82,7 @@ class Network:
     ) -> None:
         self.runtime = find_runtime(allowed)
         try:
-            self._interpreter = _interpreter(self.runtime.name, content, threads)
+            self._interpreter = load_interpreter(self.runtime.name, content, threads)
             self._inputs, self._output = _tensors(self._interpreter)
         except (ValueError, RuntimeError, KeyError, TypeError, MemoryError) as error:
             raise _refused(self.runtime, error) from error
@@ -210,7 +210,7 @@ def _version(name: str) -> str:
 
 def _one_and_one(name: str) -> float:
     content = files(__package__).joinpath("probe.tflite").read_bytes()
-    interpreter = _interpreter(name, content, 1)
+    interpreter = load_interpreter(name, content, 1)
     inputs, output = _tensors(interpreter)
     for tensor in inputs.values():
         interpreter.set_tensor(tensor.index, np.ones(tensor.shape, np.float32))
@@ -218,7 +218,8 @@ def _one_and_one(name: str) -> float:
     return float(interpreter.get_tensor(output.index).mean())
 
 
-def _interpreter(name: str, content: bytes, threads: int) -> Any:
+def load_interpreter(name: str, content: bytes, threads: int = 1) -> Any:
+    """An interpreter of the runtime `name`, its tensors allocated and its greeting held back."""
     module = importlib.import_module(f"{MODULES[name]}.interpreter")
     with _without_greeting():
         interpreter = module.Interpreter(model_content=content, num_threads=threads)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import typing
 from collections.abc import Iterable
 
-from ..runtime.component import Asset, AssetLoader, Component, assets_of
+from ..runtime.component import Asset, AssetLoader, Component, assets_of, fields_of
 from .check import NotChecked
 
 
@@ -31,3 +32,10 @@ def loader_of(contents: Iterable[bytes] | AssetLoader) -> AssetLoader:
 def loaded(component: Component, load: AssetLoader) -> list[bytes]:
     """The bytes of every asset of a component."""
     return [load(wanted) for wanted in assets_of(component)]
+
+
+def empty_fields(component: Component) -> list[str]:
+    """The fields that could hold an asset and hold none."""
+    hints = typing.get_type_hints(type(component))
+    values = fields_of(component)
+    return [key for key in values if values[key] is None and Asset in typing.get_args(hints[key])]

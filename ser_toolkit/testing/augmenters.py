@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,19 +14,20 @@ from ..runtime.extractor import F32
 from . import signals
 from .check import Check, CheckFailed, expect
 from .compare import array, refuses_writing, same, unchanged
+from .given import Given
 
 RATE_HZ = 16000
 DRAWS = 20
 GLOBAL = "Draw from rng alone: not from np.random, not from random, not from a generator you keep"
 
 
-def audio_checks(component: Augmenter) -> Iterator[Check]:
+def audio_checks(component: Augmenter, given: Given) -> Iterator[Check]:
     """All checks of an augmenter of audio but those of every component."""
     for name, (words, make) in signals.EXTREMES.items():
         yield Check(
             name,
             f"{words} gives finite float32",
-            partial(_extreme, component, make),
+            partial(_checked, partial(_extreme, make=make), component, given),
         )
     table: dict[str, tuple[str, Callable[[Augmenter], None]]] = {
         "one_sample": ("one sample gives at least one sample", _one_sample),
@@ -37,7 +38,18 @@ def audio_checks(component: Augmenter) -> Iterator[Check]:
         "effect": ("of some draws, one alters something", _effect),
     }
     for name, (about, run) in table.items():
-        yield Check(name, about, partial(run, component))
+        yield Check(name, about, partial(_checked, run, component, given))
+
+
+def _checked(run: Callable[[Augmenter], None], component: Augmenter, given: Given) -> None:
+    ready = given.ready(component)
+    expect(
+        isinstance(ready, Augmenter),
+        "prepare(load) to return an augmenter",
+        type(ready).__name__,
+        "Return self, or a copy that holds the bytes",
+    )
+    run(cast(Augmenter, ready))
 
 
 def frame_augmenter_checks(component: FrameAugmenter) -> Iterator[Check]:

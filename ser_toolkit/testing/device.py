@@ -108,14 +108,14 @@ def _pi(component: Component, given: Given) -> None:
 def _frames(under: Frames) -> None:
     samples = signals.voice(under.component.rate_hz, SECONDS * under.component.rate_hz)
     samples = samples if len(samples) > under.component.frame_length else under.samples(4)
-    there = _heard(under.component, under.given, samples)
-    _agrees(there, {"frames": under.ready.frames(under.signal(samples))})
+    here = {"frames": under.ready.frames(under.signal(samples))}
+    _agrees(_heard(under.component, under.given, samples), here)
 
 
 def _windows(under: Windows) -> None:
     samples = under.samples()
-    there = _heard(under.component, under.given, samples)
-    _agrees(there, under.ready.arrays(under.signal(samples)))
+    here = under.ready.arrays(under.signal(samples))
+    _agrees(_heard(under.component, under.given, samples), here)
 
 
 def _agrees(there: Mapping[str, F32], here: Mapping[str, F32]) -> None:

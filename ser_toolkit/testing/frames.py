@@ -34,7 +34,7 @@ class Frames:
     @property
     def ready(self) -> FrameExtractor:
         """The extractor with its assets; the checks of its result come with it."""
-        ready = self.component.prepare(self.given.load)
+        ready = self.given.ready(self.component)
         expect(
             isinstance(ready, FrameExtractor),
             "prepare(load) to return a frame extractor",

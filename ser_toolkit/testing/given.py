@@ -14,8 +14,9 @@ from ..contracts import Reader
 from ..files import cache_dir
 from ..plugins import Plugins, load_plugins
 from ..runtime.component import AssetLoader, Component
+from ..runtime.errors import SertkError
 from ..runtime.events import Sink
-from .assets import loader_of
+from .assets import empty_fields, loader_of
 from .check import CheckFailed, NotChecked
 
 MakeCorpus = Callable[[Path], Any]
@@ -55,6 +56,18 @@ class Given:
     def load(self) -> AssetLoader:
         """Finds the bytes of an asset."""
         return loader_of(self.assets)
+
+    def ready(self, component: Any) -> Any:
+        """The component with its assets; one that refuses because it has none is not checked."""
+        try:
+            return component.prepare(self.load)
+        except SertkError as error:
+            for field_name in empty_fields(component):
+                raise NotChecked(
+                    f"'{field_name}' is empty ({error.problem}): check an instance that has its "
+                    "asset, with assets=[BYTES]"
+                ) from error
+            raise
 
     @contextlib.contextmanager
     def corpus(self, reader: Reader) -> Iterator[Path]:

@@ -30,7 +30,7 @@ from .windows import window_checks
 KINDS: tuple[tuple[type, str, Callable[[Any, Given], Iterator[Check]]], ...] = (
     (FrameExtractor, "extractor", frame_checks),
     (WindowExtractor, "extractor", window_checks),
-    (Augmenter, "augmenter", lambda component, given: audio_checks(component)),
+    (Augmenter, "augmenter", audio_checks),
     (FrameAugmenter, "augmenter", lambda component, given: frame_augmenter_checks(component)),
     (Reader, "reader", reader_checks),
     (ModelBuilder, "model", model_checks),

@@ -151,7 +151,7 @@ def _network(recipe: Recipe, given: Given) -> None:
 
 
 def _shapes(parts: Assembly, given: Given) -> dict[str, tuple[int, ...]]:
-    extractor, window = parts.extractor.prepare(given.load), parts.recipe.window
+    extractor, window = given.ready(parts.extractor), parts.recipe.window
     if isinstance(extractor, FrameExtractor):
         return {"frames": (window.length_frames, len(extractor.columns))}
     length = SECONDS * extractor.rate_hz

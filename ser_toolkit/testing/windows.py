@@ -34,7 +34,7 @@ class Windows:
     @property
     def ready(self) -> WindowExtractor:
         """The extractor with its assets."""
-        ready = self.component.prepare(self.given.load)
+        ready = self.given.ready(self.component)
         expect(
             isinstance(ready, WindowExtractor),
             "prepare(load) to return a window extractor",

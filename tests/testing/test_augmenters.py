@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from ser_toolkit.contracts import Augmenter, FrameAugmenter
+from ser_toolkit.runtime.component import Asset, AssetLoader
+from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.extractor import F32
-from ser_toolkit.testing import checks_for
+from ser_toolkit.testing import NotChecked, asset, checks_for
 
 Rng = np.random.Generator
 
@@ -135,6 +137,32 @@ class Borrowed(Louder):
         assert joblib
 
 
+@dataclass(frozen=True)
+class Fixed(Louder):
+    """Louder by what its asset says."""
+
+    factor: Asset | None = None
+
+    def prepare(self, load: AssetLoader) -> Augmenter:
+        if self.factor is None:
+            raise SertkError("'fixed' needs a file")
+        return Times(factor=float(load(self.factor)))
+
+    def augment(self, samples: F32, rate_hz: int, rng: Rng) -> F32:
+        raise AssertionError("nobody prepared it")
+
+
+@dataclass(frozen=True)
+class Times(Augmenter):
+    """Louder by a number."""
+
+    name: ClassVar[str] = "times"
+    factor: float = 2.0
+
+    def augment(self, samples: F32, rate_hz: int, rng: Rng) -> F32:
+        return samples * np.float32(self.factor)
+
+
 BAD: list[tuple[str, Augmenter]] = [
     ("silence", Normal()),
     ("dc", Centred()),
@@ -158,6 +186,15 @@ def test_a_good_one_fails_nothing(failing: Any) -> None:
 @pytest.mark.parametrize(("name", "bad"), BAD)
 def test_a_bad_one_fails_that_check_alone(failing: Any, name: str, bad: Augmenter) -> None:
     assert set(failing(bad)) == {name}
+
+
+def test_one_with_an_asset_is_prepared_and_one_without_is_not_checked(failing: Any) -> None:
+    assert failing(Fixed(factor=asset(b"3")), assets=[b"3"]) == {}
+    assert set(failing(Fixed(factor=asset(b"1")), assets=[b"1"])) == {"effect"}
+    for check in checks_for(Fixed()):
+        if check.name not in ("declared", "json"):
+            with pytest.raises(NotChecked, match="'factor' is empty"):
+                check()
 
 
 def test_messages_say_what_to_do(failing: Any) -> None:

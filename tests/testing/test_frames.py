@@ -11,8 +11,9 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ser_toolkit.runtime.component import Asset
+from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.extractor import F32, FrameExtractor, Signal, StatefulExtractor
-from ser_toolkit.testing import CheckFailed, asset, checks_for
+from ser_toolkit.testing import CheckFailed, NotChecked, asset, checks_for
 
 
 @dataclass(frozen=True)
@@ -317,6 +318,24 @@ def test_without_its_asset_nothing_is_checked_and_nothing_passes() -> None:
     for check in checks_for(component):
         if check.name not in ("declared", "json", "columns"):
             with pytest.raises(Exception, match=r"give assets=\[BYTES\]"):
+                check()
+
+
+@dataclass(frozen=True)
+class Needy(Weighted):
+    """Does without its asset what others do with it: nothing."""
+
+    def prepare(self, load: Any) -> Weighted:
+        if self.factor is None:
+            raise SertkError("'needy' needs a file", "Give --set extractor.factor=@FILE")
+        return super().prepare(load)
+
+
+def test_one_that_refuses_to_work_without_an_asset_is_not_checked(failing: Any) -> None:
+    assert failing(Needy(factor=asset(b"0.25")), assets=[b"0.25"]) == {}
+    for check in checks_for(Needy()):
+        if check.name not in ("declared", "json", "columns"):
+            with pytest.raises(NotChecked, match="'factor' is empty"):
                 check()
 
 
