@@ -1,0 +1,26 @@
+"""The feature sets of openSMILE as an extractor: `opensmile`."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from ser_toolkit.hookspecs import hookimpl
+from ser_toolkit.recipe import Recipe
+from ser_toolkit.runtime.extractor import Extractor
+
+from .extractor import OpenSmile
+
+__all__ = ["OpenSmile", "sertk_extractors", "sertk_recipes"]
+
+
+@hookimpl
+def sertk_extractors() -> list[Extractor]:
+    """Functionals of a window, eGeMAPSv02 unless told otherwise."""
+    return [OpenSmile()]
+
+
+@hookimpl
+def sertk_recipes() -> list[Recipe]:
+    """`opensmile`: eGeMAPSv02 into a small dense network."""
+    text = files(__name__).joinpath("opensmile.toml").read_text("utf-8")
+    return [Recipe.from_toml(text, "opensmile.toml")]
