@@ -1,0 +1,16 @@
+"""A frozen embedding model from a file as an extractor: `embedding`."""
+
+from __future__ import annotations
+
+from ser_toolkit.hookspecs import hookimpl
+from ser_toolkit.runtime.extractor import Extractor
+
+from .extractor import Embedding
+
+__all__ = ["Embedding", "sertk_extractors"]
+
+
+@hookimpl
+def sertk_extractors() -> list[Extractor]:
+    """The one extractor; its file is given with `--set extractor.file=@FILE`."""
+    return [Embedding()]

@@ -1,0 +1,282 @@
+"""Small models that the tests make themselves: what they say, and what happens to odd ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ser_toolkit.assemble import apply_setting, assemble
+from ser_toolkit.assets import Assets
+from ser_toolkit.backend import import_keras
+from ser_toolkit.convert import convert
+from ser_toolkit.plugins import load_plugins
+from ser_toolkit.recipe import Recipe
+from ser_toolkit.runtime.component import Asset, configure, from_spec, to_spec
+from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.extractor import FrameExtractor, Signal, Stack
+from ser_toolkit.testing import CheckFailed, asset, checks_for
+from sertk_embedding import Embedding, sertk_extractors
+
+# Keras 3 reads its variables in a way that numpy 2 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+RATE_HZ = 16_000
+N = 4000
+SIGNALS = {
+    "noise": 0.1 * np.random.default_rng(0).standard_normal(16_000),
+    "silence": np.zeros(9000),
+    "dc": np.full(9000, 0.5),
+    "full scale": np.sign(np.sin(np.arange(9000) / 20)),
+    "one window": 0.1 * np.random.default_rng(1).standard_normal(N),
+    "one sample": np.array([0.25]),
+    "nothing": np.zeros(0),
+}
+
+
+def make(folder: Path, pooled: bool) -> Path:
+    """A frozen conv net: waveform (N,) to (5,), or to (T, 5)."""
+    keras = import_keras()
+    keras.utils.set_random_seed(4)
+    layers = keras.layers
+    start = keras.Input((N,), name="wave")
+    x = layers.Reshape((N, 1))(start)
+    x = layers.Conv1D(5, 400, 200, activation="relu")(x)
+    x = layers.GlobalAveragePooling1D()(x) if pooled else x
+    path = folder / ("pooled.keras" if pooled else "rows.keras")
+    keras.Model(start, x).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("models")
+    pooled, rows = make(folder, True), make(folder, False)
+    return {
+        "pooled.keras": pooled.read_bytes(),
+        "rows.keras": rows.read_bytes(),
+        "pooled.tflite": convert(pooled, "float32").content,
+        "rows.tflite": from_keras(rows),
+    }
+
+
+def from_keras(path: Path) -> bytes:
+    """With TensorFlow's own converter: ours makes classifiers, with one row of answers."""
+    import tensorflow as tf
+
+    model = import_keras().saving.load_model(path)
+    exported = path.with_suffix("")
+    model.export(exported, verbose=False)
+    return bytes(tf.lite.TFLiteConverter.from_saved_model(str(exported)).convert())
+
+
+@pytest.mark.parametrize("name", ["pooled.tflite", "rows.tflite", "pooled.keras"])
+def test_it_keeps_to_the_contract(models: dict[str, bytes], name: str) -> None:
+    content = models[name]
+    embedding = Embedding(file=asset(content, name), frame_length=N, hop_length=1500)
+    failed = {}
+    for check in checks_for(embedding, assets=[content]):
+        try:
+            check()
+        except CheckFailed as failure:
+            failed[check.name] = str(failure)
+    assert failed == {}
+
+
+def opened(models: dict[str, bytes], name: str, **params: Any) -> FrameExtractor:
+    content = models[name]
+    asset = Asset(name, hashlib.sha256(content).hexdigest(), len(content))
+    values = {"file": asset, "frame_length": N, "hop_length": 1500, **params}
+    return Embedding(**values).prepare(lambda wanted: models[wanted.name])
+
+
+def heard(extractor: FrameExtractor, samples: np.ndarray) -> np.ndarray:
+    return extractor.frames(Signal(samples, RATE_HZ))
+
+
+NAMES = ["pooled.keras", "rows.keras", "pooled.tflite", "rows.tflite"]
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+@pytest.mark.parametrize("name", NAMES)
+def test_shape_finiteness_determinism_and_no_mutation(models, name: str, signal: str) -> None:
+    samples = SIGNALS[signal].astype(np.float32)
+    samples.flags.writeable = False
+    extractor = opened(models, name)
+    frames = heard(extractor, samples)
+    assert frames.shape == (extractor.frame_count(len(samples)), 5) == (len(frames), 5)
+    assert frames.dtype == np.float32 and np.isfinite(frames).all()
+    assert frames.tobytes() == heard(opened(models, name), samples).tobytes()
+    assert np.array_equal(samples, SIGNALS[signal].astype(np.float32))
+    assert len(extractor.columns) == 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_is_what_keras_says_of_its_own_samples(models, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    path.write_bytes(models[name.replace("tflite", "keras")])
+    model = import_keras().saving.load_model(path)
+    samples = SIGNALS["noise"].astype(np.float32)
+    for row, start in zip(
+        heard(opened(models, name), samples), range(0, 16_000, 1500), strict=False
+    ):
+        said = np.array(model(samples[None, start : start + N]))
+        expected = said.reshape(-1, 5).mean(axis=0)
+        np.testing.assert_allclose(row, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [1, 700, 5000])
+@pytest.mark.parametrize("hop_length", [1500, 6000])
+def test_a_stream_gives_what_offline_gives(models, chunk: int, hop_length: int) -> None:
+    extractor = opened(models, "pooled.tflite", hop_length=hop_length)
+    samples = SIGNALS["noise"].astype(np.float32)
+    stream = extractor.stream()
+    parts = [stream.push(samples[at : at + chunk]) for at in range(0, len(samples), chunk)]
+    assert np.concatenate(parts).tobytes() == heard(extractor, samples).tobytes()
+
+
+def test_it_is_stacked_like_any_other(models) -> None:
+    part = opened(models, "pooled.tflite", hop_length=1600)
+    stack = Stack((part, opened(models, "rows.tflite", hop_length=1600)))
+    assert heard(stack, SIGNALS["noise"]).shape == (8, 10)
+
+
+def test_lengths_that_are_open_take_any(tmp_path: Path) -> None:
+    keras = import_keras()
+    start = keras.Input((None,), name="wave")
+    x = keras.layers.Reshape((-1, 1))(start)
+    x = keras.layers.Conv1D(3, 64, 32)(x)
+    keras.Model(start, x).save(tmp_path / "open.keras")
+    models = {
+        "open.keras": (tmp_path / "open.keras").read_bytes(),
+        "open.tflite": from_keras(tmp_path / "open.keras"),
+    }
+    for length in (2000, 3000):
+        a, b = (heard(opened(models, n, frame_length=length), SIGNALS["noise"]) for n in models)
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_one_of_several_outputs_is_chosen(tmp_path: Path) -> None:
+    keras = import_keras()
+    start = keras.Input((N,), name="wave")
+    ends = [keras.layers.Dense(2, name="a")(start), keras.layers.Dense(7, name="b")(start)]
+    keras.Model(start, ends).save(tmp_path / "two.keras")
+    models = {"two.keras": (tmp_path / "two.keras").read_bytes()}
+    assert [len(opened(models, "two.keras", output=n).columns) for n in (0, 1)] == [2, 7]
+    with pytest.raises(SertkError, match="has 2 outputs"):
+        opened(models, "two.keras", output=2)
+
+
+def refusal(models: dict[str, bytes], name: str, **params: Any) -> str:
+    with pytest.raises(SertkError) as caught:
+        opened(models, name, **params)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_does_not_fit_is_a_line_for_the_user(models) -> None:
+    for name in NAMES:
+        assert f"extractor.frame_length={N}" in refusal(models, name, frame_length=5000)
+        assert "outputs" in refusal(models, name, output=3)
+    odd = {"x.tflite": b"not a model", "y.tflite": models["pooled.tflite"][:900]}
+    assert "'x.tflite' is no .tflite model" in refusal(odd, "x.tflite")
+    assert "is no .tflite" in refusal({"k.tflite": models["pooled.keras"]}, "k.tflite")
+    assert "is no Keras" in refusal({"t.keras": models["pooled.tflite"]}, "t.keras")
+    assert "cannot be run" in refusal({"z.keras": b"PK\x03\x04" + bytes(90)}, "z.keras")
+    with pytest.raises(SertkError, match=r"extractor\.file=@MODEL"):
+        Embedding().prepare(lambda asset: b"")
+    with pytest.raises(SertkError, match="prepare"):
+        Embedding().frames(Signal(np.zeros(16_000), RATE_HZ))
+    with pytest.raises(SertkError, match="hop_length must be 1"):
+        configure(Embedding(), {"hop_length": 0})
+
+
+def test_fields_are_the_whole_state(models) -> None:
+    extractor = opened(models, "pooled.tflite")
+    spec = json.loads(json.dumps(to_spec(extractor)))
+    assert from_spec(spec, lambda name: Embedding()) == extractor
+    assert [one.name for one in sertk_extractors()] == ["embedding"]
+
+
+def test_edge_ready_follows_the_file(models) -> None:
+    assert opened(models, "pooled.tflite").edge_ready
+    assert not opened(models, "pooled.keras").edge_ready
+
+
+def test_a_setting_takes_the_file(models, tmp_path: Path) -> None:
+    (tmp_path / "m.tflite").write_bytes(models["pooled.tflite"])
+    assets, plugins = Assets((tmp_path / "assets",)), load_plugins()
+    recipe = Recipe.from_toml('name = "x"\nextractor = "embedding"\nmodel = "mlp"')
+    setting = f"extractor.file=@{tmp_path / 'm.tflite'}"
+    recipe = apply_setting(recipe, setting, plugins, assets)
+    recipe = apply_setting(recipe, f"extractor.frame_length={N}", plugins, assets)
+    ready = assemble(recipe, plugins).extractor.prepare(assets.load)
+    assert len(ready.columns) == 5
+
+
+def test_a_tflite_model_runs_without_the_libraries_of_training(models, tmp_path: Path) -> None:
+    (tmp_path / "m.tflite").write_bytes(models["pooled.tflite"])
+    np.save(tmp_path / "x.npy", SIGNALS["noise"].astype(np.float32))
+    code = f"""
+import sys
+from pathlib import Path
+for name in ("tensorflow", "keras", "librosa", "scipy", "sklearn"):
+    sys.modules[name] = None
+import numpy as np
+from ser_toolkit import Asset, Signal
+from sertk_embedding import Embedding
+content = Path("m.tflite").read_bytes()
+one = Embedding(Asset("m.tflite", "0", len(content)), frame_length={N}, hop_length=1500)
+frames = one.prepare(lambda asset: content).frames(Signal(np.load("x.npy"), 16000))
+np.save("y.npy", frames)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    expected = heard(opened(models, "pooled.tflite"), SIGNALS["noise"])
+    assert np.load(tmp_path / "y.npy").tobytes() == expected.tobytes()
+
+
+@pytest.mark.slow
+def test_the_file_travels_in_the_bundle_which_predicts_without_tensorflow(
+    models, tmp_path: Path, synthetic_corpus: Path
+) -> None:
+    import ser_toolkit
+
+    file = tmp_path / "m.tflite"
+    file.write_bytes(models["pooled.tflite"])
+    settings = (
+        "extractor=embedding",
+        f"extractor.file=@{file}",
+        f"extractor.frame_length={N}",
+        "extractor.hop_length=2000",
+        "augmenter=",
+        "model=mlp",
+        "window.length_frames=6",
+        "window.hop_frames=3",
+        "training.ema_momentum=0",
+    )
+    run = ser_toolkit.train(synthetic_corpus, settings=settings, epochs=2, out=tmp_path / "run")
+    file.unlink()
+    bundle = tmp_path / "emb.sertk"
+    ser_toolkit.quantize(run, out=bundle)
+    import soundfile
+
+    soundfile.write(tmp_path / "x.wav", SIGNALS["noise"], RATE_HZ)
+    code = """
+import sys
+for name in ("tensorflow", "keras", "librosa", "scipy", "sklearn"):
+    sys.modules[name] = None
+from ser_toolkit.cli import run
+sys.exit(run(["predict", "emb.sertk", "x.wav"]))
+"""
+    env = {**os.environ, "SERTK_CACHE": str(tmp_path / "none")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "x.wav" in done.stdout
