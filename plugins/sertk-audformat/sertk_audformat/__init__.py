@@ -1,0 +1,16 @@
+"""A reader of audformat databases: `audformat`."""
+
+from __future__ import annotations
+
+from ser_toolkit.contracts import Reader
+from ser_toolkit.hookspecs import hookimpl
+
+from .reader import AudformatReader
+
+__all__ = ["AudformatReader", "sertk_readers"]
+
+
+@hookimpl
+def sertk_readers() -> list[Reader]:
+    """The one reader."""
+    return [AudformatReader()]

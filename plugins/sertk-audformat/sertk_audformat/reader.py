@@ -1,0 +1,188 @@
+"""From the tables of an audformat database to clips."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from ser_toolkit.contracts import Clip, Match, Reader, Reading, Side
+from ser_toolkit.labels import label
+from ser_toolkit.runtime.errors import SertkError
+
+HEADER = "db.yaml"
+SPEAKERS = ("speaker", "speaker_id")
+TEXTS = ("transcription", "transcript", "text")
+SIDES: Mapping[str, Side] = MappingProxyType(
+    {"train": "train", "dev": "validation", "test": "test"}
+)
+Segment = tuple[str, float, float | None]
+
+
+@dataclass(frozen=True)
+class AudformatReader(Reader):
+    """A database in audformat: db.yaml, its tables, and the media beside them.
+
+    A column or scheme called emotion gives the emotion, one called speaker the speaker; the split
+    of a table gives the side.
+    """
+
+    name: ClassVar[str] = "audformat"
+
+    def recognises(self, root: Path) -> Match | None:
+        """A folder with a header; no other reader knows as much about it."""
+        if not (root / HEADER).is_file():
+            return None
+        return Match(1.0, f"{HEADER} is the header of an audformat database")
+
+    def read(self, root: Path) -> Reading:
+        """One clip per segment that has an emotion; a segment with two emotions is left out."""
+        database = _load(root)
+        emotions = _Values(database, "emotion", ("emotion",))
+        speakers, texts = _Values(database, "speaker", SPEAKERS), _Values(database, "", TEXTS)
+        clips, skipped = [], dict(emotions.unclear)
+        for segment, emotion in emotions.found.items():
+            file, start_s, end_s = segment
+            shown = str(PurePosixPath(file.replace("\\", "/")))
+            if not (root / shown).is_file():
+                skipped[shown] = "no such file"
+                continue
+            clips.append(
+                Clip(
+                    path=root / shown,
+                    relative=shown,
+                    corpus=str(database.name),
+                    emotion=label(emotion),
+                    speaker=speakers.get(segment),
+                    text=texts.get(segment),
+                    start_s=start_s,
+                    end_s=end_s,
+                    side=emotions.sides.get(segment),
+                )
+            )
+        if not clips:
+            raise _nothing(database, skipped)
+        clips.sort(key=lambda clip: (clip.relative, clip.start_s, clip.end_s or 0.0))
+        return Reading(tuple(clips), skipped, _notes(database))
+
+
+class _Values:
+    """What the columns of one meaning say of each segment, first the tables named first."""
+
+    def __init__(self, database: Any, scheme: str, names: tuple[str, ...]) -> None:
+        self.found: dict[Segment, str] = {}
+        self.sides: dict[Segment, Side] = {}
+        self.unclear: dict[str, str] = {}
+        for table in database.tables.values():
+            for column in _columns(table, scheme, names):
+                self._take(database, table, column)
+        for segment in [one for one in self.found if _shown(one) in self.unclear]:
+            del self.found[segment]
+
+    def get(self, segment: Segment) -> str | None:
+        """Of the segment, else of its file."""
+        return self.found.get(segment) or self.found.get((segment[0], 0.0, None))
+
+    def _take(self, database: Any, table: Any, column: str) -> None:
+        split = database.splits.get(table.split_id) if table.split_id else None
+        for segment, value in _rows(table, column):
+            if not value:
+                continue
+            before = self.found.setdefault(segment, value)
+            if before != value:
+                self.unclear[_shown(segment)] = f"two values: {before} and {value}"
+            if split is not None and split.type in SIDES:
+                self.sides.setdefault(segment, SIDES[split.type])
+
+
+def _columns(table: Any, scheme: str, names: tuple[str, ...]) -> list[str]:
+    """A column of the right name, else those of the scheme; votes of raters are not it."""
+    named = [name for name in names if name in table.columns]
+    if named:
+        return named[:1]
+    of_scheme = [key for key, one in table.columns.items() if scheme and one.scheme_id == scheme]
+    return of_scheme if len(of_scheme) == 1 else []
+
+
+def _rows(table: Any, column: str) -> Iterator[tuple[Segment, str]]:
+    import pandas as pd
+
+    series = table.df[column]
+    for key, value in zip(series.index, series, strict=True):
+        segment = _segment(*key) if table.is_segmented else (str(key), 0.0, None)
+        yield segment, "" if pd.isna(value) else str(value)
+
+
+def _segment(file: str, start: Any, end: Any) -> Segment:
+    import pandas as pd
+
+    start_s = 0.0 if pd.isna(start) else float(start.total_seconds())
+    return str(file), start_s, None if pd.isna(end) else float(end.total_seconds())
+
+
+def _shown(segment: Segment) -> str:
+    file, start_s, end_s = segment
+    whole = start_s == 0 and end_s is None
+    return file if whole else f"{file} ({start_s:g} s to {'the end' if end_s is None else end_s})"
+
+
+def _load(root: Path) -> Any:
+    """The database, read from text and Parquet alone."""
+    header = _header(root)
+    for table in [*(header.get("tables") or {}), *(header.get("misc_tables") or {})]:
+        if (root / f"db.{table}.pkl").exists():
+            raise SertkError(
+                f"'db.{table}.pkl' is a pickle, which can run code when it is read",
+                "Delete it; audformat writes it again from the .parquet or .csv beside it",
+            )
+    import audformat
+
+    try:
+        with warnings.catch_warnings():
+            # What pandas will change one day says nothing to somebody who reads a corpus.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            return audformat.Database.load(str(root), load_data=True)
+    except Exception as error:  # audformat, pandas and pyarrow each raise their own
+        raise _unreadable(error) from error
+
+
+def _header(root: Path) -> Mapping[str, Any]:
+    """The header, read safely first: audformat's own loader would obey tags that make objects."""
+    import yaml
+
+    path = root / HEADER
+    try:
+        header = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise SertkError(f"no {HEADER} in '{root}'", "Give the folder of the database") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise _unreadable(error) from error
+    if not isinstance(header, Mapping):
+        raise SertkError(f"{HEADER} is no header of a database")
+    return header
+
+
+def _unreadable(error: Exception) -> SertkError:
+    why = " ".join(str(error).split())[:200] or type(error).__name__
+    return SertkError(f"the audformat database cannot be read: {why}", "Mend it")
+
+
+def _nothing(database: Any, skipped: Mapping[str, str]) -> SertkError:
+    if skipped:
+        name, why = next(iter(skipped.items()))
+        return SertkError(f"no usable clip in the database, e.g. '{name}': {why}")
+    columns = {key for table in database.tables.values() for key in table.columns}
+    return SertkError(
+        f"no table of the database has a column 'emotion', it has: {', '.join(sorted(columns))}",
+        "Name the column 'emotion', or give it a scheme of that name",
+    )
+
+
+def _notes(database: Any) -> tuple[str, ...]:
+    facts = {"licence": database.license, "usage": database.usage}
+    told = ", ".join(f"{key} {value}" for key, value in facts.items() if value)
+    return (f"the database says: {told}",) if told else ()

@@ -1,0 +1,16 @@
+"""A reader of Hugging Face audio folders and datasets on disk: `datasets`."""
+
+from __future__ import annotations
+
+from ser_toolkit.contracts import Reader
+from ser_toolkit.hookspecs import hookimpl
+
+from .reader import DatasetsReader
+
+__all__ = ["DatasetsReader", "sertk_readers"]
+
+
+@hookimpl
+def sertk_readers() -> list[Reader]:
+    """The one reader."""
+    return [DatasetsReader()]

@@ -1,0 +1,177 @@
+"""Rows of local folders: never the network, never a file in the user's folder.
+
+`datasets` reads what `save_to_disk` wrote. Audio folders are read here: the library would ask for
+torchcodec, and so for PyTorch, though nothing is decoded.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ser_toolkit.files import cache_dir, write_bytes
+from ser_toolkit.runtime.audio import audio_files
+from ser_toolkit.runtime.errors import SertkError
+
+SAVED = ("dataset_dict.json", "state.json")
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+FILE = "file_name"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recording: what names it, its file (None where there is none), its other columns."""
+
+    shown: str
+    path: Path | None
+    values: Mapping[str, Any]
+
+
+def saved(root: Path) -> bool:
+    """Whether `save_to_disk` wrote this folder."""
+    return any((root / name).is_file() for name in SAVED)
+
+
+def metadata_of(root: Path) -> list[Path]:
+    """The metadata in a folder and in the folders in it, by their place."""
+    places = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    return [place / name for place in places for name in METADATA if (place / name).is_file()]
+
+
+def open_dataset(root: Path) -> dict[str, list[Row]]:
+    """The rows of each split."""
+    if not root.is_dir():
+        raise SertkError(f"no folder '{root}'", "Give the folder of the dataset")
+    try:
+        if saved(root):
+            return _saved(root)
+        tables = metadata_of(root)
+        return _described(root, tables) if tables else _labelled(root)
+    except SertkError:
+        raise
+    except Exception as error:  # datasets, pyarrow and pandas each raise their own
+        why = " ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__
+        raise SertkError(f"the dataset cannot be read: {why}", "Mend it") from error
+
+
+def _described(root: Path, tables: list[Path]) -> dict[str, list[Row]]:
+    """Rows of metadata; one that lies in the folder of a split belongs to that split."""
+    splits: dict[str, list[Row]] = {}
+    for table in tables:
+        for values in _records(table):
+            if not values.get(FILE):
+                columns = ", ".join(map(str, values))
+                raise SertkError(f"{table.name}: a row without {FILE}; columns: {columns}")
+            path = table.parent / str(values[FILE]).replace("\\", "/")
+            shown = os.path.normpath(path.relative_to(root)).replace(os.sep, "/")
+            known = {str(key): value for key, value in values.items() if key != FILE}
+            split = table.parent.name if table.parent != root else shown.split("/")[0]
+            splits.setdefault(split, []).append(Row(shown, path, known))
+    return splits
+
+
+def _records(table: Path) -> list[dict[str, Any]]:
+    """A table with texts as they stand there: speaker 03 is not 3."""
+    if table.suffix == ".csv":
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            return [dict(row) for row in csv.DictReader(file, strict=True)]
+    if table.suffix == ".jsonl":
+        lines = table.read_text("utf-8").splitlines()
+        return [dict(json.loads(line)) for line in lines if line.strip()]
+    import pyarrow.parquet
+
+    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(table).to_pylist()
+    return rows
+
+
+def _labelled(root: Path) -> dict[str, list[Row]]:
+    """Files in SPLIT/LABEL/."""
+    splits: dict[str, list[Row]] = {}
+    for relative, path in audio_files(root).items():
+        parts = relative.split("/")
+        if len(parts) != 3:
+            continue
+        splits.setdefault(parts[0], []).append(Row(relative, path, {"label": parts[1]}))
+    return splits
+
+
+def _saved(root: Path) -> dict[str, list[Row]]:
+    with _quiet():
+        import datasets
+
+        found = datasets.load_from_disk(str(root))
+        tables = found if isinstance(found, datasets.DatasetDict) else {"train": found}
+        return {str(split): _rows(root, str(split), table) for split, table in tables.items()}
+
+
+def _rows(root: Path, split: str, table: Any) -> list[Row]:
+    """Audio comes as path or bytes, and is decoded by the toolkit; labels come as words."""
+    import datasets
+
+    kinds = table.features
+    audio = [name for name, kind in kinds.items() if isinstance(kind, datasets.Audio)]
+    if len(audio) != 1:
+        raise SertkError(
+            f"one column of audio expected, received {', '.join(audio) or 'none'}",
+            f"Columns: {', '.join(kinds)}",
+        )
+    rows = []
+    for number, row in enumerate(table.cast_column(audio[0], datasets.Audio(decode=False))):
+        shown, path = _place(root, f"{split}/{number:06d}", row.pop(audio[0]) or {})
+        rows.append(Row(shown, path, {key: _word(kinds[key], row[key]) for key in row}))
+    return rows
+
+
+def _word(kind: Any, value: Any) -> Any:
+    import datasets
+
+    if not isinstance(kind, datasets.ClassLabel) or value is None:
+        return value
+    return kind.int2str(value) if value >= 0 else None
+
+
+def _place(root: Path, number: str, audio: Mapping[str, Any]) -> tuple[str, Path | None]:
+    """The file; audio that lies in the table is put in the cache."""
+    name, content = audio.get("path") or "", audio.get("bytes")
+    if content:
+        suffix = Path(name).suffix.lower() or ".wav"
+        return number + suffix, _stored(content, suffix)
+    if not name:
+        return number, None
+    path = root.resolve() / name
+    inside = root.resolve() in path.parents
+    return path.relative_to(root.resolve()).as_posix() if inside else path.name, path
+
+
+def _stored(content: bytes, suffix: str) -> Path:
+    """A file in the toolkit's cache, named by its sha256."""
+    name = hashlib.sha256(content).hexdigest()
+    path = cache_dir() / "datasets" / name[:2] / f"{name}{suffix}"
+    if not path.is_file():
+        write_bytes(path, content)
+    return path
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars, no warnings about other libraries; afterwards all is as it was."""
+    import datasets
+
+    silent = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        if not silent:
+            datasets.enable_progress_bars()

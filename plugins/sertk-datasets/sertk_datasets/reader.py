@@ -1,0 +1,105 @@
+"""From the rows of a dataset to clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from ser_toolkit.contracts import Clip, Match, Reader, Reading, Side
+from ser_toolkit.labels import label
+from ser_toolkit.runtime.audio import audio_files
+from ser_toolkit.runtime.errors import SertkError
+
+from .loading import Row, metadata_of, open_dataset, saved
+
+EMOTIONS = ("emotion", "label")
+SPEAKERS = ("speaker", "speaker_id")
+TEXTS = ("transcription", "transcript", "sentence", "text")
+SIDES: Mapping[str, Side] = MappingProxyType(
+    {
+        "train": "train",
+        "validation": "validation",
+        "valid": "validation",
+        "dev": "validation",
+        "test": "test",
+    }
+)
+
+
+@dataclass(frozen=True)
+class DatasetsReader(Reader):
+    """A Hugging Face audio folder (metadata.csv, .jsonl, .parquet) or `save_to_disk`, on disk."""
+
+    name: ClassVar[str] = "datasets"
+
+    def recognises(self, root: Path) -> Match | None:
+        """What `save_to_disk` wrote, metadata beside audio, or SPLIT/EMOTION/ folders."""
+        if not root.is_dir():
+            return None
+        if saved(root):
+            return Match(1.0, "save_to_disk of datasets wrote it")
+        if metadata_of(root):
+            return Match(0.95, "it holds the metadata of an audio folder")
+        files = [one.split("/") for one in audio_files(root)]
+        if files and all(len(parts) == 3 and parts[0] in SIDES for parts in files):
+            return Match(0.8, "its audio files lie in SPLIT/LABEL/")
+        return None
+
+    def read(self, root: Path) -> Reading:
+        """One clip per row; a row without an emotion or without its audio is left out."""
+        clips: list[Clip] = []
+        skipped: dict[str, str] = {}
+        splits = open_dataset(root)
+        emotion = _needed([row for rows in splits.values() for row in rows])
+        official = len(set(splits) & set(SIDES)) > 1
+        for split, rows in splits.items():
+            for row in rows:
+                word = _said(row, (emotion,))
+                if row.path is None or not row.path.is_file():
+                    skipped[row.shown] = "no such file"
+                elif word is None:
+                    skipped[row.shown] = "no emotion"
+                else:
+                    side = SIDES.get(split) if official else None
+                    clips.append(_clip(root, row, word, side))
+        if not clips:
+            example = next((f", e.g. '{name}': {why}" for name, why in skipped.items()), "")
+            raise SertkError(f"no usable row in the dataset '{root.resolve().name}'{example}")
+        return Reading(tuple(sorted(clips, key=lambda clip: clip.relative)), skipped)
+
+
+def _clip(root: Path, row: Row, emotion: str, side: Side | None) -> Clip:
+    assert row.path is not None
+    return Clip(
+        path=row.path,
+        relative=row.shown,
+        corpus=root.resolve().name,
+        emotion=label(emotion),
+        speaker=_said(row, SPEAKERS),
+        text=_said(row, TEXTS),
+        side=side,
+    )
+
+
+def _needed(rows: Iterable[Row]) -> str:
+    """The column of emotions."""
+    columns = list(dict.fromkeys(key for row in rows for key in row.values))
+    for name in EMOTIONS:
+        if name in columns:
+            return name
+    known = ", ".join(columns) or "none"
+    raise SertkError(
+        f"the dataset has no column {' or '.join(EMOTIONS)}, it has: {known}",
+        "Rename the column of emotions",
+    )
+
+
+def _said(row: Row, names: tuple[str, ...]) -> str | None:
+    """The value of the first of these columns, as text; None where it says nothing."""
+    value: Any = next((row.values[name] for name in names if name in row.values), None)
+    if value is None or value != value:  # NaN in a table of numbers
+        return None
+    return str(value).strip() or None

@@ -1,0 +1,190 @@
+"""Audio folders and saved datasets on disk, read as clips; no network, nothing in the folder."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser_toolkit.plugins import load_plugins
+from ser_toolkit.runtime.audio import read_audio
+from ser_toolkit.runtime.component import from_spec, to_spec
+from ser_toolkit.runtime.errors import SertkError
+from sertk_datasets import DatasetsReader, sertk_readers
+
+READER = DatasetsReader()
+ROWS = [
+    ("a/1.wav", "anger", "ann", "x"),
+    ("a/2.wav", "happy", "ben", "y"),
+    ("b/3.wav", "sadness", "ben", "x"),
+]
+EXPECTED = [
+    ("a/1.wav", "anger", "ann", "x", None),
+    ("a/2.wav", "happiness", "ben", "y", None),
+    ("b/3.wav", "sadness", "ben", "x", None),
+]
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own, and no way out."""
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("the network was asked for")
+
+    monkeypatch.setenv("SERTK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def tone(path: Path, hz: float = 200) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.1 * np.sin(2 * np.pi * hz * np.arange(4000) / 16_000), 16_000)
+    return path
+
+
+def folder(root: Path, kind: str, rows=ROWS) -> Path:
+    """An audio folder with its metadata."""
+    table = [
+        dict(zip(("file_name", "emotion", "speaker", "text"), row, strict=True)) for row in rows
+    ]
+    for index, row in enumerate(rows):
+        tone(root / row[0], 100 * (index + 1))
+    path = root / f"metadata.{kind}"
+    if kind == "jsonl":
+        path.write_text("\n".join(map(json.dumps, table)), "utf-8")
+    else:
+        import pandas as pd
+
+        frame = pd.DataFrame(table)
+        frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
+    return root
+
+
+def found(root: Path) -> list[tuple[str | None, ...]]:
+    return [(c.relative, c.emotion, c.speaker, c.text, c.side) for c in READER.read(root).clips]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_an_audio_folder_with_metadata(tmp_path: Path, kind: str) -> None:
+    root = folder(tmp_path / "corpus", kind)
+    before = sorted(root.rglob("*"))
+    assert found(root) == EXPECTED == found(root)
+    assert all(c.path.is_file() and c.corpus == "corpus" for c in READER.read(root).clips)
+    assert sorted(root.rglob("*")) == before
+    match = READER.recognises(root)
+    assert match is not None and match.score > 0.9
+
+
+def test_folders_of_splits_and_labels(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for emotion in ("anger", "sadness"):
+            tone(tmp_path / split / emotion / f"{split}.wav")
+    assert READER.recognises(tmp_path) is not None
+    assert found(tmp_path) == [
+        ("test/anger/test.wav", "anger", None, None, "test"),
+        ("test/sadness/test.wav", "sadness", None, None, "test"),
+        ("train/anger/train.wav", "anger", None, None, "train"),
+        ("train/sadness/train.wav", "sadness", None, None, "train"),
+    ]
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_what_save_to_disk_wrote(tmp_path: Path, embedded: bool) -> None:
+    import datasets
+
+    files = [tone(tmp_path / "in" / row[0], 100 * (n + 1)) for n, row in enumerate(ROWS)]
+    values = [
+        {"path": file.name, "bytes": file.read_bytes()}
+        if embedded
+        else {"path": str(file), "bytes": None}
+        for file in files
+    ]
+    # The library would not put audio in without torchcodec; a cast needs none.
+    features = datasets.Features(
+        {
+            "audio": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")},
+            "label": datasets.ClassLabel(names=["anger", "happy", "sadness"]),
+            "speaker_id": datasets.Value("int64"),
+        }
+    )
+    rows = datasets.Dataset.from_dict(
+        {"audio": values, "label": [0, 1, 2], "speaker_id": [7, 8, 8]}, features=features
+    ).cast_column("audio", datasets.Audio(decode=False))
+    root = tmp_path / "saved"
+    datasets.DatasetDict({"train": rows, "validation": rows.select([1])}).save_to_disk(str(root))
+    match = READER.recognises(root)
+    assert match is not None and match.score == 1.0
+    clips = READER.read(root).clips
+    train = [clip for clip in clips if clip.side == "train"]
+    assert [(c.emotion, c.speaker) for c in train] == [
+        ("anger", "7"),
+        ("happiness", "8"),
+        ("sadness", "8"),
+    ]
+    assert [c.emotion for c in clips if c.side == "validation"] == ["happiness"]
+    for clip, file in zip(train, files, strict=True):
+        assert np.array_equal(read_audio(clip.path).samples, read_audio(file).samples)
+    if embedded:
+        assert train[0].relative == "train/000000.wav"
+        assert train[0].path.is_relative_to(tmp_path / "cache")
+
+
+def test_what_is_left_out_is_named(tmp_path: Path) -> None:
+    root = folder(tmp_path / "corpus", "jsonl", [*ROWS, ("b/4.wav", None, "ann", "z")])
+    reading = READER.read(root)
+    assert len(reading.clips) == 3 and reading.skipped == {"b/4.wav": "no emotion"}
+
+
+def test_what_does_not_fit_is_a_line_for_the_user(tmp_path: Path) -> None:
+    root = folder(tmp_path / "corpus", "csv")
+    table = root / "metadata.csv"
+    table.write_text(table.read_text("utf-8").replace("emotion", "mood"), "utf-8")
+    with pytest.raises(SertkError, match=r"no column emotion or label, it has: .*mood"):
+        READER.read(root)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "dataset_dict.json").write_text("{", "utf-8")
+    for name in ("bad", "none"):
+        with pytest.raises(SertkError) as caught:
+            READER.read(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_other_folders_are_not_recognised(tmp_path: Path) -> None:
+    tone(tmp_path / "anger" / "ann" / "1.wav")
+    assert READER.recognises(tmp_path) is None
+    assert READER.recognises(tmp_path / "none") is None
+
+
+def test_fields_are_the_whole_state_and_nothing_heavy_is_imported() -> None:
+    assert from_spec(json.loads(json.dumps(to_spec(READER))), lambda name: READER) == READER
+    assert sertk_readers() == [READER]
+    code = (
+        "import sertk_datasets as s, sys; s.sertk_readers()\n"
+        "print([m for m in ('datasets', 'pandas', 'pyarrow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_emodb_as_an_audio_folder_gives_the_clips_of_emodb(data_dir: Path, tmp_path: Path) -> None:
+    root = data_dir / "emodb"
+    clips = load_plugins().reader("emodb").read(root).clips
+    lines = [
+        "file_name,emotion,speaker",
+        *(f"{c.path.name},{c.emotion},{c.speaker}" for c in clips),
+    ]
+    (tmp_path / "made").mkdir()
+    for clip in clips:
+        (tmp_path / "made" / clip.path.name).write_bytes(clip.path.read_bytes())
+    (tmp_path / "made" / "metadata.csv").write_text("\n".join(lines), "utf-8")
+    mine = READER.read(tmp_path / "made").clips
+    assert {(c.relative, c.emotion, c.speaker) for c in mine} == {
+        (c.path.name, c.emotion, c.speaker) for c in clips
+    }
