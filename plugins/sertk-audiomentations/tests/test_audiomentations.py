@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib.util
 import inspect
-import io
 import json
 import random
 import re
 import subprocess
 import sys
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import audiomentations
 import numpy as np
 import pytest
-import soundfile
 from audiomentations.core.transforms_interface import BaseWaveformTransform
 
 from ser_toolkit.assemble import apply_setting, assemble
@@ -28,7 +24,6 @@ from ser_toolkit.plugins import load_plugins
 from ser_toolkit.recipe import Recipe
 from ser_toolkit.runtime.component import configure, fields_of, from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.testing import asset
 from sertk_audiomentations import LEFT_OUT, sertk_augmenters, sertk_recipes
 from sertk_audiomentations.recordings import Recorded
 
@@ -65,8 +60,6 @@ FIXED = {
     "PolarityInversion",
     "Reverse",
     "Trim",
-    # One recording gives one room.
-    "ApplyImpulseResponse",
 }
 
 
@@ -88,30 +81,11 @@ SIGNALS = {
 }
 
 
-def wav(samples: np.ndarray, rate_hz: int = 8000) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate_hz, format="WAV", subtype="FLOAT")
-    return file.getvalue()
-
-
-def hiss(seed: int, n_samples: int = 12_000) -> np.ndarray:
-    noise = np.random.default_rng(seed).standard_normal(n_samples)
-    return (0.1 * noise * np.exp(-np.arange(n_samples) / 2000)).astype(np.float32)
-
-
-def with_recordings(name: str, content: bytes, shown: str = "noise.wav"):
-    one = RECORDED[name]
-    return dataclasses.replace(one, **{one.source: asset(content, shown)}).prepare(
-        lambda wanted: content
-    )
-
-
-@pytest.fixture(params=ALL)
+# Those with recordings: test_recordings.py and test_conform.py.
+@pytest.fixture(params=[name for name in ALL if name not in RECORDED])
 def transform(request: pytest.FixtureRequest):
     if request.param in NEEDS:
         pytest.importorskip(NEEDS[request.param], exc_type=ImportError)
-    if request.param in RECORDED:
-        return with_recordings(request.param, wav(hiss(0)))
     return ALL[request.param]
 
 
@@ -264,104 +238,6 @@ def test_a_backend_is_named_by_its_own_package(
     params = {"backend": backend, "preserve_delay": backend == "lameenc"}
     with pytest.raises(SertkError, match=f"pip install {backend}`"):
         configure(ALL["Mp3Compression"], params).prepare(no_assets)
-
-
-def test_a_recording_is_mixed_in_at_the_ratio_that_was_asked_for() -> None:
-    steady = np.random.default_rng(2).standard_normal(3 * RATE_HZ).astype(np.float32)
-    noise = with_recordings("AddBackgroundNoise", wav(0.1 * steady, RATE_HZ))
-    one = dataclasses.replace(noise, min_snr_db=12.0, max_snr_db=12.0)
-    samples = SIGNALS["speech"]
-    added = run(one).astype(np.float64) - samples
-    ratio_db = 10 * np.log10(np.square(samples, dtype=np.float64).mean() / np.square(added).mean())
-    assert ratio_db == pytest.approx(12.0, abs=0.2)
-    # What is added is a stretch of the recording itself.
-    found = np.correlate(steady, added.astype(np.float32)[:8000], "valid").max()
-    assert found > 0.99 * np.linalg.norm(added[:8000]) * np.sqrt(8000) * 0.95
-
-
-def test_an_impulse_response_is_convolved() -> None:
-    room = np.zeros(400, np.float32)
-    room[[0, 300]] = 1.0, -0.5
-    samples = SIGNALS["speech"]
-    expected = np.convolve(samples, room)[: len(samples)]
-    found = run(with_recordings("ApplyImpulseResponse", wav(room, RATE_HZ)))
-    np.testing.assert_allclose(found, 0.5 * expected / np.abs(expected).max(), atol=0.02)
-
-
-def test_a_zip_of_recordings_in_any_order_of_packing() -> None:
-    def packed(names: list[str]) -> bytes:
-        file = io.BytesIO()
-        with zipfile.ZipFile(file, "w") as archive:
-            for name in names:
-                archive.writestr(name, b"text" if "txt" in name else wav(hiss(len(name))))
-        return file.getvalue()
-
-    names = ["../../a.wav", "b/long.wav", "b/longer.flac", "readme.txt"]
-    one = with_recordings("AddBackgroundNoise", packed(names), "noises.zip")
-    folder = one._folder()
-    assert [path.name for path in sorted(folder.iterdir())] == [f"{n:06d}.wav" for n in range(3)]
-    other = with_recordings("AddBackgroundNoise", packed(names[::-1]), "noises.zip")
-    assert {run(one, n).tobytes() for n in range(8)} == {run(other, n).tobytes() for n in range(8)}
-    # They are unpacked once.
-    assert one.prepare(no_assets) == one
-    assert not list(folder.parent.glob(".*"))
-
-
-@pytest.mark.parametrize("name", RECORDED)
-def test_recordings_that_are_missing_or_none_are_a_line_for_the_user(name: str) -> None:
-    with pytest.raises(SertkError, match=r"--set augmenter\.\w+=@FILE"):
-        ALL[name].prepare(no_assets)
-    with pytest.raises(SertkError, match="no recordings yet"):
-        run(ALL[name])
-    empty = io.BytesIO()
-    zipfile.ZipFile(empty, "w").close()
-    for content, told in {b"text": "cannot be decoded", empty.getvalue(): "no audio file"}.items():
-        with pytest.raises(SertkError, match=told):
-            with_recordings(name, content, "x.wav")
-
-
-# Keras 3 reads its variables in a way that numpy 2 deprecates.
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-@pytest.mark.slow
-def test_the_recordings_travel_with_the_run(
-    tmp_path: Path, synthetic_corpus: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import ser_toolkit
-
-    file = tmp_path / "noise.wav"
-    file.write_bytes(wav(hiss(3)))
-    settings = (
-        "extractor=rms",
-        "augmenter=audiomentations.AddBackgroundNoise",
-        f"augmenter.sounds_path=@{file}",
-        "model=tcn",
-        "training.copies=1",
-        "training.ema_momentum=0",
-    )
-    first, second = tmp_path / "first", tmp_path / "second"
-    ser_toolkit.train(synthetic_corpus, settings=settings, epochs=1, out=first)
-    (kept,) = (first / "assets").iterdir()
-    assert kept.read_bytes() == file.read_bytes()
-    assert str(tmp_path) not in (first / "recipe.toml").read_text("utf-8")
-    # From the run alone, where nothing is cached.
-    file.unlink()
-    monkeypatch.setenv("SERTK_CACHE", str(tmp_path / "cache"))
-    ser_toolkit.train(synthetic_corpus, recipe=str(first / "recipe.toml"), out=second)
-    assert (second / "recipe.toml").read_bytes() == (first / "recipe.toml").read_bytes()
-    heard = [(run / "predictions.csv").read_bytes() for run in (first, second)]
-    assert heard[0] == heard[1]
-
-
-@pytest.mark.slow
-def test_inspect_shows_what_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ser_toolkit
-
-    monkeypatch.setenv("SERTK_PLUGINS", "audiomentations")
-    monkeypatch.setitem(sys.modules, "loudness", None)
-    (tmp_path / "x.wav").write_bytes(wav(speech(8000), RATE_HZ))
-    found = ser_toolkit.inspect(tmp_path / "x.wav", out=tmp_path / "x.png")
-    shown = {item["name"].partition(".")[2] for item in found["augmentations"]}
-    assert set(ALL) - shown == {*RECORDED, "LoudnessNormalization"}
 
 
 def test_a_recipe_and_settings_reach_the_transform(tmp_path: Path) -> None:
