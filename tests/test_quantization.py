@@ -202,6 +202,7 @@ def test_a_run_whose_features_are_gone_asks_for_its_data(
     assert sum(len(items) for items in material.sides.values()) == 48
 
 
+@pytest.mark.slow
 def test_one_fold_is_quantized_once_for_each_network(run: Run, cache: Path, tmp_path: Path) -> None:
     fold = Run(Path(shutil.copytree(run.path, tmp_path / "fold")))
     quantization.quantize_fold(fold, "dynamic")

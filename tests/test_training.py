@@ -399,6 +399,7 @@ def whole(
     yield run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_and_resumed_gives_the_bytes_of_an_uninterrupted_run(
     kind: str,
@@ -434,6 +435,7 @@ def test_the_plateau_run_ended_early_with_a_lower_rate(whole: Callable[[str], Pa
     assert len({row["learning_rate"] for row in history[2:]}) >= 3
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(
     whole: Callable[[str], Path],
     start: Callable[..., Any],

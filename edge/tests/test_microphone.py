@@ -209,6 +209,7 @@ def test_a_microphone_that_vanishes_is_heard_again(pulse: Any, tone: Path) -> No
     run(listen())
 
 
+@pytest.mark.slow
 def test_a_stalled_microphone_is_opened_anew(pulse: Any, tone: Path) -> None:
     async def listen() -> None:
         microphone = Microphone(rate_hz=RATE_HZ, stall_s=1.0)
@@ -330,6 +331,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_sound_that_nobody_takes_is_counted(listener: Any) -> None:
     """The daemon itself is stopped; what the pipe and the queue cannot hold is lost, and told."""
     process, heard = listener

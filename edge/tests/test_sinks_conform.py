@@ -146,21 +146,32 @@ def _until(ready: Callable[[], bool]) -> None:
     assert ready()
 
 
+class Terminal(io.StringIO):
+    gone = False
+
+    def write(self, text: str) -> int:
+        if self.gone:
+            raise BrokenPipeError
+        return super().write(text)
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        self.gone = True
+        yield
+        self.gone = False
+
+
 @contextlib.contextmanager
 def terminal(folder: Path) -> Iterator[Peer]:
     """What a terminal shows; events are told apart by their times. It may be gone."""
     del folder
-    shown = io.StringIO()
+    shown = Terminal()
 
     def received() -> list[str]:
         return [f"kit-{float(line.split()[0][-5:]):.0f}" for line in shown.getvalue().splitlines()]
 
-    class Gone(io.StringIO):
-        def write(self, text: str) -> int:
-            raise BrokenPipeError
-
     with contextlib.redirect_stdout(shown):
-        yield Peer(Console(), received, lambda: contextlib.redirect_stdout(Gone()))
+        yield Peer(Console(), received, shown.away)
 
 
 @sertk_checks(

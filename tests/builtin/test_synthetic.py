@@ -231,6 +231,7 @@ def test_what_exists_is_left_alone_and_what_is_broken_is_made_again(tmp_path: Pa
         assert (path.stat().st_mtime_ns == mtime_ns) == (path not in (paths[3], paths[5]))
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_whole_files_and_is_taken_up(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path;"

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ser_toolkit.folds import fold_folder
 
 COMMAND = "import sys; from ser_toolkit.cli import run; sys.exit(run(sys.argv[1:]))"
@@ -44,6 +46,7 @@ def figures(run: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done_and_resume_ends_as_if_nothing_had_been(
     tiny: Path, good: Path, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_network_that_is_damaged(sertk: Sertk, refused: Refused, run: Path, go
     refused(result, "model.keras cannot be loaded", "Train again")
 
 
+@pytest.mark.slow
 def test_evaluating_on_what_the_network_cannot_know(
     sertk: Sertk, refused: Refused, training: tuple[Result, Path], mixed: Path, run: Path
 ) -> None:

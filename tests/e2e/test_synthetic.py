@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 QUICK = ("extractor=rms", "training.copies=0", "training.warmup_epochs=0", "model.channels=8")
 
 
+@pytest.mark.slow
 def test_its_figures_are_labelled_everywhere(sertk: Callable[..., Any], tmp_path: Path) -> None:
     settings = [word for value in QUICK for word in ("--set", value)]
     run = tmp_path / "run"

@@ -183,6 +183,7 @@ def test_a_signal_after_the_end_of_a_file_is_heeded_at_once(
     assert "wait in the state folder" in daemon.said()
 
 
+@pytest.mark.slow
 def test_what_could_not_be_written_is_told_by_the_exit_status(
     voices: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ Remade = Callable[..., bytes]
 # Bundles ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_bad_bundles_are_rejected_and_a_good_one_is_taken(
     bundle: Path, live: Callable[..., Any], voices: Path, drop: Drop, remade: Remade
 ) -> None:
@@ -127,6 +128,7 @@ def test_a_hup_takes_a_new_bundle_and_never_ends_the_process(
 # Microphones --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_microphone_that_is_pulled_out_comes_back(
     pulse: Any, live: Callable[..., Any], voices: Path, tiny_bundle: Path
 ) -> None:
@@ -144,6 +146,7 @@ def test_a_microphone_that_is_pulled_out_comes_back(
     daemon.until(lambda: len(daemon.events()) > before)
 
 
+@pytest.mark.slow
 def test_a_microphone_that_hangs_is_opened_anew(
     pulse: Any, live: Callable[..., Any], voices: Path, tiny_bundle: Path
 ) -> None:
@@ -159,6 +162,7 @@ def test_a_microphone_that_hangs_is_opened_anew(
     daemon.until(daemon.events)
 
 
+@pytest.mark.slow
 def test_a_daemon_that_was_frozen_counts_what_it_missed(
     pulse: Any, live: Callable[..., Any], voices: Path, tiny_bundle: Path
 ) -> None:
@@ -187,6 +191,7 @@ def clock(require: Callable[..., None], tmp_path: Path) -> tuple[Path, dict[str,
     return file, {"LD_PRELOAD": str(library), "CLOCK_FILE": str(file)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [1000, -40])
 def test_a_clock_that_jumps_changes_neither_order_nor_numbers(
     days: int,
@@ -261,6 +266,7 @@ def consumer() -> Iterator[Consumer]:
     server.server_close()
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_loses_and_doubles_nothing(
     live: Callable[..., Any], consumer: Consumer, voices: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:

@@ -202,6 +202,7 @@ def test_a_stream_that_is_not_read_is_cut_after_a_while(serving: Any, until: Unt
     assert site.get("/healthz").status == 200
 
 
+@pytest.mark.slow
 def test_a_stream_that_does_not_keep_up_is_cut(site: Any, until: Until) -> None:
     with connected(site, receive_buffer=4096) as sock:
         sock.sendall(b"GET /v1/events HTTP/1.1\r\n" + HOST + b"\r\n")
