@@ -105,7 +105,7 @@ def _environment(ours: Mapping[str, str]) -> dict[str, str]:
     told = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     )
-    index = re.findall(r"^\S*\bindex-url='(\S+)'$", told.stdout, re.MULTILINE)
+    index = re.findall(r"^\S*\.index-url='(\S+)'$", told.stdout, re.MULTILINE)
     defaults = {"UV_DEFAULT_INDEX": index[-1]} if index else {}
     if "PIP_CERT" in ours:
         defaults["SSL_CERT_FILE"] = ours["PIP_CERT"]
