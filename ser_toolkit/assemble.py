@@ -55,8 +55,8 @@ class Assembly:
     @property
     def licences(self) -> tuple[str, ...]:
         """A line for each extractor whose library is not free for every use."""
-        parts = [part for part in parts_of(self.extractor) if getattr(part, "licence", "")]
-        return tuple(f"'{part.name}': {getattr(part, 'licence', '')}" for part in parts)
+        parts = [part for part in parts_of(self.extractor) if isinstance(part, Extractor)]
+        return tuple(f"'{part.name}': {part.licence}" for part in parts if part.licence)
 
 
 def assemble(recipe: Recipe, plugins: Plugins) -> Assembly:

@@ -9,6 +9,8 @@ from .reader import AudformatReader
 
 __all__ = ["AudformatReader", "sertk_readers"]
 
+SERTK_HOOK_API = 1
+
 
 @hookimpl
 def sertk_readers() -> list[Reader]:

@@ -13,6 +13,8 @@ from .transform import LEFT_OUT, Transform
 
 __all__ = ["LEFT_OUT", "Transform", "sertk_augmenters", "sertk_recipes"]
 
+SERTK_HOOK_API = 1
+
 SERTK_EXPECTED_FAILURES = {
     "audiomentations.Clip:effect": "by default it cuts off what is beyond full scale alone",
     "audiomentations.PeakingFilter:other_rate": "its default frequencies lie above 4 kHz too",

@@ -9,6 +9,8 @@ from .extractor import Embedding
 
 __all__ = ["Embedding", "sertk_extractors"]
 
+SERTK_HOOK_API = 1
+
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:

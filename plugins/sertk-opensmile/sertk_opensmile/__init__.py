@@ -12,6 +12,8 @@ from .extractor import OpenSmile
 
 __all__ = ["OpenSmile", "sertk_extractors", "sertk_recipes"]
 
+SERTK_HOOK_API = 1
+
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
