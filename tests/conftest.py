@@ -6,8 +6,6 @@ import csv
 import os
 import subprocess
 import sys
-import sysconfig
-import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,20 +37,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SERTK_CACHE", str(folder))
         yield folder
-
-
-@pytest.fixture(scope="session")
-def make_venv() -> Callable[[Path], None]:
-    """Makes an environment in a folder; it sees what is installed here, and pip may add to it."""
-
-    def make(folder: Path) -> None:
-        venv.create(folder, with_pip=False)
-        packages = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
-        here = sysconfig.get_paths()["purelib"]
-        # `addsitedir`, not a bare path, so that editable installations in it are followed too.
-        (folder / packages / "outer.pth").write_text(f"import site; site.addsitedir({here!r})\n")
-
-    return make
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,11 @@ what_users_see.py runs `sertk` there and makes the table of docs/plugins-broken.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import sysconfig
 import textwrap
-import venv
 from dataclasses import dataclass
 from pathlib import Path
+
+from borrowed import install, make_venv
 
 PREAMBLE = """
 from __future__ import annotations
@@ -217,13 +215,8 @@ def write_project(folder: Path, name: str, package: Package) -> Path:
 
 def make_environment(base: Path) -> Path:
     """The interpreter of an environment that holds this toolkit and every package above."""
-    venv.create(base / "venv", with_pip=False)
-    packages = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
-    here = sysconfig.get_paths()["purelib"]
-    # `addsitedir`, not a bare path, so that editable installations in it are followed too.
-    (base / "venv" / packages / "outer.pth").write_text(f"import site; site.addsitedir({here!r})\n")
-    projects = [str(write_project(base / name, name, one)) for name, one in PACKAGES.items()]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--prefix", str(base / "venv")]
-    flags = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    subprocess.run([*pip, *flags, *projects], check=True, capture_output=True, text=True)
-    return base / "venv" / "bin" / "python"
+    python = make_venv(base / "venv")
+    install(
+        base / "venv", [write_project(base / name, name, one) for name, one in PACKAGES.items()]
+    )
+    return python

@@ -7,16 +7,17 @@ import re
 import shlex
 import subprocess
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from borrowed import make_venv
 
 from ser_toolkit.hookspecs import COMMAND_GROUP, GROUP
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "plugins/README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(.*?)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
 NOT_RUN = {
@@ -50,7 +51,7 @@ def test_what_is_not_run_is_there() -> None:
 
 
 @pytest.fixture(scope="module")
-def place(make_venv: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an environment `venv`, in which `sertk`, `pip` and `pytest` are."""
     base = tmp_path_factory.mktemp("guide")
     make_venv(base / "venv")

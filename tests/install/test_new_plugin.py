@@ -8,13 +8,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from borrowed import install, make_venv
 
 from ser_toolkit.scaffold import KINDS
 
@@ -28,17 +28,14 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
-def place(make_venv: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an environment in `venv`, and a new plugin of each kind installed there."""
     base = tmp_path_factory.mktemp("new")
     make_venv(base / "venv")
     for kind in KINDS:
         done = call(base, "-c", MAIN, "plugins", "new", f"my-{kind}", "--kind", kind)
         assert done.returncode == 0, done.stderr
-    projects = [str(base / f"sertk-my-{kind}") for kind in KINDS]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--prefix", str(base / "venv")]
-    flags = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    subprocess.run([*pip, *flags, *projects], check=True, capture_output=True, text=True)
+    install(base / "venv", [base / f"sertk-my-{kind}" for kind in KINDS])
     return base
 
 
