@@ -53,7 +53,13 @@ class DatasetsReader(Reader):
         clips: list[Clip] = []
         skipped: dict[str, str] = {}
         splits = open_dataset(root)
-        emotion = _needed([row for rows in splits.values() for row in rows])
+        everything = [row for rows in splits.values() for row in rows]
+        if not everything:
+            raise SertkError(
+                f"no recording in the dataset '{root.resolve().name}'",
+                "Expected a save of save_to_disk, metadata beside audio, or SPLIT/EMOTION/ folders",
+            )
+        emotion = _needed(everything)
         official = len(set(splits) & set(SIDES)) > 1
         for split, rows in splits.items():
             for row in rows:

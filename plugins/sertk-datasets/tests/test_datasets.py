@@ -156,6 +156,11 @@ def test_what_does_not_fit_is_a_line_for_the_user(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(SertkError, match=r"no recording in the dataset .* SPLIT/EMOTION/ folders"):
+        READER.read(tmp_path)
+
+
 def test_other_folders_are_not_recognised(tmp_path: Path) -> None:
     tone(tmp_path / "anger" / "ann" / "1.wav")
     assert READER.recognises(tmp_path) is None
