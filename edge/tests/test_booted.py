@@ -19,6 +19,7 @@ import soundfile
 from click.testing import CliRunner
 
 from ser_toolkit.builtin.synthetic import SyntheticReader
+from sertk_edge.reach import TEMPORARY, lies_in
 from sertk_edge.service import edge
 
 BOOT = Path(__file__).with_name("boot_systemd.sh")
@@ -97,6 +98,8 @@ def told(shared: Path, voice_bundle: Path, require: Callable[[str, bool, str], N
     """One start of the machine."""
     able = os.getuid() == 0 and Path("/lib/systemd/systemd").exists() and _may_mount()
     require("boot", able, "needs root, systemd, and the right to mount")
+    seen = not any(lies_in(path, TEMPORARY) for path in (ROOT, Path(sys.prefix)))
+    require("boot", seen, "a service sees nothing below /tmp: clone to another folder")
     here = shared / ODD
     here.mkdir()
     shutil.copy(voice_bundle, here / "voice.sertk")
