@@ -86,6 +86,7 @@ class Daemon:
         others = [
             asyncio.create_task(work, name=name)
             for name, work in (
+                ("start", self._start()),
                 ("source", self._pump()),
                 ("bundle", self._follow()),
                 ("tick", self._tick()),
@@ -97,6 +98,16 @@ class Daemon:
             for task in (attending, *others):
                 task.cancel()
             await asyncio.gather(attending, *others, return_exceptions=True)
+
+    async def _start(self) -> None:
+        """Say that we serve once it is known how the source is, lost ones included.
+
+        A service that is called started then answers /readyz as it will go on answering.
+        """
+        while self._source.status.state == "starting":
+            await asyncio.sleep(TICK_S / 10)
+        self._parts.system.ready()
+        await asyncio.Event().wait()
 
     async def finish(self) -> None:
         """End what goes on, and tell it; then hear no more."""

@@ -113,7 +113,6 @@ async def _listen(parts: Parts, signals: Signals) -> int:
     server = await _http(daemon, parts)
     parts.delivery.start()
     _greet(parts, server)
-    parts.system.ready()
     try:
         await signals.unless_stopped(daemon.run())
     finally:

@@ -107,16 +107,21 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
 
 
 @pytest.fixture
-def live(serve: Callable[..., Daemon]) -> Callable[..., Daemon]:
-    """Starts it with a page on a free port, and waits until it is ready."""
+def paged(serve: Callable[..., Daemon]) -> Callable[..., Daemon]:
+    """Starts it with a page on a free port."""
 
     def start(*args: object, **options: Any) -> Daemon:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+        with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-        return serve(*args, "--http-port", port, port=port, **options).ready()
+        return serve(*args, "--http-port", port, port=port, **options)
 
     return start
+
+
+@pytest.fixture
+def live(paged: Callable[..., Daemon]) -> Callable[..., Daemon]:
+    """Starts it with a page on a free port, and waits until it is ready."""
+    return lambda *args, **options: paged(*args, **options).ready()
 
 
 @pytest.fixture

@@ -290,29 +290,6 @@ def test_check_finds_files_that_sinks_need(voices: Path, tiny_bundle: Path, tmp_
     assert "none" in problems[0] and "no" in problems[1] and "cannot record" in problems[2]
 
 
-# Its supervisor -----------------------------------------------------------------------------------
-
-
-def test_no_watchdog_is_fed_where_there_is_none(
-    live: Callable[..., Any],
-    voices: Path,
-    tiny_bundle: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    path = tmp_path_factory.mktemp("n") / "s"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(path))
-        systemd.settimeout(10)
-        env = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": ""}
-        daemon = live(tiny_bundle, "--source", voices, *PLAYED, env=env)
-        daemon.until(daemon.events)
-        daemon.stop()
-        heard = b""
-        while b"STOPPING=1" not in heard:
-            heard += systemd.recv(4096) + b"\n"
-    assert b"READY=1" in heard and b"WATCHDOG=1" not in heard
-
-
 # What is sent -------------------------------------------------------------------------------------
 
 

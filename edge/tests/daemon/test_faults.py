@@ -325,26 +325,3 @@ def test_two_daemons_with_one_state(
     )
     assert second.returncode == 1 and "another daemon" in second.stderr.splitlines()[-1]
     assert first.get("/readyz")["ready"]
-
-
-def test_systemd_hears_that_it_is_ready_alive_and_stopping(
-    live: Callable[..., Any],
-    voices: Path,
-    tiny_bundle: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    import socket
-
-    path = tmp_path_factory.mktemp("n") / "s"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(path))
-        systemd.settimeout(10)
-        env = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "1000000"}
-        daemon = live(tiny_bundle, "--source", voices, *PLAYED, env=env)
-        heard = b""
-        while heard.count(b"WATCHDOG=1") < 3:
-            heard += systemd.recv(4096) + b"\n"
-        assert b"READY=1" in heard and b"STATUS=voices.wav: ok" in heard
-        daemon.stop()
-        while b"STOPPING=1" not in heard:
-            heard += systemd.recv(4096) + b"\n"

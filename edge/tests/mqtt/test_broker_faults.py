@@ -6,8 +6,9 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,30 @@ Carried = tuple[Spool, Courier]
 def append(spool: Spool, numbers: range) -> None:
     for number in numbers:
         spool.append(Draft("started", 0.0, float(number), "anger", {"anger": 1.0}, -20.0))
+
+
+@contextmanager
+def fed(spool: Spool, listener: Listener) -> Iterator[list[float]]:
+    """While it lasts some events are always under way; the numbers appended so far.
+
+    They are few: what a broker has taken and not passed on yet, it may lose when it is killed.
+    """
+    appended: list[float] = []
+    full = threading.Event()
+
+    def feed() -> None:
+        while not full.wait(0.001):
+            if len(appended) < len(listener.once()) + 10:
+                append(spool, range(len(appended), len(appended) + 1))
+                appended.append(len(appended))
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    try:
+        yield appended
+    finally:
+        full.set()
+        feeder.join()
 
 
 @pytest.fixture
@@ -92,17 +117,16 @@ def test_a_broker_that_is_killed_while_it_takes_events(
     spool, courier = carry
     listener = listen(keeping)
     remembered(keeping, soon)
-    append(spool, range(300))
-    for life in (1, 2, 3):
-        soon(lambda: len(listener.once()) >= 60 * life)  # noqa: B023
-        assert courier.status.pending > 0
-        keeping.end()
-        keeping.start()
+    with fed(spool, listener) as appended:
+        for life in (1, 2, 3):
+            soon(lambda: len(listener.once()) >= 60 * life)  # noqa: B023
+            keeping.end()
+            soon(lambda: courier.status.failures >= life and courier.status.pending > 0)  # noqa: B023
+            keeping.start()
     assert courier.drain(30.0)
-    soon(lambda: listener.once()[-1] == 299)
-    assert listener.once() == list(range(300))
-    assert courier.status.delivered == 300
-    assert courier.status.failures >= 1
+    soon(lambda: listener.once()[-1] == appended[-1])
+    assert listener.once() == appended == list(range(len(appended)))
+    assert courier.status.delivered == len(appended)
 
 
 def test_a_broker_that_stops_answering(
