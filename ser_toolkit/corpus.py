@@ -64,6 +64,11 @@ def _choose(plugins: Plugins, where: str | Path, name: str | None) -> tuple[Read
     if not root.exists():
         for candidate in plugins.readers:
             if candidate.name == str(where) and not candidate.needs_folder:
+                if wanted not in (None, candidate):
+                    raise SertkError(
+                        f"'{where}' makes its own corpus, which '{name}' does not read",
+                        "Leave out --reader, or give it a folder with --data",
+                    )
                 return candidate, cache_dir() / "corpora", "made by the toolkit"
         raise SertkError(
             f"data folder '{where}' does not exist",

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     "kinds",
     type=click.Choice(KINDS),
     multiple=True,
-    required=True,
-    help="What it is to offer; repeat for several in one package.",
+    help="What it is to offer; repeat for several in one package.  [required]",
 )
 @click.option(
     "--out",
@@ -41,8 +40,11 @@ def new(name: str, kinds: tuple[str, ...], out: Path | None) -> None:
     sertk plugins new loud --kind extractor
     sertk plugins new my-lab --kind reader --kind recipe
     """
+    from ..runtime.errors import SertkError
     from ..scaffold import Project, names, write
 
+    if not kinds:
+        raise SertkError(f"--kind expected, one of {', '.join(KINDS)}", "Add --kind extractor")
     project = Project(name, tuple(kind for kind in KINDS if kind in kinds))
     names.check_project(project)
     folder = out or Path(project.distribution)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -36,18 +37,38 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
 
 @plugins.command()
 @click.argument("name")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A corpus for its readers; they are given copies.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="COMPONENT.FIELD=VALUE",
+    help="Check a component with this instead of its default; @FILE is the content of a file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
-def check(ctx: click.Context, name: str, as_json: bool) -> None:
+def check(
+    ctx: click.Context, name: str, data: Path | None, settings: tuple[str, ...], as_json: bool
+) -> None:
     """Check everything that the plugin NAME offers; exit with 1 if something is not as it should.
 
     NAME is a plugin, a distribution, or distribution:plugin.
+
+    \b
+    sertk plugins check loud
+    sertk plugins check corpora --data EMODB
+    sertk plugins check embedding --set embedding.file=@model.tflite
     """
     from ..testing.installed import checks_of
     from ..testing.outcome import outcomes
     from . import plugins_views as views
 
-    checks = checks_of(name)
+    checks = checks_of(name, data, settings)
     found = list(views.followed(outcomes(checks), len(checks)))
     rows = [views.row(outcome) for outcome in found]
     if as_json:

@@ -64,14 +64,19 @@ def show_checks(rows: Sequence[Mapping[str, Any]]) -> None:
     """The table of checks, and how many came to what."""
     console, table = _console(), _table(CHECK_HEADINGS, wrapped="")
     before: tuple[str, ...] = ()
+    told = ""
     for one in rows:
-        head = (one["component"], one["kind"])
+        head, message = (one["component"], one["kind"]), one["message"]
         same = sys.stdout.isatty() and head == before
-        style = STYLES[one["result"]]
+        again = sys.stdout.isatty() and message and message == told
         table.add_row(
-            *(("", "") if same else head), one["check"], one["result"], one["message"], style=style
+            *(("", "") if same else head),
+            one["check"],
+            one["result"],
+            "as above" if again else message,
+            style=STYLES[one["result"]],
         )
-        before = head
+        before, told = head, message
     console.print(table)
     counts = Counter(one["result"] for one in rows)
     console.print(", ".join(f"{counts[result]} {result}" for result in STYLES if counts[result]))

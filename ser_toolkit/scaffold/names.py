@@ -31,7 +31,11 @@ def check_project(project: Project) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise SertkError where something would be overwritten."""
+    """Raise SertkError where something would be overwritten, or is in the way."""
+    for parent in folder.parents:
+        if parent.exists() and not parent.is_dir():
+            todo = "Choose another folder with --out"
+            raise SertkError(f"'{parent}' is a file, nothing can be written below it", todo)
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise SertkError(f"'{folder}' is there already", "Choose another folder with --out")
     if folder.is_dir() and any(folder.iterdir()):

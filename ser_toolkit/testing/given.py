@@ -44,13 +44,17 @@ MakePeer = Callable[[Path], AbstractContextManager[Peer]]
 
 @dataclass(frozen=True)
 class Given:
-    """What an author gives to the kit; corpora and peers by the name of the component."""
+    """What an author gives to the kit; corpora and peers by the name of the component.
+
+    `instead` has components, by kind and name, that are checked in place of what a plugin offers.
+    """
 
     assets: Iterable[bytes] | AssetLoader = ()
     corpora: Mapping[str, MakeCorpus] = field(default_factory=dict)
     peers: Mapping[str, MakePeer] = field(default_factory=dict)
     inputs: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
     plugins: Callable[[], Plugins] = load_plugins
+    instead: Mapping[tuple[str, str], Component] = field(default_factory=dict)
 
     @property
     def load(self) -> AssetLoader:
@@ -65,7 +69,8 @@ class Given:
             for field_name in empty_fields(component):
                 raise NotChecked(
                     f"'{field_name}' is empty ({error.problem}): check an instance that has its "
-                    "asset, with assets=[BYTES]"
+                    "asset, with assets=[BYTES]; for `sertk plugins check`, --set "
+                    f"{component.name}.{field_name}=@FILE"
                 ) from error
             raise
 
@@ -105,7 +110,7 @@ class Given:
         if reader.name not in self.corpora:
             raise NotChecked(
                 f"there is no corpus to read: give corpora={{'{reader.name}': function}}, which "
-                "writes a small one into a folder"
+                "writes a small one into a folder; for `sertk plugins check`, --data DIR"
             )
         return self.corpora[reader.name]
 

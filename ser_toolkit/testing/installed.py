@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 from .. import loading
 from ..foreign import attempt
 from ..hookspecs import COMMAND_GROUP
-from ..loading import one_line, origin
+from ..loading import Broken, one_line, origin
 from ..plugins import Plugins, load_plugins
 from ..runtime.errors import SertkError
 from .check import Check
-from .kit import checks_for
+from .chosen import configured, corpora
+from .given import Given
+from .kit import checks_given
 from .outcome import declared, with_reasons
+from .plugin import offers
 
 
-def checks_of(name: str) -> list[tuple[Check, str | None]]:
+def checks_of(
+    name: str, data: Path | None = None, settings: Sequence[str] = ()
+) -> list[tuple[Check, str | None]]:
     """Every check of the components and commands of a plugin, and why one is expected to fail.
 
-    Raises SertkError where nothing is called `name`, where two plugins are, or where it is broken.
+    `data` is a corpus for its readers; `settings` are those of `chosen.configured`. Raises
+    SertkError where nothing is called `name`, where two plugins are, where it is broken, and for
+    what does not fit.
     """
     commands = [point for point in loading.installed(COMMAND_GROUP) if _brings(point, name)]
     plugins = load_plugins(warn=lambda line: None)
     modules = [_module(plugins, name)] if _is_plugin(plugins, name) or not commands else []
     subjects = [*modules, *map(_loaded, commands)]
+    given = _given(modules, data, settings)
     reasons: dict[str, str] = {}
     for module in modules:
         reasons |= declared(module)
-    checks = [check for subject in subjects for check in checks_for(subject)]
+    checks = [check for subject in subjects for check in checks_given(subject, given)]
     return with_reasons(checks, reasons)
+
+
+def _given(modules: Sequence[Any], data: Path | None, settings: Sequence[str]) -> Given:
+    found = [offers(module) for module in modules]
+    offered = [offer for some in found if not isinstance(some, Broken) for offer in some]
+    instead, contents = configured(offered, settings)
+    return Given(contents, corpora(offered, data), instead=instead)
 
 
 def _brings(command: EntryPoint, name: str) -> bool:

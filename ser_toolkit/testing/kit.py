@@ -63,6 +63,11 @@ def checks_for(
         inputs or {},
         plugins or load_plugins,
     )
+    yield from checks_given(subject, given)
+
+
+def checks_given(subject: Any, given: Given) -> Iterator[Check]:
+    """`checks_for`, with everything that is given in one value."""
     if _is_command(subject):
         from .commands import command_checks
 
@@ -72,7 +77,7 @@ def checks_for(
     elif isinstance(subject, Component):
         yield from _of_component(subject, given)
     elif plugins_of.is_plugin(subject):
-        yield from _of_plugin(subject, given, plugins)
+        yield from _of_plugin(subject, given)
     else:
         raise SertkError(f"checks_for expects {CHECKED}, received {subject!r:.80}")
 
@@ -92,19 +97,21 @@ def _of_component(component: Component, given: Given) -> Iterator[Check]:
     )
 
 
-def _of_plugin(module: Any, given: Given, plugins: Callable[[], Plugins] | None) -> Iterator[Check]:
+def _of_plugin(module: Any, given: Given) -> Iterator[Check]:
     found = plugins_of.offers(module)
     name = plugins_of.entry_point(module).name
     yield from _named(f"plugin:{name}", plugins_of.plugin_checks(module, found))
     if isinstance(found, Broken):
         return
-    given = dataclasses.replace(given, plugins=plugins or (lambda: plugins_of.with_others(module)))
+    if given.plugins is load_plugins:
+        given = dataclasses.replace(given, plugins=lambda: plugins_of.with_others(module))
     for offer in found:
         if isinstance(offer.component, Recipe):
             checks = recipe_checks(offer.component, given)
             yield from _named(f"recipe:{offer.name}", checks)
         else:
-            yield from _of_component(offer.component, given)
+            component = given.instead.get((offer.kind, offer.name), offer.component)
+            yield from _of_component(component, given)
 
 
 def _named(subject: str, checks: Iterable[Check]) -> Iterator[Check]:

@@ -42,6 +42,79 @@ import click
 def greet():
     '''Say hello.'''
 """
+SETTLED = """
+from dataclasses import dataclass
+from typing import ClassVar
+import numpy as np
+from ser_toolkit import Asset, Augmenter, SertkError, hookimpl
+
+@dataclass(frozen=True)
+class Scale(Augmenter):
+    '''Multiplies.'''
+    name: ClassVar[str] = "lab.scale"
+    factor: float = float("nan")
+    curve: Asset | None = None
+
+    def prepare(self, load):
+        if self.curve is None:
+            raise SertkError("'lab.scale' needs a curve")
+        return Ready(float(load(self.curve)) * self.factor)
+
+@dataclass(frozen=True)
+class Ready(Augmenter):
+    '''Has its number.'''
+    name: ClassVar[str] = "lab.scale"
+    factor: float = 1.0
+
+    def augment(self, samples, rate_hz, rng):
+        return samples * np.float32(self.factor * rng.uniform(0.4, 0.5))
+
+@hookimpl
+def sertk_augmenters():
+    return [Scale()]
+"""
+READERS = """
+from dataclasses import dataclass
+from typing import ClassVar
+from ser_toolkit import Clip, Match, Reader, Reading, SertkError, hookimpl
+
+@dataclass(frozen=True)
+class Lab(Reader):
+    '''SPEAKER-EMOTION.wav.'''
+    name: ClassVar[str] = "lab"
+
+    def recognises(self, root):
+        fits = [path for path in root.glob("*.wav") if self.fits(path)]
+        return Match(1.0, "SPEAKER-EMOTION.wav") if fits else None
+
+    def fits(self, path):
+        return path.stem.count("-") == 1
+
+    def read(self, root):
+        found = sorted(root.glob("*.wav"))
+        clips = tuple(
+            Clip(path=path, relative=path.name, emotion=path.stem.split("-")[1],
+                 speaker=path.stem.split("-")[0], corpus=self.name)
+            for path in found if self.fits(path)
+        )
+        if not clips:
+            raise SertkError("no recording", "Check the folder")
+        return Reading(clips, {p.name: "another name" for p in found if not self.fits(p)})
+
+@hookimpl
+def sertk_readers():
+    return [Lab()]
+"""
+SECOND = """
+
+@dataclass(frozen=True)
+class Other(Lab):
+    '''SPEAKER+EMOTION.wav.'''
+    name: ClassVar[str] = "other"
+
+    def fits(self, path):
+        return path.stem.count("+") == 1
+"""
 Install = Callable[..., None]
 Out = pytest.CaptureFixture[str]
 
@@ -114,6 +187,100 @@ def test_a_distribution_of_commands(install: Install, capsys: Out) -> None:
         assert [line.split()[:4] for line in lines[1:-1]] == [
             ["greet", "command", check, "ok"] for check in ("declared", "help", "light")
         ]
+
+
+def results(out: str) -> dict[tuple[str, str], str]:
+    rows = json.loads(out)["checks"]
+    return {(row["component"], row["check"]): row["result"] for row in rows}
+
+
+def test_what_is_set_is_checked_in_place_of_the_default(
+    install: Install, tmp_path: Path, capsys: Out
+) -> None:
+    install("lab", SETTLED)
+    curve = tmp_path / "curve.txt"
+    curve.write_text("0.5")
+    assert run(["plugins", "check", "lab"]) == 1
+    out = capsys.readouterr().out
+    assert "--set lab.scale.curve=@FILE" in out
+    for prefix in ("", "augmenter."):
+        settings = (f"{prefix}lab.scale.curve=@{curve}", f"{prefix}lab.scale.factor=0.5")
+        args = [word for one in settings for word in ("--set", one)]
+        assert run(["plugins", "check", "lab", *args, "--json"]) == 0
+        assert set(results(capsys.readouterr().out).values()) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("lab.scale.factr=2", "has no 'lab.scale.factr'. Nearest: lab.scale.factor"),
+        ("lab.scale.factor", "--set expects COMPONENT.FIELD=VALUE, received 'lab.scale.factor'"),
+        ("factor=2", "--set expects COMPONENT.FIELD=VALUE, received 'factor=2'"),
+        ("lab.scale.factor=loud", "lab.scale.factor"),
+        ("lab.scale.curve=@nowhere.txt", "cannot read 'nowhere.txt': No such file"),
+    ],
+)
+def test_what_cannot_be_set(install: Install, capsys: Out, setting: str, told: str) -> None:
+    install("lab", SETTLED)
+    assert run(["plugins", "check", "lab", "--set", setting]) == 1
+    err = capsys.readouterr().err
+    assert told in err and len(err.splitlines()) == 1
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for name in ("ann-anger", "ann-sadness", "bob-anger", "bob-sadness"):
+        (folder / f"{name}.wav").write_bytes(name.encode())
+    return folder
+
+
+def test_a_reader_is_given_a_copy_of_the_corpus(
+    install: Install, corpus: Path, capsys: Out
+) -> None:
+    install("lab", READERS)
+    before = sorted(corpus.iterdir())
+    assert run(["plugins", "check", "lab", "--data", str(corpus), "--json"]) == 0
+    found = results(capsys.readouterr().out)
+    assert found["lab", "reasons"] == "ok" and set(found.values()) == {"ok"}
+    assert sorted(corpus.iterdir()) == before
+
+
+def test_a_corpus_that_the_only_reader_does_not_know_fails(
+    install: Install, tmp_path: Path, capsys: Out
+) -> None:
+    install("lab", READERS)
+    (tmp_path / "empty").mkdir()
+    assert run(["plugins", "check", "lab", "--data", str(tmp_path / "empty")]) == 1
+    assert "expected its own corpus to be recognised" in capsys.readouterr().out
+
+
+def test_of_several_readers_those_that_know_the_corpus_are_given_it(
+    install: Install, tmp_path: Path, corpus: Path, capsys: Out
+) -> None:
+    install("lab", (READERS + SECOND).replace("[Lab()]", "[Lab(), Other()]"))
+    assert run(["plugins", "check", "lab", "--data", str(corpus), "--json"]) == 0
+    found = results(capsys.readouterr().out)
+    assert found["lab", "files"] == "ok" and found["other", "files"] == "not checked"
+    (tmp_path / "empty").mkdir()
+    assert run(["plugins", "check", "lab", "--data", str(tmp_path / "empty")]) == 1
+    assert "no reader of the plugin recognises" in capsys.readouterr().err
+
+
+def test_a_corpus_that_is_too_large_or_of_no_use(
+    install: Install, corpus: Path, capsys: Out
+) -> None:
+    install("lab", READERS)
+    with (corpus / "bob-fear.wav").open("wb") as file:
+        file.truncate(600_000_000)
+    assert run(["plugins", "check", "lab", "--data", str(corpus)]) == 1
+    assert "expected at most 500 MB" in capsys.readouterr().err
+    assert run(["plugins", "check", "lab", "--data", "nowhere"]) == 1
+    assert "'nowhere' is no folder with a corpus. Check the path" in capsys.readouterr().err
+    install("tube", PLUGIN + TOLD)
+    assert run(["plugins", "check", "tube", "--data", str(corpus)]) == 1
+    assert "no reader of folders. Leave out --data" in capsys.readouterr().err
 
 
 def test_nobody_is_called_so(capsys: Out) -> None:

@@ -169,6 +169,24 @@ def test_a_name_that_cannot_be_had_is_one_line(
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ([], "--kind expected, one of reader, augmenter, extractor, model, recipe, sink, command"),
+        (["--kind", "sink", "--out", "file/a/b"], "'file' is a file, nothing can be written below"),
+        (["--kind", "sink", "--out", "file"], "'file' is there already"),
+    ],
+)
+def test_what_is_missing_or_in_the_way_is_one_line(
+    args: list[str], told: str, here: Path, capsys: Out
+) -> None:
+    (here / "file").touch()
+    assert run(["plugins", "new", "loud", *args]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"Error: {told}") and err.count("\n") == 1
+    assert [path.name for path in here.iterdir()] == ["file"]
+
+
 def test_a_name_is_free_where_only_another_kind_has_it() -> None:
     assert run(["plugins", "new", "rms", "--kind", "sink"]) == 0
 
@@ -207,11 +225,6 @@ def test_a_failure_leaves_nothing_behind(here: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write(broken, here / "sertk-loud")
     assert list(here.iterdir()) == []
-
-
-def test_a_kind_must_be_named(capsys: Out) -> None:
-    assert run(["plugins", "new", "loud"]) == 2
-    assert "Missing option '--kind'" in capsys.readouterr().err
 
 
 def test_nothing_heavy_is_imported(here: Path) -> None:

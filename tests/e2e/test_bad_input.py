@@ -90,6 +90,7 @@ def test_usage(case: str, sertk: Sertk, refused: Refused, tiny: Path, good: Path
         ("train", ("no data given", "--data DIR")),
         ("train --data missing", ("data folder 'missing' does not exist", "Check the path")),
         ("train --data synthetic --reader nonsense", ("there is no reader 'nonsense'",)),
+        ("train --data synthetic --reader folders", ("makes its own corpus", "Leave out --reader")),
         ("train missing.toml", ("cannot read recipe 'missing.toml'", "Check the path")),
         ("train --plugin nonsense", ("there is no plugin 'nonsense'", "Known: ")),
         ("train --plugin nonsense --recipe compact", ("there is no plugin 'nonsense'",)),

@@ -16,6 +16,7 @@ import pytest
 from ser_toolkit.assemble import apply_setting, assemble
 from ser_toolkit.assets import Assets
 from ser_toolkit.backend import import_keras
+from ser_toolkit.cli import run
 from ser_toolkit.convert import convert
 from ser_toolkit.plugins import load_plugins
 from ser_toolkit.recipe import Recipe
@@ -87,6 +88,17 @@ def test_it_keeps_to_the_contract(models: dict[str, bytes], name: str) -> None:
         except CheckFailed as failure:
             failed[check.name] = str(failure)
     assert failed == {}
+
+
+def test_the_command_checks_a_file_that_is_given(
+    models: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(models["pooled.tflite"])
+    values = {"file": f"@{path}", "frame_length": N, "hop_length": 1500}
+    settings = [f"--set=embedding.{key}={value}" for key, value in values.items()]
+    assert run(["plugins", "check", "embedding", *settings]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "19 ok"
 
 
 def opened(models: dict[str, bytes], name: str, **params: Any) -> FrameExtractor:
