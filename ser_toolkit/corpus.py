@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .contracts import Clip, Reader, Reading, Utterance
+from .contracts import Clip, Match, Reader, Reading, Utterance
 from .files import cache_dir
+from .foreign import attempt, captured
 from .labels import select
 from .listener import Listener
+from .loading import DefectError, broken
+from .offers import Offer
 from .plugins import Plugins
 from .runtime.audio import check_speech, content_hash, read_audio
 from .runtime.errors import AudioError, SertkError
@@ -42,7 +45,7 @@ def read_corpus(
     clips: list[Clip] = []
     for (one, root, why), where in zip(chosen, data, strict=True):
         listener.note(f"{Path(where).name or where}: read as '{one.name}' ({why})")
-        clips += _clips(one.read(root), one, listener)
+        clips += _clips(_read(one, root), one, listener)
     selected = select(clips, tuple(emotions), mapping or {})
     utterances = _unique(_decoded(selected, listener), listener)
     sources = tuple(
@@ -76,13 +79,17 @@ def _choose(plugins: Plugins, where: str | Path, name: str | None) -> tuple[Read
         )
     if wanted is not None:
         return wanted, root, "as --reader says"
-    return _recognised(plugins.readers, root)
+    return _recognised(plugins, root)
 
 
-def _recognised(readers: Iterable[Reader], root: Path) -> tuple[Reader, Path, str]:
-    matches = [(reader, match) for reader in readers if (match := reader.recognises(root))]
+def _recognised(plugins: Plugins, root: Path) -> tuple[Reader, Path, str]:
+    asked = [(offer.component, _ask(plugins, offer, root)) for offer in plugins.offers("reader")]
+    matches = [(reader, found) for reader, found in asked if isinstance(found, Match)]
     if not matches:
-        names = ", ".join(reader.name for reader in readers if reader.needs_folder)
+        for _, found in asked:
+            if isinstance(found, Exception):
+                raise found
+        names = ", ".join(reader.name for reader, _ in asked if reader.needs_folder)
         raise SertkError(
             f"no reader recognises '{root}'",
             f"Expected a known corpus, a folder per emotion or a CSV; or choose --reader: {names}",
@@ -94,6 +101,34 @@ def _recognised(readers: Iterable[Reader], root: Path) -> tuple[Reader, Path, st
         raise SertkError(f"several readers fit '{root}': {names}", "Choose one with --reader")
     reader, match = winners[0]
     return reader, root, match.why
+
+
+def _ask(plugins: Plugins, offer: Offer, root: Path) -> Match | Exception | None:
+    """What a reader says of a folder; a defect of it is told, and stands in nobody's way."""
+    answer: list[object] = []
+    with captured():
+        doing = f"asking reader '{offer.name}' of {offer.plugin.label}"
+        error = attempt(lambda: answer.append(offer.component.recognises(root)), doing)
+    if isinstance(error, SertkError | OSError):
+        return error
+    (found,) = answer or (None,)
+    if error is None and not isinstance(found, Match | None):
+        received = type(found).__name__
+        error = DefectError(f"recognises of '{offer.name}' expects Match or None, gave {received}")
+    if error is not None:
+        plugins.report(broken(offer.plugin, error))
+        return None
+    return found
+
+
+def _read(reader: Reader, root: Path) -> Reading:
+    found = reader.read(root)
+    if not isinstance(found, Reading):
+        raise SertkError(
+            f"read of reader '{reader.name}' expects a Reading, received {type(found).__name__}",
+            "Tell its author; `sertk plugins check` finds such things",
+        )
+    return found
 
 
 def _clips(reading: Reading, reader: Reader, listener: Listener) -> tuple[Clip, ...]:

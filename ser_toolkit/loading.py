@@ -24,9 +24,9 @@ from .requirements import normalised, unmet
 KINDS = ("reader", "augmenter", "extractor", "model", "recipe", "sink")
 BUILTIN_DISTRIBUTION = "ser-toolkit"
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-SLOW_IMPORT_S = 1.0
+SLOW_S = 1.0
 SLOW_TODO = (
-    "Its author can import heavy libraries inside functions; "
+    "Its author can import heavy libraries where they are used; "
     "SERTK_PLUGINS=A,B loads only plugins A and B"
 )
 
@@ -66,7 +66,7 @@ class Loaded(Origin):
     @property
     def slowness(self) -> str:
         """How long its import took, where that is worth a word."""
-        slow = self.import_s >= SLOW_IMPORT_S
+        slow = self.import_s >= SLOW_S
         return f"took {self.import_s:.1f} s to import" if slow else ""
 
 

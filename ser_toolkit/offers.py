@@ -23,6 +23,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "recipe": (Recipe,),
     "sink": (Sink,),
 }
+FIELDS: dict[str, type] = {"version": int, "licence": str, "edge_ready": bool}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,4 +91,14 @@ def _problem(item: object, kinds: tuple[type, ...]) -> str:
         return f"{type(item).__name__} needs a name without ':', received {name!r}"
     if isinstance(item, Component) and not (params and params.frozen):
         return f"{type(item).__name__} must be a frozen dataclass"
+    return _wrong_field(item) if isinstance(item, Component) else ""
+
+
+def _wrong_field(item: Component) -> str:
+    """What everybody reads of a component: a property may raise here, and nowhere else."""
+    for name, kind in FIELDS.items():
+        value = getattr(item, name, kind())
+        if not isinstance(value, kind):
+            wanted = f"{name} of {type(item).__name__} expects {kind.__name__}"
+            return f"{wanted}, received {value!r:.60}"
     return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib.metadata import EntryPoint
 from typing import Any, NoReturn
@@ -82,6 +83,7 @@ class Plugins:
         self._loaded = [result for result in results if isinstance(result, Loaded)]
         self._broken = [result for result in results if isinstance(result, Broken)]
         self._offers: dict[tuple[str, str], tuple[Offer, ...]] = {}
+        self._slowness = {plugin.key: [plugin.slowness] for plugin in self._loaded}
 
     @property
     def loaded(self) -> tuple[Loaded, ...]:
@@ -92,6 +94,10 @@ class Plugins:
     def broken(self) -> tuple[Broken, ...]:
         """Plugins that do not work, with the cause."""
         return tuple(self._broken)
+
+    def slowness(self, plugin: Loaded) -> str:
+        """How long its import and its hooks took so far, where that is worth a word."""
+        return " and ".join(filter(None, self._slowness[plugin.key]))
 
     def report(self, broken: Broken) -> None:
         """Warn of a broken plugin unless it was asked for; with SERTK_STRICT it is fatal."""
@@ -248,8 +254,10 @@ class Plugins:
         return self._offers[key]
 
     def _call(self, plugin: Loaded, kind: str) -> tuple[Offer, ...]:
+        before = time.perf_counter()
         answer = call_hook(self._manager, plugin, kind)
         if isinstance(answer, tuple):
+            self._time(plugin, kind, time.perf_counter() - before)
             return answer
         if plugin in self._loaded:
             self._loaded.remove(plugin)
@@ -257,6 +265,12 @@ class Plugins:
             self._manager.unregister(name=plugin.key)
             self.report(answer)
         return ()
+
+    def _time(self, plugin: Loaded, kind: str, seconds: float) -> None:
+        if seconds >= loading.SLOW_S:
+            slow = f"took {seconds:.1f} s in {loading.hook_of(kind)}"
+            self._slowness[plugin.key].append(slow)
+            self._warn(f"{plugin.label} {slow}. {loading.SLOW_TODO}")
 
     def _refuse_broken_now(self, plugin: Loaded) -> None:
         if plugin not in self._loaded:

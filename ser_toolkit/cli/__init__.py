@@ -45,7 +45,7 @@ def run(args: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (SertkError, ImportError, OSError) as error:
+    except Exception as error:
         known = _known(error)
         if known is None:
             raise
@@ -82,7 +82,9 @@ def _known(error: Exception) -> SertkError | None:
     if isinstance(error, OSError) and (error.filename is not None or error.errno is not None):
         where = f"{error.filename}: " if error.filename else ""
         return SertkError(f"{where}{error.strerror or type(error).__name__}")
-    return None
+    from ..culprit import blamed
+
+    return blamed(error)
 
 
 def _debug(args: Sequence[str]) -> bool:

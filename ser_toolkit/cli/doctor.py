@@ -126,8 +126,9 @@ def _plugins() -> Iterator[Finding]:
         yield Finding(f"plugin {name}", "broken", "its entry points cannot be read", todo)
     for plugin in plugins.loaded:
         detail = f"{plugin.distribution} {plugin.version}"
-        detail += f", {plugin.slowness}" if plugin.slowness else ""
-        todo = SLOW_TODO if plugin.slowness else ""
+        slowness = plugins.slowness(plugin)
+        detail += f", {slowness}" if slowness else ""
+        todo = SLOW_TODO if slowness else ""
         needed = plugin.distribution == BUILTIN_DISTRIBUTION
         yield Finding(f"plugin {plugin.plugin}", "ok", detail, todo, needed)
     for broken in plugins.broken:

@@ -57,8 +57,8 @@ def _show(project: Project, folder: Path) -> None:
     from . import show
 
     # pip takes what has no slash for a name to look up.
-    place = str(folder) if folder.is_absolute() else f"./{folder}"
-    show.console().print(f"{len(project.texts())} files are in {place}.", soft_wrap=True)
+    place = str(folder) if folder.is_absolute() or folder == Path() else f"./{folder}"
+    show.console().print(f"wrote {len(project.texts())} files to {place}", soft_wrap=True)
     show.steps(
         (f'pip install -e "{place}[test]"', "edits count at once"),
         ("sertk plugins", "it is listed"),

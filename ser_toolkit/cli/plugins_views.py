@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint
@@ -23,6 +24,11 @@ HEADINGS = ("plugin", "distribution", "version", "kind", "components", "edge")
 CHECK_HEADINGS = ("component", "kind", "check", "result", "")
 UNWRAPPED_COLUMNS = 1000
 PATIENCE_S = 2.0
+NEEDS = {
+    "reader": "a reader needs --data DIR",
+    "sink": "a sink needs a test of its own, which gives somebody who takes its events: pytest",
+}
+NEEDED = "what each needs stands in its line"
 STYLES = {"ok": "green", "FAILED": "bold red", "expected failure": "yellow", "not checked": "dim"}
 
 
@@ -41,8 +47,8 @@ def show(found: Plugins) -> None:
     for broken in found.broken:
         console.print(str(broken), soft_wrap=True, style="red")
     for plugin in found.loaded:
-        if plugin.slowness:
-            line = f"{plugin.label} {plugin.slowness}. {SLOW_TODO}"
+        if slowness := found.slowness(plugin):
+            line = f"{plugin.label} {slowness}. {SLOW_TODO}"
             console.print(line, soft_wrap=True, style="yellow")
 
 
@@ -80,11 +86,28 @@ def show_checks(rows: Sequence[Mapping[str, Any]]) -> None:
     console.print(table)
     counts = Counter(one["result"] for one in rows)
     console.print(", ".join(f"{counts[result]} {result}" for result in STYLES if counts[result]))
+    wanting = {one["kind"] for one in rows if one["result"] == "not checked"}
+    if wanting:
+        needs = [NEEDS[kind] for kind in NEEDS if kind in wanting]
+        console.print(f"not checked: {'; '.join(needs or [NEEDED])}", soft_wrap=True)
+
+
+def show_causes(outcomes: Sequence[Any]) -> None:
+    """On stderr, what components printed and the tracebacks of what failed."""
+    for one in outcomes:
+        if one.printed:
+            print(f"{one.check.id} printed:\n{one.printed.rstrip()}", file=sys.stderr)
+        if one.result == "FAILED" and one.error is not None:
+            print(f"{one.check.id} failed:", file=sys.stderr)
+            traceback.print_exception(one.error)
 
 
 def followed(items: Iterable[T], total: int) -> Iterator[T]:
     """The same items; a bar on stderr, where that is a terminal, once they have taken a while."""
-    bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    # Its own stream: what is followed may be kept from writing to ours.
+    bar = Progress(
+        console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()
+    )
     task, begun = bar.add_task("checking", total=total), time.monotonic()
     try:
         for item in items:

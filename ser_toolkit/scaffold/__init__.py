@@ -78,7 +78,7 @@ class Project:
 
 
 def write(project: Project, folder: Path) -> None:
-    """Write all files of a project; `folder` is there only when it is complete."""
+    """Write all files of a project; a new folder is there only when it is complete."""
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".sertk-new-", dir=folder.parent) as name:
@@ -86,7 +86,12 @@ def write(project: Project, folder: Path) -> None:
         for path, text in project.texts().items():
             (made / path).parent.mkdir(parents=True, exist_ok=True)
             (made / path).write_text(text, "utf-8")
-        made.rename(folder)
+        if folder.is_dir():
+            # Somebody may stand in it: it must stay the same folder.
+            for item in made.iterdir():
+                item.rename(folder / item.name)
+        else:
+            made.rename(folder)
 
 
 def _chosen(text: str, kinds: Collection[str]) -> str:

@@ -57,7 +57,7 @@ def test_a_package_has_every_file_that_it_needs(kind: str, here: Path, capsys: O
     written = set(files(here / "sertk-my-lab"))
     own = {f"sertk_my_lab/{kind}.py", *(["sertk_my_lab/recipe.toml"] if kind == "recipe" else [])}
     assert written == SHARED | own
-    assert f"{len(written)} files are in ./sertk-my-lab." in capsys.readouterr().out
+    assert f"wrote {len(written)} files to ./sertk-my-lab\n" in capsys.readouterr().out
     assert [path.name for path in here.iterdir()] == ["sertk-my-lab"]
 
 
@@ -167,6 +167,16 @@ def test_a_name_that_cannot_be_had_is_one_line(
     assert said.out == ""
     assert said.err.startswith("Error: ") and told in said.err and said.err.count("\n") == 1
     assert list(here.iterdir()) == []
+
+
+def test_the_folder_that_one_stands_in_stays(here: Path, capsys: Out) -> None:
+    before = here.stat().st_ino
+    assert run(["plugins", "new", "loud", "--kind", "extractor", "--out", "."]) == 0
+    assert here.stat().st_ino == before
+    assert (here / "sertk_loud/extractor.py").is_file() and (here / ".gitignore").is_file()
+    assert not list(here.parent.glob(".sertk-new-*"))
+    out = capsys.readouterr().out
+    assert " files to .\n" in out and 'pip install -e ".[test]"' in out
 
 
 @pytest.mark.parametrize(

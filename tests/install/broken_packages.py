@@ -41,8 +41,40 @@ if "ACME_FICKLE" in os.environ:
 """
 
 
+TWIN = "offers the same name as another"
+CLASH = "extractor 'twin' is offered by acme-twin-a and acme-twin-b"
+
+
 def hook(body: str, arguments: str = "", start: str = "def") -> str:
     return f"@hookimpl\n{start} sertk_extractors({arguments}):\n    {body}\n"
+
+
+def odd(member: str) -> str:
+    """An extractor that has this in its class."""
+    body = textwrap.indent(textwrap.dedent(member).strip(), "    ")
+    made = "\n@hookimpl\ndef sertk_extractors():\n    return [Odd()]\n"
+    return f"@dataclass(frozen=True)\nclass Odd(Feature):\n    '''Odd.'''\n{body}\n{made}"
+
+
+def reader(recognises: str, read: str) -> str:
+    return f"""
+from ser_toolkit import Match, Reader, Reading
+
+@dataclass(frozen=True)
+class Corpus(Reader):
+    '''A corpus.'''
+    name: ClassVar[str] = "corpus"
+
+    def recognises(self, root):
+        {recognises}
+
+    def read(self, root):
+        {read}
+
+@hookimpl
+def sertk_readers():
+    return [Corpus()]
+"""
 
 
 def method(entry: str) -> str:
@@ -54,12 +86,14 @@ class Package:
     """One distribution `acme-NAME`.
 
     `what` is wrong with it, for the table, empty for those of other tests; `cause` is what users
-    must read, empty where it works.
+    must read, empty where it loads; `used` is what they read where it is found in use alone.
     """
 
     what: str
     body: str
     cause: str = ""
+    used: str = ""
+    reads: bool = False
     entry: str = ""
     requires: str = ""
     command: tuple[str, str] | None = None
@@ -153,9 +187,40 @@ PACKAGES = {
     "quits": Package(
         "calls `sys.exit`", "sys.exit(3)", "SystemExit: it called sys.exit(3)"
     ),
-    "twin-a": Package("offers the same name as another", OFFER, command=("same", command("a"))),
-    "twin-b": Package("offers the same name as another", OFFER, command=("same", command("b"))),
+    "property": Package(
+        "a component with a property that raises",
+        odd("@property\ndef licence(self):\n    return 1 / 0"),
+        "ZeroDivisionError: division by zero",
+    ),
+    "field": Package(
+        "a component whose version is a text",
+        odd("version: ClassVar[str] = '1.0'"),
+        "sertk_extractors: version of Odd expects int, received '1.0'",
+    ),
+    "twin-a": Package(TWIN, OFFER, used=CLASH, command=("same", command("a"))),
+    "twin-b": Package(TWIN, OFFER, used=CLASH, command=("same", command("b"))),
+    "fails": Package(
+        "raises while it computes",
+        odd("def frames(self, signal):\n    return [][1]"),
+        used="plugin 'fails' (acme-fails 1.2) failed: IndexError: list index out of range",
+    ),
+    "asked": Package(
+        "a reader that raises when it is asked, and when it reads",
+        reader("return {}['a']", "return {}['b']"),
+        used="plugin 'asked' (acme-asked 1.2) failed: KeyError: 'b'",
+        reads=True,
+    ),
+    "vague": Package(
+        "a reader whose answers are of wrong types",
+        reader("return True", "return []"),
+        used="read of reader 'corpus' expects a Reading, received list",
+        reads=True,
+    ),
     "slow": Package("takes five seconds to import", SLEEP + OFFER),
+    "slowhook": Package(
+        "a hook that takes five seconds",
+        hook("time.sleep(float(os.environ.get('ACME_SLEEP_S', '0')))\n    return [Feature()]"),
+    ),
     "chatty": Package(
         "prints on import",
         "print('hello from chatty')\nprint('psst', file=sys.stderr)\n" + OFFER,

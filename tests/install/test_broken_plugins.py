@@ -232,8 +232,37 @@ def test_a_slow_plugin_is_named_with_its_time(broken_sertk: Run, ask: Run) -> No
     assert re.fullmatch(f"Warning: {line}.*\n", said.err)
     parts = json.loads(broken_sertk("doctor", "--json", **env).out)["parts"]
     (slow,) = [part for part in parts if part["part"] == "plugin slow"]
-    assert slow["state"] == "ok" and "functions" in slow["todo"]
+    assert slow["state"] == "ok" and "where they are used" in slow["todo"]
     assert re.fullmatch(r"acme-slow 1\.2, took \d+\.\d s to import", slow["detail"])
+
+
+def test_a_slow_hook_is_named_with_its_time(broken_sertk: Run, ask: Run) -> None:
+    env = {"SERTK_PLUGINS": "good,slowhook", "ACME_SLEEP_S": "1.1"}
+    line = (
+        r"plugin 'slowhook' \(acme-slowhook 1\.2\) took \d+\.\d s in sertk_extractors\. "
+        r".*SERTK_PLUGINS=A,B loads"
+    )
+    assert re.search(f"^{line}", broken_sertk("plugins", **env).out, re.M)
+    said = ask("good-feature", **env)
+    assert (said.code, said.out) == (0, "acme-good:good-feature\n")
+    assert re.fullmatch(f"Warning: {line}.*\n", said.err)
+    parts = json.loads(broken_sertk("doctor", "--json", **env).out)["parts"]
+    (slow,) = [part for part in parts if part["part"] == "plugin slowhook"]
+    assert re.fullmatch(r"acme-slowhook 1\.2, took \d+\.\d s in sertk_extractors", slow["detail"])
+
+
+def test_what_fails_in_use_is_one_line_and_a_traceback_for_its_author(
+    broken_sertk: Run, small_corpus: Path, tmp_path: Path
+) -> None:
+    # Of a whole corpus, features are computed in other processes.
+    for source in (("--data", small_corpus), (min(small_corpus.rglob("*.wav")),)):
+        args = ("extract", *source, "--set", "extractor=fails-feature", "--out", tmp_path / "x.npz")
+        told = broken_sertk(*args, SERTK_PLUGINS="fails")
+        assert told.code == 1
+        assert told.err.splitlines()[-1].startswith(f"Error: {PACKAGES['fails'].used}")
+        assert "Traceback" not in told.err
+        shown = broken_sertk(*args, SERTK_PLUGINS="fails", SERTK_DEBUG="1")
+        assert "Traceback" in shown.err and "return [][1]" in shown.err
 
 
 def test_ctrl_c_in_an_endless_import_says_whose_it_was(broken_python: Path, tmp_path: Path) -> None:

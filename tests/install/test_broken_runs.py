@@ -65,7 +65,7 @@ def test_a_training_without_them_costs_one_warning_line_each(made: tuple[Path, A
     assert "Everything is in" in training.stdout
     assert "hello from" not in training.stdout
     said = [line for line in training.stderr.splitlines() if line.startswith("Warning: plugin")]
-    assert len(said) == len(BROKEN)
+    assert len(said) == len(BROKEN) + sum(one.reads for one in PACKAGES.values())
     for name, cause in BROKEN.items():
         assert [
             line for line in said if f"plugin '{name}' (acme-{name} 1.2)" in line and cause in line
@@ -84,7 +84,17 @@ def test_a_run_that_needs_it_is_one_line_before_anything_is_done(
 
 @pytest.mark.parametrize("name", [name for name in PACKAGES if name not in BROKEN])
 def test_what_is_only_odd_can_be_used(seen: dict[str, Seen], name: str) -> None:
-    assert seen[name].status == (1 if name.startswith("twin") else 0)
+    assert seen[name].status == (1 if PACKAGES[name].used else 0)
+    assert all("Traceback" not in line for line in seen[name].needed)
+    if PACKAGES[name].used:
+        assert seen[name].needed[-1].startswith(f"Error: {PACKAGES[name].used}")
+
+
+def test_a_reader_that_cannot_be_asked_is_left_out_and_told(seen: dict[str, Seen]) -> None:
+    for name in ("asked", "vague"):
+        (line,) = seen[name].without
+        assert line.startswith(f"Warning: plugin '{name}' (acme-{name} 1.2) is broken: ")
+        assert line.endswith(". It is left out")
 
 
 def test_the_page_says_what_is_said(seen: dict[str, Seen]) -> None:

@@ -27,6 +27,7 @@ status = run(["--help"])
 print(*(name for name in sys.modules if name.startswith("acme_")), file=sys.stderr)
 sys.exit(status)
 """
+BAR = "━|-:--:--"
 HEADS = (
     "the plugin …",
     "`sertk --help`",
@@ -49,11 +50,11 @@ class Seen:
     left: bool
 
 
-def tone(path: Path) -> Path:
-    """Two seconds of a tone, as a WAV file."""
+def tone(path: Path, radians: float) -> Path:
+    """Two seconds of a tone that goes on by so much from sample to sample, as a WAV file."""
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
-        samples = (int(9000 * math.sin(0.08 * n) * (1 + n % 4000) / 4000) for n in range(32000))
+        samples = (int(9000 * math.sin(radians * n) * (1 + n % 4000) / 4000) for n in range(32000))
         file.writeframes(b"".join(struct.pack("<h", sample) for sample in samples))
     return path
 
@@ -73,11 +74,18 @@ def look(python: Path, folder: Path) -> list[Seen]:
             timeout=120,
         )
 
-    voice = str(tone(folder / "voice.wav"))
+    voice = str(tone(folder / "voice.wav", 0.08))
+    corpus = folder / "voices"
+    for emotion, radians in {"anger": 0.08, "sadness": 0.04}.items():
+        (corpus / emotion).mkdir(parents=True)
+        tone(corpus / emotion / "voice.wav", radians)
 
     def need(name: str) -> subprocess.CompletedProcess[str]:
         if PACKAGES[name].broken:
             args = ("train", "--plugin", name, "--data", "synthetic", "--out", f"run-{name}")
+        elif PACKAGES[name].reads:
+            args = ("extract", "--data", str(corpus), "--reader", f"acme-{name}:corpus")
+            args += ("--out", f"{name}.npz")
         else:
             feature = "twin" if name.startswith("twin") else f"{name}-feature"
             args = ("extract", voice, "--set", f"extractor={feature}", "--out", f"{name}.npz")
@@ -86,7 +94,7 @@ def look(python: Path, folder: Path) -> list[Seen]:
     with ThreadPoolExecutor(2) as pool:
         needs = dict(zip(PACKAGES, pool.map(need, PACKAGES), strict=True))
     helped, listed = run(code=TRIED), run("plugins")
-    without = run("extract", voice, "--out", "without.npz")
+    without = run("extract", "--data", str(corpus), "--out", "without.npz")
     assert (helped.returncode, listed.returncode, without.returncode) == (0, 0, 0), without.stderr
     return [
         Seen(
@@ -94,7 +102,7 @@ def look(python: Path, folder: Path) -> list[Seen]:
             f"acme_{name}".replace("-", "_") in helped.stderr.split(),
             about(name, [*listed.stdout.splitlines(), *listed.stderr.splitlines()]),
             about(name, without.stderr.splitlines()),
-            tuple(line for line in needs[name].stderr.splitlines() if "━" not in line),
+            tuple(line for line in needs[name].stderr.splitlines() if not re.search(BAR, line)),
             needs[name].returncode,
             (folder / f"run-{name}").exists(),
         )
