@@ -111,14 +111,14 @@ def _ask(plugins: Plugins, offer: Offer, root: Path) -> Match | Exception | None
         error = attempt(lambda: answer.append(offer.component.recognises(root)), doing)
     if isinstance(error, SertkError | OSError):
         return error
-    (found,) = answer or (None,)
-    if error is None and not isinstance(found, Match | None):
-        received = type(found).__name__
-        error = DefectError(f"recognises of '{offer.name}' expects Match or None, gave {received}")
-    if error is not None:
-        plugins.report(broken(offer.plugin, error))
-        return None
-    return found
+    if error is None:
+        (found,) = answer
+        if found is None or isinstance(found, Match):
+            return found
+        gave = type(found).__name__
+        error = DefectError(f"recognises of '{offer.name}' expects Match or None, gave {gave}")
+    plugins.report(broken(offer.plugin, error))
+    return None
 
 
 def _read(reader: Reader, root: Path) -> Reading:
