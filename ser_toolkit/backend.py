@@ -37,6 +37,14 @@ def import_keras(threads: int | None = None) -> Any:
     return keras
 
 
+def train_again(error: Exception) -> str:
+    """What helps where a saved network cannot be loaded."""
+    # Keras raises this for a layer class that only the process of training knew.
+    if isinstance(error, TypeError):
+        return "Build it of Keras' own layers, and train again"
+    return "Train again"
+
+
 def check_installed() -> None:
     """Refuse to begin what would end for want of a library, hours later."""
     for library in NEEDED:

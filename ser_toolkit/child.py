@@ -29,12 +29,15 @@ class ChildFailed(Exception):  # noqa: N818
         super().__init__(cause)
 
 
-def run_module(module: str, folder: Path, timeout_s: float) -> None:
+def run_module(
+    module: str, folder: Path, timeout_s: float, env: Mapping[str, str] | None = None
+) -> None:
     """`python -m MODULE FOLDER` with this interpreter. Raises ChildFailed."""
     home = str(Path(__file__).resolve().parents[1])
     inherited = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([home, *([inherited] if inherited else [])])
-    run([sys.executable, "-m", module, str(folder)], folder, timeout_s, {"PYTHONPATH": path})
+    command = [sys.executable, "-m", module, str(folder)]
+    run(command, folder, timeout_s, {**(env or {}), "PYTHONPATH": path})
 
 
 def run(

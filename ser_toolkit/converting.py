@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import import_keras
+from .backend import import_keras, train_again
 from .child import read_arrays, serve, shortened
 from .flatbuffer import Operator, names_and_versions, operators
 from .runtime.errors import SertkError
@@ -59,7 +59,8 @@ def load(path: str) -> Any:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py and Keras each raise their own
         why = shortened(f"{type(error).__name__}: {error}")
-        raise SertkError(f"'{Path(path).name}' cannot be loaded ({why})", "Train again") from error
+        problem = f"'{Path(path).name}' cannot be loaded ({why})"
+        raise SertkError(problem, train_again(error)) from error
 
 
 def prepared(network: Any, mode: str) -> tuple[Any, bool]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from .assemble import Assembly, assemble
 from .assets import Assets
-from .backend import import_keras
+from .backend import import_keras, train_again
 from .contracts import Utterance
 from .files import DAMAGED
 from .listener import Listener
@@ -142,7 +142,8 @@ def load_network(path: Path) -> Any:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (*DAMAGED, TypeError) as error:
         reason = str(error).split("\n")[0]
-        raise SertkError(f"{path.name} cannot be loaded: {reason}", "Train again") from error
+        problem = f"{path.name} cannot be loaded: {reason}"
+        raise SertkError(problem, train_again(error)) from error
 
 
 @dataclass(frozen=True)

@@ -232,6 +232,20 @@ def test_what_needs_more_than_builtin_operators_is_refused(save: Save, operator:
     assert "\n" not in str(caught.value)
 
 
+def test_a_layer_of_ones_own_is_refused_with_what_helps(save: Save) -> None:
+    def body(keras: Any, x: Any) -> Any:
+        @keras.saving.register_keras_serializable("sertk_tests")
+        class Halved(keras.layers.Layer):  # type: ignore[misc]
+            def call(self, x: Any) -> Any:
+                return x / 2
+
+        return Halved()(x)
+
+    path = save({"means": (9,)}, body)
+    with pytest.raises(SertkError, match="Build it of Keras' own layers, and train again"):
+        convert(path, "float32")
+
+
 @pytest.mark.parametrize(
     ("mode", "given", "layers", "part"),
     [

@@ -25,7 +25,7 @@ CHECK_HEADINGS = ("component", "kind", "check", "result", "")
 UNWRAPPED_COLUMNS = 1000
 PATIENCE_S = 2.0
 NEEDS = {
-    "reader": "a reader needs --data DIR",
+    "reader": "a reader needs a corpus of its own, --data DIR",
     "sink": "a sink needs a test of its own, which gives somebody who takes its events: pytest",
 }
 NEEDED = "what each needs stands in its line"

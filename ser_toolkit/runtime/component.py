@@ -38,7 +38,8 @@ class Component:
     Attributes:
         name: What users type. No colon.
         version: Bumped by any change that alters a number; what was made with another is refused.
-        edge_ready: Whether the standard library, numpy, soxr and soundfile are all it needs.
+        edge_ready: Whether it works on a device: with the standard library, numpy, soxr and
+            soundfile, and dependencies of its distribution that have a wheel for aarch64.
     """
 
     name: ClassVar[str] = ""

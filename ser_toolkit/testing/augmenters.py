@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -13,11 +12,14 @@ from ..contracts import Augmenter, FrameAugmenter
 from ..runtime.extractor import F32
 from . import signals
 from .check import Check, CheckFailed, expect
-from .compare import array, refuses_writing, same, unchanged
+from .compare import array, generators_alone, refuses_writing, same, twin, unchanged
 from .given import Given
 
 RATE_HZ = 16000
 DRAWS = 20
+SOME = 4
+"""Draws where each costs time."""
+Draw = Callable[[np.random.Generator], F32]
 GLOBAL = "Draw from rng alone: not from np.random, not from random, not from a generator you keep"
 
 
@@ -29,11 +31,12 @@ def audio_checks(component: Augmenter, given: Given) -> Iterator[Check]:
             f"{words} gives finite float32",
             partial(_checked, partial(_extreme, make=make), component, given),
         )
+    generator = partial(_generator, equal=lambda: _ready(twin(component), given))
     table: dict[str, tuple[str, Callable[[Augmenter], None]]] = {
         "one_sample": ("one sample gives at least one sample", _one_sample),
         "long": ("a minute of audio gives finite float32", _long),
         "other_rate": ("audio at 8 and 48 kHz gives finite float32", _other_rate),
-        "generator": ("same generator, same bytes", _generator),
+        "generator": ("same generator, same bytes", generator),
         "input_unchanged": ("the samples stay as they were", _input),
         "effect": ("of some draws, one alters something", _effect),
     }
@@ -42,6 +45,10 @@ def audio_checks(component: Augmenter, given: Given) -> Iterator[Check]:
 
 
 def _checked(run: Callable[[Augmenter], None], component: Augmenter, given: Given) -> None:
+    run(_ready(component, given))
+
+
+def _ready(component: Augmenter, given: Given) -> Augmenter:
     ready = given.ready(component)
     expect(
         isinstance(ready, Augmenter),
@@ -49,7 +56,7 @@ def _checked(run: Callable[[Augmenter], None], component: Augmenter, given: Give
         type(ready).__name__,
         "Return self, or a copy that holds the bytes",
     )
-    run(cast(Augmenter, ready))
+    return cast(Augmenter, ready)
 
 
 def frame_augmenter_checks(component: FrameAugmenter) -> Iterator[Check]:
@@ -71,16 +78,16 @@ def _rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng([0, seed])
 
 
-def _audio(component: Augmenter, samples: F32, rate_hz: int = RATE_HZ) -> F32:
+def _audio(component: Augmenter, samples: F32, rate_hz: int = RATE_HZ, draws: int = SOME) -> None:
     what = f"augment of {len(samples)} samples at {rate_hz} Hz"
-    found = array(component.augment(samples.copy(), rate_hz, _rng()), what)
-    expect(
-        found.ndim == 1 and len(found) > 0,
-        f"{what} to give a clip (M,) with M > 0",
-        f"shape {found.shape}",
-        "Keep at least one sample, and one axis: the audio is mono",
-    )
-    return found
+    for seed in range(draws):
+        found = array(component.augment(samples.copy(), rate_hz, _rng(seed)), what)
+        expect(
+            found.ndim == 1 and len(found) > 0,
+            f"{what} to give a clip (M,) with M > 0",
+            f"shape {found.shape}",
+            "Keep at least one sample, and one axis: the audio is mono",
+        )
 
 
 def _extreme(component: Augmenter, make: signals.MakeSignal) -> None:
@@ -88,59 +95,63 @@ def _extreme(component: Augmenter, make: signals.MakeSignal) -> None:
 
 
 def _one_sample(component: Augmenter) -> None:
-    _audio(component, np.full(1, 0.25, np.float32))
+    _audio(component, np.full(1, 0.25, np.float32), draws=DRAWS)
 
 
 def _long(component: Augmenter) -> None:
-    _audio(component, signals.voice(RATE_HZ, round(signals.LONG_S) * RATE_HZ))
+    _audio(component, signals.voice(RATE_HZ, round(signals.LONG_S) * RATE_HZ), draws=1)
 
 
 def _other_rate(component: Augmenter) -> None:
     for rate_hz in (8000, 48000):
-        _audio(component, signals.voice(rate_hz, rate_hz), rate_hz)
+        _audio(component, signals.voice(rate_hz, rate_hz), rate_hz, draws=1)
 
 
-def _generator(component: Augmenter) -> None:
+def _generator(component: Augmenter, equal: Callable[[], Augmenter]) -> None:
     samples = signals.voice(RATE_HZ, RATE_HZ)
-    _reproducible(lambda rng: component.augment(samples.copy(), RATE_HZ, rng))
+
+    def draws(one: Augmenter) -> Draw:
+        return lambda rng: one.augment(samples.copy(), RATE_HZ, rng)
+
+    _reproducible(draws(component), draws(equal()))
 
 
 def _frame_generator(component: FrameAugmenter) -> None:
     frames = signals.window(60, 9)
-    _reproducible(lambda rng: component.augment_frames(frames.copy(), rng))
+
+    def draws(one: FrameAugmenter) -> Draw:
+        return lambda rng: one.augment_frames(frames.copy(), rng)
+
+    _reproducible(draws(component), draws(twin(component)))
 
 
-def _reproducible(draw: Callable[[np.random.Generator], F32]) -> None:
+def _reproducible(draw: Draw, other: Draw) -> None:
     first = np.array(draw(_rng()))
-    draw(_rng(1))
-    states = _global_states()
-    again = draw(_rng())
+    with generators_alone(GLOBAL):
+        for seed in range(1, SOME):
+            draw(_rng(seed))
+        again = draw(_rng())
     same(again, first, "the same generator to give the same bytes", GLOBAL)
-    expect(
-        _global_states() == states,
-        "the global generators of numpy and Python to be left alone",
-        "one of them was drawn from or seeded",
-        GLOBAL,
-    )
-
-
-def _global_states() -> tuple[Any, ...]:
-    numpy_state: Any = np.random.get_state(legacy=True)
-    return (*(str(part) for part in numpy_state), numpy_state[1].tobytes(), random.getstate())
+    other(_rng(1))
+    words = "the same generator to give the same bytes, whatever was drawn before"
+    same(other(_rng()), first, words, "Keep nothing of what you drew: copies are made in any order")
 
 
 def _input(component: Augmenter) -> None:
     before = signals.voice(RATE_HZ, RATE_HZ)
-    for seed in range(4):
+    kept: list[F32] = []
+    for seed in range(SOME):
         samples = before.copy()
         found = component.augment(samples, RATE_HZ, _rng(seed))
         unchanged(samples, before, "samples")
         _apart(found, samples)
+        _new(found, kept)
 
 
 def _frame_input(component: FrameAugmenter) -> None:
     before = signals.window(60, 9)
-    for seed in range(4):
+    kept: list[F32] = []
+    for seed in range(SOME):
         frames = before.copy()
         frames.flags.writeable = False
         try:
@@ -154,6 +165,7 @@ def _frame_input(component: FrameAugmenter) -> None:
                 "Work on a copy (frames.copy()): the window is shown again in the next epoch",
             ) from error
         _apart(found, frames)
+        _new(found, kept)
 
 
 def _apart(found: F32, given: F32) -> None:
@@ -163,6 +175,16 @@ def _apart(found: F32, given: F32) -> None:
         "one that shares memory with what was given",
         "Return a copy where nothing is altered, too",
     )
+
+
+def _new(found: F32, kept: list[F32]) -> None:
+    expect(
+        not any(np.shares_memory(found, before) for before in kept),
+        "a new array for each copy",
+        "one that shares memory with the copy before",
+        "Make a new array, rather than fill one that you keep",
+    )
+    kept.append(found)
 
 
 def _effect(component: Augmenter) -> None:
@@ -175,7 +197,7 @@ def _frame_effect(component: FrameAugmenter) -> None:
     _alters(frames, lambda rng: component.augment_frames(frames.copy(), rng))
 
 
-def _alters(before: F32, draw: Callable[[np.random.Generator], F32]) -> None:
+def _alters(before: F32, draw: Draw) -> None:
     expect(
         any(not np.array_equal(draw(_rng(seed)), before) for seed in range(DRAWS)),
         f"one of {DRAWS} draws to alter the input",
@@ -185,13 +207,14 @@ def _alters(before: F32, draw: Callable[[np.random.Generator], F32]) -> None:
 
 
 def _frames(component: FrameAugmenter, frames: F32) -> None:
-    found = array(component.augment_frames(frames.copy(), _rng()), "augment_frames")
-    expect(
-        found.shape == frames.shape,
-        f"a window of the shape (T, F) = {frames.shape} again",
-        f"{found.shape}",
-        "Keep the shape: cut what is longer, repeat what is shorter",
-    )
+    for seed in range(DRAWS):
+        found = array(component.augment_frames(frames.copy(), _rng(seed)), "augment_frames")
+        expect(
+            found.shape == frames.shape,
+            f"a window of the shape (T, F) = {frames.shape} again",
+            f"{found.shape}",
+            "Keep the shape: cut what is longer, repeat what is shorter",
+        )
 
 
 def _window(component: FrameAugmenter) -> None:

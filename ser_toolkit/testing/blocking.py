@@ -17,6 +17,9 @@ NOT_ON_A_DEVICE = (
     "sklearn",
     "matplotlib",
     "joblib",
+    "pandas",
+    "numba",
+    "torch",
 )
 """What `edge_ready` components must do without."""
 

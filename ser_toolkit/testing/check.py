@@ -69,7 +69,9 @@ class Check:
             raise known.with_traceback(None) from known.__cause__
         except (Exception, SystemExit) as error:
             raise CheckFailed(
-                self.about, one_line(error), "The component itself raised this: see above for where"
+                self.about,
+                one_line(error),
+                "The component itself raised this; `sertk --debug plugins check` shows a traceback",
             ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..contracts import Reader
+from ..foreign import attempt
 from ..offers import Offer
 from ..recipe import Recipe, parse_value
 from ..runtime.component import Component, configure, fields_of
@@ -40,7 +42,7 @@ def configured(offers: Sequence[Offer], settings: Sequence[str]) -> tuple[Instea
     return changed, contents
 
 
-def corpora(offers: Sequence[Offer], data: Path | None) -> Mapping[str, MakeCorpus]:
+def corpora(components: Sequence[Any], data: Path | None) -> Mapping[str, MakeCorpus]:
     """`data` for the readers that recognise it, or for the only one.
 
     Raises SertkError where no reader does, and for what is no folder or too large to be copied.
@@ -49,18 +51,17 @@ def corpora(offers: Sequence[Offer], data: Path | None) -> Mapping[str, MakeCorp
         return {}
     if not data.is_dir():
         raise SertkError(f"'{data}' is no folder with a corpus", "Check the path")
-    readers = [offer.component for offer in offers if _reads(offer)]
+    readers = [one for one in components if isinstance(one, Reader) and one.needs_folder]
     if not readers:
         raise SertkError("the plugin has no reader of folders", "Leave out --data")
     if len(readers) > 1:
-        readers = [reader for reader in readers if reader.recognises(data) is not None]
+        readers = [reader for reader in readers if _may_read(reader, data)]
     if not readers:
         raise SertkError(f"no reader of the plugin recognises '{data}'", "Check the folder")
-    size = sum(path.stat().st_size for path in data.rglob("*") if path.is_file())
-    if size > MAX_CORPUS_BYTES:
-        limit, has = (f"{n / 1e6:.0f} MB" for n in (MAX_CORPUS_BYTES, size))
+    if _is_too_large(data):
         raise SertkError(
-            f"checks copy the corpus: expected at most {limit}, '{data}' has {has}",
+            f"checks copy the corpus: expected at most {MAX_CORPUS_BYTES / 1e6:.0f} MB, "
+            f"'{data}' has more",
             "Give a folder with a part of it",
         )
     return dict.fromkeys((reader.name for reader in readers), partial(_copy, data))
@@ -101,9 +102,23 @@ def _value(text: str, contents: list[bytes]) -> Any:
     return dataclasses.asdict(asset(content, path.name))
 
 
-def _reads(offer: Offer) -> bool:
-    return isinstance(offer.component, Reader) and offer.component.needs_folder
+def _may_read(reader: Reader, data: Path) -> bool:
+    found: list[Any] = []
+    error = attempt(lambda: found.append(reader.recognises(data)))
+    # One that raises is not passed over: its checks say so.
+    return error is not None or found[0] is not None
+
+
+def _is_too_large(data: Path) -> bool:
+    """Links are followed, as in copying; one that leads back to itself ends at the limit too."""
+    size = 0
+    for folder, _, names in os.walk(data, followlinks=True):
+        files = (Path(folder, name) for name in names)
+        size += sum(path.stat().st_size for path in files if path.is_file())
+        if size > MAX_CORPUS_BYTES:
+            return True
+    return False
 
 
 def _copy(data: Path, folder: Path) -> None:
-    shutil.copytree(data, folder, dirs_exist_ok=True)
+    shutil.copytree(data, folder, dirs_exist_ok=True, ignore_dangling_symlinks=True)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import contextlib
+import dataclasses
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from ..loading import one_line
+from ..runtime.component import fields_of
 from ..runtime.extractor import F32
 from .check import CheckFailed, expect
 
 CLOSE = 1e-4
 """Largest difference, as a share of the largest value of a column."""
+C = TypeVar("C")
 
 
 def array(found: object, what: str, finite: bool = True) -> F32:
@@ -77,6 +82,45 @@ def unchanged(now: F32, before: F32, what: str) -> None:
         f"{count} of {before.size} values changed",
         "Work on a copy (samples.copy()); `x *= 2` and out=x write into what was given",
     )
+
+
+def overwritten(found: F32, todo: str) -> None:
+    """Write into a result, as whoever asked for it may; CheckFailed where that is refused."""
+    try:
+        found[...] = -7
+    except ValueError as error:
+        raise CheckFailed("a result that may be written to", str(error), todo) from error
+
+
+def twin(component: C) -> C:
+    """An equal component that has not been asked anything yet."""
+    made: Any = dataclasses.replace(cast(Any, component), **fields_of(cast(Any, component)))
+    return cast(C, made)
+
+
+@contextlib.contextmanager
+def generators_alone(todo: str) -> Iterator[None]:
+    """Within it, the global generators are not to be drawn from, nor seeded; they are put back."""
+    kept: tuple[Any, Any] = np.random.get_state(), random.getstate()
+    # Who seeds with a constant leaves the same state each time, but not the one after it.
+    np.random.random(), random.random()
+    before = _global_states()
+    try:
+        yield
+        expect(
+            _global_states() == before,
+            "the global generators of numpy and Python to be left alone",
+            "one of them was drawn from or seeded",
+            todo,
+        )
+    finally:
+        np.random.set_state(kept[0])
+        random.setstate(kept[1])
+
+
+def _global_states() -> tuple[Any, ...]:
+    numpy_state: Any = np.random.get_state(legacy=True)
+    return (*(str(part) for part in numpy_state), numpy_state[1].tobytes(), random.getstate())
 
 
 def refuses_writing(error: Exception) -> bool:

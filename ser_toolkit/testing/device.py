@@ -26,7 +26,7 @@ from .compare import close
 from .frames import Frames
 from .given import Given
 from .sinks import check_there
-from .windows import Windows
+from .windows import Windows, alike, shapes
 
 TIMEOUT_S = 120.0
 SECONDS = 2
@@ -108,17 +108,22 @@ def _pi(component: Component, given: Given) -> None:
 def _frames(under: Frames) -> None:
     samples = signals.voice(under.component.rate_hz, SECONDS * under.component.rate_hz)
     samples = samples if len(samples) > under.component.frame_length else under.samples(4)
+    samples = signals.paused(samples)
+    # The device has heard nothing before, this process something else.
+    under.ready.frames(under.signal(under.samples(4, seed=1)))
     here = {"frames": under.ready.frames(under.signal(samples))}
     _agrees(_heard(under.component, under.given, samples), here)
 
 
 def _windows(under: Windows) -> None:
     samples = under.samples()
+    under.ready.arrays(under.signal(under.samples(seed=1)))
     here = under.ready.arrays(under.signal(samples))
     _agrees(_heard(under.component, under.given, samples), here)
 
 
 def _agrees(there: Mapping[str, F32], here: Mapping[str, F32]) -> None:
+    alike(there, shapes(here), " on the device")
     for name, values in here.items():
         close(
             np.atleast_2d(there[name]),

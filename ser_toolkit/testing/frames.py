@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
-from ..runtime.component import fields_of
 from ..runtime.extractor import F32, FrameExtractor, Signal, StatefulExtractor
 from . import signals
-from .check import Check, CheckFailed, NotChecked, expect
-from .compare import array, close, same, unchanged
+from .check import Check, NotChecked, expect
+from .compare import array, close, generators_alone, overwritten, same, twin, unchanged
 from .given import Given
 
 MOST_S = 120.0
 FADED = 0.02
 """How far a value may be off after the warm-up, as a share of the range of its column."""
+FADED_LOUD = 0.1
+"""The same after something much louder, of which 60 dB less is still more."""
+KEPT = "Draw nothing at random, and keep nothing between calls: the fields are the whole state"
+COPY = "Return a copy of what signal.memo holds, and of what is a view on signal.samples"
+NEW = "Make a new array for each result, rather than fill one that you keep"
 OWN = "Compute frame t from samples [t * hop_length, t * hop_length + frame_length) alone"
 
 
@@ -44,10 +47,10 @@ class Frames:
         return cast(FrameExtractor, ready)
 
     def samples(self, n_frames: int = 40, seed: int = 0) -> F32:
-        """Something like a voice, with some samples too many for whole frames."""
+        """Something like a voice and a pause, with some samples too many for whole frames."""
         grid = self.component
-        length = grid.frame_length + n_frames * grid.hop_length
-        return signals.voice(grid.rate_hz, length + max(1, grid.hop_length // 3), seed)
+        length = grid.frame_length + n_frames * grid.hop_length + max(1, grid.hop_length // 3)
+        return signals.paused(signals.voice(grid.rate_hz, length, seed))
 
     def signal(self, samples: F32) -> Signal:
         """A copy of `samples` at the extractor's rate."""
@@ -144,26 +147,28 @@ def _frame_count(under: Frames) -> None:
             grid.frame_count(length),
             todo,
         )
-        found = under.ready.frames(under.signal(signals.voice(grid.rate_hz, length)))
+        samples = signals.between_pauses(signals.voice(grid.rate_hz, length))
+        found = under.ready.frames(under.signal(samples))
         expect(
             len(found) == wanted,
             f"{wanted} frames of {length} samples (frame_length {grid.frame_length}, "
             f"hop_length {grid.hop_length})",
             f"{len(found)} frames",
-            todo,
+            f"{todo}; nothing cut off that is soft",
         )
 
 
 def _deterministic(under: Frames) -> None:
-    ready, samples = under.ready, under.samples()
+    ready, samples, other = under.ready, under.samples(), under.samples(seed=1)
     first = np.array(ready.frames(under.signal(samples)))
-    ready.frames(under.signal(under.samples(seed=1)))
-    todo = "Draw nothing at random, and keep nothing between calls: the fields are the whole state"
-    again = ready.frames(under.signal(samples))
-    same(again, first, "frames of the same samples to be the same after another clip", todo)
-    twin = dataclasses.replace(cast(Any, under.component), **fields_of(under.component))
-    again = twin.prepare(under.given.load).frames(under.signal(samples))
-    same(again, first, "an equal extractor to give the same frames", todo)
+    with generators_alone(KEPT):
+        ready.frames(under.signal(other))
+        again = ready.frames(under.signal(samples))
+    same(again, first, "frames of the same samples to be the same after another clip", KEPT)
+    equal = Frames(twin(under.component), under.given).ready
+    equal.frames(under.signal(other))
+    again = equal.frames(under.signal(samples))
+    same(again, first, "an equal extractor to give the same frames after another clip", KEPT)
 
 
 def _input(under: Frames) -> None:
@@ -181,14 +186,33 @@ def _owned(under: Frames) -> None:
     ready, signal = under.ready, under.signal(under.samples())
     frames = ready.frames(signal)
     before, samples = frames.copy(), signal.samples.copy()
-    todo = "Return a copy of what signal.memo holds, and of what is a view on signal.samples"
-    try:
-        frames[:] = -7
-    except ValueError as error:
-        raise CheckFailed("a result that may be written to", str(error), todo) from error
+    ready.frames(under.signal(under.samples(seed=1)))
+    same(frames, before, "frames to stay as they were when another clip is heard", NEW)
+    overwritten(frames, COPY)
     again = ready.frames(signal)
-    same(again, before, "frames of the same signal not to depend on what became of the first", todo)
+    same(again, before, "frames of the same signal not to depend on what became of the first", COPY)
     unchanged(signal.samples, samples, "signal.samples, when the result is changed,")
+    _step_owned(under)
+
+
+def _step_owned(under: Frames) -> None:
+    ready, (first, second) = under.ready, _two_steps(under)
+    frames, state = ready.step(under.signal(first), None)
+    before = frames.copy()
+    wanted = np.array(ready.step(under.signal(second), state)[0])
+    same(frames, before, "the frames of a step to stay as they were after the next", NEW)
+    frames, state = ready.step(under.signal(first), None)
+    overwritten(frames, COPY)
+    again, _ = ready.step(under.signal(second), state)
+    todo = "Give a copy as the state where it is a part of the result: frames[-1].copy()"
+    same(again, wanted, "a step not to depend on what became of the frames before", todo)
+
+
+def _two_steps(under: Frames) -> tuple[F32, F32]:
+    samples, grid = under.samples(), under.component
+    start, after = 12, 9
+    second = samples[start * grid.hop_length :][: grid.sample_count(after)]
+    return samples[: grid.sample_count(start)], second
 
 
 def _streaming(under: Frames) -> None:
@@ -196,7 +220,7 @@ def _streaming(under: Frames) -> None:
     whole = ready.frames(under.signal(samples))
     for title, cuts in _chunks(under.component, len(samples)):
         stream = ready.stream()
-        parts = [stream.push(part) for part in np.split(samples, cuts)]
+        parts = [array(stream.push(part), "step(…)") for part in np.split(samples, cuts)]
         found = np.concatenate(parts)
         close(
             found,
@@ -218,12 +242,8 @@ def _chunks(grid: FrameExtractor, n_samples: int) -> Iterator[tuple[str, Sequenc
 
 
 def _state(under: Frames) -> None:
-    ready, samples, grid = under.ready, under.samples(), under.component
-    before, after = 12, 9
-    first = under.signal(samples[: grid.sample_count(before)])
-    start = before * grid.hop_length
-    second = samples[start : start + grid.sample_count(after)]
-    _, state = ready.step(first, None)
+    ready, (first, second) = under.ready, _two_steps(under)
+    _, state = ready.step(under.signal(first), None)
     once, _ = ready.step(under.signal(second), state)
     once = np.array(once)
     again, _ = ready.step(under.signal(second), state)
@@ -244,35 +264,57 @@ def _warmup(under: Frames) -> None:
         repr(warmup),
         "Count the frames after which the beginning of the stream makes no difference",
     )
-    late, count = 8, warmup + 40
-    length = grid.sample_count(late + count)
-    if length > MOST_S * grid.rate_hz:
-        raise NotChecked(f"its warm-up lasts longer than {MOST_S:g} s")
-    samples = signals.voice(grid.rate_hz, length)
-    # What came before is unlike what comes then.
-    samples[: late * grid.hop_length] *= np.float32(0.05)
-    whole = ready.frames(under.signal(samples))[late + warmup :]
-    begun_late = ready.frames(under.signal(samples[late * grid.hop_length :]))[warmup:]
-    if warmup == 0 and not isinstance(ready, StatefulExtractor):
+    late, length = _late(grid, warmup)
+    samples, start = signals.voice(grid.rate_hz, length), late * grid.hop_length
+    soft, loud = np.float32(0.05) * samples[:start], signals.full_scale(grid.rate_hz, start) / 4
+    # What came before is unlike what comes then; some memories forget what was soft alone.
+    for before, most in ((soft, FADED), (loud, FADED_LOUD)):
+        samples[:start] = before
+        whole = ready.frames(under.signal(samples))[late + warmup :]
+        begun_late = ready.frames(under.signal(samples[start:]))[warmup:]
+        _forgotten(begun_late, whole, ready, most)
+
+
+def _late(grid: FrameExtractor, warmup: int) -> tuple[int, int]:
+    """The frame that a second stream begins with, and how many samples the first has."""
+    for late, seen in ((8, 40), (2, 4)):
+        length = grid.sample_count(late + warmup + seen)
+        if length <= MOST_S * grid.rate_hz:
+            return late, length
+    raise NotChecked(
+        f"{late + warmup + seen} frames (warmup_frames is {warmup}) last "
+        f"{length / grid.rate_hz:.0f} s, and no more than {MOST_S:g} s are heard here"
+    )
+
+
+def _forgotten(begun_late: F32, whole: F32, ready: FrameExtractor, most: float) -> None:
+    if ready.warmup_frames == 0 and not isinstance(ready, StatefulExtractor):
         close(
             begun_late,
             whole,
             "a frame to depend on its own samples alone",
             f"{OWN}: no padding, no mean or maximum over the clip",
-            under.ready.columns,
+            ready.columns,
         )
     else:
-        _faded(begun_late, whole, warmup, under.ready.columns)
+        _faded(begun_late, whole, ready, most)
 
 
-def _faded(found: F32, whole: F32, warmup: int, columns: Sequence[str]) -> None:
+def _faded(found: F32, whole: F32, ready: FrameExtractor, most: float) -> None:
+    expect(
+        found.shape == whole.shape,
+        f"frames of the shape {whole.shape} from a stream that begins later",
+        f"{found.shape}",
+        "Give 1 + (N - frame_length) // hop_length frames, in every length",
+    )
     scale = np.ptp(whole, axis=0) + np.abs(whole).max(axis=0) * 1e-3 + 1e-6
     apart = np.abs(found.astype(np.float64) - whole) / scale
     worst = float(np.max(apart, initial=0.0))
     frame, column = np.unravel_index(int(np.argmax(apart)), apart.shape)
+    name = ready.columns[int(column)]
     expect(
-        worst <= FADED and math.isfinite(worst),
-        f"the start of the stream to be forgotten after warmup_frames = {warmup}",
-        f"column '{columns[int(column)]}' off by {worst:.1%} of its range {frame} frames later",
+        worst <= most and math.isfinite(worst),
+        f"the start of the stream to be forgotten after warmup_frames = {ready.warmup_frames}",
+        f"column '{name}' off by {worst:.1%} of its range {frame} frames later",
         "Let warmup_frames say when it has faded (by 60 dB, say), or compute without a memory",
     )

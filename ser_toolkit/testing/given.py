@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..contracts import Reader
 from ..files import cache_dir
+from ..loading import one_line
 from ..plugins import Plugins, load_plugins
 from ..runtime.component import AssetLoader, Component
 from ..runtime.errors import SertkError
@@ -83,7 +86,8 @@ class Given:
         with tempfile.TemporaryDirectory(prefix="sertk-check-") as name:
             root = Path(name).resolve() / "corpus"
             root.mkdir()
-            self._make(reader)(root)
+            make = self._make(reader)
+            asked(f"corpora['{reader.name}']", "write a corpus into a folder", partial(make, root))
             yield root
 
     @contextlib.contextmanager
@@ -94,17 +98,22 @@ class Given:
                 f"nobody takes its events here, and a check must not send any elsewhere: "
                 f"give peers={{'{sink.name}': function}}"
             )
-        with (
-            tempfile.TemporaryDirectory(prefix="sertk-check-") as name,
-            self.peers[sink.name](Path(name).resolve()) as peer,
-        ):
+        what = f"peers['{sink.name}']"
+        with contextlib.ExitStack() as stack:
+            name = stack.enter_context(tempfile.TemporaryDirectory(prefix="sertk-check-"))
+            start = partial(self.peers[sink.name], Path(name).resolve())
+            made = _manager(what, asked(what, "start a peer", start))
+            peer = asked(what, "start a peer", partial(stack.enter_context, made))
+            if not isinstance(peer, Peer):
+                todo = "Yield Peer(sink, received, refusing)"
+                raise CheckFailed(f"{what} to give a Peer", f"{peer!r:.80}", todo)
             if type(peer.sink) is not type(sink):
                 raise CheckFailed(
                     f"a peer whose sink is a {type(sink).__name__}",
                     repr(peer.sink),
                     "Set Peer.sink to the sink under test, with fields that lead to the peer",
                 )
-            yield peer
+            yield _guarded(peer, what)
 
     def _make(self, reader: Reader) -> MakeCorpus:
         if reader.name not in self.corpora:
@@ -113,6 +122,39 @@ class Given:
                 "writes a small one into a folder; for `sertk plugins check`, --data DIR"
             )
         return self.corpora[reader.name]
+
+
+def asked(what: str, doing: str, call: Callable[[], Any]) -> Any:
+    """What a function of the test gives; what it raises is no fault of the component."""
+    try:
+        return call()
+    except (CheckFailed, NotChecked):
+        raise
+    except Exception as error:
+        todo = "Mend that function of the test: the component has no part in it"
+        raise CheckFailed(f"{what} to {doing}", one_line(error), todo) from error
+
+
+def _manager(what: str, made: Any) -> AbstractContextManager[Any]:
+    if isinstance(made, AbstractContextManager):
+        return made
+    todo = "Write @contextlib.contextmanager above the function, and let it yield once"
+    raise CheckFailed(f"{what} to give a context manager", type(made).__name__, todo)
+
+
+def _guarded(peer: Peer, what: str) -> Peer:
+    """The peer, in which errors of its own functions are told apart from those of the sink."""
+
+    def received() -> Sequence[str]:
+        name = f"received of {what}"
+        found: tuple[str, ...] = asked(name, "give a list of ids", lambda: tuple(peer.received()))
+        return found
+
+    def refusing() -> AbstractContextManager[Any]:
+        name = f"refusing of {what}"
+        return _manager(name, asked(name, "give a context manager", peer.refusing))
+
+    return dataclasses.replace(peer, received=received, refusing=refusing)
 
 
 def title(kind: str, component: Component) -> str:

@@ -44,9 +44,13 @@ def checks_of(
 
 def _given(modules: Sequence[Any], data: Path | None, settings: Sequence[str]) -> Given:
     found = [offers(module) for module in modules]
+    if any(isinstance(some, Broken) for some in found):
+        # What is given would fit nothing; the check `hooks` says what is wrong.
+        return Given()
     offered = [offer for some in found if not isinstance(some, Broken) for offer in some]
     instead, contents = configured(offered, settings)
-    return Given(contents, corpora(offered, data), instead=instead)
+    readers = [instead.get((offer.kind, offer.name), offer.component) for offer in offered]
+    return Given(contents, corpora(readers, data), instead=instead)
 
 
 def _brings(command: EntryPoint, name: str) -> bool:

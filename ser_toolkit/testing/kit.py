@@ -14,6 +14,7 @@ from ..runtime.component import AssetLoader, Component
 from ..runtime.errors import SertkError
 from ..runtime.events import Sink
 from ..runtime.extractor import FrameExtractor, WindowExtractor
+from . import misuse
 from . import plugin as plugins_of
 from .augmenters import audio_checks, frame_augmenter_checks
 from .check import Check
@@ -56,14 +57,37 @@ def checks_for(
     which a recipe finds what it names (default: those installed). Without what it needs a check
     raises NotChecked. Raises SertkError for anything else than these subjects.
     """
-    given = Given(
-        tuple(assets) if not callable(assets) else assets,
+    given = given_of(assets, corpora, peers, inputs, plugins)
+    yield from fitting(list(checks_given(subject, given)), given)
+
+
+def given_of(
+    assets: Iterable[bytes] | AssetLoader = (),
+    corpora: Mapping[str, MakeCorpus] | None = None,
+    peers: Mapping[str, MakePeer] | None = None,
+    inputs: Mapping[str, Mapping[str, tuple[int, ...]]] | None = None,
+    plugins: Callable[[], Plugins] | None = None,
+) -> Given:
+    """The arguments of `checks_for` in one value. Raises SertkError for what is none."""
+    contents = misuse.held(assets)
+    for name, values in {"corpora": corpora, "peers": peers, "inputs": inputs}.items():
+        misuse.check_values(name, {} if values is None else values)
+    if plugins is not None and not callable(plugins):
+        raise SertkError(f"plugins expects a function, received {plugins!r:.80}")
+    return Given(
+        contents,
         corpora or {},
         peers or {},
         inputs or {},
         plugins or load_plugins,
     )
-    yield from checks_given(subject, given)
+
+
+def fitting(checks: list[Check], given: Given) -> list[Check]:
+    """The same checks. Raises SertkError for what is given to none of them."""
+    names = {"corpora": given.corpora, "peers": given.peers, "inputs": given.inputs}
+    misuse.check_names(names, checks)
+    return checks
 
 
 def checks_given(subject: Any, given: Given) -> Iterator[Check]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..runtime.errors import SertkError
 from .check import Check, CheckFailed
-from .kit import checks_for
-from .outcome import declared, with_reasons
+from .kit import checks_given, fitting, given_of
+from .outcome import declared, expected, with_reasons
 
 
 def sertk_checks(
@@ -17,20 +18,33 @@ def sertk_checks(
 
     `expected_failures` maps a check (`streaming`, `loud:streaming` or `extractor:loud:streaming`)
     to the reason why it fails; one that passes is an error. What a module says in
-    SERTK_EXPECTED_FAILURES counts too. Further arguments are those of `checks_for`.
+    SERTK_EXPECTED_FAILURES counts too, for what it offers. Further arguments are those of
+    `checks_for`. Raises SertkError where nothing is to be checked, and for what is given to nobody.
     """
     import pytest
 
-    reasons: dict[str, str] = {}
-    checks: list[Check] = []
-    for subject in subjects:
-        reasons |= declared(subject)
-        checks += checks_for(subject, **given)
     params = [
         pytest.param(check, id=check.id, marks=_marks(check, reason))
-        for check, reason in with_reasons(checks, {**reasons, **(expected_failures or {})})
+        for check, reason in _with_reasons(subjects, expected_failures, given)
     ]
     return pytest.mark.parametrize("check", params)
+
+
+def _with_reasons(
+    subjects: tuple[Any, ...], failures: Mapping[str, str] | None, arguments: dict[str, Any]
+) -> list[tuple[Check, str | None]]:
+    if not subjects:
+        raise SertkError(
+            "sertk_checks expects something to check, received nothing",
+            "Name your module or components: @sertk_checks(sertk_mine)",
+        )
+    given = given_of(**arguments)
+    own: list[tuple[Check, str | None]] = []
+    for subject in subjects:
+        own += with_reasons(checks_given(subject, given), declared(subject))
+    checks = fitting([check for check, _ in own], given)
+    told = with_reasons(checks, expected(failures or {}, "expected_failures"))
+    return [(check, reason or said) for (check, reason), (_, said) in zip(told, own, strict=True)]
 
 
 def _marks(check: Check, reason: str | None) -> list[Any]:

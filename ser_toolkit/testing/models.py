@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import random
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +38,7 @@ USUAL: tuple[Shapes, ...] = tuple(
 N_CLASSES = 4
 SLOW = ("trains", "int8")
 BATCH = 8
+ALONE = 1e-4
 ABOUT_SOFTMAX = "the last layer to be Dense(n_classes, activation='softmax')"
 
 
@@ -75,9 +77,12 @@ def model_checks(component: ModelBuilder, given: Given) -> Iterator[Check]:
         "shapes": ("input shapes are taken, or refused with a SertkError", _shapes),
         "inputs": ("one input per name, with its name and shape", _inputs),
         "softmax": ("the last layer is Dense(n_classes) with softmax", _softmax),
-        "probabilities": ("each answer is a distribution over the classes", _probabilities),
+        "probabilities": (
+            "each answer is a distribution, whatever else is in its batch",
+            _probabilities,
+        ),
         "uncompiled": ("the network is not compiled", _uncompiled),
-        "deterministic": ("same seed, same weights", _deterministic),
+        "deterministic": ("same seed, same weights; another seed, others", _deterministic),
         "saves": ("a saved network loads without code and answers the same", _saves),
         "trains": ("a step of training alters weights and gives a finite loss", _trains),
         "int8": ("the network converts to int8 with builtin operators", _int8),
@@ -138,6 +143,9 @@ def _inputs(under: Networks) -> None:
         f"{found}",
         "Make one Input(shape, name=name) for each item of inputs",
     )
+    kinds = {tensor.name: str(tensor.dtype) for tensor in network.inputs}
+    todo = "Leave out dtype of Input: features are float32, and would be cut off"
+    expect(set(kinds.values()) == {"float32"}, "inputs of float32", kinds, todo)
 
 
 def _softmax(under: Networks) -> None:
@@ -152,6 +160,9 @@ def _softmax(under: Networks) -> None:
             f"{found[0]} with {found[1]} units and activation {found[2]}",
             "The calibrated temperature is divided into the weights of that layer",
         )
+        after = [tensor.name for tensor in network.outputs if tensor is not last.output]
+        todo = "Put nothing behind the last layer: it is the answer as it stands"
+        expect(not after, "that layer to be the only output", ", ".join(after), todo)
 
 
 def _activation(layer: Any) -> str:
@@ -166,6 +177,14 @@ def _probabilities(under: Networks) -> None:
     expect(found.shape == wanted, f"answers (N, n) = {wanted}", f"shape {found.shape}", todo)
     fine = np.isfinite(found).all() and (found >= 0).all() and _sums_to_one(found)
     expect(fine, "answers that are 0 or more and sum to 1", f"{found[0]}", todo)
+    windows = {name: values[:1] for name, values in _windows(shapes).items()}
+    apart = float(np.abs(np.asarray(network.predict_on_batch(fed(windows))) - found[:1]).max())
+    expect(
+        apart <= ALONE,
+        "the same answer for a window alone as among others",
+        f"answers that differ by {apart:.2g}",
+        "Compute each window by itself: a device gives one at a time. Nor draw anything in answers",
+    )
 
 
 def _sums_to_one(found: F32) -> bool:
@@ -183,21 +202,38 @@ def _uncompiled(under: Networks) -> None:
 
 
 def _deterministic(under: Networks) -> None:
-    import keras
-
-    weights = []
-    for _ in range(2):
-        keras.utils.set_random_seed(1)
-        weights.append(under.build()[0].get_weights())
-    fine = len(weights[0]) == len(weights[1]) and all(
-        np.array_equal(one, other) for one, other in zip(*weights, strict=True)
-    )
+    first, again, other = (_drawn(under, seed) for seed in (1, 1, 2))
     expect(
-        fine,
+        _equal(first[0], again[0]),
         "the same weights after the same keras.utils.set_random_seed",
         "other weights",
         "Leave initialisers without a seed of their own, and draw nothing from elsewhere",
     )
+    expected = "other weights after another keras.utils.set_random_seed"
+    todo = "Leave initialisers without a seed, and build anew: each run draws its own weights"
+    expect(not _equal(first[0], other[0]), expected, "the same weights", todo)
+    kept = [name for name, one in first[1].items() if one == other[1][name]]
+    expected = "build to leave the seeds of the process alone"
+    todo = "Do not call set_random_seed, random.seed or numpy.random.seed: all of training draws"
+    expect(not kept, expected, f"the same draws from {', '.join(kept)} after another seed", todo)
+
+
+def _drawn(under: Networks, seed: int) -> tuple[list[Any], dict[str, float]]:
+    """The weights of a network, and what generators give after it was built."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    weights = [np.array(value) for value in under.build()[0].get_weights()]
+    after = {
+        "random": random.random(),
+        "numpy.random": float(np.random.random()),
+        "keras.random": float(np.ravel(keras.random.uniform((1,)))[0]),
+    }
+    return weights, after
+
+
+def _equal(one: list[Any], other: list[Any]) -> bool:
+    return len(one) == len(other) and all(map(np.array_equal, one, other))
 
 
 def _saves(under: Networks) -> None:
@@ -207,7 +243,8 @@ def _saves(under: Networks) -> None:
     before = _answers(network, shapes)
     with _saved(network) as path:
         try:
-            again = keras.saving.load_model(path, compile=False, safe_mode=True)
+            with _no_classes_of_ones_own():
+                again = keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:
             raise CheckFailed(
                 "the saved network to load without any code of yours",
@@ -221,6 +258,20 @@ def _saves(under: Networks) -> None:
         f"answers that differ by {difference:.2g}",
         "Keep everything that was learnt in weights of layers",
     )
+
+
+@contextlib.contextmanager
+def _no_classes_of_ones_own() -> Iterator[None]:
+    """Layers that were registered here are in no other process, as that of `sertk quantize`."""
+    import keras
+
+    registered = keras.saving.get_custom_objects()
+    kept = dict(registered)
+    registered.clear()
+    try:
+        yield
+    finally:
+        registered.update(kept)
 
 
 @contextlib.contextmanager

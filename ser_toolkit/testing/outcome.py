@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..foreign import attempt, captured
 from ..runtime.errors import SertkError
 from .check import Check, CheckFailed, NotChecked
 
@@ -17,22 +18,31 @@ DECLARED = "SERTK_EXPECTED_FAILURES"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one check; `message` is empty where it is ok."""
+    """What became of one check.
+
+    `message` is empty where it is ok; `printed` is what the component printed meanwhile.
+    """
 
     check: Check
     result: Result
     message: str
     seconds: float
+    printed: str = ""
+    error: BaseException | None = None
 
 
 def declared(subject: Any) -> dict[str, str]:
     """What a plugin module says of itself: SERTK_EXPECTED_FAILURES = {"check": "reason"}."""
-    found = getattr(subject, DECLARED, {})
+    return expected(getattr(subject, DECLARED, {}), DECLARED)
+
+
+def expected(found: Any, what: str) -> dict[str, str]:
+    """Reasons by check. Raises SertkError for anything else."""
     fine = isinstance(found, Mapping) and all(
         isinstance(key, str) and isinstance(reason, str) for key, reason in found.items()
     )
     if not fine:
-        raise SertkError(f'{DECLARED} expects {{"check": "reason"}}, received {found!r:.80}')
+        raise SertkError(f'{what} expects {{"check": "reason"}}, received {found!r:.80}')
     return dict(found)
 
 
@@ -63,20 +73,23 @@ def _reason(check: Check, expected: Mapping[str, str]) -> str | None:
 
 
 def outcomes(checks: Iterable[tuple[Check, str | None]]) -> Iterator[Outcome]:
-    """Run checks, one after the other."""
+    """Run checks, one after the other; what a component prints stays out of our output."""
     for check, reason in checks:
         began = time.perf_counter()
-        result, message = _outcome(check, reason)
-        yield Outcome(check, result, message, time.perf_counter() - began)
+        with captured() as printed:
+            error = attempt(check)
+        result, message = _outcome(error, reason)
+        seconds = time.perf_counter() - began
+        yield Outcome(check, result, message, seconds, printed.getvalue(), error)
 
 
-def _outcome(check: Check, reason: str | None) -> tuple[Result, str]:
-    try:
-        check()
-    except NotChecked as missing:
-        return "not checked", str(missing)
-    except CheckFailed as failed:
-        return ("FAILED", str(failed)) if reason is None else ("expected failure", reason)
+def _outcome(error: BaseException | None, reason: str | None) -> tuple[Result, str]:
+    if isinstance(error, NotChecked):
+        return "not checked", str(error)
+    if isinstance(error, CheckFailed):
+        return ("FAILED", str(error)) if reason is None else ("expected failure", reason)
+    if error is not None:
+        raise error
     if reason is None:
         return "ok", ""
     return "FAILED", f"it passes, and was expected to fail: {reason}. Expect it no longer"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
+from types import ModuleType
 from typing import Any, cast
 
 from .. import loading
@@ -37,7 +40,9 @@ class Here:
 
 
 def is_plugin(subject: object) -> bool:
-    """Whether something has hooks, well written or not."""
+    """Whether something is a module, or has hooks, well written or not."""
+    if isinstance(subject, ModuleType):
+        return True
     names = (name for name in dir(subject) if name.startswith(f"{GROUP}_"))
     return any(callable(getattr(subject, name)) for name in names)
 
@@ -74,11 +79,13 @@ def with_others(module: Any) -> Plugins:
 
 def plugin_checks(module: Any, found: tuple[Offer, ...] | Broken) -> Iterator[Check]:
     """The checks of the plugin itself."""
-    yield Check("hooks", "hooks have the names and answers of the seam", lambda: _hooks(found))
+    yield Check(
+        "hooks", "hooks have the names and answers of the seam", lambda: _hooks(module, found)
+    )
     yield Check("light", "importing it and asking it imports nothing heavy", lambda: _light(module))
 
 
-def _hooks(found: tuple[Offer, ...] | Broken) -> None:
+def _hooks(module: Any, found: tuple[Offer, ...] | Broken) -> None:
     if isinstance(found, Broken):
         raise CheckFailed(
             f"hooks named {', '.join(hook_of(kind) for kind in KINDS)} that return lists of "
@@ -86,8 +93,25 @@ def _hooks(found: tuple[Offer, ...] | Broken) -> None:
             found.error,
             "Mark each with @hookimpl and let it return [Component()]",
         ) from found.cause
+    for name, hook in _overlooked(module, bare=not found):
+        todo = f"Call it {hook}, with @hookimpl above it"
+        raise CheckFailed("hooks that are called", f"'{name}', which nobody calls", todo)
     todo = "Write a function sertk_extractors (or another hook) with @hookimpl"
     expect(len(found), "a plugin that offers something", "nothing", todo)
+
+
+def _overlooked(module: Any, bare: bool) -> Iterator[tuple[str, str]]:
+    """Functions named nearly as a hook, or where `bare` as one without its prefix; and the hook."""
+    missing = [hook for hook in map(hook_of, KINDS) if not hasattr(module, hook)]
+    for name in dir(module):
+        function = getattr(module, name)
+        if not inspect.isfunction(function) or function.__module__ != module.__name__:
+            continue
+        near = difflib.get_close_matches(name, missing, 1, 0.85)
+        if near and name.startswith(f"{GROUP}_"):
+            yield name, near[0]
+        elif bare and f"{GROUP}_{name}" in missing:
+            yield name, f"{GROUP}_{name}"
 
 
 def _light(module: Any) -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
+import hashlib
+import math
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..contracts import Match, Reader, Reading
+from ..contracts import Clip, Match, Reader, Reading
 from ..labels import label
 from ..runtime.errors import SertkError
 from .check import Check, CheckFailed, expect
 from .compare import raised
 from .given import Given
+from .order import elsewhere, key, listing
 
 Table = dict[str, tuple[str, Callable[[Reader, Given], None]]]
 SHOWN = 3
@@ -54,7 +56,19 @@ def _read(component: Reader, root: Path) -> Reading:
         f"{type(found.clips).__name__} of {len(found.clips)}",
         "Return Reading(tuple(clips), skipped), and look below sub-folders too",
     )
+    for clip in found.clips:
+        _clip(clip)
     return found
+
+
+def _clip(clip: Clip) -> None:
+    fine = isinstance(clip, Clip) and isinstance(clip.path, Path)
+    expect(fine, "clips that are Clip(path=Path(…), …)", f"{clip!r:.120}", "Write Clip(Path(…), …)")
+    texts = {"relative": clip.relative, "corpus": clip.corpus, "emotion": clip.emotion}
+    texts |= {"speaker": clip.speaker or "", "text": clip.text or ""}
+    odd = [f"{name}={value!r:.60}" for name, value in texts.items() if not isinstance(value, str)]
+    todo = "Write str(…): names are sorted, compared and written to JSON"
+    expect(not odd, "relative, corpus, emotion, speaker and text to be texts", ", ".join(odd), todo)
 
 
 def _strangers(component: Reader, given: Given) -> None:
@@ -68,7 +82,7 @@ def _strangers(component: Reader, given: Given) -> None:
             (other / f"take {index} (final).flac").touch()
         for place, words in ((empty, "an empty folder"), (text, "a text file")):
             _unknown(component, place, words)
-        _match(component.recognises(other))
+        _unknown(component, other, "a folder of audio with other names")
         try:
             component.read(empty)
         except SertkError:
@@ -112,19 +126,32 @@ def _files(component: Reader, given: Given) -> None:
         gone = [clip.relative for clip in clips if not clip.path.is_file()]
         todo = "Make path from root and what lies below it; leave out what is not there, in skipped"
         expect(not gone, "the file of every clip to exist", _some(gone), todo)
-        odd = [clip.relative for clip in clips if not _is_below(clip.relative)]
+        odd = [clip.relative for clip in clips if not _is_below(clip, root, component.needs_folder)]
         todo = "Use path.relative_to(root).as_posix(): it is shown in reports"
         expect(not odd, "relative to be the path below the corpus, with '/'", _some(odd), todo)
-        places = [(clip.path, clip.start_s, clip.end_s) for clip in clips]
-        twice = [
-            clip.relative for clip, p in zip(clips, places, strict=True) if places.count(p) > 1
-        ]
+        places = Counter((clip.relative, clip.start_s, clip.end_s) for clip in clips)
+        twice = [relative for (relative, _, _), times in places.items() if times > 1]
         todo = "Leave the second one out, in skipped: the same clip could be on both sides"
         expect(not twice, "each clip once", _some(twice), todo)
+        wrong = [key(clip) for clip in clips if not _lasts(clip)]
+        todo = "Give start_s and end_s in seconds, or leave both out: 0.0 and None are a whole file"
+        expect(not wrong, "clips that end after they start", _some(wrong), todo)
 
 
-def _is_below(relative: str) -> bool:
-    return bool(relative) and "\\" not in relative and not Path(relative).is_absolute()
+def _is_below(clip: Clip, root: Path, exactly: bool) -> bool:
+    relative = clip.relative
+    if not relative or "\\" in relative or Path(relative).is_absolute():
+        return False
+    path = Path(os.path.normpath(clip.path))
+    # Some corpora keep their audio elsewhere, and what a reader makes lies in a cache.
+    if not (exactly and path.is_relative_to(root)):
+        return ".." not in Path(relative).parts
+    return path.relative_to(root).as_posix() == relative
+
+
+def _lasts(clip: Clip) -> bool:
+    end = math.inf if clip.end_s is None else clip.end_s
+    return 0 <= clip.start_s < math.inf and clip.start_s < end
 
 
 def _labels(component: Reader, given: Given) -> None:
@@ -160,90 +187,64 @@ def _speakers(component: Reader, given: Given) -> None:
 
 def _order(component: Reader, given: Given) -> None:
     with given.corpus(component) as root:
-        listed = []
+        found = []
         for order in (sorted, _backwards):
-            with _listing(order):
-                listed.append([_key(clip) for clip in _read(component, root).clips])
-    first, second = listed
-    moved = [one[0] for one, other in zip(first, second, strict=False) if one != other]
+            with listing(order):
+                found.append([key(clip) for clip in _read(component, root).clips])
+        todo = "Sort what glob, iterdir and os.walk give: splits and random generators follow it"
+        _same(found[0], found[1], "whatever order the folder is listed in", todo)
+        here = [key(clip) for clip in _read(component, root).clips]
+        for there in elsewhere(component, root):
+            todo = "Sort what a set gives, and use no hash(): both differ from run to run"
+            _same(here, there, "in every process", todo)
+
+
+def _same(first: list[str], second: list[str], when: str, todo: str) -> None:
+    moved = [one for one, other in zip(first, second, strict=False) if one != other]
     expect(
         first == second,
-        "the same clips in the same order whatever order the folder is listed in",
-        f"another order from {_some(moved)} on" if moved else "other clips",
-        "Sort what glob, iterdir and os.walk give: splits and random generators follow the order",
+        f"the same clips in the same order {when}",
+        f"another order from {moved[0]} on" if moved else "other clips",
+        todo,
     )
-
-
-def _key(clip: Any) -> tuple[Any, ...]:
-    return (clip.relative, clip.start_s, clip.end_s, clip.emotion, clip.speaker, clip.text)
 
 
 def _backwards(names: Any) -> list[Any]:
     return sorted(names, reverse=True)
 
 
-@contextlib.contextmanager
-def _listing(order: Callable[[Any], list[Any]]) -> Iterator[None]:
-    """Folders are listed in an order of ours; file systems differ in theirs."""
-    listdir, scandir = os.listdir, os.scandir
-
-    class Scan:
-        def __init__(self, place: Any = ".") -> None:
-            with scandir(place) as entries:
-                found = {entry.name: entry for entry in entries}
-            self.entries = iter([found[name] for name in order(found)])
-
-        def __iter__(self) -> Any:
-            return self.entries
-
-        def __next__(self) -> Any:
-            return next(self.entries)
-
-        def __enter__(self) -> Any:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self.close()
-
-        def close(self) -> None:
-            self.entries = iter(())
-
-    def listed(place: Any = ".") -> Any:
-        return order(listdir(place))
-
-    ours = {"listdir": (listdir, listed), "scandir": (scandir, Scan)}
-    replaced = [
-        (home, name, vars(home)[name], new)
-        for home in _homes()
-        for name, (old, new) in ours.items()
-        if getattr(home, name, None) is old
-    ]
-    for home, name, _, new in replaced:
-        setattr(home, name, new if home is os else staticmethod(new))
-    try:
-        yield
-    finally:
-        for home, name, old, _ in replaced:
-            setattr(home, name, old)
-
-
-def _homes() -> list[Any]:
-    """Where Python's own modules take them from: some have their own names for them."""
-    private = (("pathlib", "_NormalAccessor"), ("glob", "_StringGlobber"))
-    found = [getattr(importlib.import_module(module), name, None) for module, name in private]
-    return [os, *filter(None, found)]
-
-
 def _reasons(component: Reader, given: Given) -> None:
     with given.corpus(component) as root:
         (root / "not of this corpus.wav").write_bytes(b"no audio")
         found = _read(component, root)
-    bare = [name for name, reason in found.skipped.items() if not (name and reason)]
-    todo = 'Write skipped[relative] = "why, in words": the user is shown it'
-    expect(not bare, "a reason for every file left out", _some(bare), todo)
-    taken = [clip.relative for clip in found.clips if "not of this corpus" in clip.relative]
-    todo = "Match the whole name, and put what does not fit into skipped"
-    expect(not taken, "a file with another kind of name to be left out", _some(taken), todo)
+        bare = [name for name, reason in found.skipped.items() if not (name and reason)]
+        todo = 'Write skipped[relative] = "why, in words": the user is shown it'
+        expect(not bare, "a reason for every file left out", _some(bare), todo)
+        taken = [clip.relative for clip in found.clips if "not of this corpus" in clip.relative]
+        todo = "Match the whole name, and put what does not fit into skipped"
+        expect(not taken, "a file with another kind of name to be left out", _some(taken), todo)
+        _renamed(component, root, found)
+
+
+def _renamed(component: Reader, root: Path, before: Reading) -> None:
+    """A file that got a strange name: it stays a clip, is skipped, or is missed aloud."""
+    path = before.clips[0].path
+    if not (path.is_relative_to(root) and path.is_file()):
+        return
+    path.rename(path.with_name(f"not of this corpus either{path.suffix}"))
+    try:
+        after = _read(component, root)
+    except SertkError:
+        return
+    there = {clip.path for clip in after.clips}
+    fewer = len({clip.path for clip in before.clips}) - len(there)
+    more = len(after.skipped) - len(before.skipped)
+    expect(
+        fewer <= more,
+        "a file that cannot be used any more (its name was changed) to be in skipped",
+        f"{fewer} fewer in clips and {more} more in skipped",
+        'Write skipped[relative] = "why, in words" wherever a file is passed over',
+    )
 
 
 def _corpus_unchanged(component: Reader, given: Given) -> None:
@@ -258,8 +259,11 @@ def _corpus_unchanged(component: Reader, given: Given) -> None:
 
 
 def _contents(root: Path) -> dict[str, bytes]:
-    files = (path for path in root.rglob("*") if path.is_file())
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+    return {path.relative_to(root).as_posix(): _content(path) for path in root.rglob("*")}
+
+
+def _content(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b""
 
 
 def _some(names: list[str]) -> str:

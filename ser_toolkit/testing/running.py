@@ -26,6 +26,9 @@ def work(folder: Path) -> None:
         found = imported(job)
         (folder / "found.json").write_text(json.dumps(found), "utf-8")
         return
+    if job["task"] == "read":
+        (folder / "found.json").write_text(json.dumps(read(job)), "utf-8")
+        return
     with blocked():
         {"made": made, "hear": hear, "deliver": deliver}[job["task"]](job, folder)
 
@@ -47,6 +50,18 @@ def calls(module: ModuleType, command: str) -> list[Callable[[], object]]:
         return [partial(main, ["--help"], prog_name=command, standalone_mode=False)]
     found = (getattr(module, name) for name in dir(module) if name.startswith("sertk_"))
     return [hook for hook in found if callable(hook)]
+
+
+def read(job: dict[str, Any]) -> list[str] | None:
+    """The clips that a reader finds; None where its class is not to be found from here."""
+    from .order import key
+
+    try:
+        reader = decoded(job["component"])
+    except Exception:
+        # A script's or a notebook's class is in that process alone.
+        return None
+    return [key(clip) for clip in reader.read(Path(job["root"])).clips]
 
 
 def made(job: dict[str, Any], folder: Path) -> None:

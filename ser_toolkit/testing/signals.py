@@ -39,6 +39,23 @@ def voice(rate_hz: int, n_samples: int, seed: int = 0) -> F32:
     return np.array(_voice(rate_hz, seconds, seed)[:n_samples])
 
 
+def paused(samples: F32, *parts: slice) -> F32:
+    """`samples`, softer than faint noise in its middle third, or in `parts`.
+
+    What is measured against the loudest of a clip shows there alone.
+    """
+    third = len(samples) // 3
+    for part in parts or (slice(third, 2 * third),):
+        samples[part] *= np.float32(1e-4)
+    return samples
+
+
+def between_pauses(samples: F32) -> F32:
+    """`samples`, of which the middle third alone is loud."""
+    third = len(samples) // 3
+    return paused(samples, slice(0, third), slice(2 * third, None))
+
+
 def silence(rate_hz: int, n_samples: int) -> F32:
     """Zeros."""
     del rate_hz

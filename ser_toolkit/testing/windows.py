@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
-from ..runtime.component import fields_of
 from ..runtime.extractor import F32, Signal, WindowExtractor
 from ..runtime.predict import features
 from ..runtime.window import Window
 from . import signals
-from .check import Check, CheckFailed, expect
-from .compare import array, same, unchanged
-from .frames import check_columns
+from .check import Check, expect
+from .compare import array, generators_alone, overwritten, same, twin, unchanged
+from .frames import COPY, KEPT, NEW, check_columns
 from .given import Given
 
 WINDOW_S = 2.0
@@ -54,9 +52,9 @@ class Windows:
         return Window(length, max(1, length // 2))
 
     def samples(self, seed: int = 0) -> F32:
-        """Exactly one window of something like a voice."""
+        """Exactly one window of something like a voice and a pause."""
         length = self.component.sample_count(self.window.length_frames)
-        return signals.voice(self.component.rate_hz, length, seed)
+        return signals.paused(signals.voice(self.component.rate_hz, length, seed))
 
     def signal(self, samples: F32) -> Signal:
         """A copy of `samples` at the extractor's rate."""
@@ -69,16 +67,12 @@ class Windows:
     def fits(self, samples: F32) -> None:
         """A clip gives finite arrays of the names and shapes that a window has."""
         wanted = shapes(self.ready.arrays(self.signal(self.samples())))
+        alike(self.ready.arrays(self.signal(self.samples(seed=1))), wanted)
         found = features(self.ready, self.signal(samples), self.window)
-        rows = {name: values[0] for name, values in found.items()}
         for name, values in found.items():
             array(values, f"array '{name}'")
-        expect(
-            shapes(rows) == wanted,
-            f"the same names and shapes for every window: {wanted}",
-            f"{shapes(rows)} for a clip of {len(samples)} samples",
-            "Give arrays of a fixed shape, such as statistics over the frames",
-        )
+        rows = {name: values[0] for name, values in found.items()}
+        alike(rows, wanted, f" for a clip of {len(samples)} samples")
 
 
 def checked(found: object) -> Arrays:
@@ -97,6 +91,16 @@ def checked(found: object) -> Arrays:
 def shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
     """The shape of each array."""
     return {name: tuple(values.shape) for name, values in arrays.items()}
+
+
+def alike(found: Arrays, wanted: Mapping[str, tuple[int, ...]], where: str = "") -> None:
+    """The names and shapes of another window, else CheckFailed."""
+    expect(
+        shapes(found) == wanted,
+        f"the same names and shapes for every window: {wanted}",
+        f"{shapes(found)}{where}",
+        "Give arrays of a fixed shape, such as statistics over the frames",
+    )
 
 
 def window_checks(component: WindowExtractor, given: Given) -> Iterator[Check]:
@@ -147,17 +151,16 @@ def _columns(under: Windows) -> None:
 
 
 def _deterministic(under: Windows) -> None:
-    ready, samples = under.ready, under.samples()
+    ready, samples, other = under.ready, under.samples(), under.samples(seed=1)
     first = _copied(ready.arrays(under.signal(samples)))
-    ready.arrays(under.signal(under.samples(seed=1)))
-    todo = "Draw nothing at random, and keep nothing between calls: the fields are the whole state"
-    twin = dataclasses.replace(cast(Any, under.component), **fields_of(under.component))
-    for words, one in (
-        ("the same window to give the same after another one", ready),
-        ("an equal extractor to give the same", twin.prepare(under.given.load)),
-    ):
-        for name, values in one.arrays(under.signal(samples)).items():
-            same(values, first[name], words, todo)
+    with generators_alone(KEPT):
+        ready.arrays(under.signal(other))
+        again = ready.arrays(under.signal(samples))
+    _same(again, first, "the same window to give the same after another one", KEPT)
+    equal = Windows(twin(under.component), under.given).ready
+    equal.arrays(under.signal(other))
+    again = equal.arrays(under.signal(samples))
+    _same(again, first, "an equal extractor to give the same after another window", KEPT)
 
 
 def _input(under: Windows) -> None:
@@ -171,16 +174,19 @@ def _owned(under: Windows) -> None:
     ready, signal = under.ready, under.signal(under.samples())
     found = ready.arrays(signal)
     before, samples = _copied(found), signal.samples.copy()
-    todo = "Return a copy of what signal.memo holds, and of what is a view on signal.samples"
-    try:
-        for values in found.values():
-            values[...] = -7
-    except ValueError as error:
-        raise CheckFailed("a result that may be written to", str(error), todo) from error
+    ready.arrays(under.signal(under.samples(seed=1)))
+    _same(found, before, "arrays to stay as they were when another window is heard", NEW)
+    for values in found.values():
+        overwritten(values, COPY)
     words = "a window not to depend on what became of its first result"
-    for name, values in ready.arrays(signal).items():
-        same(values, before[name], words, todo)
+    _same(ready.arrays(signal), before, words, COPY)
     unchanged(signal.samples, samples, "signal.samples, when the result is changed,")
+
+
+def _same(found: Arrays, before: Arrays, expected: str, todo: str) -> None:
+    alike(found, shapes(before))
+    for name, values in found.items():
+        same(values, before[name], expected, todo)
 
 
 def _copied(found: Arrays) -> dict[str, F32]:

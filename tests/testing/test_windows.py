@@ -147,6 +147,58 @@ class Borrowed(Spread):
         return super().vector(samples)
 
 
+@dataclass(frozen=True)
+class Seeding(Spread):
+    """Dithers with noise that is always the same, and so are everybody else's draws after it."""
+
+    def arrays(self, signal: Signal) -> dict[str, F32]:
+        np.random.seed(0)
+        return {"spread": self.vector(signal.samples) + np.float32(np.random.uniform(0, 1e-6))}
+
+
+@dataclass(frozen=True)
+class Fitted(Spread):
+    """Relative to the first window of two seconds that it heard."""
+
+    def arrays(self, signal: Signal) -> dict[str, F32]:
+        found = self.vector(signal.samples)
+        if np.ptp(signal.samples) not in (0, 2) and not hasattr(self, "first"):
+            object.__setattr__(self, "first", found)
+        return {"spread": found - getattr(self, "first", np.float32(0))}
+
+
+@dataclass(frozen=True)
+class Filling(Spread):
+    """Fills the same array each time."""
+
+    def arrays(self, signal: Signal) -> dict[str, F32]:
+        held = self.__dict__.get("held", np.empty(2, np.float32))
+        held[:] = self.vector(signal.samples)
+        object.__setattr__(self, "held", held)
+        return {"spread": held}
+
+
+@dataclass(frozen=True)
+class Tabular(Spread):
+    """Computes with a library that is not made for devices."""
+
+    def vector(self, samples: F32) -> F32:
+        import pandas
+
+        assert pandas
+        return super().vector(samples)
+
+
+@dataclass(frozen=True)
+class Numbered(Spread):
+    """Calls its array otherwise each time."""
+
+    def arrays(self, signal: Signal) -> dict[str, F32]:
+        count = self.__dict__.get("count", 0) + 1
+        object.__setattr__(self, "count", count)
+        return {f"spread{count}": self.vector(signal.samples)}
+
+
 BAD: dict[str, WindowExtractor] = {
     "silence": Decibels(),
     "dc": WithoutSpread(),
@@ -159,6 +211,13 @@ BAD: dict[str, WindowExtractor] = {
     "result_owned": Lender(),
     "pi": Borrowed(),
 }
+MORE: list[tuple[str, WindowExtractor]] = [
+    ("deterministic", Seeding()),
+    ("deterministic", Fitted()),
+    ("result_owned", Filling()),
+    ("pi", Tabular()),
+]
+"""Further ways to be bad."""
 SAID = {
     "one_sample": "{'spread': (2,)}, received {'spread': (1,)} for a clip of 1 samples",
     "columns": "a column name for each of 2 values",
@@ -180,6 +239,20 @@ def test_a_bad_one_fails_that_check_alone(failing: Any, name: str) -> None:
     found = failing(BAD[name])
     assert set(found) == {name}
     assert SAID.get(name, "") in str(found[name])
+
+
+@pytest.mark.parametrize(("name", "bad"), MORE, ids=lambda one: type(one).__name__)
+def test_whoever_is_bad_in_another_way_is_found_too(
+    failing: Any, name: str, bad: WindowExtractor
+) -> None:
+    assert set(failing(bad)) == {name}
+
+
+def test_names_that_change_are_said_to_change_by_every_check_that_meets_them(failing: Any) -> None:
+    found = failing(Numbered())
+    assert {"silence", "long", "deterministic", "result_owned", "pi"} <= set(found)
+    for failed in found.values():
+        assert "the same names and shapes for every window: {'spread" in str(failed)
 
 
 @pytest.mark.parametrize(

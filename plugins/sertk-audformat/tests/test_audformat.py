@@ -10,7 +10,6 @@ from pathlib import Path
 import audformat
 import pytest
 
-from ser_toolkit.plugins import load_plugins
 from ser_toolkit.runtime.component import from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
 from sertk_audformat import AudformatReader, sertk_readers
@@ -155,22 +154,3 @@ def test_fields_are_the_whole_state_and_nothing_heavy_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_emodb_as_a_database_gives_the_clips_of_emodb(data_dir: Path, tmp_path: Path) -> None:
-    root = data_dir / "emodb"
-    clips = load_plugins().reader("emodb").read(root).clips
-    made = audformat.Database("emodb")
-    index = audformat.filewise_index([clip.relative for clip in clips])
-    made["files"] = audformat.Table(index)
-    for name in ("emotion", "speaker"):
-        values = [getattr(clip, name) for clip in clips]
-        made.schemes[name] = audformat.Scheme(labels=sorted(set(values)))
-        made["files"][name] = audformat.Column(scheme_id=name)
-        made["files"][name].set(values)
-    made.save(str(tmp_path))
-    (tmp_path / "wav").symlink_to(root / "wav")
-    found = READER.read(tmp_path).clips
-    assert {(c.relative, c.emotion, c.speaker) for c in found} == {
-        (c.relative, c.emotion, c.speaker) for c in clips
-    }

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.plugins import load_plugins
 from ser_toolkit.runtime.audio import read_audio
 from ser_toolkit.runtime.component import from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
@@ -176,20 +175,3 @@ def test_fields_are_the_whole_state_and_nothing_heavy_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_emodb_as_an_audio_folder_gives_the_clips_of_emodb(data_dir: Path, tmp_path: Path) -> None:
-    root = data_dir / "emodb"
-    clips = load_plugins().reader("emodb").read(root).clips
-    lines = [
-        "file_name,emotion,speaker",
-        *(f"{c.path.name},{c.emotion},{c.speaker}" for c in clips),
-    ]
-    (tmp_path / "made").mkdir()
-    for clip in clips:
-        (tmp_path / "made" / clip.path.name).write_bytes(clip.path.read_bytes())
-    (tmp_path / "made" / "metadata.csv").write_text("\n".join(lines), "utf-8")
-    mine = READER.read(tmp_path / "made").clips
-    assert {(c.relative, c.emotion, c.speaker) for c in mine} == {
-        (c.path.name, c.emotion, c.speaker) for c in clips
-    }

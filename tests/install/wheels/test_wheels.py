@@ -20,6 +20,7 @@ from ser_toolkit.builtin.synthetic import SyntheticReader
 
 ROOT = Path(__file__).resolve().parents[3]
 BUNDLE = ROOT / "tests/bundles/v1/synthetic-msf.sertk"
+EMODB = {"anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness"}
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +36,15 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.rmtree(folder / "made")
     shutil.copy(target, folder / "some.wav")
     shutil.copy(next((folder / "path/to/corpus").rglob("*.wav")), folder / "another.wav")
-    samples, rate = soundfile.read(target, dtype="float32")
-    silence = np.zeros(3 * rate, np.float32)
-    soundfile.write(folder / "heard.wav", np.concatenate((silence, samples, silence)), rate)
+    between_silences(target, folder / "heard.wav")
     return folder
+
+
+def between_silences(clip: Path, out: Path) -> None:
+    """Three seconds of nothing before and after a clip: longer than an emotion outlasts it."""
+    samples, rate = soundfile.read(clip, dtype="float32")
+    silence = np.zeros(3 * rate, np.float32)
+    soundfile.write(out, np.concatenate((silence, samples, silence)), rate)
 
 
 # The pages ---------------------------------------------------------------------------------------
@@ -135,6 +141,8 @@ def test_a_stranger_writes_installs_trains_quantizes_and_serves(
     place, _ = trained
     given = os.environ.get("SERTK_DATA")
     corpus = Path(given, "emodb") if given else voices / "path/to/corpus"
+    clip = min(corpus.rglob("*.wav"))
+    between_silences(clip, place.folder / "spoken.wav")
     place.bash(f"""
         set -e
         . ~/sertk/bin/activate
@@ -144,11 +152,21 @@ def test_a_stranger_writes_installs_trains_quantizes_and_serves(
         pip install --quiet ./sertk-loud
         sertk train --plugin loud --data {corpus} --out runs/loud
         sertk quantize runs/loud --out loud.sertk
-        sertk serve-edge loud.sertk --source ../heard.wav > heard
+        sertk serve-edge loud.sertk --source ../spoken.wav \\
+          --gate energy --smoothing-uncertain-below 0 > heard
         sertk bundle show --json loud.sertk > shown
         """)
-    assert '"sertk-loud"' in (place.folder / "stranger/shown").read_text()
-    assert (place.folder / "stranger/heard").is_file()
+    shown = json.loads((place.folder / "stranger/shown").read_text("utf-8"))
+    assert [part["distribution"] for part in shown["parts"]] == ["sertk-loud"]
+    labels = EMODB if given else {folder.name for folder in corpus.iterdir()}
+    assert set(shown["labels"]) == labels
+    lines = (place.folder / "stranger/heard").read_text("utf-8").splitlines()
+    events = [json.loads(line) for line in lines]
+    kinds = [event["kind"] for event in events]
+    assert (kinds[0], kinds[-1]) == ("started", "ended") and set(kinds[1:-1]) <= {"changed"}
+    assert {event["label"] for event in events} <= labels
+    over_s = 3 + soundfile.info(clip).duration
+    assert 3 < events[0]["offset_s"] < events[-1]["offset_s"] and over_s < events[-1]["offset_s"]
 
 
 # What a Pi has -----------------------------------------------------------------------------------

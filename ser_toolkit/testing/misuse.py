@@ -1,0 +1,83 @@
+"""What a test gives to the kit: a word for what does not fit, since it would check nothing."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..runtime.component import AssetLoader
+from ..runtime.errors import SertkError
+from .check import Check
+
+KIND_OF = {"corpora": "reader", "peers": "sink", "inputs": "model"}
+VALUE_OF = {
+    "corpora": "a function that writes a corpus into a folder",
+    "peers": "a context manager that gets a folder and gives a Peer",
+    "inputs": '{"frames": (T, F)}',
+}
+
+
+def check_values(name: str, given: Any) -> None:
+    """SertkError unless `corpora`, `peers` or `inputs` is a mapping of what it should hold."""
+    if not isinstance(given, Mapping):
+        wanted = f'{{"{KIND_OF[name]}": {VALUE_OF[name]}}}'
+        raise SertkError(f"{name} expects {wanted}, received {given!r:.80}")
+    for key, value in given.items():
+        fine = _are_shapes(value) if name == "inputs" else callable(value)
+        if not fine:
+            wanted = f"{name}[{key!r}] expects {VALUE_OF[name]}"
+            raise SertkError(f"{wanted}, received {value!r:.80}")
+        if name == "peers" and inspect.isgeneratorfunction(value):
+            raise SertkError(
+                f"{name}[{key!r}] expects {VALUE_OF[name]}, received a function that yields",
+                "Write @contextlib.contextmanager above it",
+            )
+
+
+def held(assets: Any) -> tuple[bytes, ...] | AssetLoader:
+    """What `assets` has, or its loader. SertkError for anything else."""
+    if callable(assets):
+        loader: AssetLoader = assets
+        return loader
+    several = isinstance(assets, Iterable) and not isinstance(assets, (bytes, str))
+    kept = tuple(assets) if several else (assets,)
+    odd = [one for one in kept if not (several and isinstance(one, bytes))]
+    if odd:
+        wanted = "assets expects a list of bytes, or a function that finds them"
+        raise SertkError(f"{wanted}, received {odd[0]!r:.80}", "Write assets=[path.read_bytes()]")
+    return kept
+
+
+def check_names(given: Mapping[str, Mapping[str, Any]], checks: Iterable[Check]) -> None:
+    """SertkError for what is given to a component that is not checked.
+
+    A plugin that is broken has no components; its check `hooks` says so.
+    """
+    subjects = {check.subject for check in checks}
+    if all(subject.startswith("plugin:") for subject in subjects):
+        return
+    for name, values in given.items():
+        kind = KIND_OF[name]
+        known = [one.partition(":")[2] for one in subjects if one.startswith(f"{kind}:")]
+        for key in values:
+            if key not in known:
+                raise SertkError(
+                    f"{name} has {key!r}, and no {kind} of that name is checked here",
+                    _todo(key, sorted(known)),
+                )
+
+
+def _todo(key: Any, known: list[str]) -> str:
+    near = difflib.get_close_matches(str(key), known, 1)
+    if near:
+        return f"Did you mean '{near[0]}'?"
+    return f"There are: {', '.join(known)}" if known else "Leave it out"
+
+
+def _are_shapes(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(shape, tuple) and all(type(size) is int and size > 0 for size in shape)
+        for shape in value.values()
+    )

@@ -1,0 +1,119 @@
+"""Orders that differ from machine to machine and from run to run: of folders, and of sets."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..child import ChildFailed, run_module
+from ..contracts import Clip, Reader
+from .check import CheckFailed
+from .device import TIMEOUT_S, encoded
+
+HASH_SEEDS = ("1", "2", "3", "4")
+LEAST = 2
+PATIENCE_S = 0.7
+
+
+def key(clip: Clip) -> str:
+    """What a clip is, but for the folder of its corpus."""
+    return repr((clip.relative, clip.start_s, clip.end_s, clip.emotion, clip.speaker, clip.text))
+
+
+def elsewhere(component: Reader, root: Path) -> Iterator[list[str]]:
+    """What other processes read, each with sets in an order of its own.
+
+    More than the least, since two words in a set are in the same order every other time; they end
+    when a reader takes long. None where no other process finds the reader, as in a notebook.
+    """
+    try:
+        path = [str(Path.cwd() / entry) for entry in sys.path]
+        job = {"task": "read", "component": encoded(component), "root": str(root), "path": path}
+        text = json.dumps(job)
+    except (CheckFailed, KeyError, TypeError):
+        return
+    began = time.monotonic()
+    for number, seed in enumerate(HASH_SEEDS):
+        if number >= LEAST and time.monotonic() - began > PATIENCE_S:
+            return
+        found = _read(text, seed)
+        if found is None:
+            return
+        yield found
+
+
+def _read(job: str, seed: str) -> list[str] | None:
+    with tempfile.TemporaryDirectory(prefix="sertk-check-") as name:
+        folder = Path(name)
+        (folder / "job.json").write_text(job, "utf-8")
+        try:
+            run_module(f"{__package__}.running", folder, TIMEOUT_S, {"PYTHONHASHSEED": seed})
+        except ChildFailed as failed:
+            raise CheckFailed(
+                "another process to read the same clips",
+                failed.cause,
+                "Let the fields of the reader be all that it needs: what a process sets up for "
+                "itself is not there in the next run",
+            ) from failed
+        found: list[str] | None = json.loads((folder / "found.json").read_text("utf-8"))
+    return found
+
+
+@contextlib.contextmanager
+def listing(order: Callable[[Any], list[Any]]) -> Iterator[None]:
+    """Folders are listed in an order of ours; file systems differ in theirs."""
+    listdir, scandir = os.listdir, os.scandir
+
+    class Scan:
+        def __init__(self, place: Any = ".") -> None:
+            with scandir(place) as entries:
+                found = {entry.name: entry for entry in entries}
+            self.entries = iter([found[name] for name in order(found)])
+
+        def __iter__(self) -> Any:
+            return self.entries
+
+        def __next__(self) -> Any:
+            return next(self.entries)
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.close()
+
+        def close(self) -> None:
+            self.entries = iter(())
+
+    def listed(place: Any = ".") -> Any:
+        return order(listdir(place))
+
+    ours = {"listdir": (listdir, listed), "scandir": (scandir, Scan)}
+    replaced = [
+        (home, name, vars(home)[name], new)
+        for home in _homes()
+        for name, (old, new) in ours.items()
+        if getattr(home, name, None) is old
+    ]
+    for home, name, _, new in replaced:
+        setattr(home, name, new if home is os else staticmethod(new))
+    try:
+        yield
+    finally:
+        for home, name, old, _ in replaced:
+            setattr(home, name, old)
+
+
+def _homes() -> list[Any]:
+    """Where Python's own modules take them from: some have their own names for them."""
+    private = (("pathlib", "_NormalAccessor"), ("glob", "_StringGlobber"))
+    found = [getattr(importlib.import_module(module), name, None) for module, name in private]
+    return [os, *filter(None, found)]

@@ -1,0 +1,205 @@
+"""What a test gives to the kit, given wrongly: it is said, and the component is not blamed."""
+
+from __future__ import annotations
+
+import contextlib
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ser_toolkit import hookimpl
+from ser_toolkit.builtin import readers
+from ser_toolkit.builtin.augmenters import Mask
+from ser_toolkit.builtin.dense import Mlp
+from ser_toolkit.builtin.readers import FolderReader
+from ser_toolkit.contracts import Augmenter
+from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
+from ser_toolkit.testing import Check, CheckFailed, Peer, checks_for, sertk_checks
+
+
+class Heard(Outlet):
+    taken: list[str] = []  # noqa: RUF012
+
+    def deliver(self, event: Event) -> None:
+        self.taken.append(event.id)
+
+
+class Ear(Sink):
+    """Hears."""
+
+    name = "ear"
+
+    def open(self, device: Device) -> Outlet:
+        return Heard()
+
+
+def write(folder: Path) -> None:
+    """Writes nothing."""
+
+
+def yields(folder: Path) -> Iterator[Peer]:
+    yield Peer(Ear(), list, contextlib.nullcontext)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"corpora": {"foldrs": write}},
+            "corpora has 'foldrs', and no reader .* Did you mean 'fol",
+        ),
+        ({"corpora": {"lab": write}}, "corpora has 'lab', .* There are: folders"),
+        ({"peers": {"ear": contextlib.contextmanager(yields)}}, "peers has 'ear', .* Leave it out"),
+        ({"inputs": {"frames": {"frames": (2, 3)}}}, "inputs has 'frames', and no model"),
+        ({"inputs": {"frames": (2, 3)}}, r"inputs\['frames'\] expects .*, received \(2, 3\)"),
+        ({"inputs": {"mlp": {"frames": (2, None)}}}, r"inputs\['mlp'\] expects"),
+        ({"corpora": write}, 'corpora expects {"reader": a function .*, received <function write'),
+        ({"corpora": {"folders": "clips"}}, r"corpora\['folders'\] expects .*, received 'clips'"),
+        ({"peers": [write]}, "peers expects"),
+        ({"peers": {"ear": yields}}, "a function that yields. Write @contextlib.contextmanager"),
+        ({"assets": b"weights"}, "assets expects a list of bytes.* received b'weights'"),
+        ({"assets": ["weights"]}, "assets expects a list of bytes.* received 'weights'"),
+        ({"assets": None}, "assets expects a list of bytes.* received None"),
+        ({"plugins": []}, r"plugins expects a function, received \[\]"),
+    ],
+)
+def test_what_fits_nothing_is_refused(given: dict[str, Any], told: str) -> None:
+    for refuses in (lambda: list(checks_for(FolderReader(), **given)), lambda: marked(given)):
+        with pytest.raises(SertkError, match=told):
+            refuses()
+
+
+def marked(given: dict[str, Any]) -> Any:
+    return sertk_checks(Mask(), FolderReader(), **given)
+
+
+def test_several_subjects_share_what_is_given() -> None:
+    assert sertk_checks(Mlp(), FolderReader(), corpora={"folders": write}, inputs={"mlp": {}})
+
+
+def test_something_has_to_be_checked() -> None:
+    with pytest.raises(SertkError, match="expects something to check, received nothing"):
+        sertk_checks()
+    with pytest.raises(SertkError, match=r"expected_failures expects {.*, received \['zeros'\]"):
+        sertk_checks(Mask(), expected_failures=["zeros"])  # type: ignore[arg-type]
+
+
+def check_of(subject: Any, name: str, **given: Any) -> Check:
+    (found,) = (check for check in checks_for(subject, **given) if check.name == name)
+    return found
+
+
+def failing(folder: Path) -> None:
+    raise KeyError("speaker")
+
+
+def plain(folder: Path) -> Peer:
+    return Peer(Ear(), list, contextlib.nullcontext)
+
+
+@contextlib.contextmanager
+def other(folder: Path) -> Iterator[str]:
+    yield "ear"
+
+
+@contextlib.contextmanager
+def broken(folder: Path) -> Iterator[Peer]:
+    raise OSError("no broker here")
+    yield plain(folder)
+
+
+@contextlib.contextmanager
+def deaf(folder: Path) -> Iterator[Peer]:
+    yield Peer(Ear(), lambda: None, contextlib.nullcontext)  # type: ignore[arg-type, return-value]
+
+
+@contextlib.contextmanager
+def lax(folder: Path) -> Iterator[Peer]:
+    def refusing() -> Iterator[None]:
+        yield
+
+    yield Peer(Ear(), lambda: Heard.taken, refusing)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("peer", "told"),
+    [
+        (plain, "to give a context manager, received Peer. Write @contextlib.contextmanager"),
+        (other, "to give a Peer, received 'ear'. Yield Peer"),
+        (broken, "to start a peer, received OSError: no broker here"),
+        (deaf, "to give a list of ids, received TypeError"),
+        (lax, "refusing of peers['ear'] to give a context manager, received generator"),
+    ],
+)
+def test_a_peer_that_is_none_is_no_fault_of_the_sink(peer: Callable[..., Any], told: str) -> None:
+    with pytest.raises(CheckFailed) as failed:
+        check_of(Ear(), "delivers" if peer is not lax else "refusal", peers={"ear": peer})()
+    assert told in str(failed.value) and "component itself" not in str(failed.value)
+
+
+def test_a_corpus_that_is_not_written_is_no_fault_of_the_reader() -> None:
+    with pytest.raises(CheckFailed) as failed:
+        check_of(FolderReader(), "files", corpora={"folders": failing})()
+    said = str(failed.value)
+    assert "expected corpora['folders'] to write a corpus into a folder, received KeyError" in said
+    assert "Mend that function of the test" in said
+
+
+def module(**contents: Any) -> types.ModuleType:
+    made = types.ModuleType("kit_made")
+    for name, value in contents.items():
+        if isinstance(value, types.FunctionType):
+            value.__module__ = "kit_made"
+        setattr(made, name, value)
+    return made
+
+
+def masks() -> list[Augmenter]:
+    return []
+
+
+@pytest.mark.parametrize(
+    ("contents", "told"),
+    [
+        ({}, "received nothing. Write a function sertk_extractors"),
+        ({"augmenters": masks}, "received 'augmenters', which nobody calls. Call it sertk_augm"),
+        ({"sertk_augmenter": masks}, "received 'sertk_augmenter', which nobody calls"),
+        ({"sertk_augmenters": masks}, "sertk_augmenters lacks @hookimpl"),
+    ],
+)
+def test_a_module_without_hooks_fails_with_what_to_do(contents: dict[str, Any], told: str) -> None:
+    with pytest.raises(CheckFailed) as failed:
+        check_of(module(**contents), "hooks")()
+    assert told in str(failed.value)
+
+
+def test_a_hook_that_nobody_calls_is_seen_beside_one_that_is_called() -> None:
+    @hookimpl
+    def sertk_readers() -> list[Any]:
+        return [FolderReader()]
+
+    found = module(sertk_readers=sertk_readers, augmenters=masks, readers=readers)
+    check_of(found, "hooks")()
+    found = module(sertk_readers=sertk_readers, sertk_augmenter=masks)
+    with pytest.raises(CheckFailed, match="'sertk_augmenter', which nobody calls"):
+        check_of(found, "hooks")()
+
+
+def test_a_broken_plugin_is_told_by_its_hooks_and_not_by_what_is_given() -> None:
+    checks = list(checks_for(module(sertk_readers=masks), corpora={"lab": write}))
+    assert {check.name for check in checks} == {"hooks", "light"}
+
+
+def test_what_a_module_says_of_itself_says_nothing_of_others() -> None:
+    @hookimpl
+    def sertk_augmenters() -> list[Any]:
+        return [Mask()]
+
+    told = module(sertk_augmenters=sertk_augmenters, SERTK_EXPECTED_FAILURES={"zeros": "so"})
+    (params,) = (sertk_checks(told, Mask(p=0.5)).args[1],)
+    expected = [param.id for param in params if any(m.name == "xfail" for m in param.marks)]
+    assert expected == ["augmenter:mask:zeros"]
