@@ -20,6 +20,7 @@ from .installed import sinks_of
 from .main import bundle_of, url_of
 from .ports import Taken
 from .recorder import Recorder
+from .sinks import Inspected
 from .sources import list_devices, open_source
 from .swap import load, read
 
@@ -33,8 +34,8 @@ class Check:
 
 
 def run_checks(settings: Settings, say: Callable[[str], None]) -> int:
-    """Look at everything, say a line for each, and give the exit status."""
-    failed = 0
+    """Look at everything, say a line for each, and give the exit status: the highest of all."""
+    status = 0
     for check in _checks(settings):
         try:
             say(f"ok       {check.name:8}  {check.look()}")
@@ -43,9 +44,9 @@ def run_checks(settings: Settings, say: Callable[[str], None]) -> int:
             held = f"{error.problem}; right while the service runs. Else: {error.todo}"
             say(f"taken    {check.name:8}  {held}")
         except (SertkError, OSError) as error:
-            failed += 1
+            status = max(status, error.exit_code if isinstance(error, SertkError) else 1)
             say(f"problem  {check.name:8}  {' '.join(str(error).split())}")
-    return 1 if failed else 0
+    return status
 
 
 def _checks(settings: Settings) -> Iterator[Check]:
@@ -85,6 +86,8 @@ def _source(settings: Settings) -> str:
 def _sink(settings: Settings, number: int, name: str) -> str:
     for sink in sinks_of(settings.sinks[number : number + 1]).values():
         _read_files(sink)
+        if isinstance(sink, Inspected):
+            sink.inspect()
     return f"{name}, not connected to now"
 
 
@@ -122,5 +125,5 @@ def _privacy(settings: Settings) -> str:
     folder = settings.debug.audio_dir
     if folder is None:
         return "no audio is written or sent"
-    Recorder(folder)
+    Recorder(folder).check()
     return f"EVERYTHING THAT IS HEARD IS WRITTEN TO {folder}"

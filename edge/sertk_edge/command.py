@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .config import SECTIONS
+from .config import SECTIONS, Settings, WrongUsage
 from .descriptors import hold_standard
 from .precedence import flag_of, plain
 
@@ -84,14 +84,10 @@ def serve_edge(
     if list_devices:
         click.echo(_devices())
         return
+    from .installed import sinks_or_default
     from .precedence import settings_of
 
-    given = {key: value for key, value in flags.items() if value not in (None, ())}
-    if bundle is not None:
-        given["bundle_file"] = bundle
-    from .installed import sinks_or_default
-
-    settings = settings_of(config, os.environ, given, sinks)
+    settings = settings_of(config, os.environ, _given(bundle, flags), sinks)
     settings = dataclasses.replace(settings, sinks=sinks_or_default(settings.sinks))
     if check:
         from .check import run_checks
@@ -100,6 +96,45 @@ def serve_edge(
     from .main import run
 
     raise click.exceptions.Exit(run(settings))
+
+
+def check_for_service(bundle: Path, words: Sequence[str]) -> None:
+    """Refuse options that `serve-edge` or a service cannot take. Raises WrongUsage."""
+    from .installed import configured
+    from .precedence import settings_of
+
+    try:
+        flags = serve_edge.make_context("serve-edge", [str(bundle), *words]).params
+    except click.UsageError as error:
+        todo = "`sertk serve-edge --help` lists what may follow --"
+        raise WrongUsage(error.format_message(), todo) from error
+    for name in ("check", "list_devices"):
+        if flags[name]:
+            raise WrongUsage(f"--{name.replace('_', '-')} ends at once, and a service goes on")
+    settings = settings_of(None, {}, _given(bundle, flags), flags["sinks"])
+    configured(settings.sinks)
+    for where, path in _paths(flags, settings):
+        if not path.is_absolute():
+            problem = f"{where} expects a path from / on, received '{path}'"
+            raise WrongUsage(problem, "A service does not start in this folder")
+
+
+def _given(bundle: Path | None, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the command line, by `section_field`."""
+    given = {key: value for key, value in flags.items() if value not in (None, ())}
+    return given if bundle is None else {**given, "bundle_file": bundle}
+
+
+def _paths(flags: Mapping[str, Any], settings: Settings) -> Iterator[tuple[str, Path]]:
+    for option in serve_edge.params:
+        if isinstance(value := flags.get(str(option.name)), Path):
+            yield option.opts[0], value
+    if settings.source.path is not None:
+        yield "--source", settings.source.path
+    for name, params in settings.sinks:
+        for key, value in params.items():
+            if (key == "path" or key.endswith("_file")) and value not in ("", "-"):
+                yield f"{name}.{key}", Path(value)
 
 
 def _devices() -> str:

@@ -6,16 +6,35 @@ variable: `[http] port = 8642`, `--http-port 8642`, `SERTK_EDGE_HTTP_PORT=8642`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ser_toolkit.runtime.errors import SertkError
+
 MIB = 1 << 20
 DEFAULT_PORT = 8642
 Kind = Literal["microphone", "file", "pcm", "wyoming"]
+
+
+class WrongUsage(SertkError):  # noqa: N818
+    """An option, variable, key or parameter that is wrong whatever the machine is like."""
+
+    # As click's own; the unit of the service is not started again after it.
+    exit_code = 2
+
+
+@contextlib.contextmanager
+def usage() -> Iterator[None]:
+    """What a user can mend in here is WrongUsage."""
+    try:
+        yield
+    except SertkError as error:
+        raise WrongUsage(error.problem, error.todo) from error
 
 
 def setting(default: Any, about: str, flag: str = "", least: float = 0, most: float = 1e9) -> Any:
@@ -143,7 +162,7 @@ class HttpSettings:
 
     host: str = setting("127.0.0.1", "Address to listen on; any but loopback needs a token.")
     port: int = setting(
-        -1, "Port; 0: no HTTP; -1: 8642 for live sound, none for a file.", least=-1, most=65535
+        -1, "Port; 0: no HTTP; -1: 8642, none for a file without --realtime.", least=-1, most=65535
     )
     token_file: Path | None = setting(None, "File with the token that requests must carry.")
     tls_cert: Path | None = setting(None, "Certificate chain (PEM).")
@@ -213,8 +232,8 @@ class Settings:
 
     @property
     def live(self) -> bool:
-        """Whether sound comes as it is made, so that what is late is lost."""
-        return self.source.kind in ("microphone", "wyoming") or self.source.realtime
+        """Whether sound is heard as it is made: on standard input too, as of `arecord`."""
+        return self.source.kind != "file" or self.source.realtime
 
     @property
     def http_port(self) -> int:

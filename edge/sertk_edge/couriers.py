@@ -48,7 +48,7 @@ class Courier:
     between the two, with the same id. The pause after a failure doubles up to LONGEST_PAUSE_S, with
     jitter. The sink is a stranger's code: whatever it raises is contained, and where it hangs, only
     its own thread does. When standard output has no reader any more, the courier calls `closed`,
-    in its own thread, and ends; `check` raises then.
+    in its own thread, and ends; `check` raises then. The spool knows it by `key`.
     """
 
     def __init__(
@@ -59,9 +59,10 @@ class Courier:
         spool: Spool,
         closed: Callable[[], None] | None = None,
         jitter: Callable[[], float] = random.random,
+        key: str = "",
     ) -> None:
-        self.name = name
-        spool.register(name, sink.durable)
+        self.name, self._key = name, key or name
+        spool.register(self._key, sink.durable)
         self._sink = sink
         self._device = device
         self._spool = spool
@@ -87,10 +88,10 @@ class Courier:
         return SinkStatus(
             self.name,
             state,
-            self._spool.pending(self.name),
+            self._spool.pending(self._key),
             self._delivered,
             self._failures,
-            self._spool.dropped.get(self.name, 0),
+            self._spool.dropped.get(self._key, 0),
             detail,
         )
 
@@ -129,7 +130,7 @@ class Courier:
 
     @property
     def _is_drained(self) -> bool:
-        return self._spool.pending(self.name) == 0
+        return self._spool.pending(self._key) == 0
 
     def _interrupt(self) -> None:
         self._nudge.set()
@@ -158,7 +159,7 @@ class Courier:
         self._reopening = False
         outlet = self._timed(lambda: self._sink.open(self._device))
         try:
-            if not self._in_a_row or not self._spool.pending(self.name):
+            if not self._in_a_row or not self._spool.pending(self._key):
                 self._tell("ok", "")
             while not self._stopping and not self._reopening:
                 self._step(outlet)
@@ -166,9 +167,9 @@ class Courier:
             self._timed(lambda: _close(outlet))
 
     def _step(self, outlet: Outlet) -> None:
-        if not self._spool.wait(self.name, LONGEST_PAUSE_S, self._is_interrupted):
+        if not self._spool.wait(self._key, LONGEST_PAUSE_S, self._is_interrupted):
             return
-        event = None if self._is_interrupted() else self._spool.next(self.name)
+        event = None if self._is_interrupted() else self._spool.next(self._key)
         if event is not None:
             self._deliver(outlet, event)
         elif not self._is_interrupted():
@@ -183,7 +184,7 @@ class Courier:
         self._timed(lambda: outlet.deliver(event))
         self._in_a_row = 0
         self._delivered += 1
-        self._spool.commit(self.name, event.sequence)
+        self._spool.commit(self._key, event.sequence)
         self._tell("ok", "")
 
     def _failed(self, error: BaseException) -> None:
@@ -211,7 +212,7 @@ class Courier:
             return
         was, self._state, self._detail = self._state, state, detail
         if state == "failing":
-            waiting = self._spool.pending(self.name)
+            waiting = self._spool.pending(self._key)
             events = "event waits" if waiting == 1 else "events wait"
             LOG.warning("sink %s: %s (%d %s)", self.name, detail, waiting, events)
         elif was == "failing":

@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from ser_toolkit.runtime.events import Device
 
@@ -34,7 +33,8 @@ from .swap import Live, Rejected, Watch
 
 TICK_S = 0.2
 STUCK_S = 30.0
-END_S = 0.5
+# With the pauses in main.py less than a second, however many things hang.
+END_S = 0.3
 # Sound may come in pieces; none for so long is more than a pause between two.
 LULL_S = 2.0
 STDOUT = ("console", "json_lines")
@@ -46,8 +46,8 @@ class Parts:
 
     settings: Settings
     device: Callable[[Live], Device]
-    folder: Path | None
     live: Live
+    watch: Watch
     spool: Spool
     delivery: Delivery
     source: Source
@@ -76,8 +76,6 @@ class Daemon:
             settings, parts.live, parts.source, parts.delivery.statuses, lambda: parts.spool.problem
         )
         self.desk = Desk(parts.live, settings, parts.detector)
-        assert settings.bundle.file is not None
-        self.watch = Watch(settings.bundle.file, settings.bundle, parts.live)
         parts.metrics.model(parts.live.classifier.manifest.name, parts.live.sha256)
 
     async def run(self) -> None:
@@ -124,7 +122,6 @@ class Daemon:
     async def _pump(self) -> None:
         """Audio from the source to the inbox."""
         async for item in self._source:
-            self._count(item)
             await self._inbox.put(item)
         await self._inbox.put(Order(End()))
         # The ear says when the daemon ends: there is audio to be heard yet.
@@ -134,6 +131,8 @@ class Daemon:
         """From the inbox to the ear, one item at a time, until the end."""
         while True:
             item = await self._inbox.get()
+            if isinstance(item, Gap):
+                self._count(item)
             await self._take(item)
             if isinstance(item, Order) and isinstance(item.what, End):
                 return
@@ -172,15 +171,15 @@ class Daemon:
             self._parts.metrics.event(event)
             self.hub.event(event)
 
-    def _count(self, item: Chunk | Gap) -> None:
+    def _count(self, gap: Gap) -> None:
         # Without a loss it is only where one utterance ends and another begins.
-        if isinstance(item, Gap) and item.lost_s != 0:
-            self._parts.metrics.gap(item.reason, item.lost_s or 0.0)
-            log("source").warning("audio is missing", reason=item.reason, lost_s=item.lost_s)
+        if gap.lost_s != 0:
+            self._parts.metrics.gap(gap.reason, gap.lost_s or 0.0)
+            log("source").warning("audio is missing", reason=gap.reason, lost_s=gap.lost_s)
 
     async def _follow(self) -> None:
         """Bundles that are dropped in."""
-        async for found in self.watch.changes():
+        async for found in self._parts.watch.changes():
             self.dashboard.rejected = found if isinstance(found, Rejected) else None
             if found is not None:
                 self._parts.metrics.swap(isinstance(found, Live))
@@ -228,7 +227,7 @@ class Daemon:
         detail = f" ({status.detail})" if status.detail and status.state != "ok" else ""
         line = f"{status.name}: {status.state}{detail}"
         if line != told:
-            self._parts.metrics.source(status.state)
+            self._parts.metrics.source(status.state, self._source.up)
             self._parts.system.status(line)
             say = log("source").warning if status.state == "lost" else log("source").info
             say(line)

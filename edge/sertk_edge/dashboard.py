@@ -81,10 +81,8 @@ class Dashboard:
         """Whether it hears and can tell."""
         source = self.source.status.state
         problem = self._spool_problem()
-        # A socket that waits for a client does what it should; a microphone that waits does not.
-        waits = source == "waiting" and self.source.kind == "wyoming"
         return {
-            "ready": source in ("ok", "ended") or waits,
+            "ready": self.source.up or source == "ended",
             "model": "ok",
             "source": source,
             "spool": problem or "ok",

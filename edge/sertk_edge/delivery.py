@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 
+from ser_toolkit.runtime.component import fields_of
 from ser_toolkit.runtime.events import Device, Sink
 
 from .couriers import Courier, SinkStatus
@@ -15,9 +18,13 @@ class Delivery:
     """A courier for each sink, each in its thread."""
 
     def __init__(self, sinks: Mapping[str, Sink], device: Device, spool: Spool) -> None:
-        spool.forget(set(sinks))
+        keys = keys_of(list(sinks.values()))
+        spool.forget(keys)
         self._durable = {name for name, sink in sinks.items() if sink.durable}
-        self._couriers = [Courier(name, sink, device, spool) for name, sink in sinks.items()]
+        self._couriers = [
+            Courier(name, sink, device, spool, key=key)
+            for (name, sink), key in zip(sinks.items(), keys, strict=True)
+        ]
 
     def start(self) -> None:
         """Open every sink, and deliver from now on."""
@@ -55,3 +62,17 @@ class Delivery:
         """Events that some sink has not had: one that gets them at the next start, or one not."""
         found = [s.pending for s in self.statuses() if (s.name in self._durable) == durable]
         return max(found, default=0)
+
+
+def keys_of(sinks: Sequence[Sink]) -> list[str]:
+    """What the spool knows each by: other sinks may come and go, and what waits stays its own."""
+    keys = [f"{sink.name}:{_digest(sink)}" for sink in sinks]
+    seen = [keys[:at].count(key) for at, key in enumerate(keys)]
+    return [f"{key}#{n + 1}" if n else key for key, n in zip(keys, seen, strict=True)]
+
+
+def _digest(sink: Sink) -> str:
+    fields = fields_of(sink)
+    told = {name: fields.get(name) for name in sink.identified_by or fields}
+    text = json.dumps(told, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:8]

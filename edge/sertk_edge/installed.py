@@ -12,6 +12,7 @@ from ser_toolkit.runtime.component import configure
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Sink
 
+from .config import usage
 from .precedence import Sinks, from_text
 
 OWN = "sertk-edge"
@@ -24,16 +25,25 @@ def sinks_or_default(wanted: Sinks) -> Sinks:
 
 
 def sinks_of(wanted: Sinks) -> dict[str, Sink]:
+    """What `configured` gives, each one checked. Raises SertkError for what a check refuses."""
+    found = configured(wanted)
+    for sink in found.values():
+        sink.check()
+    return found
+
+
+def configured(wanted: Sinks) -> dict[str, Sink]:
     """Each sink by a name of its own: that of the sink, with a number from the second on.
 
-    Only the plugins that are needed are imported. Raises SertkError for a sink that is not there or
+    Only the plugins that are needed are imported. Raises WrongUsage for a sink that is not there or
     does not take a parameter.
     """
     found: dict[str, Sink] = {}
     plugins = _plugins([name for name, _ in wanted])
     for name, params in wanted:
-        sink = plugins.sink(name)
-        found[_own_name(sink.name, found)] = _configured(sink, params)
+        with usage():
+            sink = _configured(plugins.sink(name), params)
+        found[_own_name(sink.name, found)] = sink
     return found
 
 
@@ -64,5 +74,4 @@ def _configured(sink: Sink, params: Mapping[str, Any]) -> Sink:
     made = configure(sink, values)
     if not isinstance(made, Sink):
         raise SertkError(f"'{sink.name}' is no sink")
-    made.check()
     return made

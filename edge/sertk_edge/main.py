@@ -8,12 +8,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Device, Sink
 
 from . import __version__, logs
 from .background import in_thread
-from .config import Settings
+from .config import Settings, WrongUsage
 from .daemon import Daemon, Parts
 from .delivery import Delivery
 from .gate import detectors
@@ -27,14 +26,14 @@ from .signals import Signals
 from .sinks import StdoutClosed
 from .sources import open_source
 from .spool import Spool
-from .swap import Live, load, read
+from .swap import Live, Watch
 from .wire import Draft
 
 # All of the end after SIGTERM takes less than a second.
 DRAIN_STOPPED_S = 0.4
 # After a file there is time for a broker to come back.
 DRAIN_ENDED_S = 10.0
-STOP_S = 0.2
+STOP_S = 0.1
 
 log = logs.log("main")
 
@@ -48,9 +47,9 @@ def run(settings: Settings) -> int:
 
 
 def bundle_of(settings: Settings) -> Path:
-    """The bundle's path; SertkError where none is named."""
+    """The bundle's path; WrongUsage where none is named."""
     if settings.bundle.file is None:
-        raise SertkError("no bundle", "Run `sertk serve-edge BUNDLE`, or set [bundle] file")
+        raise WrongUsage("no bundle", "Run `sertk serve-edge BUNDLE`, or set [bundle] file")
     return settings.bundle.file
 
 
@@ -63,19 +62,23 @@ def state_folder(settings: Settings, sinks: dict[str, Sink]) -> Path | None:
 
 async def _serve(settings: Settings) -> int:
     signals = Signals()
-    bundle, sinks = bundle_of(settings), sinks_of(settings.sinks)
+    watch, sinks = Watch(bundle_of(settings), settings.bundle), sinks_of(settings.sinks)
+    signals.on_reload(watch.nudge)
     folder = state_folder(settings, sinks)
     with contextlib.closing(Spool(folder, settings.device.spool_events)) as spool:
-        live = await signals.unless_stopped(
-            in_thread(lambda: load(read(bundle, settings.bundle), settings.bundle), "bundle")
-        )
+        live = await signals.unless_stopped(in_thread(watch.first, "bundle"))
         if live is None:
             return 0
-        return await _listen(_parts(settings, sinks, folder, spool, live), signals)
+        return await _listen(_parts(settings, sinks, folder, spool, live, watch), signals)
 
 
 def _parts(
-    settings: Settings, sinks: dict[str, Sink], folder: Path | None, spool: Spool, live: Live
+    settings: Settings,
+    sinks: dict[str, Sink],
+    folder: Path | None,
+    spool: Spool,
+    live: Live,
+    watch: Watch,
 ) -> Parts:
     identity, name = device_id(settings.device, folder), name_of(settings.device)
 
@@ -88,8 +91,8 @@ def _parts(
     return Parts(
         settings,
         device,
-        folder,
         live,
+        watch,
         spool,
         delivery,
         open_source(settings.source),
@@ -109,7 +112,6 @@ def _end_what_went_on(spool: Spool) -> None:
 
 async def _listen(parts: Parts, signals: Signals) -> int:
     daemon = Daemon(parts)
-    signals.on_reload(daemon.watch.nudge)
     server = await _http(daemon, parts)
     parts.delivery.start()
     _greet(parts, server)
@@ -138,7 +140,6 @@ async def _http(daemon: Daemon, parts: Parts) -> Server | None:
     if not parts.settings.http_port:
         return None
     services = Services(
-        device=lambda: parts.device(daemon.dashboard.live),
         model=daemon.dashboard.model,
         state=daemon.dashboard.state,
         ready=daemon.dashboard.ready,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -36,7 +35,7 @@ class Supervisor:
         return self.watchdog_s / 2
 
     def ready(self, status: str = "") -> bool:
-        """We serve; also the end of a reload."""
+        """We serve."""
         return self._tell("READY=1", *_status(status))
 
     def status(self, text: str) -> bool:
@@ -46,11 +45,6 @@ class Supervisor:
     def watchdog(self) -> bool:
         """We are alive."""
         return self._tell("WATCHDOG=1")
-
-    def reloading(self) -> bool:
-        """We read something anew; `ready` ends it."""
-        now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        return self._tell("RELOADING=1", f"MONOTONIC_USEC={now_us}")
 
     def stopping(self, status: str = "") -> bool:
         """We are about to end."""

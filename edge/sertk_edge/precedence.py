@@ -12,7 +12,7 @@ from typing import Any
 from ser_toolkit.runtime.component import configure_fields
 from ser_toolkit.runtime.errors import SertkError
 
-from .config import SECTIONS, Settings
+from .config import SECTIONS, Settings, usage
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,12 +25,13 @@ TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 Sinks = tuple[tuple[str, Mapping[str, Any]], ...]
 
 
+@usage()
 def settings_of(
     file: Path | None, env: Mapping[str, str], flags: Mapping[str, Any], sinks: Sequence[str] = ()
 ) -> Settings:
     """All settings. `flags` are by `section_field`, `sinks` are texts like `mqtt,host=pi`.
 
-    Sinks of a higher rank replace those of a lower one, they do not add to them. Raises SertkError
+    Sinks of a higher rank replace those of a lower one, they do not add to them. Raises WrongUsage
     with the first thing that is wrong.
     """
     tables = {} if file is None else _read(file)

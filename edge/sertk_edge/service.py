@@ -16,6 +16,7 @@ import click
 
 from ser_toolkit.runtime.errors import SertkError
 
+from .command import check_for_service
 from .reach import HOMES, TEMPORARY, Who, barrier, lies_in
 from .unit import HEAD, Unit, checked_name, credential, service_command
 
@@ -60,6 +61,7 @@ def install_service(
     The service has no rights but to hear and to use the network: see the comments in the unit.
     """
     bundle, config = bundle.absolute(), config.absolute() if config else None
+    check_for_service(bundle, more)
     sertk = _sertk()
     needed = [*_program(sertk), *filter(None, (bundle, config))]
     unit = Unit(

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.events import Device, Event
+from ser_toolkit.runtime.events import Event
 
 RECENT = 256
 Json = dict[str, Any]
@@ -83,11 +83,6 @@ class Hub:
         """Events after a sequence number, as far as they are remembered."""
         return [asdict(event) for event in self._recent if event.sequence > after_sequence]
 
-    def close(self) -> None:
-        """Let every listener go."""
-        for subscription in list(self._subscriptions):
-            subscription.close()
-
     @property
     def listeners(self) -> int:
         """How many listen."""
@@ -122,7 +117,6 @@ class Conversation(Protocol):
 class Services:
     """`classify` raises AudioError for what is no audio; it and `listen` raise Busy."""
 
-    device: Callable[[], Device]
     model: Callable[[], Json]
     state: Callable[[], Json]
     ready: Callable[[], Json]

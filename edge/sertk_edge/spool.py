@@ -117,9 +117,13 @@ class Spool:
             self._save()
 
     def forget(self, kept: Collection[str]) -> None:
-        """Keep nothing for sinks other than these."""
+        """Keep nothing for sinks other than these; what waited for one is counted in the log."""
         with self._lock:
-            self._cursors = {sink: at for sink, at in self._cursors.items() if sink in kept}
+            for sink in sorted(self._cursors.keys() - set(kept)):
+                if waiting := self.pending(sink):
+                    why = "is no longer named; undelivered events for it are dropped"
+                    LOG.warning("sink %s %s: %d", sink, why, waiting)
+                del self._cursors[sink]
             self._moved = True
             self._settle()
             self._save()

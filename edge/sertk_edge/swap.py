@@ -109,12 +109,19 @@ def content_of(path: Path, settings: BundleSettings) -> bytes:
 class Watch:
     """Notices that the file was exchanged, and tries what is there now."""
 
-    def __init__(self, path: Path, settings: BundleSettings, live: Live) -> None:
+    def __init__(self, path: Path, settings: BundleSettings) -> None:
         self._path = path
         self._settings = settings
-        self._live = live
-        self._seen = signature(path)
+        self._live: Live | None = None
+        self._seen: Signature | None = None
         self._nudged = asyncio.Event()
+
+    def first(self) -> Live:
+        """What is there at the start. Raises SertkError."""
+        # Before it is read: what comes while it is read and tried is another one.
+        self._seen = signature(self._path)
+        self._live = load(read(self._path, self._settings), self._settings)
+        return self._live
 
     def nudge(self) -> None:
         """Look now, even at a file that looks the same (SIGHUP)."""
@@ -150,6 +157,7 @@ class Watch:
             before = now
 
     def _try(self) -> Live | Rejected | None:
+        assert self._live is not None
         try:
             content = read(self._path, self._settings)
             if content == self._live.content:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from ser_toolkit.runtime.events import Event, Kind
-
-SILENCE_DBFS = -200.0
 
 
 @dataclass(frozen=True)
@@ -27,8 +24,7 @@ class Draft:
 
 def numbered(draft: Draft, sequence: int) -> Event:
     """The event of a draft, with an id that no other has."""
-    # JSON knows neither infinity, which is the level of digital silence, nor numpy's numbers.
-    level = float(draft.level_dbfs)
+    # JSON does not know numpy's numbers.
     return Event(
         id=uuid.uuid4().hex,
         sequence=sequence,
@@ -37,7 +33,7 @@ def numbered(draft: Draft, sequence: int) -> Event:
         offset_s=float(draft.offset_s),
         label=str(draft.label),
         probabilities={str(label): float(p) for label, p in draft.probabilities.items()},
-        level_dbfs=level if math.isfinite(level) else SILENCE_DBFS,
+        level_dbfs=float(draft.level_dbfs),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,17 +39,6 @@ def test_systemd_hears_how_it_goes(listening: tuple[socket.socket, str]) -> None
     assert received(server) == ["WATCHDOG=1"]
     assert systemd.stopping()
     assert received(server) == ["STOPPING=1"]
-
-
-def test_a_reload_says_when_it_began(listening: tuple[socket.socket, str]) -> None:
-    server, address = listening
-    before_us = time.monotonic_ns() // 1000
-    assert Supervisor(address).reloading()
-    first, second = received(server)
-    assert first == "RELOADING=1"
-    key, _, value = second.partition("=")
-    assert key == "MONOTONIC_USEC"
-    assert before_us <= int(value) <= time.monotonic_ns() // 1000
 
 
 def test_a_status_is_no_other_message(listening: tuple[socket.socket, str]) -> None:

@@ -142,6 +142,11 @@ def test_a_file_needs_no_page_unless_it_is_asked_for() -> None:
     assert settings(http_port=0).http_port == 0
 
 
+def test_what_comes_on_standard_input_is_heard_as_it_comes() -> None:
+    assert settings(source_source="-").live
+    assert settings(source_source="-").http_port == 8642
+
+
 @pytest.mark.parametrize(
     ("host", "loopback"),
     [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("pi", False)],

@@ -151,6 +151,46 @@ def test_what_makes_no_unit_is_refused(
     assert problem in str(result.exception)
 
 
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ("--bogus", "--bogus"),
+        ("--http-port", "--http-port"),
+        ("--http-port many", "'many' is not a valid integer"),
+        ("--http-port 70000", "'http.port' expects -1 to 65535"),
+        ("--hop-s nan", "'stream.hop_s' expects"),
+        ("/opt/other.sertk", "/opt/other.sertk"),
+        ("--sink mqqt", "mqqt"),
+        ("--sink mqtt,hots=x", "hots"),
+        ("--sink mqtt,port=x", "mqtt.port"),
+        ("--check", "--check ends at once"),
+        ("--list-devices", "--list-devices ends at once"),
+        ("--http-token-file token", "--http-token-file expects a path from / on, received 'token'"),
+        ("--config edge.toml", "--config expects a path from / on, received 'edge.toml'"),
+        ("--source talk.wav", "--source expects a path from / on, received 'talk.wav'"),
+        ("--sink json_lines,path=heard", "json_lines.path expects a path from / on"),
+        ("--sink mqtt,username=u,password_file=p", "mqtt.password_file expects a path from / on"),
+    ],
+)
+def test_options_that_the_service_would_refuse_are_refused_now(
+    more: str, problem: str, tiny_bundle: Path
+) -> None:
+    result = install(tiny_bundle, "--print", "--", *more.split())
+    assert isinstance(result.exception, SertkError), result.output
+    assert problem in str(result.exception)
+    assert result.exception.exit_code == 2 and "ExecStart" not in result.output
+
+
+def test_options_that_the_service_takes_are_kept_as_they_are(tiny_bundle: Path) -> None:
+    more = [
+        *("--source", "mic:USB", "--http-host", "0.0.0.0", "--http-token-file=/etc/sertk/token"),
+        *("--sink", "webhook,url=https://example.org/a?b=c,token_file=/run/credentials/x/y"),
+        # Its folder is made when the service starts.
+        *("--sink", "json_lines,path=/var/lib/sertk-edge/heard", "--sink", "json_lines,path=-"),
+    ]
+    assert command_of(printed(tiny_bundle, "--", *more))[3:] == more
+
+
 def test_user_and_credentials(tiny_bundle: Path, tmp_path: Path) -> None:
     secret = tmp_path / "token"
     secret.touch(mode=0o600)

@@ -270,10 +270,11 @@ async def gather(source: Source) -> list[Chunk | Gap]:
     return [item async for item in source]
 
 
-def test_an_empty_input_ends() -> None:
-    assert from_pipe([]) == []
-    with Path(os.devnull).open("rb") as nothing:
-        assert everything(PcmSource(fd=nothing.fileno())) == []
+@pytest.mark.parametrize("parts", [[], [b"\0"], [b"\0", b"\0\0"]])
+def test_an_input_without_sound_is_an_error_as_a_file_without_is(parts: list[bytes]) -> None:
+    """As when `arecord` found no microphone."""
+    with pytest.raises(SertkError, match="standard input has no sample: raw sound expected"):
+        from_pipe(parts, channels=2)
 
 
 def test_a_regular_file_as_input(tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def after(path: Path, change: Callable[[], Any], settings: BundleSettings = SETT
     """What the watch finds after a change."""
 
     async def run() -> Any:
-        watch = Watch(path, settings, opened(path, settings))
+        watch = Watch(path, settings)
+        watch.first()
         changes = watch.changes()
         finding = asyncio.ensure_future(anext(changes))
         await asyncio.sleep(0.1)
@@ -146,7 +147,8 @@ def test_a_bundle_that_vanishes_is_missed_once_and_taken_when_it_is_back(path: P
     content = renamed(path.read_bytes())
 
     async def run() -> None:
-        watch = Watch(path, SETTINGS, opened(path, SETTINGS))
+        watch = Watch(path, SETTINGS)
+        watch.first()
         changes = watch.changes()
         path.unlink()
         gone = await asyncio.wait_for(anext(changes), 10)
@@ -162,7 +164,8 @@ def test_a_slow_copy_is_waited_for(path: Path) -> None:
     content = renamed(path.read_bytes())
 
     async def run() -> None:
-        watch = Watch(path, SETTINGS, opened(path, SETTINGS))
+        watch = Watch(path, SETTINGS)
+        watch.first()
         changes = watch.changes()
         finding = asyncio.ensure_future(anext(changes))
         with path.open("wb") as file:

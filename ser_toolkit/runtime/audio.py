@@ -25,6 +25,8 @@ ENDINGS = "wav wave flac ogg oga opus mp3 aif aiff aifc au snd w64 caf sph"
 AUDIO_SUFFIXES = frozenset(f".{ending}" for ending in ENDINGS.split())
 SHORTEST_SPEECH_S = 0.05
 SILENT_DBFS = -60.0
+# Beyond 32-bit integers that were not scaled; the squares of more overflow float32 somewhere.
+LOUDEST = 1e10
 RATES_HZ = range(1_000, 1_000_001)
 BLOCK_FRAMES = 1 << 16
 SENT_KINDS = (b"RIFF", b"RIFX", b"RF64", b"fLaC")
@@ -130,7 +132,7 @@ def from_pcm16(pcm: bytes, channels: int = 1) -> F32:
 
 
 def check_speech(audio: Audio, shown: str = "the audio") -> None:
-    """Raise AudioError for what cannot be speech: empty, under 50 ms, NaN or infinite, silent.
+    """Raise AudioError for what cannot be speech: empty, under 50 ms, no numbers, silent.
 
     Silent means that no sample is further from the mean than -60 dB below full scale.
     """
@@ -139,11 +141,19 @@ def check_speech(audio: Audio, shown: str = "the audio") -> None:
         raise AudioError(f"'{shown}' has no samples")
     if audio.duration_s < SHORTEST_SPEECH_S:
         raise AudioError(f"'{shown}' is too short: {_length(audio)}, at least 50 ms expected")
-    if not np.isfinite(samples).all():
-        raise AudioError(f"'{shown}' has samples that are not numbers (NaN or infinite)")
+    check_samples(samples, shown)
     peak = float(np.abs(samples - samples.mean(dtype=np.float64)).max())
     if peak < 10 ** (SILENT_DBFS / 20):
         raise AudioError(f"'{shown}' is silent: its peak is below {SILENT_DBFS:.0f} dBFS")
+
+
+def check_samples(samples: F32, shown: str = "the audio") -> None:
+    """Raise AudioError for NaN, for infinity, and for numbers that no sound has."""
+    if not np.isfinite(samples).all():
+        raise AudioError(f"'{shown}' has samples that are not numbers (NaN or infinite)")
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak > LOUDEST:
+        raise AudioError(f"'{shown}' has samples up to {peak:.0e}, and full scale is 1")
 
 
 def content_hash(audio: Audio) -> str:
@@ -236,7 +246,9 @@ def _mono(file: soundfile.SoundFile, n_frames: int) -> F32:
         block = file.read(min(BLOCK_FRAMES, n_frames), dtype="float32", always_2d=True)
         if not len(block):
             break
-        blocks.append(block.mean(axis=1, dtype=np.float32))
+        # What is too large or not finite is told by `check_samples`.
+        with np.errstate(over="ignore", invalid="ignore"):
+            blocks.append(block.mean(axis=1, dtype=np.float32))
         n_frames -= len(block)
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 

@@ -76,11 +76,13 @@ class Sink(Component):
     """Carries events away: a frozen description of where to, which `open` turns into an outlet.
 
     A sink with `durable = False` is told only what is heard while the daemon runs; for others,
-    events are kept until they were taken, over restarts too.
+    events are kept until they were taken, over restarts too. They wait for what
+    the fields in `identified_by` name, and go nowhere else; empty: for all fields as they are.
     """
 
     edge_ready: ClassVar[bool] = True
     durable: ClassVar[bool] = True
+    identified_by: ClassVar[tuple[str, ...]] = ()
 
     def check(self) -> None:
         """Raise SertkError for parameters that can never work; called before anything starts."""

@@ -187,6 +187,18 @@ def test_samples_that_are_no_numbers(tmp_path: Path, value: float) -> None:
     assert "not numbers" in refusal(tmp_path / "a.wav")
 
 
+@pytest.mark.parametrize(
+    ("scale", "problem"), [(1e30, "samples up to 1e+30"), (3e38, "not numbers"), (2**31, "")]
+)
+def test_samples_far_beyond_full_scale(tmp_path: Path, scale: float, problem: str) -> None:
+    both = np.stack([np.sign(NOISE), np.sign(NOISE)], axis=1) * np.float32(scale)
+    soundfile.write(tmp_path / "a.wav", both, RATE_HZ, subtype="FLOAT")
+    if problem:
+        assert problem in refusal(tmp_path / "a.wav")
+    else:
+        check_speech(read_audio(tmp_path / "a.wav"))
+
+
 @pytest.mark.parametrize("level", [0, 10, 12_000])
 def test_silence_with_any_offset(tmp_path: Path, level: int) -> None:
     path = write_pcm16(tmp_path / "1076_MTI_SAD_XX.wav", np.full((RATE_HZ, 1), level))

@@ -53,7 +53,7 @@ class Metrics:
         self._lag = self._gauge("lag_seconds", "Sound that waits to be judged.")
         self._gaps = self._counter("gaps", "Times that sound was missing.", "reason")
         self._lost = self._counter("lost_audio_seconds", "Sound that was missing, where known.")
-        self._source = self._gauge("source_up", "1 while the source gives sound.")
+        self._source = self._gauge("source_up", "1 while sound comes, or may come from clients.")
         self._restarts = self._counter("source_restarts", "Times that the source was lost.")
         self._spool = self._gauge("spool_ok", "1 while undelivered events are kept on disk.")
         self._swaps = self._counter("bundle_swaps", "Bundles dropped in.", "result")
@@ -92,9 +92,8 @@ class Metrics:
         self._gaps.labels(reason).inc()
         self._lost.inc(lost_s)
 
-    def source(self, state: str) -> None:
+    def source(self, state: str, is_up: bool) -> None:
         """The source has come into this state; one that goes after it was there is counted."""
-        is_up = state == "ok"
         if self._up and state not in (*HEARING, "ended"):
             self._restarts.inc()
         self._up = is_up or (self._up and state in HEARING)

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.events import Sink
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 LONGEST_LINE = 200
 
 
 class StdoutClosed(Exception):  # noqa: N818
     """Nobody reads standard output any more; there is no use in trying again."""
+
+
+class Inspected(Sink):
+    """A sink whose files `--check` looks into; the daemon starts without them, and tries again."""
+
+    def inspect(self) -> None:
+        """Raise SertkError or OSError for what would fail at each connection."""
+        raise NotImplementedError
 
 
 def describe(error: BaseException) -> str:
@@ -35,6 +48,17 @@ def read_secret(file: str) -> str:
     if not secret or not secret.isprintable():
         raise SertkError(f"{file} expects one line of text", "Write the password or token into it")
     return secret
+
+
+def trusting(ca_file: str) -> SSLContext:
+    """TLS that trusts the certificates of a file; empty: those of the system."""
+    import ssl
+
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except ssl.SSLError as error:
+        todo = "Give the certificates to trust, or leave it out for those of the system"
+        raise SertkError(f"'{ca_file}' expects certificates (PEM)", todo) from error
 
 
 def _text(error: BaseException) -> str:

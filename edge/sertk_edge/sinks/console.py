@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TextIO
 
@@ -30,16 +31,19 @@ class _Lines(Outlet):
     # The stream of the beginning: while a plugin is loaded, what is printed goes nowhere.
     def __init__(self, out: TextIO, label_width: int) -> None:
         self._out, self._label_width = out, label_width
+        self._encoding = out.encoding or "utf-8"
+        self._bar = bar if _can_write(EIGHTHS, self._encoding) else plain_bar
 
     def deliver(self, event: Event) -> None:
+        line = line_of(event, self._label_width, self._bar) + "\n"
         try:
-            self._out.write(line_of(event, self._label_width) + "\n")
+            self._out.write(line.encode(self._encoding, "replace").decode(self._encoding))
             self._out.flush()
         except BrokenPipeError as error:
             raise StdoutClosed("nobody reads standard output any more") from error
 
 
-def line_of(event: Event, label_width: int) -> str:
+def line_of(event: Event, label_width: int, drawn: Callable[[float], str]) -> str:
     """Time in the sound, what happened, how probable it is, how loud it was."""
     minutes, seconds = divmod(event.offset_s, 60)
     head = f"{minutes:3.0f}:{seconds:05.2f}  {event.kind:<7}  {event.label:<{label_width}}"
@@ -49,10 +53,23 @@ def line_of(event: Event, label_width: int) -> str:
     if share is None:
         top = max(event.probabilities, key=lambda label: event.probabilities[label], default="")
         return f"{head}  perhaps {top}, {100 * event.probabilities.get(top, 0):.0f} %"
-    return f"{head}  {100 * share:3.0f} %  {bar(share):<{WIDTH}}  {event.level_dbfs:4.0f} dBFS"
+    return f"{head}  {100 * share:3.0f} %  {drawn(share):<{WIDTH}}  {event.level_dbfs:4.0f} dBFS"
 
 
 def bar(share: float) -> str:
     """A bar of at most WIDTH characters, in eighths."""
     whole, rest = divmod(round(share * WIDTH * 8), 8)
     return "█" * whole + EIGHTHS[rest].strip()
+
+
+def plain_bar(share: float) -> str:
+    """A bar for what knows no blocks, in whole characters."""
+    return "#" * round(share * WIDTH)
+
+
+def _can_write(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

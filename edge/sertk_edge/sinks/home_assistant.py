@@ -43,7 +43,7 @@ class Topics:
 
 
 def state_of(event: Event) -> dict[str, Any]:
-    """What is heard since an event: all null but `speech` and `since_s` when an emotion ended."""
+    """What is heard since `since_time_s`, the event's; most of it is null when an emotion ended."""
     speech = event.kind != "ended"
     probabilities = event.probabilities
     sure = probabilities.get(event.label, max(probabilities.values(), default=None))
@@ -52,7 +52,7 @@ def state_of(event: Event) -> dict[str, Any]:
         "label": event.label if speech else None,
         "confidence": sure if speech else None,
         "probabilities": dict(probabilities) if speech else None,
-        "since_s": event.time_s,
+        "since_time_s": event.time_s,
         "sequence": event.sequence,
     }
 

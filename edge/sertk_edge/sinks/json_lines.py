@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
+from ser_toolkit.runtime.events import Device, Event, Outlet
 
 from ..wire import text_of
-from . import StdoutClosed
+from . import Inspected, StdoutClosed, describe
 
 STDOUT = 1
 
 
 @dataclass(frozen=True)
-class JsonLines(Sink):
+class JsonLines(Inspected):
     """Writes to `path`; `-` is standard output. What is heard while it cannot is not kept."""
 
     name = "json_lines"
@@ -26,11 +27,26 @@ class JsonLines(Sink):
     path: str = "-"
 
     def check(self) -> None:
-        """Raise SertkError where the folder of the file is not there."""
-        if self.path != "-" and not Path(self.path).absolute().parent.is_dir():
+        """Raise SertkError where the folder of the file is not there, or the file is a folder."""
+        if self.path == "-":
+            return
+        path = Path(self.path).absolute()
+        if not path.parent.is_dir():
             raise SertkError(
                 f"the folder of '{self.path}' is not there", "Make it, or choose another"
             )
+        if path.is_dir():
+            raise SertkError(f"'{self.path}' is a folder", "Name a file in it")
+
+    def inspect(self) -> None:
+        """Whether the file can be written; one that is not there is not left behind."""
+        if self.path == "-":
+            return
+        try:
+            _try_to_write(Path(self.path))
+        except OSError as error:
+            problem = f"'{self.path}' cannot be written: {describe(error)}"
+            raise SertkError(problem, "Choose another path") from error
 
     def open(self, device: Device) -> Outlet:
         """Start writing; the file must be one that can be written."""
@@ -67,6 +83,17 @@ class _File(Outlet):
                 raise
         finally:
             os.close(file)
+
+
+def _try_to_write(path: Path) -> None:
+    if path.exists():
+        # Not opened: it may be a pipe, which waits for who reads.
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return
+    # What may be made in a folder is known by making it: in /proc, root may all and can nothing.
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+    path.unlink()
 
 
 def _opened(path: str) -> int:

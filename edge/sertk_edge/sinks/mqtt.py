@@ -7,17 +7,17 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
+from ser_toolkit.runtime.events import Device, Event, Outlet
 
 from ..wire import text_of
-from . import describe, read_secret
+from . import Inspected, describe, read_secret, trusting
 from .home_assistant import OFFLINE, ONLINE, Topics, discovery, state_of
 
 if TYPE_CHECKING:
-    from ssl import SSLSocket
+    from ssl import SSLContext, SSLSocket
 
     from paho.mqtt.client import Client, MQTTMessageInfo
 
@@ -27,7 +27,7 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Mqtt(Sink):
+class Mqtt(Inspected):
     """Publishes `event`, and retained `state` and `availability`, below `topic`/DEVICE, with QoS 1.
 
     The broker says `offline` for us when the connection breaks. `discovery_prefix` is Home
@@ -37,6 +37,7 @@ class Mqtt(Sink):
     """
 
     name = "mqtt"
+    identified_by: ClassVar[tuple[str, ...]] = ("host", "port", "topic")
 
     host: str = "localhost"
     port: int = 0
@@ -68,6 +69,13 @@ class Mqtt(Sink):
             raise ValueError("ca_file, cert_file and key_file need tls=true")
         if bool(self.password_file) > bool(self.username):
             raise ValueError("password_file needs username")
+
+    def inspect(self) -> None:
+        """Whether the password and the certificates can be used."""
+        if self.password_file:
+            read_secret(self.password_file)
+        if self.tls:
+            _secured(self)
 
     def open(self, device: Device) -> Outlet:
         """Connect, and introduce the device."""
@@ -122,22 +130,12 @@ class _Publishing(Outlet):
             password = read_secret(sink.password_file) if sink.password_file else None
             client.username_pw_set(sink.username, password)
         if sink.tls:
-            self._secure(client)
+            client.tls_set_context(_secured(sink))
         client.will_set(self._topics.availability, OFFLINE, qos=1, retain=True)
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_message = self._born
         return client
-
-    def _secure(self, client: Client) -> None:
-        import ssl
-
-        sink = self._sink
-        context = ssl.create_default_context(cafile=sink.ca_file or None)
-        context.sslsocket_class = _closing_socket()
-        if sink.cert_file:
-            context.load_cert_chain(sink.cert_file, sink.key_file or None)
-        client.tls_set_context(context)
 
     def _connect(self) -> None:
         """Raises where the broker is not there, does not answer, or does not want us."""
@@ -189,6 +187,21 @@ class _Publishing(Outlet):
             raise ConnectionError(f"{self._where}: not connected") from error
         if not message.is_published():
             raise TimeoutError(f"{self._where}: {late}")
+
+
+def _secured(sink: Mqtt) -> SSLContext:
+    context = trusting(sink.ca_file)
+    context.sslsocket_class = _closing_socket()
+    if sink.cert_file:
+        try:
+            # Without a password of ours, OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(sink.cert_file, sink.key_file or None, password="")
+        except (OSError, ValueError) as error:
+            files = f"'{sink.cert_file}'" + (f" and '{sink.key_file}'" if sink.key_file else "")
+            todo = "Give a certificate and its unencrypted key, both as PEM"
+            problem = f"{files} cannot be used as our certificate: {describe(error)}"
+            raise SertkError(problem, todo) from error
+    return context
 
 
 def _closing_socket() -> type[SSLSocket]:

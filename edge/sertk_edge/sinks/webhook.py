@@ -6,14 +6,15 @@ import socket
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import SplitResult, urlsplit
 
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
+from ser_toolkit.runtime.events import Device, Event, Outlet
 
+from ..config import WrongUsage
 from ..wire import text_of
-from . import describe, read_secret
+from . import Inspected, describe, read_secret, trusting
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
@@ -24,7 +25,7 @@ LATER = (408, 425, 429)
 
 
 @dataclass(frozen=True)
-class Webhook(Sink):
+class Webhook(Inspected):
     """POSTs each event as JSON to `url`; any answer from 200 to 299 means that it was taken.
 
     `Idempotency-Key` carries the event's id. `token_file` holds a token for the header
@@ -34,6 +35,7 @@ class Webhook(Sink):
     """
 
     name = "webhook"
+    identified_by: ClassVar[tuple[str, ...]] = ("url",)
 
     url: str = ""
     token_file: str = ""
@@ -47,9 +49,16 @@ class Webhook(Sink):
             _checked(self.url)
 
     def check(self) -> None:
-        """Raise SertkError without a url."""
+        """Raise WrongUsage without a url."""
         if not self.url:
-            raise SertkError("the sink webhook has no url", "Give it: --sink webhook,url=https://…")
+            raise WrongUsage("the sink webhook has no url", "Give it: --sink webhook,url=https://…")
+
+    def inspect(self) -> None:
+        """Whether the token and the certificates can be used."""
+        if self.token_file:
+            _token(self.token_file)
+        if _checked(self.url).scheme == "https":
+            trusting(self.ca_file)
 
     def open(self, device: Device) -> Outlet:
         """Read the token; the connection is made with the first event."""
@@ -108,15 +117,14 @@ class _Posting(Outlet):
         self._judge(answer)
 
     def _connected(self) -> HTTPConnection:
-        # Imported late: they bring all of ssl.
-        import ssl
+        # Imported late: it brings all of ssl.
         from http.client import HTTPConnection, HTTPSConnection
 
         host, timeout_s = self._url.hostname or "", self._sink.timeout_s
         if self._url.scheme == "http":
             connection = HTTPConnection(host, self._url.port, timeout=timeout_s)
         else:
-            trust = ssl.create_default_context(cafile=self._sink.ca_file or None)
+            trust = trusting(self._sink.ca_file)
             connection = HTTPSConnection(host, self._url.port, timeout=timeout_s, context=trust)
         try:
             connection.connect()

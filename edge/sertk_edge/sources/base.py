@@ -60,6 +60,11 @@ class Source:
         self.realtime = realtime
         self.status = Status("starting", name)
 
+    @property
+    def up(self) -> bool:
+        """Whether it does what it should: sound comes."""
+        return self.status.state == "ok"
+
     def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
         """The sound, in pieces. Raises SertkError for what waiting does not mend."""
         raise NotImplementedError

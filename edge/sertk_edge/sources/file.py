@@ -8,9 +8,7 @@ from collections.abc import AsyncGenerator, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
-from ser_toolkit.runtime.audio import open_audio
+from ser_toolkit.runtime.audio import check_samples, open_audio
 from ser_toolkit.runtime.errors import AudioError
 from ser_toolkit.runtime.extractor import F32
 
@@ -69,8 +67,7 @@ class FileSource(Source):
         """All blocks once. Raises AudioError where there are none."""
         name, n, n_blocks = self.path.name, max(1, round(self.rate_hz * BLOCK_S)), 0
         while len(frames := file.read(n, dtype="float32", always_2d=True)):
-            if not np.isfinite(frames).all():
-                raise AudioError(f"'{name}' has samples that are not numbers (NaN or infinite)")
+            check_samples(frames, name)
             n_blocks += 1
             yield frames
         if not n_blocks:

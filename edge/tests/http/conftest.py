@@ -19,7 +19,7 @@ import pytest
 import soundfile
 
 from ser_toolkit.bundles import open_bundle
-from ser_toolkit.runtime.events import Device, Event
+from ser_toolkit.runtime.events import Event
 from ser_toolkit.runtime.selftest import synthetic_voice
 from sertk_edge.config import HttpSettings, Settings, SmoothingSettings, StreamSettings
 from sertk_edge.conversations import Conversations
@@ -31,7 +31,6 @@ from sertk_edge.services import Hub, Services
 
 T = TypeVar("T")
 LABELS = ("anger", "joy", "neutral", "sadness")
-DEVICE = Device("pi", "Kitchen", LABELS, "tiny", "1")
 MODEL = {
     "name": "tiny",
     "sha256": "0" * 64,
@@ -112,7 +111,6 @@ class Site:
 
     def services(self) -> Services:
         return Services(
-            device=lambda: DEVICE,
             model=lambda: MODEL,
             state=lambda: self.state(),
             ready=lambda: {"ready": self.is_ready, "model": "ok", "source": "ok", "spool": "ok"},

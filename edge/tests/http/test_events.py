@@ -153,7 +153,6 @@ def test_a_silent_stream_shows_that_it_lives(site: Any) -> None:
             site.hub.live({"late": True})
             await response.content.readuntil(b"event: ")
             late = await response.content.readline()
-            site.hub.close()
         await runner.cleanup()
         return read, late
 

@@ -72,9 +72,11 @@ def test_a_source_that_was_there_and_goes_is_a_restart() -> None:
         ("waiting", 0, 1),
         ("lost", 0, 2),
         ("ok", 1, 2),
+        ("waiting", 1, 2),
+        ("ok", 1, 2),
         ("ended", 0, 2),
     ]:
-        metrics.source(state)
+        metrics.source(state, bool(up))
         found = values(metrics)
         assert (found["sertk_source_up",], found["sertk_source_restarts_total",]) == (up, restarts)
 

@@ -46,7 +46,7 @@ def test_an_event_and_the_state(
             "label": "anger",
             "confidence": 0.75,
             "probabilities": {"anger": 0.75, "joy": 0.25},
-            "since_s": 1.5,
+            "since_time_s": 1.5,
             "sequence": 1,
         }
         assert (second["label"], second["confidence"]) == ("uncertain", 0.75)
