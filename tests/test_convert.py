@@ -177,6 +177,7 @@ def test_layers_are_named_as_in_keras(files: dict[tuple[str, str], Converted]) -
     assert len(layers) == len(set(layers))
 
 
+@pytest.mark.slow
 def test_the_loop_that_is_unrolled_would_crash_the_converter(
     recurrent: Path, tmp_path: Path
 ) -> None:

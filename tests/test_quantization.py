@@ -224,6 +224,7 @@ def test_wrong_modes_and_names_are_refused(run: Run, tmp_path: Path) -> None:
         sertk.quantize(tmp_path / "nothing", out=tmp_path / "x.sertk")
 
 
+@pytest.mark.slow
 def test_columns_of_very_different_ranges_stay_in_step(tmp_path: Path) -> None:
     """A large column without meaning beside a small one that carries the class, 4000 : 1.
 

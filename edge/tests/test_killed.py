@@ -188,6 +188,7 @@ def test_killed_at_each_step_in_turn(tmp_path: Path, consumer: Consumer) -> None
     assert consumer.check(path) in (2, 3)
 
 
+@pytest.mark.slow
 def test_killed_at_every_statement(tmp_path: Path, consumer: Consumer) -> None:
     """Before each statement that SQLite is given: within every transaction too."""
     last = run(tmp_path, consumer, "/statement")

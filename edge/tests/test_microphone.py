@@ -230,6 +230,7 @@ def test_a_stalled_microphone_is_opened_anew(pulse: Any, tone: Path) -> None:
     run(listen())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_capture_process_that_dies_is_replaced(
     pulse: Any, tone: Path, number: signal.Signals

@@ -158,6 +158,7 @@ def test_what_was_dropped_is_known_after_a_restart(tmp_path: Path) -> None:
         assert offsets(spool, "dead") == [6, 7]
 
 
+@pytest.mark.slow
 def test_the_file_does_not_grow(tmp_path: Path) -> None:
     with closing(Spool(tmp_path, capacity=100)) as spool:
         spool.register("dead")

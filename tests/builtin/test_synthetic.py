@@ -277,6 +277,7 @@ def test_it_is_chosen_by_name_and_says_that_it_is_no_speech(tmp_path: Path) -> N
     assert len(list(reader.utterances())) == 384
 
 
+@pytest.mark.slow
 def test_it_can_be_learnt_by_other_speakers_but_not_from_one_number(audio: dict) -> None:
     """Leave one speaker out, logistic regression: far above chance (1/6), below perfection."""
     rows = []

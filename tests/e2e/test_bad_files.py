@@ -65,6 +65,7 @@ def test_a_cross_validation_logs_them_before_its_first_fold(
     assert [kind for kind in bad if f"'anger/spk01/{kind}.wav'" not in log] == []
 
 
+@pytest.mark.slow
 def test_evaluate_names_them_all_because_it_keeps_no_log(
     sertk: Sertk, training: tuple[Result, Path], mixed: Path, bad: Bad
 ) -> None:

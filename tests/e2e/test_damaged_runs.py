@@ -78,6 +78,7 @@ def test_a_part_that_is_damaged(
     refused(sertk(*asked("predict", run, good)), part)
 
 
+@pytest.mark.slow
 def test_a_network_that_is_damaged(sertk: Sertk, refused: Refused, run: Path, good: Path) -> None:
     (run / "model.keras").write_bytes(head(run / "model.keras", 0.5))
     result = sertk(*asked("predict", run, good))
@@ -150,6 +151,7 @@ def test_resuming_a_damaged_run(
     refused(result, "run")
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_built(
     sertk: Sertk, refused: Refused, tiny: Path, good: Path, tmp_path: Path
 ) -> None:

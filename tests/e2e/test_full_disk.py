@@ -79,6 +79,7 @@ def test_extracting(
 
 
 # Room for nothing, and for the checkpoint but not for the network beside it.
+@pytest.mark.slow
 @pytest.mark.parametrize(("room_kb", "part"), [(0, "log.txt"), (116, "model.keras")])
 def test_the_run_directory(
     room_kb: int,

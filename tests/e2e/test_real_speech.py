@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 import ser_toolkit as sertk
 
 QUICK = ("training.copies=0", "training.warmup_epochs=0")
@@ -45,6 +47,7 @@ def test_msf_on_emodb(data_dir: Path, tmp_path: Path) -> None:
     assert figures["uar"] > 1.5 / 7, "clearly above chance after a few epochs"
 
 
+@pytest.mark.slow
 def test_compact_on_tess_with_two_speakers(data_dir: Path, tmp_path: Path) -> None:
     said = Said()
     run = sertk.train(
@@ -61,6 +64,7 @@ def test_compact_on_tess_with_two_speakers(data_dir: Path, tmp_path: Path) -> No
     assert figures["ci95"]["clusters"] == "clip"
 
 
+@pytest.mark.slow
 def test_several_corpora_leave_one_out(data_dir: Path, tmp_path: Path) -> None:
     folders = [data_dir / name for name in ("ravdess", "cremad", "tess")]
     said = Said()

@@ -220,6 +220,7 @@ def test_help_does_not_wait_for_a_slow_plugin(
     assert mark.exists()
 
 
+@pytest.mark.slow
 def test_a_slow_plugin_is_named_with_its_time(broken_sertk: Run, ask: Run) -> None:
     env = {"SERTK_PLUGINS": "good,slow", "ACME_SLEEP_S": "1.1"}
     line = r"plugin 'slow' \(acme-slow 1\.2\) took \d+\.\d s to import\. .*SERTK_PLUGINS=A,B loads"
@@ -236,6 +237,7 @@ def test_a_slow_plugin_is_named_with_its_time(broken_sertk: Run, ask: Run) -> No
     assert re.fullmatch(r"acme-slow 1\.2, took \d+\.\d s to import", slow["detail"])
 
 
+@pytest.mark.slow
 def test_a_slow_hook_is_named_with_its_time(broken_sertk: Run, ask: Run) -> None:
     env = {"SERTK_PLUGINS": "good,slowhook", "ACME_SLEEP_S": "1.1"}
     line = (
@@ -251,6 +253,7 @@ def test_a_slow_hook_is_named_with_its_time(broken_sertk: Run, ask: Run) -> None
     assert re.fullmatch(r"acme-slowhook 1\.2, took \d+\.\d s in sertk_extractors", slow["detail"])
 
 
+@pytest.mark.slow
 def test_what_fails_in_use_is_one_line_and_a_traceback_for_its_author(
     broken_sertk: Run, small_corpus: Path, tmp_path: Path
 ) -> None:

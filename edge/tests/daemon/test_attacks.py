@@ -58,6 +58,7 @@ def free_port() -> int:
 # A new bundle -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_ends_with_the_old_bundle_is_told_in_its_own_words(
     bundle: Path, live: Callable[..., Any], voices: Path, drop: Drop, remade: Remade
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_link_that_leads_in_a_circle_is_rejected_and_at_the_start_refused(
     assert done.returncode == 1 and done.stderr.startswith("Error: cannot ")
 
 
+@pytest.mark.slow
 def test_what_is_no_file_or_a_huge_one_does_not_end_the_watch(
     bundle: Path, live: Callable[..., Any], voices: Path, drop: Drop, remade: Remade
 ) -> None:
@@ -209,6 +211,7 @@ Network._one = one
 """
 
 
+@pytest.mark.slow
 def test_a_network_that_hangs_does_not_hold_up_the_end(
     live: Callable[..., Any],
     voices: Path,

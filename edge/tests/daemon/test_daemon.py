@@ -73,6 +73,7 @@ def test_pcm_on_standard_input_gives_what_the_file_gives(voices: Path, tiny_bund
     assert brief(events_of(piped)) == brief(events_of(from_file)) != []
 
 
+@pytest.mark.slow
 def test_any_rate_and_channels_of_pcm(voices: Path, tiny_bundle: Path) -> None:
     samples, _ = soundfile.read(voices, dtype="int16")
     stereo = np.repeat(np.repeat(samples, 3), 2).tobytes()

@@ -50,6 +50,7 @@ def test_classify_says_what_predict_says(
     assert found["uncertain"] == expected["uncertain"] and found["windows"]
 
 
+@pytest.mark.slow
 def test_a_new_bundle_answers_requests_too(
     live: Callable[..., Any],
     voices: Path,
@@ -141,6 +142,7 @@ def test_the_stream_of_events_is_what_the_sinks_get(
     assert again[0]["sequence"] == told[0]["sequence"] + 1
 
 
+@pytest.mark.slow
 def test_the_metrics_count_what_happened(
     live: Callable[..., Any], voices: Path, tiny_bundle: Path
 ) -> None:

@@ -89,6 +89,7 @@ def test_a_request_that_takes_long_to_answer_is_not_cut(serving: Any) -> None:
     assert site.get("/v1/state").json == {"label": "joy"}
 
 
+@pytest.mark.slow
 def test_a_body_that_does_not_come_is_given_up(serving: Any) -> None:
     site = serving(body_timeout_s=0.3)
     for more in (

@@ -59,6 +59,7 @@ def test_it_follows_what_is_heard(page_server: Any, open_page: Open, until: Unti
     assert len(set(watch.requests)) >= 10
 
 
+@pytest.mark.slow
 def test_only_changes_are_spoken(page: Any, until: Until) -> None:
     page.evaluate("""() => {
         window.spoken = [];

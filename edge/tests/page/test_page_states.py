@@ -79,6 +79,7 @@ OKLAB = np.array(
 )
 
 
+@pytest.mark.slow
 def test_a_lost_connection_is_told_and_comes_back(serve: Any, open_page: Open) -> None:
     served = serve()
     page, _ = open_page(served.url)
@@ -117,6 +118,7 @@ def test_a_token_is_asked_for(serve: Any, open_page: Open, tmp_path: Path) -> No
     assert page.evaluate("document.cookie") == ""
 
 
+@pytest.mark.slow
 def test_a_rejected_bundle_is_told_with_its_reason(serve: Any, open_page: Open) -> None:
     served = serve()
     page, _ = open_page(served.url)

@@ -122,6 +122,7 @@ for feature_set in ("IS09", "eGeMAPSv02", "ComParE_2016"):
 """
 
 
+@pytest.mark.slow
 def test_tensorflow_before_it_changes_nothing(tmp_path: Path) -> None:
     # Both export functions of one name, and openSMILE ended the process when it met the other's.
     np.save(tmp_path / "x.npy", SIGNALS["voice"])
