@@ -7,7 +7,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from .loading import Origin, installed, origin
+from .loading import Origin, installed, origin, placed, told
 from .requirements import normalised
 from .runtime.errors import SertkError
 
@@ -23,9 +23,8 @@ def blamed(error: BaseException) -> SertkError | None:
     for file, line in reversed(_places(error)):
         for home, source in homes.items():
             if file == home or home in file.parents:
-                message = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
                 return SertkError(
-                    f"{source.label} failed: {message} ({'/'.join(file.parts[-2:])}, line {line})",
+                    f"{source.label} failed: {told(error)}{placed(file, line)}",
                     "SERTK_DEBUG=1 shows the traceback, which its author can use",
                 )
     return None

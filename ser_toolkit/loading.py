@@ -174,13 +174,22 @@ def broken(plugin: Loaded, error: BaseException) -> Broken:
 
 def one_line(error: BaseException) -> str:
     """Kind, message and place of an error, in one line."""
+    return told(error) + ("" if isinstance(error, DefectError) else _place(error))
+
+
+def told(error: BaseException) -> str:
+    """Kind and message of an error, in one line; of what breaks the seam the message alone."""
     message = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
     if isinstance(error, DefectError):
         return message
     if isinstance(error, SystemExit):
         message = f"it called sys.exit({message})"
-    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    return text + _place(error)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def placed(file: Path, line: int | None) -> str:
+    """Where something went wrong, as it stands behind an error; no folder of the machine's."""
+    return f" ({'/'.join(file.parts[-2:])}, line {line})"
 
 
 def _entry_points(dist: Distribution, group: str) -> list[EntryPoint]:
@@ -209,7 +218,7 @@ def _place(error: BaseException) -> str:
     if not places:
         return ""
     file, line = places[-1]
-    return f" ({'/'.join(file.parts[-2:])}, line {line})"
+    return placed(file, line)
 
 
 def _is_host(file: Path) -> bool:

@@ -89,7 +89,12 @@ def _known(error: Exception) -> SertkError | None:
 
 def _debug(args: Sequence[str]) -> bool:
     options = takewhile(lambda arg: arg.startswith("-"), args)
-    return "--debug" in options or os.environ.get("SERTK_DEBUG", "0") not in ("", "0")
+    return "--debug" in options or wants_traceback()
+
+
+def wants_traceback() -> bool:
+    """Whether SERTK_DEBUG is set, which is for good what `--debug` is once."""
+    return os.environ.get("SERTK_DEBUG", "0") not in ("", "0")
 
 
 def _silence_stdout() -> None:

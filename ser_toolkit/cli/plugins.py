@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from ..hookspecs import COMMAND_GROUP, HOOK_API
 from ..loading import Loaded, Origin, installed, origin
 from ..offers import Offer
 from ..plugins import Plugins, load_plugins
+from . import wants_traceback
 from .new import new
 
 
@@ -76,16 +76,12 @@ def check(
         click.echo(json.dumps({"plugin": name, "checks": rows}, indent=2))
     else:
         views.show_checks(rows)
-    if _debug(ctx):
+    if ctx.find_root().params["debug"] or wants_traceback():
         views.show_causes(found)
     ctx.exit(1 if any(outcome.result == "FAILED" for outcome in found) else 0)
 
 
 plugins.add_command(new)
-
-
-def _debug(ctx: click.Context) -> bool:
-    return ctx.find_root().params["debug"] or os.environ.get("SERTK_DEBUG", "0") not in ("", "0")
 
 
 def to_dict(found: Plugins) -> dict[str, Any]:
