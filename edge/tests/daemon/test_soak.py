@@ -1,4 +1,8 @@
-"""Hours of sound, faster than they last: memory stays flat, no event is lost, none comes twice."""
+"""Hours of sound, faster than they last: memory stays flat, no event is lost, none comes twice.
+
+The sound waits for the web server: who is refused pauses, and hours in minutes leave no time for
+it. What would be measured is how memory grows with what waits to be delivered.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import json
 import random
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +24,7 @@ from ser_toolkit.runtime.audio import read_audio
 
 RATE_HZ = 16_000
 HOURS = 4.0
+MOST_WAITING = 20
 
 
 class Moody(BaseHTTPRequestHandler):
@@ -28,12 +34,12 @@ class Moody(BaseHTTPRequestHandler):
         server: Any = self.server
         event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         mood = server.dice.random()
-        if mood < 0.9:
+        if mood < 0.97:
             server.taken.append(event)
-        if mood < 0.8:
+        if mood < 0.87:
             self.send_response(204)
             self.end_headers()
-        elif mood < 0.9:
+        elif mood < 0.97:
             self.close_connection = True
         else:
             self.send_response(503)
@@ -52,28 +58,29 @@ def test_hours_of_speech(
     server.dice, server.taken = random.Random(0), []
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
+    told_file = tmp_path / "told.jsonl"
     sinks = (
         *("--sink", f"webhook,url=http://127.0.0.1:{server.server_port}/"),
-        *("--sink", "json_lines,path=told.jsonl"),
+        *("--sink", f"json_lines,path={told_file}"),
         *("--state-dir", tmp_path / "state"),
     )
     piped = ("--source", "-", "--http-port", 0, "--gate", "energy")
     daemon = serve(voice_bundle, *piped, *sinks, stdin=subprocess.PIPE)
     try:
-        resident = feed(daemon.process, data_dir, HOURS)
+        resident = feed(daemon.process, data_dir, HOURS, lambda: in_step(server, told_file))
+        in_step(server, told_file)
         daemon.process.stdin.close()
         assert daemon.wait(600) == 0, daemon.said()
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
-    told = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
+    told = [json.loads(line) for line in told_file.read_text().splitlines()]
     sequences = [event["sequence"] for event in told]
     assert sequences == list(range(sequences[0], sequences[0] + len(told)))
     assert told[-1]["offset_s"] > 3600 * HOURS - 10 and len(told) > 500 * HOURS
     once = {event["id"]: event["sequence"] for event in server.taken}
-    waiting = "events wait in the state folder" in daemon.said()
-    assert list(once.values()) == sequences or (waiting and list(once.values()) < sequences)
+    assert list(once.values()) == sequences
     assert len(server.taken) > len(once), "the web server was to get some of them twice"
     # After the first quarter nothing grows but by what the allocator keeps.
     quarter = len(resident) // 4
@@ -82,7 +89,17 @@ def test_hours_of_speech(
     assert after - before < 3, resident
 
 
-def feed(process: Any, data_dir: Path, hours: float) -> list[float]:
+def in_step(server: Any, told: Path) -> None:
+    """Wait until the web server has had nearly all events."""
+    while told.exists() and told.read_bytes().count(b"\n") - taken(server) > MOST_WAITING:
+        time.sleep(0.01)
+
+
+def taken(server: Any) -> int:
+    return len({event["id"] for event in server.taken})
+
+
+def feed(process: Any, data_dir: Path, hours: float, in_step: Callable[[], None]) -> list[float]:
     """Clips in an order of chance, with pauses; the megabytes held after each minute of it."""
     rng = np.random.default_rng(0)
     clips = [read_audio(path).samples for path in sorted((data_dir / "emodb/wav").glob("*.wav"))]
@@ -94,6 +111,7 @@ def feed(process: Any, data_dir: Path, hours: float) -> list[float]:
         process.stdin.write(samples.tobytes())
         seconds += len(samples) / RATE_HZ
         if seconds // 60 > len(resident):
+            in_step()
             resident.append(anonymous_mb(process.pid))
     return resident
 
