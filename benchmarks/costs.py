@@ -20,7 +20,7 @@ from ser_toolkit.runtime import dsp
 from ser_toolkit.runtime.classifier import Classifier
 from ser_toolkit.runtime.extractor import F32, Signal, Stack
 from ser_toolkit.runtime.features import LogMel, Pitch
-from ser_toolkit.runtime.pitch import BLOCK_FRAMES, Lags
+from ser_toolkit.runtime.pitch import Lags, fft_length
 from sertk_edge.config import SmoothingSettings, StreamSettings
 from sertk_edge.ear import Ear
 from sertk_edge.gate import detectors
@@ -100,15 +100,16 @@ def floor(extractor: Stack, samples: F32, hop: int, fft: dsp.Fft) -> Callable[[]
         for part in (mel, pitch)
     )
     longest = Lags.between(pitch.rate_hz, pitch.f0_min_hz, pitch.f0_max_hz).longest
-    size = dsp.fast_length(pitch.frame_length + longest)
-    spectra, rows = fft.rfft(long, size), dsp.block_rows(short[0].nbytes)
+    size = fft_length(pitch.frame_length, longest)
+    spectra = fft.rfft(long, size)
+    few, many = dsp.block_rows(8 * size), dsp.block_rows(short[0].nbytes)
 
     def run() -> None:
-        for start in range(0, count, rows):
-            fft.rfft(short[start : start + rows])
-        for start in range(0, count, BLOCK_FRAMES):
-            fft.rfft(long[start : start + BLOCK_FRAMES], size)
-            fft.irfft(spectra[start : start + BLOCK_FRAMES], size)
+        for start in range(0, count, many):
+            fft.rfft(short[start : start + many])
+        for start in range(0, count, few):
+            fft.rfft(long[start : start + few], size)
+            fft.irfft(spectra[start : start + few], size)
 
     return run
 

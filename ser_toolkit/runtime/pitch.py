@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dsp import F64, Fft, fast_length, frame_view
+from .dsp import F64, Fft, block_rows, fast_length, frame_view
 from .extractor import F32
 
 # Half a second of a stream at once: half of it costs more than half.
@@ -48,35 +48,34 @@ def yin(
     periods, voicing = np.empty(len(frames)), np.empty(len(frames))
     for start in range(0, len(frames), BLOCK_FRAMES):
         rows = slice(start, start + BLOCK_FRAMES)
-        dips = normalised_difference(frames[rows].astype(np.float64), lags, fft)
+        dips = normalised_difference(frames[rows], lags, fft)
         chosen = _choose(dips, threshold)
         periods[rows] = lags.shortest + chosen + _parabolic_shift(dips, chosen)
-        voicing[rows] = 1.0 - np.take_along_axis(dips, chosen[:, None], axis=1)[:, 0]
+        voicing[rows] = 1.0 - dips[np.arange(len(dips)), chosen]
     return periods, np.clip(voicing, 0.0, 1.0)
 
 
-def normalised_difference(frames: F64, lags: Lags, fft: Fft) -> F64:
+def normalised_difference(frames: NDArray[Any], lags: Lags, fft: Fft) -> F64:
     """d' (equation 8) of frames (T, N), zero beyond their end: (T, longest - shortest + 1).
 
     It is 1 at every lag where a frame is silent.
     """
     difference = _difference(frames, lags.longest, fft)
-    mean = np.cumsum(difference, axis=1)
-    mean /= np.arange(1, lags.longest + 1)
     searched = slice(lags.shortest - 1, None)
-    ones = np.ones_like(mean[:, searched])
-    return np.divide(
-        difference[:, searched], mean[:, searched], out=ones, where=mean[:, searched] > 0
-    )
+    total = np.cumsum(difference, axis=1)[:, searched]
+    dips = difference[:, searched]
+    dips *= np.arange(lags.shortest, lags.longest + 1)
+    if not total.min(initial=1.0) > 0:
+        silent = ~(total > 0)
+        dips[silent] = total[silent] = 1
+    dips /= total
+    return dips
 
 
-def _difference(frames: F64, longest: int, fft: Fft) -> F64:
+def _difference(frames: NDArray[Any], longest: int, fft: Fft) -> F64:
     """Sum over j >= 0 of (x[j] - x[j + lag])^2 for lags 1 ... longest (equation 6)."""
-    size = fast_length(frames.shape[1] + longest)
-    spectrum = fft.rfft(frames, size)
-    spectrum *= spectrum.conj()
-    correlation = fft.irfft(spectrum, size)[:, : longest + 1]
-    left_out = np.cumsum(frames[:, :longest] ** 2, axis=1)
+    correlation = _correlation(frames, longest, fft)
+    left_out = np.cumsum(np.square(frames[:, :longest], dtype=np.float64), axis=1)
     # librosa leaves nothing out at lag 1; so do we, because f0 in quiet frames hangs on it.
     left_out[:, 0] = 0
     difference: F64 = correlation[:, :1] - correlation[:, 1:]
@@ -85,19 +84,44 @@ def _difference(frames: F64, longest: int, fft: Fft) -> F64:
     return difference
 
 
+def _correlation(frames: NDArray[Any], longest: int, fft: Fft) -> F64:
+    """Sum over j >= 0 of x[j] x[j + lag] for lags 0 ... longest.
+
+    In blocks so small that glibc keeps their memory: fresh pages cost as much as the FFT.
+    """
+    size = fft_length(frames.shape[1], longest)
+    correlation = np.empty((len(frames), longest + 1))
+    step = block_rows(correlation.itemsize * size)
+    for start in range(0, len(frames), step):
+        rows = slice(start, start + step)
+        spectrum = fft.rfft(frames[rows].astype(np.float64), size)
+        spectrum *= spectrum.conj()
+        correlation[rows] = fft.irfft(spectrum, size)[:, : longest + 1]
+    return correlation
+
+
+def fft_length(frame_length: int, longest: int) -> int:
+    """Points of an FFT in which the correlation up to lag `longest` does not wrap around."""
+    return fast_length(frame_length + longest)
+
+
 def _choose(dips: F64, threshold: float) -> NDArray[Any]:
     """The first trough below `threshold` (step 4), else the deepest point."""
-    good = _troughs(dips) & (dips < threshold)
-    deepest = dips <= dips.min(axis=1, keepdims=True) + TIE
-    chosen: NDArray[Any] = np.where(good.any(axis=1), good.argmax(axis=1), deepest.argmax(axis=1))
+    good = _troughs(dips)
+    good &= dips < threshold
+    chosen: NDArray[Any] = good.argmax(axis=1)
+    none = ~good[np.arange(len(dips)), chosen]
+    others = dips[none]
+    deepest = others <= others.min(axis=1, keepdims=True) + TIE
+    chosen[none] = deepest.argmax(axis=1)
     return chosen
 
 
 def _troughs(dips: F64) -> NDArray[np.bool_]:
     falls = dips[:, 1:] < dips[:, :-1]
     troughs = np.empty(dips.shape, bool)
-    troughs[:, 1:] = falls
-    troughs[:, 1:-1] &= dips[:, 1:-1] <= dips[:, 2:]
+    np.greater(falls[:, :-1], falls[:, 1:], out=troughs[:, 1:-1])
+    troughs[:, -1] = falls[:, -1]
     troughs[:, 0] = dips[:, 0] < dips[:, 1]
     return troughs
 
@@ -105,7 +129,7 @@ def _troughs(dips: F64) -> NDArray[np.bool_]:
 def _parabolic_shift(dips: F64, chosen: NDArray[Any]) -> F64:
     """How far the vertex of the parabola through three lags lies from the middle one (step 5)."""
     last = dips.shape[1] - 1
-    middle = np.clip(chosen, 1, last - 1)
+    middle = np.minimum(np.maximum(chosen, 1), last - 1)
     rows = np.arange(len(dips))
     left, centre, right = (dips[rows, middle + step] for step in (-1, 0, 1))
     curvature, slope = left + right - 2 * centre, (right - left) / 2
