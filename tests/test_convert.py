@@ -219,7 +219,7 @@ def test_a_converter_that_hangs_is_ended(two_inputs: Path) -> None:
         convert(two_inputs, "float32", timeout_s=0.2)
 
 
-@pytest.mark.parametrize("operator", ["Svd", "Erfinv"])
+@pytest.mark.parametrize("operator", ["Svd", pytest.param("Erfinv", marks=pytest.mark.slow)])
 def test_what_needs_more_than_builtin_operators_is_refused(save: Save, operator: str) -> None:
     def body(keras: Any, x: Any) -> Any:
         if operator == "Erfinv":

@@ -126,8 +126,10 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(train: Fit) -> 
     assert len(first.history) == 4
 
 
-@pytest.mark.parametrize("build", [lambda: dense(dropout=0.4), recurrent])
-@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+@pytest.mark.parametrize(
+    "build", [lambda: dense(dropout=0.4), pytest.param(recurrent, marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("schedule", ["cosine", pytest.param("plateau", marks=pytest.mark.slow)])
 def test_stopped_and_resumed_is_as_if_never_stopped(
     schedule: Any, build: Callable[[], Any], train: Fit, tmp_path: Path
 ) -> None:
@@ -428,6 +430,7 @@ def test_killed_and_resumed_gives_the_bytes_of_an_uninterrupted_run(
     assert not (out / "checkpoint.npz").exists()
 
 
+@pytest.mark.slow
 def test_the_plateau_run_ended_early_with_a_lower_rate(whole: Callable[[str], Path]) -> None:
     """Otherwise the comparison above would say less than it seems to."""
     history = rows(whole("plateau"))

@@ -128,7 +128,7 @@ def test_a_plugins_extractor_is_found_in_its_own_distribution(odd: Path, tiny: A
     ("how", "reason"),
     [
         ("crash", "the self-test crashed (SIGABRT)"),
-        ("hang", "no answer within 4 s"),
+        pytest.param("hang", "no answer within 4 s", marks=pytest.mark.slow),
         ("exit", "ended with status 3: it said nothing"),
         ("raise", "ZeroDivisionError: two lines"),
         ("memory", "MemoryError"),

@@ -114,7 +114,7 @@ def test_a_runtime_that_imports_and_fails_is_not_taken(
     ("body", "reason"),
     [
         ("import os\nos.abort()", "crashes (status -6)"),
-        ("import time\ntime.sleep(60)", "no answer within 5 s"),
+        pytest.param("import time\ntime.sleep(60)", "no answer within 5 s", marks=pytest.mark.slow),
     ],
 )
 def test_a_runtime_that_crashes_or_hangs_is_examined_apart(

@@ -119,7 +119,9 @@ def test_a_sink_of_a_file(voices: Path, tiny_bundle: Path, tmp_path: Path) -> No
 # Its end ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_it_soon_and_well(
     number: signal.Signals, live: Callable[..., Any], voices: Path, tiny_bundle: Path
 ) -> None:
@@ -143,6 +145,7 @@ def test_a_signal_while_it_starts_ends_it(
         assert "Traceback" not in daemon.said()
 
 
+@pytest.mark.slow
 def test_a_dead_broker_and_a_server_that_hangs_do_not_hold_it_up(
     live: Callable[..., Any], voices: Path, tiny_bundle: Path
 ) -> None:

@@ -112,6 +112,7 @@ def test_the_old_file_put_back_ends_the_complaint_about_a_bad_one(
     assert swaps == ['sertk_bundle_swaps_total{result="rejected"} 1.0']
 
 
+@pytest.mark.slow
 def test_a_hup_takes_a_new_bundle_and_never_ends_the_process(
     bundle: Path, live: Callable[..., Any], voices: Path, drop: Drop, remade: Remade
 ) -> None:

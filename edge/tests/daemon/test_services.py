@@ -111,6 +111,7 @@ def test_a_socket_hears_what_a_pipe_hears(
     ]
 
 
+@pytest.mark.slow
 def test_the_stream_of_events_is_what_the_sinks_get(
     live: Callable[..., Any], voices: Path, tiny_bundle: Path
 ) -> None:

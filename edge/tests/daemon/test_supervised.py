@@ -52,6 +52,7 @@ def test_it_hears_that_the_daemon_is_ready_alive_and_stopping(
     systemd.until("STOPPING=1")
 
 
+@pytest.mark.slow
 def test_no_watchdog_is_fed_where_there_is_none(
     live: Callable[..., Any], voices: Path, tiny_bundle: Path, systemd: Systemd
 ) -> None:

@@ -111,6 +111,7 @@ def test_a_broker_that_is_down(
     assert (courier.status.delivered, courier.status.dropped) == (25, 0)
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_killed_while_it_takes_events(
     keeping: Broker, listen: Callable[[Broker], Listener], carry: Carried, soon: Soon
 ) -> None:
