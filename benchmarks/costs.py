@@ -90,8 +90,10 @@ def with_fft(classifier: Classifier, fft: dsp.Fft) -> Classifier:
     return dataclasses.replace(classifier, extractor=Stack(parts))
 
 
-def floor(extractor: Stack, samples: F32, hop: int, fft: dsp.Fft) -> Callable[[], None]:
-    """The FFTs of one hop, and nothing else."""
+def floor(
+    extractor: Stack, samples: F32, hop: int, fft: dsp.Fft, at_once: bool = False
+) -> Callable[[], None]:
+    """The FFTs of one hop, and nothing else, in the extractor's blocks or all at once."""
     mel, pitch = extractor.parts
     assert isinstance(mel, LogMel) and isinstance(pitch, Pitch)
     count = hop // extractor.hop_length
@@ -103,6 +105,8 @@ def floor(extractor: Stack, samples: F32, hop: int, fft: dsp.Fft) -> Callable[[]
     size = fft_length(pitch.frame_length, longest)
     spectra = fft.rfft(long, size)
     few, many = dsp.block_rows(8 * size), dsp.block_rows(short[0].nbytes)
+    if at_once:
+        few = many = count
 
     def run() -> None:
         for start in range(0, count, many):
@@ -161,6 +165,7 @@ def feature_lines(subject: Subject, rounds: int) -> Iterator[Line]:
         stream.push(subject.samples)
         measures |= {
             f"{fft.name} floor": clock(floor(extractor, subject.samples, hop, fft)),
+            f"{fft.name} at once": clock(floor(extractor, subject.samples, hop, fft, at_once=True)),
             f"{fft.name} hop": clock(lambda s=stream, x=sound: s.push(x)),  # type: ignore[misc]
             f"{fft.name} daemon": in_the_daemon(classifier, subject.samples, hop),
             f"{fft.name} window": clock(
@@ -170,11 +175,13 @@ def feature_lines(subject: Subject, rounds: int) -> Iterator[Line]:
     ms = alternating(measures, rounds)
     for fft in ffts:
         base, window = ms[f"{fft.name} floor"], ms[f"{fft.name} window"]
+        least = ms[f"{fft.name} at once"]
         yield Line(f"{fft.name}: FFT floor of a hop of {HOP_S} s", float(np.median(base)), " ms")
         for name, key in (("a hop at once", "hop"), ("in the daemon", "daemon")):
             ours = ms[f"{fft.name} {key}"]
             about = f"{fft.name}: features, {name}"
             yield Line(f"{about}, to the floor", ratio(ours, base), "x", most=2, note=cost(ours))
+            yield Line(f"{about}, to FFTs all at once", ratio(ours, least), "x", note=cost(least))
             anew = f"{about}, less than the window anew"
             yield Line(anew, ratio(window, ours), "x", least=4, note=cost(window))
 

@@ -11,7 +11,8 @@ and so has the daemon here, from which scipy is hidden.
 The floor of the features is what the extractor cannot do without: for each frame one real FFT of
 512 points (log-mel), and one there and one back of 1,296 (YIN: 1,024 samples and the longest
 period), in float64, of frames that are already cut, in blocks as large as the extractor's. No
-window function, no mel bank, no search for a period. `in the daemon` is what the extractor costs
+window function, no mel bank, no search for a period. `FFTs all at once` are the same in one block,
+which takes more memory than glibc keeps. `in the daemon` is what the extractor costs
 while the ear hears the sound in the pieces of a microphone.
 
 Memory is what the kernel counts as resident (Rss), and beside it the proportional share (Pss), in
