@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from .backend import import_keras, train_again
 from .child import read_arrays, serve, shortened
 from .flatbuffer import Operator, names_and_versions, operators
 from .runtime.errors import SertkError
 from .runtime.extractor import F32
 from .runtime.interpreter import Network
+from .training.backend import import_keras, train_again
 
 FLOAT32_LIMIT = 1e-4
 RANDOM_WINDOWS = 16

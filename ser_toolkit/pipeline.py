@@ -12,8 +12,6 @@ from . import report
 from .assemble import Assembly, apply_setting, assemble
 from .assets import Assets
 from .audit import audit, in_words
-from .backend import check_installed, prepare_backend
-from .checkpoint import Checkpoint
 from .contracts import Utterance
 from .corpus import Corpus, hearable, read_corpus, summary
 from .dataset import Dataset, fit_adapters
@@ -30,7 +28,9 @@ from .runtime.errors import SertkError
 from .scoring import Scores, metrics, network_probabilities, network_scores, temperature
 from .split import Split, make_splits, parse_protocol
 from .store import Features, Store, processes
-from .training import Trained, fit
+from .training.backend import check_installed, prepare_backend
+from .training.checkpoint import Checkpoint
+from .training.loop import Trained, fit
 
 CHECKPOINT = "checkpoint.npz"
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from .assemble import Assembly, assemble
 from .assets import Assets
-from .backend import import_keras, train_again
 from .contracts import Utterance
 from .files import DAMAGED
 from .listener import Listener
@@ -27,6 +26,7 @@ from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor
 from .runtime.predict import features, signal_of, utterance_score, windows
 from .scoring import Scores, network_probabilities, network_scores
+from .training.backend import import_keras, train_again
 
 NETWORK = "model.keras"
 PARTS = ("recipe.toml", "adapter.npz", "split.json", NETWORK)

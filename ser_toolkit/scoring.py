@@ -97,12 +97,12 @@ def _predicted(network: Any, batch: dict[str, F32]) -> F32:
         name: np.concatenate([values, np.repeat(values[:1], BATCH - size, axis=0)])
         for name, values in batch.items()
     }
-    result: F32 = np.asarray(network.predict_on_batch(fed(full)))[:size]
+    result: F32 = np.asarray(network.predict_on_batch(network_input(full)))[:size]
     return result
 
 
-def fed(inputs: dict[str, F32]) -> Any:
-    """As Keras wants them: a network with one input takes the array itself."""
+def network_input(inputs: dict[str, F32]) -> Any:
+    """Return what Keras expects: a network with one input takes the array itself."""
     return next(iter(inputs.values())) if len(inputs) == 1 else inputs
 
 

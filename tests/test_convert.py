@@ -30,7 +30,7 @@ def save(tmp_path_factory: pytest.TempPathFactory) -> Save:
     """Saves a network from its inputs and what they become before the last layer."""
 
     def save(inputs: Mapping[str, tuple[int, ...]], body: Callable[[Any, Any], Any]) -> Path:
-        from ser_toolkit.backend import import_keras
+        from ser_toolkit.training.backend import import_keras
 
         keras = import_keras()
         keras.utils.set_random_seed(1)

@@ -163,8 +163,8 @@ def test_a_short_clip_is_repeated() -> None:
 @pytest.fixture(scope="module")
 def dense_first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Operator, ...]:
     """A graph whose network begins with a dense layer, behind two features of equal frames."""
-    from ser_toolkit.backend import import_keras
     from ser_toolkit.converting import converted, converter
+    from ser_toolkit.training.backend import import_keras
 
     keras = import_keras()
     layers, start = keras.layers, keras.Input((20, 84), name="frames")
@@ -208,7 +208,7 @@ def test_merged_graphs_are_refused(names: tuple[str, ...]) -> None:
 
 
 def test_a_network_of_other_frames_is_refused() -> None:
-    from ser_toolkit.backend import import_keras
+    from ser_toolkit.training.backend import import_keras
 
     keras = import_keras()
     start = keras.Input((20, 84), name="frames")
@@ -219,7 +219,7 @@ def test_a_network_of_other_frames_is_refused() -> None:
 
 
 def test_recurrent_layers_stay_float() -> None:
-    from ser_toolkit.backend import import_keras
+    from ser_toolkit.training.backend import import_keras
 
     keras = import_keras()
     start = keras.Input((20, 84), name="frames")

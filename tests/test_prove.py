@@ -34,7 +34,7 @@ HERE = {LITERT: sys.executable}
 @pytest.fixture(scope="module")
 def dense(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], bytes]:
     """int8 files of one dense layer, by inputs and units."""
-    from ser_toolkit.backend import import_keras
+    from ser_toolkit.training.backend import import_keras
 
     keras = import_keras()
     rng = np.random.default_rng(0)

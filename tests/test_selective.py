@@ -22,7 +22,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     The large weights meet an input that is always 0, so in float they decide nothing; in int8 they
     set the scale, and the decisive ones round to 0.
     """
-    from ser_toolkit.backend import import_keras
+    from ser_toolkit.training.backend import import_keras
 
     keras = import_keras()
     layers = keras.layers

@@ -19,7 +19,7 @@ import numpy as np
 from ..contracts import ModelBuilder
 from ..runtime.errors import SertkError
 from ..runtime.extractor import F32
-from ..scoring import fed
+from ..scoring import network_input
 from .check import Check, CheckFailed, NotChecked, expect
 from .compare import raised
 from .given import Given
@@ -96,7 +96,7 @@ def need_keras() -> Any:
     missing = [lib for lib in ("tensorflow", "keras") if importlib.util.find_spec(lib) is None]
     if missing:
         raise NotChecked(f'{missing[0]} is not installed: pip install "ser-toolkit[train]"')
-    from ..backend import import_keras
+    from ..training.backend import import_keras
 
     return import_keras()
 
@@ -115,7 +115,7 @@ def _windows(shapes: Shapes, count: int = BATCH) -> dict[str, F32]:
 
 
 def _answers(network: Any, shapes: Shapes) -> F32:
-    return np.asarray(network.predict_on_batch(fed(_windows(shapes))))
+    return np.asarray(network.predict_on_batch(network_input(_windows(shapes))))
 
 
 def _shapes(under: Networks) -> None:
@@ -178,7 +178,8 @@ def _probabilities(under: Networks) -> None:
     fine = np.isfinite(found).all() and (found >= 0).all() and _sums_to_one(found)
     expect(fine, "answers that are 0 or more and sum to 1", f"{found[0]}", todo)
     windows = {name: values[:1] for name, values in _windows(shapes).items()}
-    apart = float(np.abs(np.asarray(network.predict_on_batch(fed(windows))) - found[:1]).max())
+    alone = np.asarray(network.predict_on_batch(network_input(windows)))
+    apart = float(np.abs(alone - found[:1]).max())
     expect(
         apart <= ALONE,
         "the same answer for a window alone as among others",
@@ -291,7 +292,7 @@ def _trains(under: Networks) -> None:
     network, shapes = under.build()
     before = [np.array(value) for value in network.get_weights()]
     network.compile(keras.optimizers.Adam(1e-2), "categorical_crossentropy", jit_compile=False)
-    windows = fed(_windows(shapes))
+    windows = network_input(_windows(shapes))
     targets = np.eye(N_CLASSES, dtype=np.float32)[np.arange(BATCH) % N_CLASSES]
     losses = [float(np.ravel(network.train_on_batch(windows, targets))[0]) for _ in range(2)]
     expect(

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ser_toolkit.backend import import_keras
 from ser_toolkit.cli import run
 from ser_toolkit.recipe import Recipe
+from ser_toolkit.training.backend import import_keras
 
 pytestmark = [
     pytest.mark.slow,

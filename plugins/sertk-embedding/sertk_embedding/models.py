@@ -135,7 +135,7 @@ def _other_length(shown: str, signature: tuple[int, ...]) -> SertkError:
 def _open_keras(content: bytes, shown: str, n_samples: int, output: int) -> Embedder:
     """Opening one takes seconds, and every clip asks for it."""
     try:
-        from ser_toolkit.backend import import_keras
+        from ser_toolkit.training.backend import import_keras
 
         keras = import_keras()
     except ImportError as error:

@@ -15,7 +15,6 @@ import pytest
 
 from ser_toolkit.assemble import apply_setting, assemble
 from ser_toolkit.assets import Assets
-from ser_toolkit.backend import import_keras
 from ser_toolkit.cli import run
 from ser_toolkit.convert import convert
 from ser_toolkit.plugins import load_plugins
@@ -24,6 +23,7 @@ from ser_toolkit.runtime.component import Asset, configure, from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.extractor import FrameExtractor, Signal, Stack
 from ser_toolkit.testing import CheckFailed, asset, checks_for
+from ser_toolkit.training.backend import import_keras
 from sertk_embedding import Embedding, sertk_extractors
 
 # Keras 3 reads its variables in a way that numpy 2 deprecates.

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.checkpoint import GROUPS, Checkpoint
 from ser_toolkit.recipe import Training
 from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.training.checkpoint import GROUPS, Checkpoint
 
 
 def arrays(seed: int) -> list[Any]:
@@ -101,7 +101,7 @@ def test_a_write_that_fails_leaves_the_file_before(tmp_path: Path) -> None:
         import resource, signal
         import numpy as np
         from pathlib import Path
-        from ser_toolkit.checkpoint import Checkpoint
+        from ser_toolkit.training.checkpoint import Checkpoint
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
         Checkpoint([np.zeros(9999)], [], [], []).write(Path({str(path)!r}))
@@ -148,18 +148,18 @@ def test_a_file_of_another_kind_is_refused(meta: bytes, tmp_path: Path) -> None:
         Checkpoint.read(path)
 
 
-def judge(losses: list[float], training: Training, se: float = 0.0) -> list[Checkpoint]:
+def validate(losses: list[float], training: Training, se: float = 0.0) -> list[Checkpoint]:
     """The states after epochs with these validation losses; weights are the epoch's number."""
     states = [Checkpoint([], [], [np.array(0)], [np.array(0)])]
     for number, loss in enumerate(losses, 1):
         average = dataclasses.replace(states[-1], average=[np.array(number)], number=number)
         row = {"epoch": number, "val_loss": loss, "val_loss_se": se}
-        states.append(average.judged(row, training))
+        states.append(average.validated(row, training))
     return states[1:]
 
 
 def test_the_epoch_with_the_lowest_loss_is_the_best() -> None:
-    states = judge([3.0, 2.0, 2.5, 1.0, 4.0, 1.5], Training(tolerance_se=0))
+    states = validate([3.0, 2.0, 2.5, 1.0, 4.0, 1.5], Training(tolerance_se=0))
     assert [state.best_epoch for state in states] == [1, 2, 2, 4, 4, 4]
     assert [int(state.best[0]) for state in states] == [1, 2, 2, 4, 4, 4]
     assert [state.waited for state in states] == [0, 0, 1, 0, 1, 2]
@@ -167,7 +167,7 @@ def test_the_epoch_with_the_lowest_loss_is_the_best() -> None:
 
 
 def test_the_latest_epoch_within_one_standard_error_is_the_best() -> None:
-    states = judge([3.0, 2.0, 2.25, 2.31, 1.9, 2.15], Training(tolerance_se=1), se=0.3)
+    states = validate([3.0, 2.0, 2.25, 2.31, 1.9, 2.15], Training(tolerance_se=1), se=0.3)
     assert [state.best_epoch for state in states] == [1, 2, 3, 3, 5, 6]
     assert [int(state.best[0]) for state in states] == [1, 2, 3, 3, 5, 6]
 
@@ -175,15 +175,15 @@ def test_the_latest_epoch_within_one_standard_error_is_the_best() -> None:
 @pytest.mark.parametrize("patience", [1, 2, 3])
 def test_training_is_over_after_so_many_epochs_without_a_good_one(patience: int) -> None:
     training = Training(epochs=100, patience=patience, tolerance_se=0)
-    states = judge([2.0, 1.0, 3.0, 0.5, *(1.0 for _ in range(9))], training)
-    over = next(index for index, state in enumerate(states, 1) if state.over(training))
-    assert over == (3 if patience == 1 else 4 + patience)
+    states = validate([2.0, 1.0, 3.0, 0.5, *(1.0 for _ in range(9))], training)
+    last = next(index for index, state in enumerate(states, 1) if state.finished(training))
+    assert last == (3 if patience == 1 else 4 + patience)
 
 
 def test_patience_zero_never_ends_a_training() -> None:
     training = Training(epochs=10, patience=0, tolerance_se=0)
-    states = judge([1.0, *(2.0 for _ in range(9))], training)
-    assert [state.over(training) for state in states] == [False] * 9 + [True]
+    states = validate([1.0, *(2.0 for _ in range(9))], training)
+    assert [state.finished(training) for state in states] == [False] * 9 + [True]
 
 
 def test_the_plateau_halves_the_rate_down_to_its_floor() -> None:
@@ -194,7 +194,7 @@ def test_the_plateau_halves_the_rate_down_to_its_floor() -> None:
         plateau_floor=2e-3,
         tolerance_se=0,
     )
-    states = judge([1.0, *(2.0 for _ in range(8)), 0.5, 2.0, 2.0], training)
+    states = validate([1.0, *(2.0 for _ in range(8)), 0.5, 2.0, 2.0], training)
     rates = [training.learning_rate * state.rate_factor for state in states]
     expected = [1, 1, 0.5, 0.5, 0.25, 0.25, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2]
     np.testing.assert_allclose(rates, 1e-2 * np.array(expected))
@@ -204,4 +204,4 @@ def test_a_floor_above_the_rate_does_not_raise_the_rate() -> None:
     training = Training(
         schedule="plateau", plateau_patience=1, learning_rate=1e-6, plateau_floor=1e-5
     )
-    assert [state.rate_factor for state in judge([1.0, 2.0, 2.0], training)] == [1, 1, 1]
+    assert [state.rate_factor for state in validate([1.0, 2.0, 2.0], training)] == [1, 1, 1]

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.backend import prepare_backend
-from ser_toolkit.checkpoint import Checkpoint
 from ser_toolkit.contracts import Utterance
 from ser_toolkit.dataset import Dataset, fit_adapters, inverse_frequency
 from ser_toolkit.listener import Listener
@@ -26,7 +24,9 @@ from ser_toolkit.runtime.extractor import Stack
 from ser_toolkit.runtime.features import Rms, Zcr
 from ser_toolkit.runtime.window import Window
 from ser_toolkit.store import Features, Store
-from ser_toolkit.training import Trained, fit
+from ser_toolkit.training.backend import prepare_backend
+from ser_toolkit.training.checkpoint import Checkpoint
+from ser_toolkit.training.loop import Trained, fit
 
 LABELS = ("anger", "boredom", "fear", "happiness", "neutral", "sadness")
 QUICK = Training(
@@ -289,7 +289,7 @@ def test_class_weights_and_their_absence_give_other_losses(
 def test_ctrl_c_before_the_first_epoch_is_over_is_a_ctrl_c(train: Fit, tmp_path: Path) -> None:
     def build() -> Any:
         network = dense()
-        network.train_on_batch = _interrupt
+        network.train_step = _interrupt
         return network
 
     path = tmp_path / "none.npz"

@@ -1,4 +1,4 @@
-"""TensorFlow as this toolkit needs it: quiet at start, deterministic, seeded."""
+"""Start TensorFlow as this toolkit needs it: quiet, deterministic, seeded."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from .runtime.errors import MissingExtra
+from ..runtime.errors import MissingExtra
 
-NEEDED = ("tensorflow", "keras", "joblib", "matplotlib")
+LIBRARIES = ("tensorflow", "keras", "joblib", "matplotlib")
 
 
 def import_keras(threads: int | None = None) -> Any:
-    """Keras on TensorFlow, whose start-up chatter about absent GPUs is kept from the terminal.
+    """Import Keras on TensorFlow; its messages about absent GPUs do not reach the terminal.
 
-    The number of threads can be chosen only before TensorFlow's first operation; later it stays.
+    The number of threads can be chosen only before TensorFlow's first operation.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     fresh = "tensorflow" not in sys.modules
@@ -38,16 +38,16 @@ def import_keras(threads: int | None = None) -> Any:
 
 
 def train_again(error: Exception) -> str:
-    """What helps where a saved network cannot be loaded."""
-    # Keras raises this for a layer class that only the process of training knew.
+    """Say what to do where a saved network cannot be loaded."""
+    # Keras raises this for a layer class that only the training process had.
     if isinstance(error, TypeError):
         return "Build it of Keras' own layers, and train again"
     return "Train again"
 
 
 def check_installed() -> None:
-    """Refuse to begin what would end for want of a library, hours later."""
-    for library in NEEDED:
+    """Refuse to begin a training that would fail hours later because a library is missing."""
+    for library in LIBRARIES:
         if importlib.util.find_spec(library) is None:
             raise MissingExtra(
                 f"training needs '{library}', which is not installed",

@@ -1,4 +1,4 @@
-"""Everything that decides how a training goes on, in one file, replaced after every epoch."""
+"""Store everything that decides how a training goes on, in one file per run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .files import read_npz, write_bytes
-from .recipe import Training
-from .runtime.errors import SertkError
+from ..files import read_npz, write_bytes
+from ..recipe import Training
+from ..runtime.errors import SertkError
 
 Arrays = Sequence[np.ndarray[Any, Any]]
 GROUPS = ("weights", "optimizer", "average", "best")
@@ -35,12 +35,12 @@ class Checkpoint:
     rate_factor: float = 1.0
     history: tuple[dict[str, Any], ...] = ()
 
-    def over(self, training: Training) -> bool:
-        """Whether all epochs are done or patience is at its end."""
+    def finished(self, training: Training) -> bool:
+        """Say whether all epochs are done or patience is at its end."""
         return self.number >= training.epochs or self.waited >= training.patience > 0
 
-    def judged(self, row: dict[str, Any], training: Training) -> Checkpoint:
-        """The state after an epoch's validation: best weights, patience, learning rate.
+    def validated(self, row: dict[str, Any], training: Training) -> Checkpoint:
+        """Return the state after an epoch's validation: best weights, patience, learning rate.
 
         The latest epoch whose validation loss lies within `tolerance_se` standard errors of the
         lowest is the best (the one-standard-error rule of Breiman et al. 1984): the clips of one
@@ -80,7 +80,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint | None:
-        """The stored state, or None where there is no file."""
+        """Return the stored state, or None where there is no file."""
         if not path.exists():
             return None
         try:
