@@ -6,12 +6,13 @@ LOCAL := -e ".[train,dev]" -e edge $(patsubst %/pyproject.toml,-e %,$(wildcard p
 PROJECTS := pyproject.toml edge/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 DEMO := demo
 
-.PHONY: help setup demo demo-live test test-all test-slow test-arm64 lint format bench docs docs-serve notebooks example wheels resolve clean
+.PHONY: help setup demo demo-live test test-all test-slow test-nightly test-arm64 lint format bench docs docs-serve notebooks example wheels resolve clean
 
 help:
 	@echo "make demo       train --plugin msf on the built-in corpus, quantize, run the daemon on audio"
 	@echo "make demo-live  the daemon with its page, on the bundle of the demo"
 	@echo "make test       run the tests (make test-all: the slow ones too)"
+	@echo "make test-nightly  the tests that take hours in sum"
 	@echo "make test-arm64  install into Debian for arm64 in an emulator, and run there (root)"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make docs       the site of the documents, into site/ (make docs-serve: with a server)"
@@ -59,10 +60,13 @@ test: setup
 	$(BIN)/python -m pytest $(PYTEST)
 
 test-slow: setup
-	$(BIN)/python -m pytest -m slow $(PYTEST)
+	$(BIN)/python -m pytest -m "slow and not nightly" $(PYTEST)
 
 test-all: setup
-	$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST)
+	$(BIN)/python -m pytest -m "not nightly" $(PYTEST)
+
+test-nightly: setup
+	$(BIN)/python -m pytest -m nightly $(PYTEST)
 
 # SUITES=bookworm: one of the two. What else it takes from the environment: edge/arm64/test.
 test-arm64: setup

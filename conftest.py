@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from ser_toolkit.numba_cache import use_own_numba_cache
+
+# Before a test imports librosa: the processes of pytest-xdist compile side by side.
+use_own_numba_cache()
+
 # The same examples in every run, and no test that fails because a machine is busy.
 settings.register_profile("sertk", deadline=None, derandomize=True, database=None)
 settings.load_profile("sertk")

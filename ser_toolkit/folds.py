@@ -16,6 +16,7 @@ from . import report
 from .contracts import Utterance
 from .delta import compare
 from .listener import Listener, RunLog
+from .numba_cache import use_own_numba_cache
 from .pipeline import Options, Prepared, label_of, prepare, run_fold, write_recipe
 from .quantization import check_mode, facts_name, predictions_name, quantize_fold
 from .run import Run, check_folder, default_folder, open_folder, read_scores
@@ -129,7 +130,7 @@ def _train_all(
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     try:
         tasks = (delayed(_train_one)(prepared, folder, number, threads) for number in waiting)
-        Parallel(n_jobs=workers)(tasks)
+        Parallel(n_jobs=workers, initializer=use_own_numba_cache)(tasks)
         results.append(None)
     except BaseException as error:  # handed to the thread that waits, which raises it
         results.append(error)

@@ -19,6 +19,7 @@ import pluggy
 from . import __version__, hookspecs
 from .foreign import attempt, captured
 from .hookspecs import GROUP, HOOK_API
+from .numba_cache import use_own_numba_cache
 from .requirements import normalised, unmet
 
 KINDS = ("reader", "augmenter", "extractor", "model", "recipe", "sink")
@@ -144,6 +145,7 @@ def new_manager() -> pluggy.PluginManager:
 def load(manager: pluggy.PluginManager, point: EntryPoint) -> Loaded | Broken:
     """Import and register one plugin, or say what is wrong with it."""
     source = origin(point)
+    use_own_numba_cache()
     with captured() as printed:
         error = attempt(lambda: check_core(point))
         before = time.perf_counter()

@@ -22,6 +22,7 @@ import numpy as np
 from .contracts import Augmenter, Utterance
 from .files import atomic, read_npz
 from .listener import Listener
+from .numba_cache import use_own_numba_cache
 from .recipe import Combine
 from .runtime.audio import read_audio
 from .runtime.component import AssetLoader, Component, parts_of, to_spec
@@ -148,7 +149,9 @@ def _run(store: Store, wanted: Features, chunks: Sequence[Any], workers: int) ->
         return
     from joblib import Parallel, delayed
 
-    parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
+    parallel = Parallel(
+        n_jobs=workers, return_as="generator_unordered", initializer=use_own_numba_cache
+    )
     for done in parallel(delayed(store.fill_chunk)(wanted, chunk) for chunk in chunks):
         yield from (None,) * done
 

@@ -74,8 +74,9 @@ def test_what_is_heard_in_an_utterance_is_what_training_computes(
         expected.append(classifier.network({"frames": window.cut(adapted)}))
     found = np.stack([judgement.probabilities for judgement in heard.judgements])
     assert len(judged) >= 8
-    # Steps of int8 probabilities are 1/256; frames differ by 1e-6.
-    assert np.abs(found - np.concatenate(expected)).max() <= 1e-4
+    # Frames differ by 1e-6, and so may an int8 value that lies between two steps.
+    wanted = np.concatenate(expected)
+    assert np.linalg.norm(found - wanted) <= 2e-3 * np.linalg.norm(wanted)
 
 
 @pytest.mark.parametrize("name", ["tiny", "voice"])

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..loading import one_line
 from ..runtime.component import fields_of
@@ -66,11 +67,28 @@ def close(
     expect(found.shape == wanted.shape, expected, f"shape {found.shape} for {wanted.shape}", todo)
     if not wanted.size:
         return
-    scale = np.abs(wanted).max(axis=0) + 1e-6
-    apart = np.abs(found.astype(np.float64) - wanted) / scale
+    apart = _relative(found, wanted)
     if not apart.max() <= tolerance:
-        received = _difference(found, wanted, np.nan_to_num(apart, nan=np.inf), columns)
-        raise CheckFailed(expected, received, todo)
+        raise CheckFailed(expected, _difference(found, wanted, apart, columns), todo)
+
+
+def relative_error(found: NDArray[Any], wanted: NDArray[Any]) -> float:
+    """Return the largest error, as a share of the largest value of its column.
+
+    Elementwise comparisons fail on another processor, where sums are rounded in another order: a
+    value near zero in a column of large ones has no digits of its own. A column lies along the
+    first axis. Arrays of two shapes, and what is not a number, are infinitely far apart.
+    """
+    if found.shape != wanted.shape:
+        return float("inf")
+    return float(_relative(found, wanted).max(initial=0))
+
+
+def _relative(found: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the error of each value, as a share of the largest value of its column."""
+    scale = np.abs(wanted).max(axis=0, initial=0) + 1e-6
+    apart: NDArray[np.float64] = np.abs(found.astype(np.float64) - wanted) / scale
+    return np.nan_to_num(apart, nan=np.inf)
 
 
 def unchanged(now: F32, before: F32, what: str) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ser_toolkit.runtime import dsp
 from ser_toolkit.runtime.extractor import Signal
+from ser_toolkit.testing import relative_error
 
 FFTS = [pytest.param(dsp.best_fft(), id="best"), pytest.param(dsp.numpy_fft(), id="numpy")]
 
@@ -80,7 +81,7 @@ def test_magnitude_is_the_root_of_power() -> None:
     signal = Signal(noise(3000), 16000)
     magnitude = dsp.magnitude_spectrogram(signal, 512, 256, dsp.best_fft())
     stft = librosa.stft(signal.samples, n_fft=512, hop_length=256, center=False)
-    np.testing.assert_allclose(magnitude, np.abs(stft.T), atol=1e-5)
+    assert np.abs(magnitude - np.abs(stft.T)).max() <= 1e-5 * np.abs(stft).max()
 
 
 def test_a_spectrum_is_computed_once_per_signal_and_cannot_be_changed() -> None:
@@ -193,7 +194,7 @@ def test_dct_is_scipys_orthonormal_dct_2(n_out: int, n_in: int) -> None:
 def test_decibels_are_librosas_without_a_clip_maximum() -> None:
     power = np.array([[0, 1e-12, 1e-10, 1e-3, 1, 4e4]], np.float32)
     reference = librosa.power_to_db(power, amin=1e-10, top_db=None)
-    np.testing.assert_allclose(dsp.power_to_db(power, 1e-10), reference, rtol=1e-6)
+    assert relative_error(np.ravel(dsp.power_to_db(power, 1e-10)), np.ravel(reference)) <= 1e-6
     assert power[0, 0] == 0
 
 
