@@ -21,9 +21,9 @@ from .runtime.adapter import adapters_to_bytes
 from .runtime.bundle import ASSETS, write_bundle
 from .runtime.component import assets_of, to_spec
 from .runtime.interpreter import Network, Runtime
+from .runtime.json_reader import to_json
 from .runtime.manifest import Manifest, Quantization
 from .runtime.selftest import make_selftest, tolerances
-from .runtime.table import to_json
 from .split import speaker_hash
 
 PROVENANCE = (

@@ -33,10 +33,10 @@ from . import manifest as manifests
 from .adapter import Adapter
 from .archive import COPY_AGAIN, MAX_BYTES, BundleError, pack, unpack
 from .component import Asset
+from .json_reader import parse_json
 from .manifest import Manifest, Member
 from .npz import arrays_from_bytes
 from .signing import check_signature, signature_of
-from .table import parse_json
 
 __all__ = ["Bundle", "BundleError", "parse_bundle", "read_bundle", "read_bytes", "sign"]
 __all__ += ["write_bundle"]

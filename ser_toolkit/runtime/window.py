@@ -8,15 +8,17 @@ from typing import Literal
 
 import numpy as np
 
-from .errors import SertkError
 from .extractor import F32
+from .validate import bounded, check_bounds
+
+MAX_FRAMES = 1_000_000
 
 
 @dataclass(frozen=True)
 class Window:
     """What the network sees at once, in whole frames.
 
-    Raises SertkError for less than one frame.
+    Raises SertkError for less than one frame, or more than MAX_FRAMES.
 
     Attributes:
         length_frames: Frames of a window.
@@ -25,15 +27,12 @@ class Window:
             appends zeros (after standardisation: the mean of each column).
     """
 
-    length_frames: int = 188
-    hop_frames: int = 94
-    short: Literal["tile", "zero"] = "tile"
+    length_frames: int = bounded(188, 1, MAX_FRAMES)
+    hop_frames: int = bounded(94, 1, MAX_FRAMES)
+    short: Literal["tile", "zero"] = bounded("tile", choices=("tile", "zero"))
 
     def __post_init__(self) -> None:
-        if min(self.length_frames, self.hop_frames) < 1:
-            raise SertkError("a window needs at least one frame of length and of hop")
-        if self.short not in ("tile", "zero"):
-            raise SertkError(f"window.short expects tile or zero, received {self.short!r}")
+        check_bounds(self, "window")
 
     def starts(self, n_frames: int) -> list[int]:
         """First frames of the windows of a clip; the last window ends with the clip."""
