@@ -8,9 +8,9 @@ from typing import Any
 
 from . import evaluation, extraction, folds, inspection, pipeline, prediction, quantization
 from .convert import MODES
-from .listener import Listener
 from .run import Run
 from .runtime.errors import SertkError
+from .utils.progress import Listener
 
 Data = str | Path | Sequence[str | Path]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from .runtime.component import assets_of, to_spec
 from .runtime.interpreter import Network, Runtime
 from .runtime.json_reader import to_json
 from .runtime.manifest import Manifest, Quantization
+from .runtime.npz import to_npz
 from .runtime.selftest import make_selftest, tolerances
 from .split import speaker_hash
 
@@ -65,7 +65,7 @@ def write(
         {
             "model.tflite": converted.content,
             "adapter.npz": adapters_to_bytes(predictor.adapters),
-            "selftest.npz": _npz(selftest),
+            "selftest.npz": to_npz(selftest),
             "split.json": to_json(_split(material), indent=None),
             "card.md": model_card(material.run, found, row, manifest).encode(),
             **{
@@ -140,12 +140,6 @@ def nameless(metrics: Mapping[str, Any]) -> dict[str, Any]:
     count = len(metrics["per_speaker"])
     speakers = f"{count} test speaker{'s' if count > 1 else ''}"
     return {**metrics["protocol"], "fold": speakers}
-
-
-def _npz(arrays: Mapping[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
 
 
 def plot_delta(path: Path, found: Mapping[str, Any]) -> None:

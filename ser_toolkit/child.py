@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .runtime.errors import SertkError
 from .runtime.extractor import F32
+from .runtime.npz import from_npz, to_npz
 
 FAILURE = "failure.json"
 LONGEST_LINE = 300
@@ -105,12 +104,10 @@ def shortened(text: str) -> str:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Named arrays; the names may be any text, unlike those of `numpy.savez`."""
-    numbered = {f"array{index}": array for index, array in enumerate(arrays.values())}
-    np.savez(path, names=np.array(list(arrays), dtype=np.str_), **numbered)
+    """Write named arrays; the names may be any text."""
+    path.write_bytes(to_npz(arrays))
 
 
 def read_arrays(path: Path) -> dict[str, F32]:
-    """What `write_arrays` wrote."""
-    with np.load(path, allow_pickle=False) as file:
-        return {str(name): file[f"array{index}"] for index, name in enumerate(file["names"])}
+    """Read what `write_arrays` wrote."""
+    return from_npz(path.read_bytes())

@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .contracts import Clip, Match, Reader, Reading, Utterance
-from .files import cache_dir
 from .foreign import attempt, captured
 from .labels import select
-from .listener import Listener
 from .loading import DefectError, broken
 from .offers import Offer
 from .plugins import Plugins
 from .runtime.audio import check_speech, content_hash, read_audio
 from .runtime.errors import AudioError, SertkError
+from .utils.files import cache_dir
+from .utils.progress import Listener
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import Any
 from .bundles import open_bytes
 from .contracts import Utterance
 from .corpus import hearable, read_corpus, summary
-from .listener import Listener
 from .plugins import load_plugins
 from .run import Run
 from .runtime.audio import read_audio
@@ -18,6 +17,7 @@ from .runtime.bundle import parse_bundle, read_bytes
 from .runtime.errors import SertkError
 from .scoring import Scores, metrics, utterance_scores
 from .split import hash_of, speaker_hash
+from .utils.progress import Listener
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,6 @@ from .assemble import Assembly, apply_setting, assemble
 from .assets import Assets
 from .contracts import Utterance
 from .corpus import hearable, read_corpus, summary
-from .files import atomic, cache_dir
-from .listener import Listener
 from .pipeline import named_recipe
 from .plugins import load_plugins
 from .runtime.audio import check_speech, read_audio
@@ -23,6 +21,8 @@ from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor, FrameExtractor
 from .runtime.predict import features, signal_of
 from .store import Features, Store, processes
+from .utils.files import cache_dir, write_bytes, write_npz
+from .utils.progress import Listener
 
 
 def extract(
@@ -67,16 +67,15 @@ def _extract_files(
         signal = signal_of(audio, extractor, path.name)
         arrays.append(features(extractor, signal, assembly.recipe.window))
     rows = [{n: list(a.shape) for n, a in item.items()} for item in arrays]
-    with atomic(out) as file:
-        if out.suffix == ".npz":
-            pairs = enumerate(zip(files, arrays, strict=True))
-            named = {f"{index:04d}_{path.stem}": item for index, (path, item) in pairs}
-            np.savez(file, **_flat_names(named))
-        else:
-            # Through memory: written to a file, numpy's own error on a full disk has no cause.
-            content = io.BytesIO()
-            np.save(content, _joined(arrays))
-            file.write(content.getbuffer())
+    if out.suffix == ".npz":
+        pairs = enumerate(zip(files, arrays, strict=True))
+        named = {f"{index:04d}_{path.stem}": item for index, (path, item) in pairs}
+        write_npz(out, _flat_names(named))
+    else:
+        # Through memory: written to a file, numpy's own error on a full disk has no cause.
+        content = io.BytesIO()
+        np.save(content, _joined(arrays))
+        write_bytes(out, content.getvalue())
     return {"files": [p.name for p in files], "shapes": rows, "columns": list(extractor.columns)}
 
 
@@ -172,9 +171,7 @@ def _write_npz(
     lengths = [len(next(iter(item.values()))) for item in loaded]
     arrays["start"] = np.cumsum([0, *lengths[:-1]])
     arrays["length"] = np.array(lengths)
-    # numpy takes no array called `file`.
     for key, column in (("files", "file"), ("emotion", "emotion"), ("speaker", "speaker")):
         arrays[key] = np.array([_about(item)[column] for item in utterances])
     arrays["table"], arrays["table_columns"] = table, np.array(names)
-    with atomic(out) as file:
-        np.savez(file, **arrays)
+    write_npz(out, arrays)

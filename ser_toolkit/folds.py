@@ -15,13 +15,13 @@ import numpy as np
 from . import report
 from .contracts import Utterance
 from .delta import compare
-from .listener import Listener, RunLog
 from .pipeline import Options, Prepared, label_of, prepare, run_fold, write_recipe
 from .quantization import check_mode, facts_name, predictions_name, quantize_fold
 from .run import Run, check_folder, default_folder, open_folder, read_scores
 from .runtime.errors import SertkError
 from .scoring import Scores, metrics
 from .split import Split, parse_protocol, protocol_hash
+from .utils.progress import Listener, RunLog
 
 POLL_S = 0.5
 

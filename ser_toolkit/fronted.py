@@ -11,7 +11,6 @@ from .contracts import Utterance
 from .corpus import read_corpus
 from .delta import compare
 from .frontend import GraphForm, graph_form, sample_windows, with_frontend
-from .listener import Listener
 from .material import CALIBRATION_WINDOWS, Material
 from .plugins import Plugins
 from .runtime.audio import read_audio
@@ -20,6 +19,7 @@ from .runtime.extractor import F32
 from .runtime.interpreter import Network
 from .runtime.predict import signal_of
 from .scoring import Scores, utterance_scores
+from .utils.progress import Listener
 
 
 def check_sound(data: Sequence[str]) -> None:

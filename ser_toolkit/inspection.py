@@ -14,8 +14,6 @@ import numpy as np
 from .assemble import Assembly, apply_setting, assemble
 from .assets import Assets
 from .contracts import Augmenter, FrameAugmenter
-from .files import atomic, cache_dir
-from .listener import Listener
 from .panels import Sheet
 from .pipeline import named_recipe
 from .plugins import Plugins, load_plugins
@@ -25,6 +23,8 @@ from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor, Signal
 from .runtime.predict import signal_of
 from .store import augmented, clip_rng
+from .utils.files import atomic, cache_dir
+from .utils.progress import Listener
 from .views import Sound, View, parameters
 
 LONGEST_S = 30.0

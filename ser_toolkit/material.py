@@ -12,13 +12,13 @@ from .assets import Assets
 from .contracts import Clip, Utterance
 from .corpus import read_corpus
 from .dataset import Dataset
-from .files import cache_dir
-from .listener import Listener
 from .plugins import Plugins
 from .run import Predictor, Run
 from .runtime.errors import SertkError
 from .runtime.extractor import F32
 from .store import Features, Store
+from .utils.files import cache_dir
+from .utils.progress import Listener
 
 CALIBRATION_WINDOWS = 200
 

@@ -18,8 +18,6 @@ from .contracts import Utterance
 from .corpus import Corpus, hearable, read_corpus, summary
 from .dataset import Dataset, fit_adapters
 from .delta import chow_threshold
-from .files import cache_dir, naming, write_bytes, write_text
-from .listener import Keeper, Listener, RunLog
 from .loading import one_line
 from .plugins import Plugins, load_plugins
 from .recipe import Recipe
@@ -31,6 +29,8 @@ from .scoring import Scores, metrics, network_probabilities, network_scores, tem
 from .split import Split, make_splits, parse_protocol
 from .store import Features, Store, processes
 from .training import Trained, fit
+from .utils.files import cache_dir, naming, write_bytes, write_text
+from .utils.progress import Keeper, Listener, RunLog
 
 CHECKPOINT = "checkpoint.npz"
 

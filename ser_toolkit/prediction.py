@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from .bundles import open_bytes
-from .listener import Listener
 from .plugins import load_plugins
 from .run import Run
 from .runtime.audio import Audio, audio_files, check_speech, read_audio
@@ -24,6 +23,7 @@ from .runtime.errors import AudioError, SertkError
 from .runtime.extractor import F32, Extractor
 from .runtime.predict import signal_of, utterance_score, window_times
 from .runtime.window import Window
+from .utils.progress import Listener
 
 MANY_FILES = 64
 CHUNK = 8

@@ -14,10 +14,8 @@ from . import bundling
 from .contracts import Utterance
 from .convert import MODES, Converted, convert
 from .delta import chow_threshold, compare, figures
-from .files import write_bytes
 from .fronted import check_sound, make_fronted
 from .frontend import graph_form
-from .listener import Listener
 from .material import Material, read_material
 from .plugins import Plugins, load_plugins
 from .prove import Proof, prove
@@ -29,6 +27,8 @@ from .runtime.interpreter import Network
 from .scoring import Scores, network_probabilities, utterance_scores
 from .selective import select
 from .store import processes
+from .utils.files import write_bytes
+from .utils.progress import Listener
 
 AUTO = "auto"
 PROVING_WINDOWS = 64

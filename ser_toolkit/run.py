@@ -17,8 +17,6 @@ from .assemble import Assembly, assemble
 from .assets import Assets
 from .backend import import_keras, train_again
 from .contracts import Utterance
-from .files import DAMAGED
-from .listener import Listener
 from .plugins import Plugins
 from .recipe import Recipe
 from .runtime.adapter import Adapter, adapters_from_bytes
@@ -27,6 +25,8 @@ from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor
 from .runtime.predict import features, signal_of, utterance_score, windows
 from .scoring import Scores, network_probabilities, network_scores
+from .utils.files import DAMAGED
+from .utils.progress import Listener
 
 NETWORK = "model.keras"
 PARTS = ("recipe.toml", "adapter.npz", "split.json", NETWORK)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .convert import TIMEOUT_S, Converted, convert_variants
-from .listener import Listener
 from .runtime.extractor import F32
+from .utils.progress import Listener
 
 Score = Callable[[bytes], float]
 

@@ -20,8 +20,6 @@ from typing import Any
 import numpy as np
 
 from .contracts import Augmenter, Utterance
-from .files import atomic, read_npz
-from .listener import Listener
 from .recipe import Combine
 from .runtime.audio import read_audio
 from .runtime.component import AssetLoader, Component, parts_of, to_spec
@@ -29,6 +27,8 @@ from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor, FrameExtractor, Signal
 from .runtime.predict import features, signal_of
 from .runtime.window import Window
+from .utils.files import read_npz, write_npz
+from .utils.progress import Listener
 
 FORMAT = 1
 CHUNK = 8
@@ -134,8 +134,7 @@ class Store:
         return len(chunk)
 
     def _write(self, path: Path, arrays: Mapping[str, F32]) -> None:
-        with atomic(path) as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+        write_npz(path, arrays)
 
 
 def _run(store: Store, wanted: Features, chunks: Sequence[Any], workers: int) -> Iterator[None]:

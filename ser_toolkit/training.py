@@ -14,11 +14,11 @@ import numpy as np
 from .checkpoint import Checkpoint
 from .contracts import Utterance
 from .dataset import Dataset, inverse_frequency, steps
-from .listener import Listener
 from .recipe import Training
 from .runtime.errors import SertkError
 from .runtime.extractor import F32
 from .scoring import Scores, fed, network_scores, uar
+from .utils.progress import Listener
 
 if TYPE_CHECKING:
     import keras

@@ -25,7 +25,7 @@ from ser_toolkit.runtime.bundle import read_bundle, write_bundle
 from ser_toolkit.runtime.component import to_spec
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.interpreter import Network
-from ser_toolkit.runtime.npz import arrays_to_bytes
+from ser_toolkit.runtime.npz import to_npz
 from ser_toolkit.runtime.selftest import make_selftest
 from ser_toolkit.runtime.signing import generate_keys
 
@@ -101,7 +101,7 @@ def nap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     network = Network(old.model)
     test = make_selftest(extractor, old.adapters, manifest.window, network, 16000)
     path = tmp_path / "nap.sertk"
-    write_bundle(path, manifest, {**members, "selftest.npz": arrays_to_bytes(test)})
+    write_bundle(path, manifest, {**members, "selftest.npz": to_npz(test)})
     return path.read_bytes()
 
 

@@ -14,13 +14,13 @@ from ser_toolkit.assemble import assemble
 from ser_toolkit.assets import Assets
 from ser_toolkit.contracts import Utterance
 from ser_toolkit.inspection import LONGEST_S, write_pcm16
-from ser_toolkit.listener import Listener
 from ser_toolkit.panels import Image, Note, Panel, Strips, Vector, Wave
 from ser_toolkit.plugins import load_plugins
 from ser_toolkit.recipe import Recipe
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.extractor import Signal
 from ser_toolkit.store import Features, compute
+from ser_toolkit.utils.progress import Listener
 from ser_toolkit.views import View, log_mel
 
 RATE_HZ = 16_000

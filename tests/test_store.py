@@ -13,7 +13,6 @@ import pytest
 
 from ser_toolkit.builtin.augmenters import Gain, Noise, Speed
 from ser_toolkit.contracts import Augmenter, Utterance
-from ser_toolkit.listener import Listener
 from ser_toolkit.runtime.audio import read_audio
 from ser_toolkit.runtime.component import Asset, AssetLoader
 from ser_toolkit.runtime.errors import AudioError, SertkError
@@ -21,6 +20,7 @@ from ser_toolkit.runtime.extractor import F32, Signal, Stack, WindowExtractor
 from ser_toolkit.runtime.features import Deltas, LogMel, Mfcc, Rms, Zcr
 from ser_toolkit.runtime.window import Window
 from ser_toolkit.store import Features, Store, clip_rng
+from ser_toolkit.utils.progress import Listener
 
 Variants = list[tuple[Utterance, int]]
 HUM = Asset("hum", "0" * 64, 1)

@@ -18,7 +18,6 @@ from ser_toolkit.backend import prepare_backend
 from ser_toolkit.checkpoint import Checkpoint
 from ser_toolkit.contracts import Utterance
 from ser_toolkit.dataset import Dataset, fit_adapters, inverse_frequency
-from ser_toolkit.listener import Listener
 from ser_toolkit.recipe import Training
 from ser_toolkit.runtime.component import Asset
 from ser_toolkit.runtime.errors import SertkError
@@ -27,6 +26,7 @@ from ser_toolkit.runtime.features import Rms, Zcr
 from ser_toolkit.runtime.window import Window
 from ser_toolkit.store import Features, Store
 from ser_toolkit.training import Trained, fit
+from ser_toolkit.utils.progress import Listener
 
 LABELS = ("anger", "boredom", "fear", "happiness", "neutral", "sadness")
 QUICK = Training(

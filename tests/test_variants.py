@@ -16,7 +16,6 @@ from ser_toolkit.builtin.augmenters import Gain, Noise, Shift
 from ser_toolkit.contracts import Utterance
 from ser_toolkit.corpus import Corpus, hearable
 from ser_toolkit.dataset import Dataset, fit_adapters, steps
-from ser_toolkit.listener import Listener
 from ser_toolkit.plugins import load_plugins
 from ser_toolkit.recipe import Recipe, Training, Use
 from ser_toolkit.runtime.audio import Audio, read_audio, resample
@@ -27,6 +26,7 @@ from ser_toolkit.runtime.features import Rms, Zcr
 from ser_toolkit.runtime.predict import features, signal_of
 from ser_toolkit.runtime.window import Window
 from ser_toolkit.store import Features, Store, clip_rng
+from ser_toolkit.utils.progress import Listener
 
 LABELS = ("anger", "boredom", "fear", "happiness", "neutral", "sadness")
 Clips = tuple[Utterance, ...]

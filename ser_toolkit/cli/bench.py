@@ -43,8 +43,8 @@ def bench(
 ) -> None:
     """Measure loading, features, network and memory of BUNDLE on this machine."""
     from ..bench import bench as measure
-    from ..files import write_text
     from ..runtime.bundle import read_bytes
+    from ..utils.files import write_text
     from . import show
 
     listener = show.Warnings() if as_json else show.Terminal()

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from .. import labels
-from ..listener import LOG
 from ..split import NAMES
+from ..utils.progress import LOG
 
 F = TypeVar("F", bound=Callable[..., Any])
 SEED = click.IntRange(min=0, max=2**32 - 1)

@@ -6,7 +6,6 @@ ranges would flatten the small ones.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from .errors import SertkError
 from .extractor import F32
+from .npz import from_npz, to_npz
 
 SMALLEST_STD = 1e-6
 
@@ -43,18 +43,15 @@ class Adapter:
 
 def adapters_to_bytes(adapters: Mapping[str, Adapter]) -> bytes:
     """The content of `adapter.npz`: one adapter per network input."""
-    buffer = io.BytesIO()
     arrays = {f"{name}.mean": adapter.mean for name, adapter in adapters.items()}
-    arrays |= {f"{name}.std": adapter.std for name, adapter in adapters.items()}
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
+    return to_npz(arrays | {f"{name}.std": adapter.std for name, adapter in adapters.items()})
 
 
 def adapters_from_bytes(content: bytes) -> dict[str, Adapter]:
     """Read what `adapters_to_bytes` wrote; nothing is unpickled."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        names = [key[: -len(".mean")] for key in arrays.files if key.endswith(".mean")]
-        return {name: Adapter(arrays[f"{name}.mean"], arrays[f"{name}.std"]) for name in names}
+    arrays = from_npz(content)
+    names = [key[: -len(".mean")] for key in arrays if key.endswith(".mean")]
+    return {name: Adapter(arrays[f"{name}.mean"], arrays[f"{name}.std"]) for name in names}
 
 
 def unaltered(n_columns: int) -> Adapter:

@@ -35,7 +35,7 @@ from .archive import COPY_AGAIN, MAX_BYTES, BundleError, pack, unpack
 from .component import Asset
 from .json_reader import parse_json
 from .manifest import Manifest, Member
-from .npz import arrays_from_bytes
+from .npz import from_npz
 from .signing import check_signature, signature_of
 
 __all__ = ["Bundle", "BundleError", "parse_bundle", "read_bundle", "read_bytes", "sign"]
@@ -198,8 +198,15 @@ def _check_members(manifest: Manifest, members: Mapping[str, bytes]) -> None:
             raise BundleError(f"{name} is damaged: its sha256 is {found[:12]}…", COPY_AGAIN)
 
 
+def _arrays(content: bytes, name: str) -> dict[str, NDArray[Any]]:
+    try:
+        return from_npz(content)
+    except ValueError as error:
+        raise BundleError(f"{name} is damaged: {error}", COPY_AGAIN) from error
+
+
 def _adapters(content: bytes, manifest: Manifest) -> dict[str, Adapter]:
-    arrays = arrays_from_bytes(content, "adapter.npz")
+    arrays = _arrays(content, "adapter.npz")
     wanted = {f"{name}.{kind}" for name in manifest.inputs for kind in ("mean", "std")}
     if set(arrays) != wanted:
         raise BundleError(f"adapter.npz expects {sorted(wanted)}, received {sorted(arrays)}")
@@ -215,7 +222,7 @@ def _adapters(content: bytes, manifest: Manifest) -> dict[str, Adapter]:
 
 
 def _selftest(content: bytes, manifest: Manifest) -> dict[str, NDArray[Any]]:
-    arrays = arrays_from_bytes(content, "selftest.npz")
+    arrays = _arrays(content, "selftest.npz")
     wanted = {"samples", "output", *(f"features.{name}" for name in manifest.inputs)}
     if set(arrays) != wanted:
         raise BundleError(f"selftest.npz expects {sorted(wanted)}, received {sorted(arrays)}")

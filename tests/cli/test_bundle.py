@@ -17,7 +17,7 @@ import pytest
 from ser_toolkit.runtime.archive import unpack
 from ser_toolkit.runtime.bundle import read_bundle, write_bundle
 from ser_toolkit.runtime.manifest import Part
-from ser_toolkit.runtime.npz import arrays_to_bytes
+from ser_toolkit.runtime.npz import to_npz
 
 pytest.importorskip("ai_edge_litert")
 
@@ -198,7 +198,7 @@ def test_selftest_says_how_far_it_is_off(run: Run, own: Path) -> None:
     arrays = dict(read_bundle(own).selftest)
     arrays["features.frames"] = arrays["features.frames"] + np.float32(1e-6)
     arrays["output"] = arrays["output"] + np.float32(0.03125)
-    change(own, {"selftest.npz": arrays_to_bytes(arrays)})
+    change(own, {"selftest.npz": to_npz(arrays)})
     done = run("selftest", own)
     assert (done.returncode, done.stderr) == (0, "")
     rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()[2:]}
@@ -212,7 +212,7 @@ def test_selftest_says_how_far_it_is_off(run: Run, own: Path) -> None:
 def test_a_selftest_that_disagrees_is_refused(run: Run, own: Path, command: str) -> None:
     arrays = dict(read_bundle(own).selftest)
     arrays["output"] = arrays["output"] + np.float32(0.0625)
-    change(own, {"selftest.npz": arrays_to_bytes(arrays)})
+    change(own, {"selftest.npz": to_npz(arrays)})
     said = refused(run(command, own))
     assert "probabilities off by 0.062 (allowed 0.05)" in said
 

@@ -30,7 +30,7 @@ from ser_toolkit.runtime.bundle import (
 from ser_toolkit.runtime.component import Asset
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.manifest import FORMAT, Manifest
-from ser_toolkit.runtime.npz import arrays_from_bytes, arrays_to_bytes
+from ser_toolkit.runtime.npz import from_npz, to_npz
 from ser_toolkit.runtime.signing import generate_keys
 
 Make = Callable[..., Path]
@@ -390,7 +390,7 @@ def pickled() -> bytes:
 
 def scaled(name: str, value: Any) -> bytes:
     arrays = {"frames.mean": np.zeros(17, np.float32), "frames.std": np.ones(17, np.float32)}
-    return arrays_to_bytes({**arrays, name: value})
+    return to_npz({**arrays, name: value})
 
 
 @pytest.mark.parametrize(
@@ -428,7 +428,7 @@ def test_self_tests_that_do_not_fit_are_refused(
     bundles: dict[str, Path], change: dict[str, Any]
 ) -> None:
     arrays = read_bundle(bundles["float32"]).selftest
-    content = arrays_to_bytes({**arrays, **change})
+    content = to_npz({**arrays, **change})
     assert "selftest.npz" in refused(with_member(bundles["float32"], "selftest.npz", content))
 
 
@@ -439,12 +439,12 @@ def test_arrays_survive(tmp_path: Path) -> None:
         "none": np.empty((0, 4), np.float32),
         "pcm": np.arange(-5, 5, dtype=np.int16),
     }
-    found = arrays_from_bytes(arrays_to_bytes(arrays), "here")
+    found = from_npz(to_npz(arrays))
     assert set(found) == set(arrays)
     for name, array in arrays.items():
         assert found[name].dtype == array.dtype and found[name].shape == array.shape
         np.testing.assert_array_equal(found[name], array)
-    assert arrays_to_bytes(arrays) == arrays_to_bytes(arrays)
+    assert to_npz(arrays) == to_npz(arrays)
 
 
 def test_only_the_owner_of_the_key_can_sign(make: Make, tmp_path: Path) -> None:

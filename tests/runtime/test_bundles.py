@@ -93,12 +93,12 @@ def odd(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _with_selftest(path: Path, manifest: Manifest, members: Any, extractor: Any, tiny: Any) -> Path:
     from ser_toolkit.runtime.interpreter import Network
-    from ser_toolkit.runtime.npz import arrays_to_bytes
+    from ser_toolkit.runtime.npz import to_npz
     from ser_toolkit.runtime.selftest import make_selftest
 
     network = Network(members["model.tflite"])
     arrays = make_selftest(extractor, tiny.adapters, manifest.window, network, 16000)
-    write_bundle(path, manifest, {**members, "selftest.npz": arrays_to_bytes(arrays)})
+    write_bundle(path, manifest, {**members, "selftest.npz": to_npz(arrays)})
     return path
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from ..runtime import npz
 
 DAMAGED = (
     OSError,
@@ -60,25 +61,22 @@ def write_bytes(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write what `numpy.savez` writes; `path` never holds a half-written file."""
+    with atomic(path) as file:
+        npz.write_npz(file, arrays)
+
+
 def read_npz(path: Path) -> dict[str, Any]:
-    """The arrays of a file that `numpy.savez` wrote.
+    """Return the arrays of an `.npz`, which may be changed.
 
-    Every member is read whole, so that its checksum is compared: `numpy.load` stops where an
-    altered header tells it to, and gives fewer rows without complaint. Raises OSError for a file
-    that cannot be opened, ValueError for a damaged one.
+    Raises OSError for a file that cannot be opened, ValueError for a damaged one.
     """
-    import numpy as np
-
     content = path.read_bytes()
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = {name: io.BytesIO(archive.read(name)) for name in archive.namelist()}
-        return {
-            name.removesuffix(".npy"): np.lib.format.read_array(member, allow_pickle=False)
-            for name, member in members.items()
-        }
-    except Exception as error:  # zipfile, its decompressors and numpy each raise their own
-        raise ValueError(f"{path.name} is damaged ({type(error).__name__}: {error})") from error
+        return {name: array.copy(order="K") for name, array in npz.from_npz(content).items()}
+    except ValueError as error:
+        raise ValueError(f"{path.name} is damaged ({error})") from error
 
 
 def cache_dir() -> Path:
