@@ -24,6 +24,7 @@ from .runtime.json_reader import to_json
 from .runtime.manifest import Manifest, Quantization
 from .runtime.npz import to_npz
 from .runtime.selftest import make_selftest, tolerances
+from .runtime.text import plural
 from .split import speaker_hash
 
 PROVENANCE = (
@@ -137,8 +138,7 @@ def _split(material: Material) -> dict[str, Any]:
 
 def nameless(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The protocol of a run without the names of its test speakers, which may be people's."""
-    count = len(metrics["per_speaker"])
-    speakers = f"{count} test speaker{'s' if count > 1 else ''}"
+    speakers = plural(len(metrics["per_speaker"]), "test speaker")
     return {**metrics["protocol"], "fold": speakers}
 
 

@@ -14,9 +14,9 @@ from typing import Any
 from .runtime.errors import SertkError
 from .runtime.extractor import F32
 from .runtime.npz import from_npz, to_npz
+from .runtime.text import shorten
 
 FAILURE = "failure.json"
-LONGEST_LINE = 300
 
 
 class ChildFailed(Exception):  # noqa: N818
@@ -83,7 +83,7 @@ def tell(folder: Path, error: Exception) -> None:
     if isinstance(error, SertkError):
         told = {"cause": error.problem, "todo": error.todo}
     else:
-        told = {"cause": shortened(f"{type(error).__name__}: {error}"), "todo": ""}
+        told = {"cause": shorten(f"{type(error).__name__}: {error}"), "todo": ""}
     (folder / FAILURE).write_text(json.dumps(told), "utf-8")
 
 
@@ -95,12 +95,6 @@ def serve(work: Callable[[Path], None]) -> None:
     except Exception as error:  # TensorFlow, Keras and their converters each raise their own
         tell(folder, error)
         sys.exit(1)
-
-
-def shortened(text: str) -> str:
-    """`text` in one line of bearable length."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1] + "…"
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

@@ -20,7 +20,6 @@ manifest that fits. A reader that is given a public key accepts only what that k
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,13 +32,13 @@ from . import manifest as manifests
 from .adapter import Adapter
 from .archive import COPY_AGAIN, MAX_BYTES, BundleError, pack, unpack
 from .component import Asset
+from .files import atomic
 from .json_reader import parse_json
 from .manifest import Manifest, Member
 from .npz import from_npz
 from .signing import check_signature, signature_of
 
-__all__ = ["Bundle", "BundleError", "parse_bundle", "read_bundle", "read_bytes", "sign"]
-__all__ += ["write_bundle"]
+__all__ = ["Bundle", "BundleError", "parse_bundle", "read_bytes", "sign", "write_bundle"]
 
 MANIFEST, MODEL, SIGNATURE = manifests.NAME, "model.tflite", "signature"
 NEEDED = (MODEL, "adapter.npz", "selftest.npz", "split.json", "card.md")
@@ -102,16 +101,8 @@ def sign(path: Path, private_key_pem: bytes) -> None:
     _write(path, pack({**members, SIGNATURE: signature}))
 
 
-def read_bundle(path: Path, public_key: bytes | None = None) -> Bundle:
-    """Read and check a bundle; BundleError in one line for a file that is not to be believed.
-
-    With `public_key` (PEM) only what that key has signed is read.
-    """
-    return parse_bundle(read_bytes(path), public_key)
-
-
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file that is not too large for a bundle."""
+    """Return the bytes of a file that is not too large for a bundle."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -123,7 +114,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_bundle(content: bytes, public_key: bytes | None = None) -> Bundle:
-    """`read_bundle` of bytes in memory."""
+    """Check the bytes of a bundle; BundleError in one line for what is not to be believed.
+
+    With `public_key` (PEM) only what that key has signed is read.
+    """
     members = unpack(content)
     _check_names(members)
     manifest_bytes = members[MANIFEST]
@@ -155,16 +149,8 @@ def _place(name: str) -> tuple[int, str]:
 
 def _write(path: Path, content: bytes) -> None:
     parse_bundle(content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        error.filename = str(path)
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic(path) as file:
+        file.write(content)
 
 
 def _check_names(members: Mapping[str, bytes]) -> None:

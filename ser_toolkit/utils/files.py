@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..runtime import npz
+from ..runtime.files import atomic, naming
+
+__all__ = ["DAMAGED", "atomic", "cache_dir", "naming", "read_npz"]
+__all__ += ["write_bytes", "write_npz", "write_text"]
 
 DAMAGED = (
     OSError,
@@ -25,38 +28,14 @@ DAMAGED = (
 """What reading a file may raise that was cut off or overwritten."""
 
 
-@contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Let errors name `path`: failures of a write name no file, others a temporary one."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = str(path)
-        raise
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that takes its name only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with naming(path):
-            with temporary.open("wb") as file:
-                yield file
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text; `path` never holds a half-written file."""
     with atomic(path) as file:
         file.write(text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write bytes atomically."""
+    """Write bytes; `path` never holds a half-written file."""
     with atomic(path) as file:
         file.write(content)
 
@@ -80,7 +59,7 @@ def read_npz(path: Path) -> dict[str, Any]:
 
 
 def cache_dir() -> Path:
-    """SERTK_CACHE, else `sertk` in the user's cache folder."""
+    """Return the folder of caches: SERTK_CACHE, else `sertk` in the user's cache folder."""
     if own := os.environ.get("SERTK_CACHE"):
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -23,7 +23,7 @@ from ser_toolkit.runtime.bundle import (
     NEEDED,
     BundleError,
     parse_bundle,
-    read_bundle,
+    read_bytes,
     sign,
     write_bundle,
 )
@@ -70,7 +70,7 @@ def test_what_was_written_is_read(tiny: Any, tmp_path: Path) -> None:
     digest = hashlib.sha256(asset).hexdigest()
     path = tmp_path / "deep" / "own.sertk"
     write_bundle(path, manifest, {**members, f"assets/{digest}": asset})
-    bundle = read_bundle(path)
+    bundle = parse_bundle(read_bytes(path))
     assert replace(bundle.manifest, members={}) == manifest
     assert bundle.model == members["model.tflite"]
     assert bundle.card == "# tiny\n"
@@ -84,7 +84,7 @@ def test_what_was_written_is_read(tiny: Any, tmp_path: Path) -> None:
 
 def test_an_asset_that_is_not_there_is_refused(bundles: dict[str, Path]) -> None:
     with pytest.raises(BundleError, match="lacks the asset 'weights'"):
-        read_bundle(bundles["float32"]).load(Asset("weights", "00" * 32, 3))
+        parse_bundle(read_bytes(bundles["float32"])).load(Asset("weights", "00" * 32, 3))
 
 
 def test_equal_content_gives_equal_files(tiny: Any, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_other_files_are_told_from_bundles(content: bytes, reason: str) -> None:
 def test_a_path_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "none", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(BundleError, match=reason):
-            read_bundle(path)
+            parse_bundle(read_bytes(path))
 
 
 def test_every_cut_is_refused(bundles: dict[str, Path]) -> None:
@@ -427,7 +427,7 @@ def test_adapters_that_do_not_fit_are_refused(bundles: dict[str, Path], content:
 def test_self_tests_that_do_not_fit_are_refused(
     bundles: dict[str, Path], change: dict[str, Any]
 ) -> None:
-    arrays = read_bundle(bundles["float32"]).selftest
+    arrays = parse_bundle(read_bytes(bundles["float32"])).selftest
     content = to_npz({**arrays, **change})
     assert "selftest.npz" in refused(with_member(bundles["float32"], "selftest.npz", content))
 
@@ -454,8 +454,8 @@ def test_only_the_owner_of_the_key_can_sign(make: Make, tmp_path: Path) -> None:
     key = public.read_bytes()
     assert "not signed" in refused(path.read_bytes(), key)
     sign(path, private.read_bytes())
-    assert read_bundle(path, key).signed
-    assert not read_bundle(path).signed
+    assert parse_bundle(read_bytes(path), key).signed
+    assert not parse_bundle(read_bytes(path)).signed
     signed = path.read_bytes()
     sign(path, private.read_bytes())
     assert path.read_bytes() == signed
@@ -490,7 +490,7 @@ def test_keys_are_never_overwritten_and_wrong_ones_are_told(make: Make, tmp_path
             sign(path, wrong)
     for wrong in (b"", b"no key", before):
         with pytest.raises(SertkError, match="PEM"):
-            read_bundle(path, wrong)
+            parse_bundle(read_bytes(path), wrong)
 
 
 def test_keys_of_another_kind_are_told(make: Make) -> None:
@@ -506,7 +506,7 @@ def test_keys_of_another_kind_are_told(make: Make) -> None:
     with pytest.raises(SertkError, match="Ed25519 key expected"):
         sign(path, private)
     with pytest.raises(SertkError, match="Ed25519 public key expected"):
-        read_bundle(path, public)
+        parse_bundle(read_bytes(path), public)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

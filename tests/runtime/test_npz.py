@@ -97,7 +97,7 @@ def test_nothing_else_is_read(tmp_path: Path) -> None:
         "code": zipped(plain.replace(b"(4,), }", b"(2+2), ")),
     }
     for what, content in wrong.items():
-        with pytest.raises(ValueError, match=".") as caught:
+        with pytest.raises(ValueError) as caught:
             from_npz(content)
         assert "\n" not in str(caught.value), what
         (tmp_path / "x.npz").write_bytes(content)
