@@ -128,7 +128,7 @@ def test_an_unknown_key_lists_the_right_ones_nearest_first() -> None:
     )
     assert "has no parameter '\\x1b[2J'" in refused(**{"\x1b[2J": 1})
     assert "xxx…. It has: plugs, main" in refused(**{"x" * 10**5: 1})
-    with pytest.raises(UnknownKeyError, match="a recipe has no key 'nam'. It has: name, model"):
+    with pytest.raises(UnknownKeyError, match=r"a recipe has no key 'nam'\. It has: name, model"):
         refuse_unknown(["nam"], ["model", "name"], "a recipe", "key")
 
 
