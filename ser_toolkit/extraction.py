@@ -22,7 +22,7 @@ from .runtime.extractor import F32, Extractor, FrameExtractor
 from .runtime.predict import features, signal_of
 from .store import Features, Store, processes
 from .utils.files import cache_dir, write_bytes, write_npz
-from .utils.progress import Listener
+from .utils.progress import Callback
 
 
 def extract(
@@ -33,7 +33,7 @@ def extract(
     reader: str | None,
     settings: tuple[str, ...],
     workers: int,
-    listener: Listener,
+    callback: Callback,
 ) -> dict[str, Any]:
     """Features as they come from the extractor, before any standardisation."""
     if bool(files) == bool(data):
@@ -48,20 +48,20 @@ def extract(
         chosen = apply_setting(chosen, setting, plugins, assets)
     assembly = assemble(chosen, plugins)
     if files:
-        return _extract_files(assembly, assets, files, out, listener)
-    corpus = read_corpus(data, plugins, listener, reader)
-    corpus = hearable(corpus, assembly.extractor.span_s, listener)
-    listener.note(summary(corpus.utterances))
+        return _extract_files(assembly, assets, files, out, callback)
+    corpus = read_corpus(data, plugins, callback, reader)
+    corpus = hearable(corpus, assembly.extractor.span_s, callback)
+    callback.note(summary(corpus.utterances))
     wanted = Features(assembly.extractor, chosen.window, (), 0, assets.load)
-    return _extract_corpus(wanted, corpus.utterances, out, workers, listener)
+    return _extract_corpus(wanted, corpus.utterances, out, workers, callback)
 
 
 def _extract_files(
-    assembly: Assembly, assets: Assets, files: Sequence[Path], out: Path, listener: Listener
+    assembly: Assembly, assets: Assets, files: Sequence[Path], out: Path, callback: Callback
 ) -> dict[str, Any]:
     extractor = assembly.extractor.prepare(assets.load)
     arrays = []
-    for path in listener.track(files, "Extracting", len(files)):
+    for path in callback.track(files, "Extracting", len(files)):
         audio = read_audio(path, shown=path.name)
         check_speech(audio, path.name)
         signal = signal_of(audio, extractor, path.name)
@@ -102,10 +102,10 @@ def _extract_corpus(
     utterances: Sequence[Utterance],
     out: Path,
     workers: int,
-    listener: Listener,
+    callback: Callback,
 ) -> dict[str, Any]:
     store = Store(cache_dir() / "features")
-    store.fill(wanted, [(item, 0) for item in utterances], processes(workers), listener)
+    store.fill(wanted, [(item, 0) for item in utterances], processes(workers), callback)
     names, table = _table(wanted, utterances, store)
     missing = int(np.isnan(table).sum())
     if out.suffix == ".csv":

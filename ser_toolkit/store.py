@@ -28,7 +28,7 @@ from .runtime.extractor import F32, Extractor, FrameExtractor, Signal
 from .runtime.predict import features, signal_of
 from .runtime.window import Window
 from .utils.files import read_npz, write_npz
-from .utils.progress import Listener
+from .utils.progress import Callback
 
 FORMAT = 1
 CHUNK = 8
@@ -113,7 +113,7 @@ class Store:
         wanted: Features,
         variants: Sequence[tuple[Utterance, int]],
         workers: int,
-        listener: Listener,
+        callback: Callback,
     ) -> None:
         """Compute what is missing, in `workers` processes, with a progress bar."""
         missing = [
@@ -123,7 +123,7 @@ class Store:
             return
         chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
         results = _run(self, wanted, chunks, min(workers, len(chunks)))
-        for _ in listener.track(results, "Computing features", len(missing)):
+        for _ in callback.track(results, "Computing features", len(missing)):
             pass
 
     def fill_chunk(self, wanted: Features, chunk: Sequence[tuple[Utterance, int]]) -> int:

@@ -47,14 +47,14 @@ def bench(
     from ..utils.files import write_text
     from . import show
 
-    listener = show.Warnings() if as_json else show.Terminal()
+    callback = show.Warnings() if as_json else show.Terminal()
     found = measure(
         read_bytes(bundle),
         bundle.name,
         _numbers(threads),
         seconds,
         key_bytes(key),
-        listener.track,
+        callback.track,
     )
     text = json.dumps(found, indent=2)
     if out:
