@@ -35,7 +35,7 @@ class Use:
         object.__setattr__(self, "params", {**(params or {}), **more})
 
     def with_params(self, **params: Any) -> Use:
-        """A copy with some parameters set."""
+        """Return a copy with some parameters set."""
         return Use(self.name, {**self.params, **params})
 
 
@@ -143,7 +143,7 @@ class Recipe:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The tables of the recipe file."""
+        """Return the tables of the recipe file."""
         return {
             "name": self.name,
             "description": self.description,
@@ -155,7 +155,7 @@ class Recipe:
         }
 
     def to_toml(self) -> str:
-        """The recipe as a file that `sertk train FILE.toml` runs."""
+        """Return the recipe as a file that `sertk train FILE.toml` runs."""
         import tomli_w
 
         return tomli_w.dumps(self.to_dict())
@@ -175,7 +175,7 @@ def _uses(where: str, values: Any) -> tuple[Use, ...]:
 
 
 def parse_value(text: str) -> Any:
-    """A TOML value; what is not TOML is a string, so that quotes may be left out."""
+    """Parse a TOML value; what is not TOML is a string, so that quotes may be left out."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -72,7 +72,7 @@ class Bundle:
     signed: bool
 
     def load(self, asset: Asset) -> bytes:
-        """The bytes of an asset: what `Extractor.prepare` is given."""
+        """Return the bytes of an asset: what `Extractor.prepare` is given."""
         content = self.assets.get(asset.sha256)
         if content is None or len(content) != asset.size:
             raise BundleError(f"the bundle lacks the asset {asset.name!r:.80}", "Export it again")
@@ -138,7 +138,7 @@ def parse_bundle(content: bytes, public_key: bytes | None = None) -> Bundle:
 
 
 def member_of(content: bytes) -> Member:
-    """What the manifest says of a member with this content."""
+    """Return what the manifest says of a member with this content."""
     return Member(hashlib.sha256(content).hexdigest(), len(content))
 
 

@@ -48,13 +48,13 @@ class Component:
 
 
 def fields_of(component: Component) -> dict[str, Any]:
-    """The values of a component's fields, in order of declaration."""
+    """Return the values of a component's fields, in order of declaration."""
     fields = dataclasses.fields(typing.cast(Any, component))
     return {field.name: getattr(component, field.name) for field in fields}
 
 
 def to_spec(component: Component) -> dict[str, Any]:
-    """JSON values that `from_spec` turns into an equal component."""
+    """Return JSON values that `from_spec` turns into an equal component."""
     values = {key: _to_json(value) for key, value in fields_of(component).items()}
     return {"name": component.name, "version": component.version, **values}
 
@@ -86,7 +86,7 @@ def configure(
     params: Mapping[str, Any],
     resolve: Callable[[str], Component] | None = None,
 ) -> Component:
-    """A copy of `component` with `params` set; SertkError for an unknown name or a wrong type."""
+    """Return a copy with `params` set; SertkError for an unknown name or a wrong type."""
     values = configure_fields(type(component), params, component.name, resolve)
     try:
         changed: Component = dataclasses.replace(typing.cast(Any, component), **values)
@@ -115,7 +115,7 @@ def _maker(resolve: Callable[[str], Component] | None) -> Make | None:
 
 
 def parts_of(component: Component) -> Iterator[Component]:
-    """A component and the components inside it, outermost first."""
+    """Yield a component and the components inside it, outermost first."""
     yield component
     for item in _items(component):
         if isinstance(item, Component):
@@ -123,13 +123,13 @@ def parts_of(component: Component) -> Iterator[Component]:
 
 
 def assets_of(component: Component) -> Iterator[Asset]:
-    """Every asset of a component and of the components inside it."""
+    """Yield every asset of a component and of the components inside it."""
     for part in parts_of(component):
         yield from (item for item in _items(part) if isinstance(item, Asset))
 
 
 def _items(component: Component) -> Iterator[Any]:
-    """The values of the fields, those in tuples one by one."""
+    """Yield the values of the fields, those in tuples one by one."""
     for value in fields_of(component).values():
         yield from value if isinstance(value, tuple) else (value,)
 

@@ -114,7 +114,7 @@ class Manifest:
 
 @contextlib.contextmanager
 def _as_bundle_error() -> Iterator[None]:
-    """Say what helps against a wrong manifest: its reader cannot mend a key of it."""
+    """Say what helps against a wrong manifest: its reader cannot fix a key of it."""
     try:
         yield
     except BundleError:
