@@ -19,7 +19,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from .files import cache_dir
+from .utils.files import cache_dir
 
 VARIABLE = "NUMBA_CACHE_DIR"
 PREFIX = "process-"

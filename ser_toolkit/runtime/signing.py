@@ -32,8 +32,17 @@ def generate_keys(folder: Path) -> tuple[Path, Path]:
     return private, public
 
 
+def read_key(path: Path) -> bytes:
+    """Return the content of a key file; SertkError for one that cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        problem = f"cannot read the key '{path}': {error.strerror}"
+        raise SertkError(problem, "Check the path") from error
+
+
 def signature_of(manifest: bytes, private_key_pem: bytes) -> bytes:
-    """The 64 bytes that only the owner of the private key can make."""
+    """Return the 64 bytes that only the owner of the private key can make."""
     ed25519, serialization = _library()
     try:
         key = serialization.load_pem_private_key(private_key_pem, password=None)

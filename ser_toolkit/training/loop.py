@@ -12,11 +12,11 @@ import numpy as np
 
 from ..contracts import Utterance
 from ..dataset import Dataset, inverse_frequency, steps
-from ..listener import Listener
 from ..recipe import Training
 from ..runtime.errors import SertkError
 from ..runtime.extractor import F32
 from ..scoring import Scores, network_scores, uar
+from ..utils.progress import Callback
 from .checkpoint import Checkpoint
 from .trainer import Trainer
 
@@ -42,7 +42,7 @@ def fit(
     training: Training,
     seed: int,
     checkpoint: Path,
-    listener: Listener,
+    callback: Callback,
 ) -> Trained:
     """Train `network` and leave the best averaged weights in it.
 
@@ -57,7 +57,7 @@ def fit(
         training: How to train.
         seed: Of all random draws.
         checkpoint: Replaced after every epoch.
-        listener: Is told of every epoch.
+        callback: Is told of every epoch.
     """
     loop = _Loop(network, dataset, tuple(train), tuple(validation), training, seed)
     state = Checkpoint.read(checkpoint)
@@ -67,12 +67,12 @@ def fit(
         while not state.finished(training):
             state = loop.epoch(state)
             state.write(checkpoint)
-            listener.epoch(state.history[-1], training.epochs)
+            callback.epoch(state.history[-1], training.epochs)
     except KeyboardInterrupt:
         if not state.history:
             raise
         interrupted = True
-        listener.warn(
+        callback.warn(
             f"stopped by Ctrl-C after epoch {state.number}; the best epoch so far is kept"
         )
     _assign(network.weights, state.best)
