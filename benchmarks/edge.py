@@ -45,7 +45,7 @@ from features import clip
 from lines import Line, show
 
 from ser_toolkit.backend import import_keras
-from ser_toolkit.bundles import open_bundle
+from ser_toolkit.plugins.bundles import open_bundle
 
 SOUND_S = 24.0
 STARTS = 5

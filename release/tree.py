@@ -95,7 +95,7 @@ def _seam(project: Project, api: int) -> Iterator[str]:
         if declared != api:
             yield (
                 f"{project.where}: plugin '{name}' says SERTK_HOOK_API = {declared}, and "
-                f"hookspecs.HOOK_API is {api}. Mend the plugin, or the number"
+                f"hookspecs.HOOK_API is {api}. Fix the plugin, or the number"
             )
 
 

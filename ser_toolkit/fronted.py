@@ -13,7 +13,7 @@ from .delta import compare
 from .frontend import GraphForm, graph_form, sample_windows, with_frontend
 from .listener import Listener
 from .material import CALIBRATION_WINDOWS, Material
-from .plugins import Plugins
+from .plugins.registry import Plugins
 from .runtime.audio import read_audio
 from .runtime.errors import SertkError
 from .runtime.extractor import F32

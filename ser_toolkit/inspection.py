@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from .assemble import Assembly, apply_setting, assemble
-from .assets import Assets
 from .contracts import Augmenter, FrameAugmenter
 from .files import atomic, cache_dir
 from .listener import Listener
 from .panels import Sheet
-from .pipeline import named_recipe
-from .plugins import Plugins, load_plugins
+from .plugins.assemble import Assembly, assemble, open_recipe
+from .plugins.assets import Assets
+from .plugins.registry import Plugins, load_plugins
 from .runtime.audio import Audio, check_speech, content_hash, read_audio
 from .runtime.component import AssetLoader
 from .runtime.errors import SertkError
@@ -126,24 +125,22 @@ def _assembly(
     recipe: str | None, settings: Sequence[str], plugins: Plugins
 ) -> tuple[Assembly, Assets]:
     assets = Assets((cache_dir() / "assets",))
-    chosen = named_recipe(recipe, plugins)
     for setting in settings:
         if recipe is None and setting.strip().startswith("augmenter"):
             raise SertkError(
                 f"'{setting}' sets an augmenter of a recipe, and no recipe is given",
                 "Add --recipe NAME; without it every augmenter is shown with its defaults",
             )
-        chosen = apply_setting(chosen, setting, plugins, assets)
-    return assemble(chosen, plugins), assets
+    return assemble(open_recipe(recipe, plugins, assets, settings), plugins), assets
 
 
 def _installed(
     plugins: Plugins, load: AssetLoader, listener: Listener
 ) -> tuple[list[Chain], list[FrameAugmenter]]:
     """Every installed augmenter alone, but those that lack a file or a package."""
-    audio = [a for a in plugins.augmenters if isinstance(a, Augmenter)]
+    audio = [a for a in plugins.all("augmenter") if isinstance(a, Augmenter)]
     ready = [a for a in audio if _is_ready(a, load, listener)]
-    return _alone(ready), [a for a in plugins.augmenters if isinstance(a, FrameAugmenter)]
+    return _alone(ready), [a for a in plugins.all("augmenter") if isinstance(a, FrameAugmenter)]
 
 
 def _is_ready(augmenter: Augmenter, load: AssetLoader, listener: Listener) -> bool:

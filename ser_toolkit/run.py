@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from .assemble import Assembly, assemble
-from .assets import Assets
 from .backend import import_keras, train_again
 from .contracts import Utterance
 from .files import DAMAGED
 from .listener import Listener
-from .plugins import Plugins
+from .plugins.assemble import Assembly, assemble
+from .plugins.assets import Assets
+from .plugins.registry import Plugins
 from .recipe import Recipe
 from .runtime.adapter import Adapter, adapters_from_bytes
 from .runtime.audio import Audio, check_speech, read_audio

@@ -132,7 +132,7 @@ def public() -> set[str]:
     names |= {f"ser_toolkit.testing.{name}" for name in testing.__all__}
     source = inspect.getsource(hookspecs)
     hooks = re.findall(r"^@hookspec\ndef (\w+)\(", source, re.MULTILINE)
-    names |= {f"ser_toolkit.hookspecs.{hook}" for hook in hooks}
+    names |= {f"ser_toolkit.plugins.hookspecs.{hook}" for hook in hooks}
     source = inspect.getsource(pytest_plugin)
     fixtures = re.findall(r"^@pytest\.fixture.*\ndef (\w+)\(", source, re.MULTILINE)
     assert len(hooks) == 6 and len(fixtures) == 3

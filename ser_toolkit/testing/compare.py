@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from ..loading import one_line
+from ..plugins.errors import one_line
 from ..runtime.component import fields_of
 from ..runtime.extractor import F32
 from .check import CheckFailed, expect

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from audiomentations.core.transforms_interface import BaseWaveformTransform
 
-from ser_toolkit.assemble import apply_setting, assemble
-from ser_toolkit.assets import Assets
-from ser_toolkit.plugins import load_plugins
+from ser_toolkit.plugins.assemble import apply_setting, assemble
+from ser_toolkit.plugins.assets import Assets
+from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.recipe import Recipe
 from ser_toolkit.runtime.component import configure, fields_of, from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError

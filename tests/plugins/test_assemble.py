@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.assemble import apply_setting, assemble
-from ser_toolkit.assets import Assets
 from ser_toolkit.contracts import Augmenter, Clip, Utterance
-from ser_toolkit.loading import installed
-from ser_toolkit.plugins import Plugins, load_plugins
-from ser_toolkit.recipe import Recipe, Use
+from ser_toolkit.plugins.assemble import apply_setting, assemble, default_recipe
+from ser_toolkit.plugins.assets import Assets
+from ser_toolkit.plugins.entry_points import installed
+from ser_toolkit.plugins.registry import Plugins, load_plugins
+from ser_toolkit.recipe import ComponentSpec, Recipe
 from ser_toolkit.runtime.audio import content_hash, read_audio
 from ser_toolkit.runtime.component import Asset, assets_of, to_spec
 from ser_toolkit.runtime.errors import SertkError
@@ -33,7 +33,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 import numpy as np
 from ser_toolkit import Asset, FrameExtractor, hookimpl
-from ser_toolkit.recipe import Recipe, Use
+from ser_toolkit.recipe import Recipe, ComponentSpec
 
 @dataclass(frozen=True)
 class Weighted(FrameExtractor):
@@ -66,14 +66,14 @@ def sertk_extractors():
 
 @hookimpl
 def sertk_recipes():
-    return [Recipe("weighted", "with a file", (Use("weighted"),), Use("tcn"))]
+    return [Recipe("weighted", "with a file", (ComponentSpec("weighted"),), ComponentSpec("tcn"))]
 '''
 SAMPLE = Recipe(
     "sample",
     "for tests",
-    (Use("log_mel", n_mels=40), Use("rms", hop_length=256, frame_length=512)),
-    Use("tcn", channels=8),
-    (Use("noise", p=0.5), Use("gain"), Use("mask")),
+    (ComponentSpec("log_mel", n_mels=40), ComponentSpec("rms", hop_length=256, frame_length=512)),
+    ComponentSpec("tcn", channels=8),
+    (ComponentSpec("noise", p=0.5), ComponentSpec("gain"), ComponentSpec("mask")),
 )
 
 
@@ -131,7 +131,7 @@ def test_a_recipe_becomes_components(assets: Assets) -> None:
 
 
 def test_one_extractor_is_not_stacked(assets: Assets) -> None:
-    recipe = replace(SAMPLE, extractor=(Use("log_mel"),))
+    recipe = replace(SAMPLE, extractor=(ComponentSpec("log_mel"),))
     assert settle([], load_plugins(env={}), assets, recipe).extractor == LogMel()
 
 
@@ -170,7 +170,7 @@ def test_settings_add_up_and_leave_the_recipe_alone(assets: Assets) -> None:
     made = settle(chosen, load_plugins(env={}), assets)
     assert made.extractor.parts[0] == LogMel(n_mels=30, fmin_hz=80.0)
     assert made.augmenters[1].db_max == 3
-    assert SAMPLE.extractor[0] == Use("log_mel", n_mels=40)
+    assert SAMPLE.extractor[0] == ComponentSpec("log_mel", n_mels=40)
 
 
 def test_a_model_is_exchanged_with_its_defaults(assets: Assets) -> None:
@@ -185,7 +185,7 @@ def test_extractors_are_exchanged_for_several(assets: Assets) -> None:
 
 def test_an_extractor_inside_another_is_set_as_a_table(assets: Assets) -> None:
     setting = 'extractor.of={name = "log_mel", n_mels = 24}'
-    recipe = replace(SAMPLE, extractor=(Use("deltas", width=5),))
+    recipe = replace(SAMPLE, extractor=(ComponentSpec("deltas", width=5),))
     made = settle([setting], load_plugins(env={}), assets, recipe)
     assert made.extractor == Deltas(of=LogMel(n_mels=24), width=5)
 
@@ -246,8 +246,10 @@ def test_extractors_of_different_grids_are_refused(assets: Assets) -> None:
 NESTED = replace(
     SAMPLE,
     extractor=(
-        Use("deltas", of={"name": "mfcc", "n_mfcc": 12, "frame_length": 512, "hop_length": 256}),
-        Use("rms", frame_length=512, hop_length=256),
+        ComponentSpec(
+            "deltas", of={"name": "mfcc", "n_mfcc": 12, "frame_length": 512, "hop_length": 256}
+        ),
+        ComponentSpec("rms", frame_length=512, hop_length=256),
     ),
 )
 
@@ -255,7 +257,7 @@ NESTED = replace(
 @pytest.mark.parametrize("recipe", [SAMPLE, NESTED, "compact"])
 def test_a_pinned_recipe_comes_back_through_its_file(recipe: Any) -> None:
     plugins = load_plugins(env={})
-    made = assemble(plugins.recipe(recipe) if isinstance(recipe, str) else recipe, plugins)
+    made = assemble(plugins.get("recipe", recipe) if isinstance(recipe, str) else recipe, plugins)
     again = assemble(Recipe.from_toml(made.recipe.to_toml()), plugins)
     assert again == made
     assert again.recipe.to_toml() == made.recipe.to_toml()
@@ -263,12 +265,12 @@ def test_a_pinned_recipe_comes_back_through_its_file(recipe: Any) -> None:
 
 def test_every_component_that_is_offered_survives_pinning() -> None:
     plugins = load_plugins(env={})
-    for extractor in plugins.extractors:
-        for model in plugins.models:
-            recipe = Recipe("x", "", (Use(extractor.name),), Use(model.name))
+    for extractor in plugins.all("extractor"):
+        for model in plugins.all("model"):
+            recipe = Recipe("x", "", (ComponentSpec(extractor.name),), ComponentSpec(model.name))
             frames = isinstance(extractor, FrameExtractor)
-            chain = {a for a in plugins.augmenters if frames or isinstance(a, Augmenter)}
-            recipe = replace(recipe, augmenter=tuple(Use(a.name) for a in chain))
+            chain = {a for a in plugins.all("augmenter") if frames or isinstance(a, Augmenter)}
+            recipe = replace(recipe, augmenter=tuple(ComponentSpec(a.name) for a in chain))
             made = assemble(recipe, plugins)
             again = assemble(Recipe.from_toml(made.recipe.to_toml()), plugins)
             assert (again.extractor, again.model) == (extractor, model)
@@ -335,7 +337,7 @@ def test_a_file_is_added_and_reaches_its_extractor(
     path, values = weights_file(tmp_path)
     plugins = with_plugin()
     made = settle(
-        [f"extractor.weights=@{path}"], plugins, assets, plugins.default_recipe("weighted")
+        [f"extractor.weights=@{path}"], plugins, assets, default_recipe(plugins, "weighted")
     )
     (asset,) = assets_of(made.extractor)
     assert (asset.name, asset.size) == (path.name, 1600)
@@ -351,7 +353,7 @@ def test_an_asset_is_part_of_the_pinned_recipe(
 ) -> None:
     plugins = with_plugin()
     setting = f"extractor.weights=@{weights_file(tmp_path)[0]}"
-    made = settle([setting], plugins, assets, plugins.default_recipe("weighted"))
+    made = settle([setting], plugins, assets, default_recipe(plugins, "weighted"))
     again = assemble(Recipe.from_toml(made.recipe.to_toml()), plugins)
     assert again == made
     assert list(assets_of(again.extractor)) == list(assets_of(made.extractor))
@@ -372,7 +374,7 @@ def test_the_store_asks_for_the_bytes_and_the_key_covers_them(
     stored = []
     for seed in (0, 1):
         path, values = weights_file(tmp_path, seed)
-        recipe = plugins.default_recipe("weighted")
+        recipe = default_recipe(plugins, "weighted")
         made = settle([f"extractor.weights=@{path}"], plugins, assets, recipe)
         wanted = Features(made.extractor, Window(), (), 0, assets.load)
         stored.append(store.load(wanted, item, 0)["frames"])
