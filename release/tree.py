@@ -38,7 +38,7 @@ def faults_of_tree(projects: Sequence[Project]) -> Iterator[str]:
 
 def hook_api(core: Project) -> int:
     """The number of the seam that the core offers."""
-    return int(top_names(core.folder / "ser_toolkit/hookspecs.py")["HOOK_API"])
+    return int(top_names(core.folder / "ser_toolkit/plugins/hookspecs.py")["HOOK_API"])
 
 
 def _beside_the_core(project: Project, core: Project) -> Iterator[str]:

@@ -17,12 +17,12 @@ import pytest
 
 import ser_toolkit
 import sertk_msf
-from ser_toolkit import hookspecs
 from ser_toolkit.builtin.augmenters import Mask, Noise
 from ser_toolkit.builtin.dense import Mlp
 from ser_toolkit.builtin.readers import FolderReader
 from ser_toolkit.cli.doctor import doctor
 from ser_toolkit.contracts import Augmenter, FrameAugmenter
+from ser_toolkit.plugins import hookspecs
 from ser_toolkit.plugins.assemble import assemble, default_recipe
 from ser_toolkit.plugins.loader import KINDS, hook_of
 from ser_toolkit.plugins.registry import Plugins, load_plugins

@@ -20,7 +20,8 @@ from xml.etree import ElementTree
 import pytest
 
 import ser_toolkit
-from ser_toolkit import hookspecs, testing
+from ser_toolkit import testing
+from ser_toolkit.plugins import hookspecs
 from ser_toolkit.testing import pytest_plugin
 
 ROOT = Path(__file__).parent.parent
@@ -144,7 +145,7 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
     assert len(shown) == len(set(shown))
     assert public() - set(shown) == set()
     # Not public themselves, but what public functions give.
-    returned = {"plugins.Plugins", "prediction.Model", "runtime.classifier.Classifier"}
+    returned = {"plugins.registry.Plugins", "prediction.Model", "runtime.classifier.Classifier"}
     assert set(shown) - public() == {f"ser_toolkit.{name}" for name in returned}
     anchors = {name for path in (site / "reference").glob("*.html") for name in Page(path).anchors}
     assert set(shown) <= anchors

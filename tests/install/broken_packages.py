@@ -177,10 +177,7 @@ PACKAGES = {
         "needs HOOK_API 99, this ser-toolkit has 1: pip install --upgrade ser-toolkit",
     ),
     "quits": Package(
-        "calls `sys.exit`",
-        "sys.exit(3)",
-        "SystemExit: it called sys.exit(3)",
-        command=("quit", "pass\n"),
+        "calls `sys.exit`", "sys.exit(3)", "SystemExit: it called sys.exit(3)"
     ),
     "property": Package(
         "a component with a property that raises",

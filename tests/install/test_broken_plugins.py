@@ -191,15 +191,6 @@ def test_damaged_metadata_of_one_distribution_hides_no_other(
         damaged.rmdir()
 
 
-def test_a_broken_command_is_one_line(broken_sertk: Run) -> None:
-    result = broken_sertk("quit")
-    assert (result.code, result.out) == (1, "")
-    assert result.err.startswith(
-        f"Error: command 'quit' (acme-quits 1.2) is broken: {BROKEN['quits']}"
-    )
-    assert result.err.endswith("Fix, upgrade or uninstall it\n")
-
-
 def test_doctor_upgrades_what_is_behind(broken_sertk: Run) -> None:
     answer = json.loads(broken_sertk("doctor", "--json", SERTK_PLUGINS="newer,quits").out)
     todo = {part["part"]: part["todo"] for part in answer["parts"]}
