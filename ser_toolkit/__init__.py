@@ -132,6 +132,7 @@ if TYPE_CHECKING:
     from .runtime.extractor import (
         Extractor,
         FrameExtractor,
+        Heatmap,
         Joined,
         Signal,
         Stack,

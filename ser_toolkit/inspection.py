@@ -87,7 +87,7 @@ def inspect(
     if recipe is None:
         chains, masks = _installed(plugins, load, listener)
     else:
-        chains, masks = _of_recipe(assembly, listener), list(assembly.masks)
+        chains, masks = _of_recipe(assembly, listener), list(assembly.frame_augmenters)
     key = content_hash(audio)
     tracked = listener.track(chains, "Augmenting", len(chains))
     sounds = [chain.sound(signal, clip_rng(seed, chain.number, key), load) for chain in tracked]
@@ -156,7 +156,7 @@ def _of_recipe(assembly: Assembly, listener: Listener) -> list[Chain]:
     """Every augmenter alone, and the combinations where the recipe trains on all of them."""
     chains = _alone(assembly.augmenters)
     if assembly.recipe.training.combine == "all":
-        combined = [n for n in range(1, assembly.copies + 1) if n & (n - 1)]
+        combined = [n for n in range(1, assembly.augmented_copies + 1) if n & (n - 1)]
         if len(combined) > MOST_COMBINATIONS:
             listener.warn(f"{MOST_COMBINATIONS} of {len(combined)} combinations are shown")
         for number in sorted(combined, key=lambda n: (n.bit_count(), n))[:MOST_COMBINATIONS]:

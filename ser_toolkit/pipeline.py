@@ -223,13 +223,13 @@ def _same_plan(prepared: Prepared, split: Split, folder: Path) -> bool:
 
 def _dataset(prepared: Prepared, split: Split, listener: Listener, workers: int) -> Dataset:
     """Features of every side; augmented copies of training clips alone; the fitted adapter."""
-    copies = prepared.assembly.copies
+    copies = prepared.assembly.augmented_copies
     variants = [(item, 0) for _, item in split.sides()]
     variants += [(item, copy) for item in split.train for copy in range(1, copies + 1)]
     prepared.store.fill(prepared.features, variants, workers, listener)
     standardise = prepared.assembly.recipe.training.standardise
     adapters = fit_adapters(prepared.store, prepared.features, split.train, standardise)
-    masks = prepared.assembly.masks
+    masks = prepared.assembly.frame_augmenters
     return Dataset(prepared.store, prepared.features, adapters, split.labels, masks, copies)
 
 

@@ -200,9 +200,9 @@ def test_a_recipe_counts_its_combinations() -> None:
         chain,
         training=Training(combine="all", copies=1),
     )
-    assert assemble(recipe, plugins).copies == 3
+    assert assemble(recipe, plugins).augmented_copies == 3
     plain = dataclasses.replace(recipe, training=Training(copies=5))
-    assert assemble(plain, plugins).copies == 5
+    assert assemble(plain, plugins).augmented_copies == 5
 
 
 def test_features_may_stay_as_they_are(utterances: Clips, store: Store) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,11 @@ class Assembly:
     recipe: Recipe
     extractor: Extractor
     augmenters: tuple[Augmenter, ...]
-    masks: tuple[FrameAugmenter, ...]
+    frame_augmenters: tuple[FrameAugmenter, ...]
     model: ModelBuilder
 
     @property
-    def copies(self) -> int:
+    def augmented_copies(self) -> int:
         """Return how many augmented copies a training clip has: none where none alters audio."""
         if self.recipe.training.combine == "all":
             return int(2 ** len(self.augmenters) - 1)
@@ -65,16 +66,11 @@ class Assembly:
 
 def assemble(recipe: Recipe, plugins: Plugins) -> Assembly:
     """Find and configure what the recipe names."""
-    parts = [_built(spec, _finder(plugins, "extractor")) for spec in recipe.extractor]
-    augmenters = [_likely(_built(spec, _finder(plugins, "augmenter"))) for spec in recipe.augmenter]
-    model = _built(recipe.model, _finder(plugins, "model"))
+    parts = _built(recipe.extractor, plugins, "extractor")
+    augmenters = _built(recipe.augmenter, plugins, "augmenter")
+    (model,) = _built((recipe.model,), plugins, "model")
     extractor = _stacked(parts)
-    masks = tuple(item for item in augmenters if isinstance(item, FrameAugmenter))
-    if masks and not isinstance(extractor, FrameExtractor):
-        raise SertkError(
-            f"'{masks[0].name}' augments frames, and '{extractor.name}' gives none",
-            "Leave that augmenter out of the recipe",
-        )
+    _check_augmenters(augmenters, extractor)
     pinned = replace(
         recipe,
         extractor=_pinned(recipe.extractor, parts),
@@ -85,23 +81,28 @@ def assemble(recipe: Recipe, plugins: Plugins) -> Assembly:
         pinned,
         extractor,
         tuple(item for item in augmenters if isinstance(item, Augmenter)),
-        masks,
+        tuple(item for item in augmenters if isinstance(item, FrameAugmenter)),
         model,
     )
 
 
-def _finder(plugins: Plugins, kind: str) -> Callable[[str], Component]:
-    return lambda name: plugins.get(kind, name)
+def _built(specs: Sequence[ComponentSpec], plugins: Plugins, kind: str) -> list[Any]:
+    find = partial(plugins.get, kind)
+    return [from_spec({**spec.params, "name": spec.name}, find) for spec in specs]
 
 
-def _built(spec: ComponentSpec, resolve: Callable[[str], Component]) -> Any:
-    return from_spec({**spec.params, "name": spec.name}, resolve)
-
-
-def _likely(augmenter: Augmenter | FrameAugmenter) -> Augmenter | FrameAugmenter:
-    if not 0 <= augmenter.p <= 1:
-        raise SertkError(f"'{augmenter.name}.p' is a probability, received {augmenter.p}")
-    return augmenter
+def _check_augmenters(
+    augmenters: Sequence[Augmenter | FrameAugmenter], extractor: Extractor
+) -> None:
+    for one in augmenters:
+        if not 0 <= one.p <= 1:
+            raise SertkError(f"'{one.name}.p' is a probability, received {one.p}")
+    for one in augmenters:
+        if isinstance(one, FrameAugmenter) and not isinstance(extractor, FrameExtractor):
+            raise SertkError(
+                f"'{one.name}' augments frames, and '{extractor.name}' gives none",
+                "Leave that augmenter out of the recipe",
+            )
 
 
 def _pinned(
@@ -252,7 +253,7 @@ def apply_setting(recipe: Recipe, setting: str, plugins: Plugins, assets: Assets
         return _with(recipe, stage, dataclasses.replace(part, **fields))
     found = getattr(recipe, stage)
     specs = (found,) if stage == "model" else found
-    changed = _set(specs, _finder(plugins, stage), stage, rest, value)
+    changed = _set(specs, plugins, stage, rest, value)
     return _with(recipe, stage, changed[0] if stage == "model" else changed)
 
 
@@ -277,29 +278,28 @@ def _value(text: str, assets: Assets) -> Any:
 
 
 def _set(
-    specs: tuple[ComponentSpec, ...],
-    resolve: Callable[[str], Component],
-    stage: str,
-    rest: str,
-    value: Any,
+    specs: tuple[ComponentSpec, ...], plugins: Plugins, stage: str, key: str, value: Any
 ) -> tuple[ComponentSpec, ...]:
-    named, _, field = rest.rpartition(".")
-    components = [resolve(spec.name) for spec in specs]
+    """Set a field of the only component of a stage that has it; `key` is [COMPONENT.]FIELD."""
+    named, _, field = key.rpartition(".")
+    find = partial(plugins.get, stage)
+    names = [list(fields_of(find(spec.name))) for spec in specs]
     having = [
         index
         for index, spec in enumerate(specs)
-        if field in fields_of(components[index]) and named in ("", spec.name)
+        if field in names[index] and named in ("", spec.name)
     ]
     if len(having) != 1:
         options = [
             f"{stage}.{spec.name}.{name}"
-            for spec, component in zip(specs, components, strict=True)
-            for name in fields_of(component)
+            for spec, fields in zip(specs, names, strict=True)
+            for name in fields
         ]
         problem = "is ambiguous" if having else "does not exist in this recipe"
-        raise SertkError(f"'{stage}.{rest}' {problem}", f"Choose from: {', '.join(options)}")
+        raise SertkError(f"'{stage}.{key}' {problem}", f"Choose from: {', '.join(options)}")
     (index,) = having
     # Against what was set before: a range may leave the defaults one end at a time.
-    configure(_built(specs[index], resolve), {field: value}, resolve)
+    (before,) = _built((specs[index],), plugins, stage)
+    configure(before, {field: value}, find)
     changed = specs[index].with_params(**{field: value})
     return (*specs[:index], changed, *specs[index + 1 :])

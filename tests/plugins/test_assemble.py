@@ -126,7 +126,7 @@ def test_a_recipe_becomes_components(assets: Assets) -> None:
     made = settle([], load_plugins(env={}), assets)
     assert made.extractor == Stack((LogMel(n_mels=40), Rms(hop_length=256, frame_length=512)))
     assert [(item.name, item.p) for item in made.augmenters] == [("noise", 0.5), ("gain", 1.0)]
-    assert [item.name for item in made.masks] == ["mask"]
+    assert [item.name for item in made.frame_augmenters] == ["mask"]
     assert (made.model.name, made.model.channels) == ("tcn", 8)
 
 
@@ -145,7 +145,7 @@ def test_one_extractor_is_not_stacked(assets: Assets) -> None:
         ("extractor.fmin_hz=60", lambda m: m.extractor.parts[0].fmin_hz, 60.0),
         ("augmenter.noise.p=0.25", lambda m: m.augmenters[0].p, 0.25),
         ("augmenter.snr_db_max=30", lambda m: m.augmenters[0].snr_db_max, 30.0),
-        ("augmenter.mask.n_time=1", lambda m: m.masks[0].n_time, 1),
+        ("augmenter.mask.n_time=1", lambda m: m.frame_augmenters[0].n_time, 1),
         ("model.dropout=0.1", lambda m: m.model.dropout, 0.1),
         ("model.tcn.dilations=[1, 2]", lambda m: m.model.dilations, (1, 2)),
         ("window.length_frames=90", lambda m: m.recipe.window.length_frames, 90),
@@ -155,7 +155,7 @@ def test_one_extractor_is_not_stacked(assets: Assets) -> None:
         ("training.class_weights=false", lambda m: m.recipe.training.class_weights, False),
         ("training.schedule=plateau", lambda m: m.recipe.training.schedule, "plateau"),
         ("augmenter=speed", lambda m: [a.name for a in m.augmenters], ["speed"]),
-        ("augmenter=", lambda m: m.augmenters + m.masks, ()),
+        ("augmenter=", lambda m: m.augmenters + m.frame_augmenters, ()),
         ("extractor=mfcc", lambda m: m.extractor, Mfcc()),
     ],
 )
@@ -274,7 +274,7 @@ def test_every_component_that_is_offered_survives_pinning() -> None:
             made = assemble(recipe, plugins)
             again = assemble(Recipe.from_toml(made.recipe.to_toml()), plugins)
             assert (again.extractor, again.model) == (extractor, model)
-            assert {*again.augmenters, *again.masks} == chain
+            assert {*again.augmenters, *again.frame_augmenters} == chain
 
 
 def test_a_pinned_recipe_carries_every_parameter_and_version() -> None:
