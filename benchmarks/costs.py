@@ -133,11 +133,11 @@ class Timed(Stack):
 def in_the_daemon(classifier: Classifier, samples: F32, hop: int) -> Measure:
     """Milliseconds of the extractor per hop while the ear listens, in pieces of a microphone's."""
     timed = Timed(classifier.extractor.parts)  # type: ignore[attr-defined]
-    listener = dataclasses.replace(classifier, extractor=timed)
+    callback = dataclasses.replace(classifier, extractor=timed)
     settings = StreamSettings(gate="off")
 
     def measure() -> float:
-        ear = Ear(listener, settings, SmoothingSettings(), detectors(settings))
+        ear = Ear(callback, settings, SmoothingSettings(), detectors(settings))
         object.__setattr__(timed, "spent_s", 0.0)
         hear(ear, samples)
         return 1000 * timed.spent_s / (len(samples) / hop)

@@ -44,7 +44,7 @@ from costs import Subject, feature_lines, gate_lines, network_lines
 from features import clip
 from lines import Line, show
 
-from ser_toolkit.bundles import open_bundle
+from ser_toolkit.plugins.bundles import open_bundle
 from ser_toolkit.training.backend import import_keras
 
 SOUND_S = 24.0

@@ -38,7 +38,7 @@ def faults_of_tree(projects: Sequence[Project]) -> Iterator[str]:
 
 def hook_api(core: Project) -> int:
     """The number of the seam that the core offers."""
-    return int(top_names(core.folder / "ser_toolkit/hookspecs.py")["HOOK_API"])
+    return int(top_names(core.folder / "ser_toolkit/plugins/hookspecs.py")["HOOK_API"])
 
 
 def _beside_the_core(project: Project, core: Project) -> Iterator[str]:
@@ -95,7 +95,7 @@ def _seam(project: Project, api: int) -> Iterator[str]:
         if declared != api:
             yield (
                 f"{project.where}: plugin '{name}' says SERTK_HOOK_API = {declared}, and "
-                f"hookspecs.HOOK_API is {api}. Mend the plugin, or the number"
+                f"hookspecs.HOOK_API is {api}. Fix the plugin, or the number"
             )
 
 

@@ -17,10 +17,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "api": ("train", "crossval", "evaluate", "predict", "extract", "inspect", "quantize", "load"),
-    "recipe": ("Recipe", "Training", "Use"),
+    "recipe": ("ComponentSpec", "Recipe", "Training", "Use"),
     "run": ("Run",),
-    "plugins": ("load_plugins",),
-    "hookspecs": ("HOOK_API", "hookimpl"),
+    "plugins.registry": ("load_plugins",),
+    "plugins.hookspecs": ("HOOK_API", "hookimpl"),
     "contracts": (
         "Augmenter",
         "Clip",
@@ -39,6 +39,7 @@ _HOMES = {
     "runtime.extractor": (
         "Extractor",
         "FrameExtractor",
+        "Heatmap",
         "Joined",
         "Signal",
         "Stack",
@@ -61,11 +62,13 @@ __all__ = [
     "Callback",
     "Clip",
     "Component",
+    "ComponentSpec",
     "Device",
     "Event",
     "Extractor",
     "FrameAugmenter",
     "FrameExtractor",
+    "Heatmap",
     "Joined",
     "Match",
     "ModelBuilder",
@@ -117,9 +120,9 @@ if TYPE_CHECKING:
         Reading,
         Utterance,
     )
-    from .hookspecs import HOOK_API, hookimpl
-    from .plugins import load_plugins
-    from .recipe import Recipe, Training, Use
+    from .plugins.hookspecs import HOOK_API, hookimpl
+    from .plugins.registry import load_plugins
+    from .recipe import ComponentSpec, Recipe, Training, Use
     from .run import Run
     from .runtime.audio import Audio, read_audio
     from .runtime.component import Asset, Component, configure, from_spec, to_spec
@@ -128,6 +131,7 @@ if TYPE_CHECKING:
     from .runtime.extractor import (
         Extractor,
         FrameExtractor,
+        Heatmap,
         Joined,
         Signal,
         Stack,

@@ -231,7 +231,7 @@ def _bundle(run: Run, out: str | Path | None) -> Path:
     if out is None:
         return run.path / f"{run.metrics['recipe']}.sertk"
     if Path(out).suffix != ".sertk":
-        raise SertkError(f"a bundle's name ends in .sertk, received '{out}'", "Mend --out")
+        raise SertkError(f"a bundle's name ends in .sertk, received '{out}'", "Fix --out")
     return Path(out)
 
 

@@ -24,7 +24,7 @@ from typing import IO, Any
 import numpy as np
 
 from .board import board, cores, memory, power
-from .bundles import resolver
+from .plugins.bundles import resolver
 from .runtime.bundle import Bundle, BundleError, parse_bundle
 from .runtime.classifier import Classifier, build_classifier
 from .runtime.dsp import best_fft

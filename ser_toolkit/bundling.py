@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from .bundles import describe_parts
 from .card import model_card
 from .convert import Converted
 from .material import Material
 from .pipeline import label_of
-from .plugins import Plugins
+from .plugins.bundles import describe_parts
+from .plugins.registry import Plugins
 from .prove import Proof
 from .report import new_figure, plain, save_figure
 from .runtime.adapter import adapters_to_bytes

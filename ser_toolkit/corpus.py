@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .contracts import Clip, Match, Reader, Reading, Utterance
-from .foreign import attempt, captured
 from .labels import select
-from .loading import DefectError, broken
-from .offers import Offer
-from .plugins import Plugins
+from .plugins.components import PluginComponent
+from .plugins.errors import DefectError, broken
+from .plugins.registry import Plugins
+from .plugins.sandbox import attempt, captured
 from .runtime.audio import check_speech, content_hash, read_audio
 from .runtime.errors import AudioError, SertkError
 from .utils.files import cache_dir
@@ -28,6 +28,32 @@ class Corpus:
     utterances: tuple[Utterance, ...]
     synthetic: bool
     sources: tuple[dict[str, str], ...]
+
+
+def load_corpus(
+    data: Sequence[str | Path],
+    plugins: Plugins,
+    callback: Callback,
+    span_s: tuple[float, float] | None = None,
+    reader: str | None = None,
+    emotions: Sequence[str] = (),
+    mapping: Mapping[str, str] | None = None,
+) -> Corpus:
+    """Read a corpus, leave out what a recipe cannot use, and say what is left.
+
+    Args:
+        data: Folders, or names of readers that make their own corpus.
+        plugins: Whose readers are asked.
+        callback: Takes notes, warnings and progress.
+        span_s: The part of each clip that the recipe uses; None is the whole clip.
+        reader: The only reader that may read.
+        emotions: The labels that are kept; none are all.
+        mapping: New labels by old ones.
+    """
+    corpus = read_corpus(data, plugins, callback, reader, emotions, dict(mapping or {}))
+    corpus = hearable(corpus, span_s, callback)
+    callback.note(summary(corpus.utterances))
+    return corpus
 
 
 def read_corpus(
@@ -56,16 +82,16 @@ def read_corpus(
 
 
 def _without_data(plugins: Plugins, reader: str | None) -> list[str]:
-    if reader is not None and not plugins.reader(reader).needs_folder:
+    if reader is not None and not plugins.get("reader", reader).needs_folder:
         return [reader]
     raise SertkError("no data given", "Add --data DIR, or --data synthetic for the built-in corpus")
 
 
 def _choose(plugins: Plugins, where: str | Path, name: str | None) -> tuple[Reader, Path, str]:
     root = Path(where)
-    wanted = None if name is None else plugins.reader(name)
+    wanted = None if name is None else plugins.get("reader", name)
     if not root.exists():
-        for candidate in plugins.readers:
+        for candidate in plugins.all("reader"):
             if candidate.name == str(where) and not candidate.needs_folder:
                 if wanted not in (None, candidate):
                     raise SertkError(
@@ -83,7 +109,9 @@ def _choose(plugins: Plugins, where: str | Path, name: str | None) -> tuple[Read
 
 
 def _recognised(plugins: Plugins, root: Path) -> tuple[Reader, Path, str]:
-    asked = [(offer.component, _ask(plugins, offer, root)) for offer in plugins.offers("reader")]
+    asked = [
+        (offer.component, _ask(plugins, offer, root)) for offer in plugins.components("reader")
+    ]
     matches = [(reader, found) for reader, found in asked if isinstance(found, Match)]
     if not matches:
         for _, found in asked:
@@ -103,7 +131,7 @@ def _recognised(plugins: Plugins, root: Path) -> tuple[Reader, Path, str]:
     return reader, root, match.why
 
 
-def _ask(plugins: Plugins, offer: Offer, root: Path) -> Match | Exception | None:
+def _ask(plugins: Plugins, offer: PluginComponent, root: Path) -> Match | Exception | None:
     """What a reader says of a folder; a defect of it is told, and stands in nobody's way."""
     answer: list[object] = []
     with captured():

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .bundles import open_bytes
 from .contracts import Utterance
-from .corpus import hearable, read_corpus, summary
-from .plugins import load_plugins
+from .corpus import load_corpus
+from .plugins.bundles import open_bytes
+from .plugins.registry import Plugins, load_plugins
 from .run import Run
 from .runtime.audio import read_audio
 from .runtime.bundle import parse_bundle, read_bytes
@@ -50,11 +50,9 @@ def evaluate(
 
     With `include_training` it is scored as well, and the figure is labelled so.
     """
-    subject = open_subject(path, public_key)
     plugins = load_plugins()
-    corpus = read_corpus(data, plugins, callback, reader, emotions, dict(mapping or {}))
-    corpus = hearable(corpus, subject.span_s, callback)
-    callback.note(summary(corpus.utterances))
+    subject = open_subject(path, public_key, plugins)
+    corpus = load_corpus(data, plugins, callback, subject.span_s, reader, emotions, mapping)
     known = _with_known_emotion(corpus.utterances, subject.labels, callback)
     clips = known if include_training else _unheard(known, subject.plan)
     counts = _counted(known, clips, subject)
@@ -67,18 +65,18 @@ def evaluate(
     }
 
 
-def open_subject(path: Path, public_key: bytes | None) -> Subject:
+def open_subject(path: Path, public_key: bytes | None, plugins: Plugins) -> Subject:
     """A run directory or a bundle."""
     if path.is_file():
-        return _of_bundle(path, public_key)
+        return _of_bundle(path, public_key, plugins)
     if public_key is not None:
         raise SertkError("a run directory has no signature", "Give a signed bundle")
-    return _of_run(Run(path))
+    return _of_run(Run(path), plugins)
 
 
-def _of_run(run: Run) -> Subject:
+def _of_run(run: Run, plugins: Plugins) -> Subject:
     run.check()
-    predictor = run.predictor(load_plugins())
+    predictor = run.predictor(plugins)
     return Subject(
         predictor.assembly.recipe.name,
         run.labels,
@@ -90,9 +88,9 @@ def _of_run(run: Run) -> Subject:
     )
 
 
-def _of_bundle(path: Path, public_key: bytes | None) -> Subject:
+def _of_bundle(path: Path, public_key: bytes | None, plugins: Plugins) -> Subject:
     content = read_bytes(path)
-    classifier = open_bytes(content, public_key)
+    classifier = open_bytes(content, public_key, plugins=plugins)
     bundle = parse_bundle(content, public_key)
 
     def score(clips: Sequence[Utterance], callback: Callback) -> Scores:

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from . import report
-from .assemble import Assembly, apply_setting, assemble
-from .assets import Assets
 from .contracts import Utterance
-from .corpus import hearable, read_corpus, summary
-from .pipeline import named_recipe
-from .plugins import load_plugins
+from .corpus import load_corpus
+from .plugins.assemble import Assembly, assemble, open_recipe
+from .plugins.assets import Assets
+from .plugins.registry import load_plugins
 from .runtime.audio import check_speech, read_audio
 from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor, FrameExtractor
@@ -43,15 +42,11 @@ def extract(
         raise SertkError(f"--out expects {' or '.join(allowed)} here, received '{out.name}'")
     plugins = load_plugins()
     assets = Assets((cache_dir() / "assets",))
-    chosen = named_recipe(recipe, plugins)
-    for setting in settings:
-        chosen = apply_setting(chosen, setting, plugins, assets)
+    chosen = open_recipe(recipe, plugins, assets, settings)
     assembly = assemble(chosen, plugins)
     if files:
         return _extract_files(assembly, assets, files, out, callback)
-    corpus = read_corpus(data, plugins, callback, reader)
-    corpus = hearable(corpus, assembly.extractor.span_s, callback)
-    callback.note(summary(corpus.utterances))
+    corpus = load_corpus(data, plugins, callback, assembly.extractor.span_s, reader)
     wanted = Features(assembly.extractor, chosen.window, (), 0, assets.load)
     return _extract_corpus(wanted, corpus.utterances, out, workers, callback)
 

@@ -84,7 +84,7 @@ def _done(folder: Path, number: int, split: Split) -> bool:
 
 def _fill(prepared: Prepared, log: Callback) -> None:
     """All features before the folds start: they share them."""
-    copies = prepared.assembly.copies
+    copies = prepared.assembly.augmented_copies
     training = {item.hash for split in prepared.splits for item in split.train}
     variants: list[tuple[Utterance, int]] = []
     for item in prepared.corpus.utterances:

@@ -12,7 +12,7 @@ from .corpus import read_corpus
 from .delta import compare
 from .frontend import GraphForm, graph_form, sample_windows, with_frontend
 from .material import CALIBRATION_WINDOWS, Material
-from .plugins import Plugins
+from .plugins.registry import Plugins
 from .runtime.audio import read_audio
 from .runtime.errors import SertkError
 from .runtime.extractor import F32

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from .assemble import Assembly, assemble
 from .child import ChildFailed, run_module, write_arrays
 from .convert import TIMEOUT_S
 from .metadata import About
-from .plugins import load_plugins
+from .plugins.assemble import Assembly, assemble
+from .plugins.registry import load_plugins
 from .recipe import Recipe
 from .run import NETWORK, Run
 from .runtime.adapter import Adapter, adapters_from_bytes

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from .assemble import Assembly, apply_setting, assemble
-from .assets import Assets
 from .contracts import Augmenter, FrameAugmenter
 from .panels import Sheet
-from .pipeline import named_recipe
-from .plugins import Plugins, load_plugins
+from .plugins.assemble import Assembly, assemble, open_recipe
+from .plugins.assets import Assets
+from .plugins.registry import Plugins, load_plugins
 from .runtime.audio import Audio, check_speech, content_hash, read_audio
 from .runtime.component import AssetLoader
 from .runtime.errors import SertkError
@@ -88,7 +87,7 @@ def inspect(
     if recipe is None:
         chains, masks = _installed(plugins, load, callback)
     else:
-        chains, masks = _of_recipe(assembly, callback), list(assembly.masks)
+        chains, masks = _of_recipe(assembly, callback), list(assembly.frame_augmenters)
     key = content_hash(audio)
     tracked = callback.track(chains, "Augmenting", len(chains))
     sounds = [chain.sound(signal, clip_rng(seed, chain.number, key), load) for chain in tracked]
@@ -126,24 +125,22 @@ def _assembly(
     recipe: str | None, settings: Sequence[str], plugins: Plugins
 ) -> tuple[Assembly, Assets]:
     assets = Assets((cache_dir() / "assets",))
-    chosen = named_recipe(recipe, plugins)
     for setting in settings:
         if recipe is None and setting.strip().startswith("augmenter"):
             raise SertkError(
                 f"'{setting}' sets an augmenter of a recipe, and no recipe is given",
                 "Add --recipe NAME; without it every augmenter is shown with its defaults",
             )
-        chosen = apply_setting(chosen, setting, plugins, assets)
-    return assemble(chosen, plugins), assets
+    return assemble(open_recipe(recipe, plugins, assets, settings), plugins), assets
 
 
 def _installed(
     plugins: Plugins, load: AssetLoader, callback: Callback
 ) -> tuple[list[Chain], list[FrameAugmenter]]:
     """Every installed augmenter alone, but those that lack a file or a package."""
-    audio = [a for a in plugins.augmenters if isinstance(a, Augmenter)]
+    audio = [a for a in plugins.all("augmenter") if isinstance(a, Augmenter)]
     ready = [a for a in audio if _is_ready(a, load, callback)]
-    return _alone(ready), [a for a in plugins.augmenters if isinstance(a, FrameAugmenter)]
+    return _alone(ready), [a for a in plugins.all("augmenter") if isinstance(a, FrameAugmenter)]
 
 
 def _is_ready(augmenter: Augmenter, load: AssetLoader, callback: Callback) -> bool:
@@ -159,7 +156,7 @@ def _of_recipe(assembly: Assembly, callback: Callback) -> list[Chain]:
     """Every augmenter alone, and the combinations where the recipe trains on all of them."""
     chains = _alone(assembly.augmenters)
     if assembly.recipe.training.combine == "all":
-        combined = [n for n in range(1, assembly.copies + 1) if n & (n - 1)]
+        combined = [n for n in range(1, assembly.augmented_copies + 1) if n & (n - 1)]
         if len(combined) > MOST_COMBINATIONS:
             callback.warn(f"{MOST_COMBINATIONS} of {len(combined)} combinations are shown")
         for number in sorted(combined, key=lambda n: (n.bit_count(), n))[:MOST_COMBINATIONS]:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .assets import Assets
 from .contracts import Clip, Utterance
 from .corpus import read_corpus
 from .dataset import Dataset
-from .plugins import Plugins
+from .plugins.assets import Assets
+from .plugins.registry import Plugins
 from .run import Predictor, Run
 from .runtime.errors import SertkError
 from .runtime.extractor import F32

@@ -160,19 +160,6 @@ class Vector(Panel):
 
 
 @dataclass(frozen=True)
-class Note(Panel):
-    """A sentence where a panel would be."""
-
-    text: str
-    height_in: ClassVar[float] = 0.4
-    on_time: ClassVar[bool] = False
-
-    def draw(self, axes: Axes) -> Any:
-        axes.set_axis_off()
-        axes.text(0, 0.5, self.text, va="center", color="0.35", transform=axes.transAxes)
-
-
-@dataclass(frozen=True)
 class Cell:
     """One augmentation: its name, its parameters, and what it makes of the recording."""
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import report
-from .assemble import Assembly, apply_setting, assemble
-from .assets import Assets
 from .audit import audit, in_words
 from .contracts import Utterance
-from .corpus import Corpus, hearable, read_corpus, summary
+from .corpus import Corpus, load_corpus
 from .dataset import Dataset, fit_adapters
 from .delta import chow_threshold
-from .loading import one_line
-from .plugins import Plugins, load_plugins
-from .recipe import Recipe
+from .plugins.assemble import Assembly, assemble, open_recipe
+from .plugins.assets import Assets
+from .plugins.errors import one_line
+from .plugins.registry import load_plugins
 from .run import NETWORK, Run, check_folder, default_folder, open_folder
 from .runtime.adapter import Adapter, adapters_to_bytes
 from .runtime.component import fields_of
@@ -78,20 +77,23 @@ def prepare(options: Options, callback: Callback) -> Prepared:
     parse_protocol(options.protocol)
     plugins = load_plugins(asked=[options.plugin] if options.plugin else ())
     assets = Assets((cache_dir() / "assets", *_assets_beside(options.recipe)))
-    assembly = assemble(choose_recipe(options, plugins, assets), plugins)
+    settings = options.settings
+    if options.epochs is not None:
+        settings = (*settings, f"training.epochs={options.epochs}")
+    recipe = open_recipe(options.recipe, plugins, assets, settings, options.plugin)
+    assembly = assemble(recipe, plugins)
     callback.note(f"recipe: {assembly.recipe.name} ({assembly.recipe.description})")
     for line in assembly.licences:
         callback.note(line)
-    corpus = read_corpus(
+    corpus = load_corpus(
         options.data,
         plugins,
         callback,
+        assembly.extractor.span_s,
         options.reader,
         options.emotions,
-        dict(options.mapping or {}),
+        options.mapping,
     )
-    corpus = hearable(corpus, assembly.extractor.span_s, callback)
-    callback.note(summary(corpus.utterances))
     splits = make_splits(corpus.utterances, options.protocol, options.seed)
     features = Features(
         assembly.extractor,
@@ -104,36 +106,6 @@ def prepare(options: Options, callback: Callback) -> Prepared:
     store = Store(cache_dir() / "features")
     messages = tuple(callback.messages)
     return Prepared(options, assembly, corpus, splits, store, features, assets, messages)
-
-
-def choose_recipe(options: Options, plugins: Plugins, assets: Assets) -> Recipe:
-    """From --plugin, --recipe (a name or a file), --set and --epochs."""
-    recipe = named_recipe(options.recipe, plugins, options.plugin)
-    for setting in options.settings:
-        recipe = apply_setting(recipe, setting, plugins, assets)
-    if options.epochs is not None:
-        recipe = replace(recipe, training=replace(recipe.training, epochs=options.epochs))
-    return recipe
-
-
-def named_recipe(name: str | None, plugins: Plugins, plugin: str | None = None) -> Recipe:
-    """A recipe file, or a recipe of a plugin."""
-    if name is None or not name.endswith(".toml"):
-        return plugins.default_recipe(plugin, name)
-    if plugin is not None:
-        raise SertkError(
-            f"either a plugin or a recipe file expected, received '{plugin}' and '{name}'"
-        )
-    try:
-        return Recipe.from_toml(Path(name).read_text("utf-8"), name)
-    except OSError as error:
-        raise SertkError(
-            f"cannot read recipe '{name}': {error.strerror}", "Check the path"
-        ) from error
-    except (UnicodeDecodeError, TypeError) as error:
-        raise SertkError(
-            f"'{name}' is not a recipe ({error})", "Compare it with `sertk recipe show compact`"
-        ) from error
 
 
 def _assets_beside(recipe: str | None) -> tuple[Path, ...]:
@@ -251,13 +223,13 @@ def _same_plan(prepared: Prepared, split: Split, folder: Path) -> bool:
 
 def _dataset(prepared: Prepared, split: Split, callback: Callback, workers: int) -> Dataset:
     """Features of every side; augmented copies of training clips alone; the fitted adapter."""
-    copies = prepared.assembly.copies
+    copies = prepared.assembly.augmented_copies
     variants = [(item, 0) for _, item in split.sides()]
     variants += [(item, copy) for item in split.train for copy in range(1, copies + 1)]
     prepared.store.fill(prepared.features, variants, workers, callback)
     standardise = prepared.assembly.recipe.training.standardise
     adapters = fit_adapters(prepared.store, prepared.features, split.train, standardise)
-    masks = prepared.assembly.masks
+    masks = prepared.assembly.frame_augmenters
     return Dataset(prepared.store, prepared.features, adapters, split.labels, masks, copies)
 
 
@@ -277,7 +249,7 @@ def _network(prepared: Prepared, split: Split, dataset: Dataset) -> Any:
         raise SertkError(
             f"model '{model.name}' must end in Dense({len(split.labels)}, activation='softmax'), "
             f"it ends in {type(last).__name__}",
-            "Mend the model builder: the calibrated temperature is folded into that layer",
+            "Fix the model builder: the calibrated temperature is folded into that layer",
         )
     return network
 

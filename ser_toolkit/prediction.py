@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .bundles import open_bytes
-from .plugins import load_plugins
+from .plugins.bundles import open_bytes
+from .plugins.registry import load_plugins
 from .run import Run
 from .runtime.audio import Audio, audio_files, check_speech, read_audio
 from .runtime.bundle import read_bytes

@@ -17,7 +17,7 @@ from .delta import chow_threshold, compare, figures
 from .fronted import check_sound, make_fronted
 from .frontend import graph_form
 from .material import Material, read_material
-from .plugins import Plugins, load_plugins
+from .plugins.registry import Plugins, load_plugins
 from .prove import Proof, prove
 from .report import prediction_rows, write_csv, write_json
 from .run import NETWORK, Run

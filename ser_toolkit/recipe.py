@@ -24,7 +24,7 @@ Combine = Literal["random", "all"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Use:
+class ComponentSpec:
     """A component by name, with the parameters that differ from its defaults."""
 
     name: str
@@ -34,9 +34,13 @@ class Use:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "params", {**(params or {}), **more})
 
-    def with_params(self, **params: Any) -> Use:
-        """Return a copy with some parameters set."""
-        return Use(self.name, {**self.params, **params})
+    def with_params(self, **params: Any) -> ComponentSpec:
+        """A copy with some parameters set."""
+        return ComponentSpec(self.name, {**self.params, **params})
+
+
+Use = ComponentSpec
+"""The name that recipes in Python had before."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,9 +113,9 @@ class Recipe:
 
     name: str
     description: str
-    extractor: tuple[Use, ...]
-    model: Use
-    augmenter: tuple[Use, ...] = ()
+    extractor: tuple[ComponentSpec, ...]
+    model: ComponentSpec
+    augmenter: tuple[ComponentSpec, ...] = ()
     window: Window = dataclasses.field(default_factory=Window)
     training: Training = dataclasses.field(default_factory=Training)
 
@@ -121,7 +125,7 @@ class Recipe:
         try:
             return cls.from_dict(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
-            raise SertkError(f"{where} is not valid TOML: {error}", "Mend that line") from error
+            raise SertkError(f"{where} is not valid TOML: {error}", "Fix that line") from error
         except SertkError as error:
             raise SertkError(f"{where}: {error}") from error
 
@@ -161,15 +165,15 @@ class Recipe:
         return tomli_w.dumps(self.to_dict())
 
 
-def _use(where: str, value: Any) -> Use:
+def _use(where: str, value: Any) -> ComponentSpec:
     if isinstance(value, str):
-        return Use(value)
+        return ComponentSpec(value)
     if not isinstance(value, Mapping) or "name" not in value:
         raise SertkError(f"'{where}' expects a table with a name, received {value!r}")
-    return Use(str(value["name"]), {k: v for k, v in value.items() if k != "name"})
+    return ComponentSpec(str(value["name"]), {k: v for k, v in value.items() if k != "name"})
 
 
-def _uses(where: str, values: Any) -> tuple[Use, ...]:
+def _uses(where: str, values: Any) -> tuple[ComponentSpec, ...]:
     single = isinstance(values, (str, Mapping)) or not isinstance(values, Sequence)
     return tuple(_use(where, value) for value in ([values] if single else values))
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from .assemble import Assembly, assemble
-from .assets import Assets
 from .contracts import Utterance
-from .plugins import Plugins
+from .plugins.assemble import Assembly, assemble
+from .plugins.assets import Assets
+from .plugins.registry import Plugins
 from .recipe import Recipe
 from .runtime.adapter import Adapter, adapters_from_bytes
 from .runtime.audio import Audio, check_speech, read_audio

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from .assemble import Assembly
 from .contracts import FrameAugmenter
-from .panels import STANDARD, Cell, Curve, Image, Note, Panel, Strips, Ticks, Vector, Wave
-from .plugins import Plugins
+from .panels import STANDARD, Cell, Curve, Image, Panel, Strips, Ticks, Vector, Wave
+from .plugins.assemble import Assembly
+from .plugins.registry import Plugins
 from .runtime import adapter as adapters
 from .runtime.audio import resample
-from .runtime.component import AssetLoader, fields_of
+from .runtime.component import AssetLoader, assets_of, fields_of
 from .runtime.dsp import hz_to_mel
-from .runtime.extractor import F32, Extractor, FrameExtractor, Signal, Stack
+from .runtime.extractor import F32, Extractor, FrameExtractor, Heatmap, Signal, Stack
 from .runtime.features import LogMel, Mfcc
 from .runtime.predict import features
 
@@ -27,7 +27,6 @@ RANGE_DB = 80.0
 NARROW = 4
 TICKS_HZ = (250, 500, 1000, 2000, 4000, 8000)
 LN_TO_DB = float(10 / np.log(10))
-MSF = "msf"
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class View:
     plugins: Plugins
 
     def panels(self, load: AssetLoader) -> tuple[Panel, ...]:
-        """Waveform, log-mel, MFCC, MSF, and what else the recipe computes."""
+        """Waveform, log-mel, MFCC, heatmaps of plugins, and what else the recipe computes."""
         mel = log_mel(self.signal.rate_hz)
         title = f"Log-mel spectrogram: {mel.n_mels} bands to {mel.fmax_hz / 1000:g} kHz"
         mfcc = self._part("mfcc") or mfcc_of(self.signal.rate_hz)
@@ -59,7 +58,7 @@ class View:
             standardised(
                 f"MFCC: {len(mfcc.columns)} coefficients", mfcc, self._frames(mfcc), "coefficient"
             ),
-            self._modulation(load),
+            *self._heatmaps(load),
             *self._others(),
         )
 
@@ -115,37 +114,40 @@ class View:
 
         return self.signal.memo(("frames", extractor), compute)
 
-    def _modulation(self, load: AssetLoader) -> Panel:
-        """MSF: one block of acoustic bands per modulation band, slow modulation at the bottom."""
-        part = self._part(MSF)
-        if part is None and MSF not in [o.name for o in self.plugins.offers("extractor")]:
-            return Note("", "No MSF panel: the plugin is not here. Run `pip install sertk-msf`")
-        extractor = part or self.plugins.extractor(MSF).prepare(load)
+    def _heatmaps(self, load: AssetLoader) -> Iterator[Panel]:
+        """Every installed extractor that declares how it is drawn; the recipe's own as it is."""
+        for offered in self.plugins.all("extractor"):
+            part = self._part(offered.name)
+            if part is not None and part.heatmap is not None:
+                yield self._heatmap(part, part.heatmap)
+            elif isinstance(offered, FrameExtractor) and offered.heatmap and not assets_of(offered):
+                ready = offered.prepare(load)
+                yield self._heatmap(ready, offered.heatmap)
+
+    def _heatmap(self, extractor: Any, shape: Heatmap) -> Image:
         heard = resample(self.signal.samples, self.signal.rate_hz, extractor.rate_hz)
-        signal = Signal(heard, extractor.rate_hz)
-        frames = features(extractor, signal, self._window)["frames"] * LN_TO_DB
-        bands = [f"{hz:g} Hz" for hz in getattr(extractor, "modulation_hz", ())] or ["all"]
-        acoustic = frames.shape[1] // len(bands)
-        cuts = tuple(acoustic * band - 0.5 for band in range(1, len(bands)))
-        middles = [acoustic * (band + 0.5) - 0.5 for band in range(len(bands))]
-        rows = frames.reshape(len(frames), acoustic, len(bands)).transpose(2, 1, 0)
+        frames = features(extractor, Signal(heard, extractor.rate_hz), self._window)["frames"]
+        order = [column for _, columns in shape.blocks for column in columns]
+        ends = np.cumsum([len(columns) for _, columns in shape.blocks]) - 0.5
+        middles = (ends + np.array([-0.5, *ends[:-1]])) / 2
+        labels = [label for label, _ in shape.blocks]
         return Image(
-            f"MSF: modulation of {acoustic} acoustic bands (low to high in each block)",
-            rows.reshape(-1, len(frames)),
+            shape.title,
+            frames[:, order].T * np.float32(shape.scale),
             *_grid(extractor),
-            "modulation",
-            "energy in dB",
-            tuple(zip(middles, bands, strict=True)),
-            cuts,
+            shape.ylabel,
+            shape.unit,
+            tuple(zip(middles.tolist(), labels, strict=True)),
+            tuple(ends[:-1].tolist()),
         )
 
     def _others(self) -> Iterator[Panel]:
-        """The parts of the recipe that are neither log-mel nor MFCC nor MSF."""
+        """The parts of the recipe that are neither log-mel nor MFCC nor drawn as heatmaps."""
         if not isinstance(self.extractor, FrameExtractor):
             yield from self._vectors()
             return
-        others = [p for p in self._parts if p.name not in ("log_mel", "mfcc", MSF)]
-        frame_parts = [part for part in others if isinstance(part, FrameExtractor)]
+        others = [p for p in self._parts if p.name not in ("log_mel", "mfcc")]
+        frame_parts = [p for p in others if isinstance(p, FrameExtractor) and p.heatmap is None]
         narrow = [part for part in frame_parts if len(part.columns) <= NARROW]
         curves = [curve for part in narrow for curve in self._curves(part)]
         if curves:

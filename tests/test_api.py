@@ -222,10 +222,10 @@ def test_a_finished_run_is_not_written_over(small_run: tuple[Any, Path]) -> None
 
 def frames_of(path: Path) -> Any:
     """The frames of the default recipe, from its extractors."""
-    from ser_toolkit.assemble import assemble
+    from ser_toolkit.plugins.assemble import assemble
 
     plugins = sertk.load_plugins(env={})
-    extractor: Any = assemble(plugins.recipe("compact"), plugins).extractor
+    extractor: Any = assemble(plugins.get("recipe", "compact"), plugins).extractor
     samples, rate_hz = soundfile.read(path, dtype="float32")
     return extractor.frames(sertk.Signal(samples, rate_hz)), extractor.columns
 

@@ -18,10 +18,10 @@ import pytest
 
 from ser_toolkit.bench import bench, spread, thread_counts
 from ser_toolkit.board import board, memory, power
-from ser_toolkit.bundles import describe_parts
-from ser_toolkit.plugins import load_plugins
+from ser_toolkit.plugins.bundles import describe_parts
+from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.runtime.archive import unpack
-from ser_toolkit.runtime.bundle import parse_bundle, read_bytes, write_bundle
+from ser_toolkit.runtime.bundle import write_bundle
 from ser_toolkit.runtime.component import to_spec
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.interpreter import Network
@@ -41,7 +41,7 @@ import os, time
 from dataclasses import dataclass
 from typing import ClassVar
 import numpy as np
-from ser_toolkit.hookspecs import hookimpl
+from ser_toolkit.plugins.hookspecs import hookimpl
 from ser_toolkit.runtime.extractor import WindowExtractor
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def nap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", str(site))
     plugins = load_plugins(only=["sertk-nap"])
-    extractor = plugins.extractor("nap")
+    extractor = plugins.get("extractor", "nap")
     old, members = parse_bundle(read_bytes(BUNDLE)), unpack(BUNDLE.read_bytes())
     parts = describe_parts(extractor, plugins)
     manifest = replace(old.manifest, extractor=to_spec(extractor), parts=parts)

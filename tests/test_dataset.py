@@ -309,9 +309,9 @@ def test_augmented_copies_in_the_store_belong_to_training_clips(
     small_run: tuple[Any, Path], cache: Path
 ) -> None:
     """After a real training with one copy per clip."""
-    from ser_toolkit.assemble import assemble
     from ser_toolkit.contracts import Clip
-    from ser_toolkit.plugins import load_plugins
+    from ser_toolkit.plugins.assemble import assemble
+    from ser_toolkit.plugins.registry import load_plugins
     from ser_toolkit.recipe import Recipe
 
     run, _ = small_run

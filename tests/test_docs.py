@@ -19,9 +19,9 @@ import pytest
 
 import ser_toolkit
 from ser_toolkit import cli
-from ser_toolkit.assemble import assemble
 from ser_toolkit.builtin.synthetic import SyntheticReader
-from ser_toolkit.plugins import load_plugins
+from ser_toolkit.plugins.assemble import assemble
+from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.recipe import Recipe, Training
 from ser_toolkit.runtime.component import fields_of, to_spec
 from ser_toolkit.runtime.window import Window
@@ -276,7 +276,7 @@ def test_the_defaults_of_augmenters_are_documented() -> None:
         for name in re.findall(r"^\| `(\w+)` \|", row)
     }
     # Those of audiomentations stand on a page of their own, which its own tests check.
-    installed = [one for one in load_plugins().augmenters if one.name != TEMPLATE]
+    installed = [one for one in load_plugins().all("augmenter") if one.name != TEMPLATE]
     ours = {one.name: one for one in installed if not one.name.startswith("audiomentations.")}
     assert set(rows) == set(ours)
     for name, one in ours.items():
@@ -290,7 +290,7 @@ def test_every_feature_and_parameter_is_documented() -> None:
     plugins = load_plugins()
     text = read("docs/features.md") + read("plugins/sertk-msf/README.md")
     common = {"rate_hz", "frame_length", "hop_length", "name", "version"}
-    for extractor in (one for one in plugins.extractors if one.name != TEMPLATE):
+    for extractor in (one for one in plugins.all("extractor") if one.name != TEMPLATE):
         assert f"\n### {extractor.name}\n" in text
         for field in set(to_spec(extractor)) - common:
             assert f"`{field}`" in text or f"`{field} =" in text, f"{extractor.name}.{field}"

@@ -17,7 +17,7 @@ import soundfile
 
 from ser_toolkit.builtin.synthetic import SyntheticReader
 from ser_toolkit.contracts import Clip
-from ser_toolkit.loading import KINDS
+from ser_toolkit.plugins.loader import KINDS
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs/examples"

@@ -22,7 +22,7 @@ from ser_toolkit.fronting import (
     export,
     standardised,
 )
-from ser_toolkit.plugins import load_plugins
+from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.run import Predictor, Run
 from ser_toolkit.runtime.adapter import Adapter, unaltered
 from ser_toolkit.runtime.audio import read_audio

@@ -17,16 +17,16 @@ import pytest
 
 import ser_toolkit
 import sertk_msf
-from ser_toolkit import hookspecs
-from ser_toolkit.assemble import assemble
 from ser_toolkit.builtin.augmenters import Mask, Noise
 from ser_toolkit.builtin.dense import Mlp
 from ser_toolkit.builtin.readers import FolderReader
 from ser_toolkit.cli.doctor import doctor
 from ser_toolkit.contracts import Augmenter, FrameAugmenter
-from ser_toolkit.loading import KINDS, hook_of
-from ser_toolkit.plugins import Plugins, load_plugins
-from ser_toolkit.recipe import Recipe, Use
+from ser_toolkit.plugins import hookspecs
+from ser_toolkit.plugins.assemble import assemble, default_recipe
+from ser_toolkit.plugins.loader import KINDS, hook_of
+from ser_toolkit.plugins.registry import Plugins, load_plugins
+from ser_toolkit.recipe import ComponentSpec, Recipe
 from ser_toolkit.runtime.events import Device, Event, Sink
 from ser_toolkit.runtime.extractor import Signal
 from ser_toolkit.runtime.features import Rms
@@ -39,7 +39,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parent.parent
-RECIPE = Recipe("x", "A recipe of a test", (Use("rms"),), Use("tcn"))
+RECIPE = Recipe("x", "A recipe of a test", (ComponentSpec("rms"),), ComponentSpec("tcn"))
 COMPONENTS = {
     "frame extractor": Rms(),
     "window extractor": Functionals(),
@@ -96,7 +96,7 @@ def installed(module: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Plu
 def offered(plugins: Plugins) -> Mapping[str, list[Any]]:
     plugins.call_all()
     assert not plugins.broken
-    found = plugins.offers_of(plugins.plugin("mine"))
+    found = plugins.components_of(plugins.plugin("mine"))
     return {kind: [o.component for o in found if o.kind == kind] for kind in KINDS}
 
 
@@ -173,7 +173,7 @@ def test_the_reader_in_the_guide_reads(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_recipe_in_the_guide_assembles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ((plugins, recipe),) = example("recipe", tmp_path, monkeypatch)
     assert assemble(recipe, plugins).extractor.columns[-1] == "rms"
-    assert plugins.default_recipe("mine") is recipe
+    assert default_recipe(plugins, "mine") is recipe
 
 
 def test_the_sink_in_the_guide_delivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

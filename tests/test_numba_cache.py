@@ -38,7 +38,7 @@ from importlib import import_module
 import numpy as np
 from ser_toolkit.builtin.synthetic import SyntheticReader
 from ser_toolkit.contracts import Utterance
-from ser_toolkit.listener import Listener
+from ser_toolkit.utils.progress import Callback
 from ser_toolkit.runtime.audio import content_hash, read_audio
 from ser_toolkit.runtime.features import Rms
 from ser_toolkit.runtime.window import Window
@@ -50,7 +50,7 @@ clips = SyntheticReader(speakers=2, sentences=2).read(root / "clips").clips
 audios = [read_audio(clip.path) for clip in clips]
 utterances = [Utterance(c, content_hash(a), a.duration_s) for c, a in zip(clips, audios)]
 wanted = Features(Rms(), Window(20, 10), augmenters, 0, lambda asset: b"")
-Store(root / "store").fill(wanted, [(u, 1) for u in utterances], 2, Listener())
+Store(root / "store").fill(wanted, [(u, 1) for u in utterances], 2, Callback())
 """
 HALVE = """
 import numpy as np, functions

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_toolkit.bundles import open_bundle
+from ser_toolkit.plugins.bundles import open_bundle
 from ser_toolkit.runtime.audio import Audio
 from ser_toolkit.runtime.bundle import parse_bundle, read_bytes
 from ser_toolkit.runtime.manifest import FORMAT

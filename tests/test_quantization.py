@@ -13,10 +13,10 @@ import pytest
 
 import ser_toolkit as sertk
 from ser_toolkit import quantization
-from ser_toolkit.bundles import open_bundle
 from ser_toolkit.convert import convert
 from ser_toolkit.material import read_material
-from ser_toolkit.plugins import load_plugins
+from ser_toolkit.plugins.bundles import open_bundle
+from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.run import NETWORK, Run
 from ser_toolkit.runtime.audio import read_audio
 from ser_toolkit.runtime.bundle import parse_bundle, read_bytes

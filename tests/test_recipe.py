@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_toolkit.recipe import Recipe, Training, Use
+from ser_toolkit.recipe import ComponentSpec, Recipe, Training
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.window import Window
 
@@ -53,7 +53,7 @@ params = st.dictionaries(
     max_size=3,
 )
 names = st.text("abcdefghijklmnop-_:", min_size=1, max_size=12)
-uses = st.builds(Use, names, params)
+uses = st.builds(ComponentSpec, names, params)
 recipes = st.builds(
     Recipe,
     name=names,
@@ -75,7 +75,7 @@ def test_a_recipe_survives_its_own_file(recipe: Recipe) -> None:
 
 def test_what_a_file_leaves_out_has_its_default() -> None:
     recipe = Recipe.from_toml(SMALL)
-    assert recipe == Recipe("small", "", (Use("mfcc"),), Use("tcn"))
+    assert recipe == Recipe("small", "", (ComponentSpec("mfcc"),), ComponentSpec("tcn"))
     assert (recipe.window, recipe.training) == (Window(), Training())
 
 
@@ -84,14 +84,14 @@ def test_every_table_of_a_file_is_read() -> None:
     assert recipe.window == Window(100, 25, "zero")
     assert (recipe.training.epochs, recipe.training.optimizer) == (3, "adam")
     assert type(recipe.training.learning_rate) is float
-    assert recipe.model == Use("tcn", filters=[8, 16])
-    assert recipe.extractor == (Use("mfcc", n_mfcc=20), Use("zcr"))
-    assert recipe.augmenter == (Use("noise", p=0.5),)
+    assert recipe.model == ComponentSpec("tcn", filters=[8, 16])
+    assert recipe.extractor == (ComponentSpec("mfcc", n_mfcc=20), ComponentSpec("zcr"))
+    assert recipe.augmenter == (ComponentSpec("noise", p=0.5),)
 
 
 def test_one_extractor_needs_no_list() -> None:
     text = 'name = "x"\nmodel = "tcn"\nextractor = "mfcc"\n'
-    assert Recipe.from_toml(text).extractor == (Use("mfcc"),)
+    assert Recipe.from_toml(text).extractor == (ComponentSpec("mfcc"),)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,6 @@ def test_a_wrong_file_says_which_and_what(text: str, message: str) -> None:
 
 
 def test_a_use_is_changed_by_copy() -> None:
-    use = Use("mfcc", {"n_mfcc": 13})
-    assert use.with_params(n_mfcc=20, n_mels=40) == Use("mfcc", n_mfcc=20, n_mels=40)
-    assert use == Use("mfcc", n_mfcc=13)
+    use = ComponentSpec("mfcc", {"n_mfcc": 13})
+    assert use.with_params(n_mfcc=20, n_mels=40) == ComponentSpec("mfcc", n_mfcc=20, n_mels=40)
+    assert use == ComponentSpec("mfcc", n_mfcc=13)

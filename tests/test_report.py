@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from ser_toolkit import report
-from ser_toolkit.assemble import assemble
 from ser_toolkit.audit import audit, in_words
 from ser_toolkit.contracts import Clip, Utterance
-from ser_toolkit.plugins import load_plugins
+from ser_toolkit.plugins.assemble import assemble
+from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.recipe import Recipe
 from ser_toolkit.run import load_network
 from ser_toolkit.runtime.adapter import adapters_from_bytes

@@ -11,13 +11,13 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from ser_toolkit.assemble import assemble
 from ser_toolkit.builtin.augmenters import Gain, Noise, Shift
 from ser_toolkit.contracts import Utterance
 from ser_toolkit.corpus import Corpus, hearable
 from ser_toolkit.dataset import Dataset, fit_adapters, steps
-from ser_toolkit.plugins import load_plugins
-from ser_toolkit.recipe import Recipe, Training, Use
+from ser_toolkit.plugins.assemble import assemble
+from ser_toolkit.plugins.registry import load_plugins
+from ser_toolkit.recipe import ComponentSpec, Recipe, Training
 from ser_toolkit.runtime.audio import Audio, read_audio, resample
 from ser_toolkit.runtime.component import Asset
 from ser_toolkit.runtime.errors import AudioError, SertkError
@@ -119,7 +119,9 @@ def test_window_extractors_stand_beside_each_other() -> None:
 
 def test_a_recipe_joins_window_extractors_and_refuses_a_mixture() -> None:
     plugins = load_plugins()
-    recipe = Recipe("r", "", (Use("functionals"), Use("msf_stats")), Use("mlp"))
+    recipe = Recipe(
+        "r", "", (ComponentSpec("functionals"), ComponentSpec("msf_stats")), ComponentSpec("mlp")
+    )
     made = assemble(recipe, plugins)
     assert isinstance(made.extractor, Joined)
     rng = np.random.default_rng(0)
@@ -130,7 +132,9 @@ def test_a_recipe_joins_window_extractors_and_refuses_a_mixture() -> None:
         "msf_stats": (191,),
     }
     assert len(made.extractor.columns) == 651
-    mixed = Recipe("r", "", (Use("functionals"), Use("mfcc")), Use("mlp"))
+    mixed = Recipe(
+        "r", "", (ComponentSpec("functionals"), ComponentSpec("mfcc")), ComponentSpec("mlp")
+    )
     with pytest.raises(SertkError, match="'mfcc' gives frames"):
         assemble(mixed, plugins)
 
@@ -187,13 +191,18 @@ def test_the_last_batch_is_kept_when_asked_for() -> None:
 
 def test_a_recipe_counts_its_combinations() -> None:
     plugins = load_plugins()
-    chain = (Use("noise"), Use("shift"), Use("mask"))
+    chain = (ComponentSpec("noise"), ComponentSpec("shift"), ComponentSpec("mask"))
     recipe = Recipe(
-        "r", "", (Use("mfcc"),), Use("tcn"), chain, training=Training(combine="all", copies=1)
+        "r",
+        "",
+        (ComponentSpec("mfcc"),),
+        ComponentSpec("tcn"),
+        chain,
+        training=Training(combine="all", copies=1),
     )
-    assert assemble(recipe, plugins).copies == 3
+    assert assemble(recipe, plugins).augmented_copies == 3
     plain = dataclasses.replace(recipe, training=Training(copies=5))
-    assert assemble(plain, plugins).copies == 5
+    assert assemble(plain, plugins).augmented_copies == 5
 
 
 def test_features_may_stay_as_they_are(utterances: Clips, store: Store) -> None:

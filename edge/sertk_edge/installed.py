@@ -7,7 +7,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from ser_toolkit.plugins import Plugins, load_plugins
+from ser_toolkit.plugins.registry import Plugins, load_plugins
 from ser_toolkit.runtime.component import configure
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Sink
@@ -42,7 +42,7 @@ def configured(wanted: Sinks) -> dict[str, Sink]:
     plugins = _plugins([name for name, _ in wanted])
     for name, params in wanted:
         with usage():
-            sink = _configured(plugins.sink(name), params)
+            sink = _configured(plugins.get("sink", name), params)
         found[_own_name(sink.name, found)] = sink
     return found
 

@@ -121,7 +121,7 @@ def _read(file: Path) -> dict[str, Any]:
         return tables
     # A number of thousands of digits and a thousand brackets raise more than TOMLDecodeError.
     except (ValueError, RecursionError) as error:
-        raise SertkError(f"'{file.name}' is not TOML: {error}", "Mend that line") from error
+        raise SertkError(f"'{file.name}' is not TOML: {error}", "Fix that line") from error
 
 
 def _table(tables: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ser_toolkit.bundles import open_bytes
+from ser_toolkit.plugins.bundles import open_bytes
 from ser_toolkit.runtime.archive import BundleError
 from ser_toolkit.runtime.bundle import parse_bundle, read_bytes
 from ser_toolkit.runtime.classifier import Classifier

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ser_toolkit.foreign import captured
+from ser_toolkit.plugins.sandbox import captured
 from ser_toolkit.runtime.events import Device, Event
 from sertk_edge.sinks.console import Console, bar, line_of
 

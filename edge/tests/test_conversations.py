@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.bundles import open_bundle
+from ser_toolkit.plugins.bundles import open_bundle
 from ser_toolkit.runtime.selftest import synthetic_voice
 from sertk_edge.background import Worker, in_thread
 from sertk_edge.config import Settings, StreamSettings

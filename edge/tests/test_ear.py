@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_toolkit.bundles import open_bundle
+from ser_toolkit.plugins.bundles import open_bundle
 from ser_toolkit.runtime.audio import read_audio, resample
 from ser_toolkit.runtime.classifier import Classifier
 from ser_toolkit.runtime.extractor import Signal

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from ser_toolkit.plugins import load_plugins
+from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.runtime.adapter import Adapter
 from ser_toolkit.runtime.component import configure
 from ser_toolkit.runtime.extractor import Extractor, Joined, Signal, Stack, WindowExtractor
@@ -122,11 +122,11 @@ def test_it_runs_without_the_training_libraries() -> None:
         "for name in ('tensorflow', 'keras', 'librosa', 'scipy', 'sklearn', 'matplotlib'):\n"
         "    sys.modules[name] = None\n"
         "import numpy as np\n"
-        "from ser_toolkit.plugins import load_plugins\n"
+        "from ser_toolkit.plugins.registry import load_plugins\n"
         "from ser_toolkit.runtime.adapter import Adapter\n"
         "from ser_toolkit.runtime.window import Window\n"
         "from sertk_edge import AudioWindows\n"
-        "extractor = load_plugins().extractor('log_mel')\n"
+        "extractor = load_plugins().get('extractor', 'log_mel')\n"
         "ones = np.ones(len(extractor.columns), np.float32)\n"
         "stream = AudioWindows(extractor, {'frames': Adapter(0 * ones, ones)}, Window(10, 5))\n"
         "print(len(list(stream.push(np.zeros(16000, np.float32)))))\n"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from ..hookspecs import hookimpl
+from ..plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from ..contracts import Augmenter, FrameAugmenter, ModelBuilder, Reader

@@ -82,9 +82,9 @@ def _known(error: Exception) -> SertkError | None:
     if isinstance(error, OSError) and (error.filename is not None or error.errno is not None):
         where = f"{error.filename}: " if error.filename else ""
         return SertkError(f"{where}{error.strerror or type(error).__name__}")
-    from ..culprit import blamed
+    from ..plugins.errors import plugin_at_fault
 
-    return blamed(error)
+    return plugin_at_fault(error)
 
 
 def _debug(args: Sequence[str]) -> bool:

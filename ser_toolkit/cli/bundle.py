@@ -115,7 +115,7 @@ def keys(folder: Path) -> None:
 
 def _tested(content: bytes, found: Bundle) -> tuple[Runtime, SelfTest]:
     """The runtime and the self-test here, after a child process that it might have crashed."""
-    from ..bundles import open_bytes
+    from ..plugins.bundles import open_bytes
     from ..runtime.selftest import check_selftest
 
     classifier = open_bytes(content)

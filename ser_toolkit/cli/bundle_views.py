@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 
 from ..bench import window_seconds
-from ..bundles import resolver
+from ..plugins.bundles import resolver
 from ..runtime.archive import unpack
 from ..runtime.bundle import SIGNATURE, Bundle
 from ..runtime.classifier import container

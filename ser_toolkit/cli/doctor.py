@@ -15,7 +15,7 @@ from typing import Literal
 
 import click
 
-from ..loading import BUILTIN_DISTRIBUTION, SLOW_TODO, damaged
+from ..plugins.entry_points import BUILTIN_DISTRIBUTION, SLOW_TODO, damaged
 from ..utils.files import cache_dir
 
 BASE = ("numpy", "soxr", "soundfile", "pluggy", "packaging", "click", "rich")
@@ -117,7 +117,7 @@ def _training(name: str) -> Finding:
 
 
 def _plugins() -> Iterator[Finding]:
-    from ..plugins import load_plugins
+    from ..plugins.registry import load_plugins
 
     plugins = load_plugins(env={**os.environ, "SERTK_STRICT": ""}, warn=lambda line: None)
     plugins.call_all()

@@ -7,10 +7,10 @@ from importlib.metadata import EntryPoint
 
 import click
 
-from ..foreign import attempt
-from ..hookspecs import COMMAND_GROUP
-from ..loading import BUILTIN_DISTRIBUTION, check_core, installed, one_line, origin
-from ..requirements import normalised
+from ..plugins.entry_points import BUILTIN_DISTRIBUTION, installed, is_builtin, origin
+from ..plugins.errors import FIX, one_line
+from ..plugins.hookspecs import COMMAND_GROUP
+from ..plugins.sandbox import attempt
 from ..runtime.errors import MissingExtra, SertkError
 
 EXTRAS = {
@@ -90,7 +90,7 @@ def _full_name(point: EntryPoint) -> str:
 def _load(point: EntryPoint) -> click.Command:
     """Import one command; what breaks it is one line with the cause."""
     loaded: list[object] = []
-    error = attempt(lambda: check_core(point)) or attempt(lambda: loaded.append(point.load()))
+    error = attempt(lambda: loaded.append(point.load()))
     if error is None and loaded and isinstance(loaded[0], click.Command):
         return loaded[0]
     extra = missing_extra(error) if isinstance(error, ImportError) else None
@@ -100,12 +100,12 @@ def _load(point: EntryPoint) -> click.Command:
     source = origin(point)
     raise SertkError(
         f"command '{point.name}' ({source.distribution} {source.version}) is broken: {cause}",
-        "Mend, upgrade or uninstall it",
+        FIX,
     ) from error
 
 
 def _summary(point: EntryPoint, width: int) -> str:
-    if normalised(origin(point).distribution) != BUILTIN_DISTRIBUTION:
+    if not is_builtin(origin(point).distribution):
         summary = point.dist.metadata["Summary"] if point.dist else ""
         return f"{summary or 'No description'} [{origin(point).distribution}]"
     try:

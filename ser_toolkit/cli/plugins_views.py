@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ..hookspecs import COMMAND_GROUP
-from ..loading import SLOW_TODO, installed, origin
-from ..plugins import Plugins
+from ..plugins.entry_points import SLOW_TODO, installed, origin
+from ..plugins.hookspecs import COMMAND_GROUP
+from ..plugins.registry import Plugins
 
 T = TypeVar("T")
 HEADINGS = ("plugin", "distribution", "version", "kind", "components", "edge")
@@ -41,7 +41,7 @@ def show(found: Plugins) -> None:
         table.add_row(*(("", "", "") if same else cells[:3]), *cells[3:])
         before = cells[:3]
     console.print(table)
-    for offer in found.offers("extractor"):
+    for offer in found.components("extractor"):
         if offer.component.licence:
             console.print(f"{offer.name}: {offer.component.licence}", soft_wrap=True)
     for broken in found.broken:
@@ -124,7 +124,7 @@ def _rows(found: Plugins) -> Iterator[tuple[str, ...]]:
     """One row per plugin, kind and answer to "does it run on the edge?"."""
     for plugin in found.loaded:
         head = (plugin.plugin, plugin.distribution, plugin.version)
-        offers = found.offers_of(plugin)
+        offers = found.components_of(plugin)
         if not offers:
             yield (*head, "none", "", "")
         order = sorted(offers, key=lambda offer: (offer.kind, not offer.edge_ready))

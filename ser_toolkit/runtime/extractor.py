@@ -50,6 +50,25 @@ class Signal:
         return self.memo(("tail", offset), lambda: Signal(self.samples[offset:], self.rate_hz))
 
 
+@dataclasses.dataclass(frozen=True)
+class Heatmap:
+    """How `sertk inspect` draws frames: their columns as rows, block above block.
+
+    Attributes:
+        title: What stands above it.
+        blocks: From the bottom, the label of each block and the columns that are its rows.
+        ylabel: What the labels are.
+        unit: What the values are.
+        scale: What they are multiplied by.
+    """
+
+    title: str
+    blocks: tuple[tuple[str, tuple[int, ...]], ...]
+    ylabel: str
+    unit: str
+    scale: float = 1.0
+
+
 class Extractor(Component):
     """Base of `FrameExtractor` and `WindowExtractor`.
 
@@ -103,6 +122,14 @@ class FrameExtractor(Extractor):
     def warmup_frames(self) -> int:
         """Frames at the start of a stream whose values still depend on where the stream began."""
         return 0
+
+    @property
+    def heatmap(self) -> Heatmap | None:
+        """How its frames are drawn; None where the columns need no order or labels of their own.
+
+        Optional: `sertk inspect` draws every installed extractor that has one.
+        """
+        return None
 
     def frames(self, signal: Signal) -> F32:
         """All whole frames of `signal`: (frame_count(N), F) float32."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from string import Template
 
 from .. import __version__
-from ..hookspecs import HOOK_API
-from ..loading import KINDS as COMPONENTS
+from ..plugins.hookspecs import HOOK_API
+from ..plugins.loader import KINDS as COMPONENTS
 
 KINDS = (*COMPONENTS, "command")
 MARK = "#:"

@@ -7,7 +7,7 @@ import unittest
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..loading import one_line
+from ..plugins.errors import one_line
 from ..runtime.text import shorten
 
 COLOURS = re.compile("\x1b\\[[0-9;]*m")

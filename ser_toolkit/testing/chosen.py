@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..contracts import Reader
-from ..foreign import attempt
-from ..offers import Offer
+from ..plugins.components import PluginComponent
+from ..plugins.sandbox import attempt
 from ..recipe import Recipe, parse_value
 from ..runtime.component import Component, configure, fields_of
 from ..runtime.errors import SertkError
@@ -25,7 +25,9 @@ MAX_CORPUS_BYTES = 500_000_000
 Instead = dict[tuple[str, str], Component]
 
 
-def configured(offers: Sequence[Offer], settings: Sequence[str]) -> tuple[Instead, list[bytes]]:
+def configured(
+    offers: Sequence[PluginComponent], settings: Sequence[str]
+) -> tuple[Instead, list[bytes]]:
     """The components in which something is set, by kind and name, and the bytes of files.
 
     A setting is COMPONENT.FIELD=VALUE, or KIND.COMPONENT.FIELD=VALUE where two kinds have the name;
@@ -67,7 +69,9 @@ def corpora(components: Sequence[Any], data: Path | None) -> Mapping[str, MakeCo
     return dict.fromkeys((reader.name for reader in readers), partial(_copy, data))
 
 
-def _field(offers: Sequence[Offer], key: str, setting: str) -> tuple[Offer, str]:
+def _field(
+    offers: Sequence[PluginComponent], key: str, setting: str
+) -> tuple[PluginComponent, str]:
     if "=" not in setting or "." not in key:
         raise SertkError(f"--set expects COMPONENT.FIELD=VALUE, received {setting!r}")
     known = [

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..loading import one_line
+from ..plugins.errors import one_line
 from ..runtime.component import fields_of
 from ..runtime.extractor import F32
 from .check import CheckFailed, expect

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..contracts import Reader
-from ..loading import one_line
-from ..plugins import Plugins, load_plugins
+from ..plugins.errors import one_line
+from ..plugins.registry import Plugins, load_plugins
 from ..runtime.component import AssetLoader, Component
 from ..runtime.errors import SertkError
 from ..runtime.events import Sink
@@ -131,7 +131,7 @@ def asked(what: str, doing: str, call: Callable[[], Any]) -> Any:
     except (CheckFailed, NotChecked):
         raise
     except Exception as error:
-        todo = "Mend that function of the test: the component has no part in it"
+        todo = "Fix that function of the test: the component has no part in it"
         raise CheckFailed(f"{what} to {doing}", one_line(error), todo) from error
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..contracts import Augmenter, FrameAugmenter, ModelBuilder, Reader
-from ..loading import Broken
-from ..plugins import Plugins, load_plugins
+from ..plugins.entry_points import Broken
+from ..plugins.registry import Plugins, load_plugins
 from ..recipe import Recipe
 from ..runtime.component import AssetLoader, Component
 from ..runtime.errors import SertkError

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..foreign import attempt, captured
+from ..plugins.sandbox import attempt, captured
 from ..runtime.errors import SertkError
 from .check import Check, CheckFailed, NotChecked
 

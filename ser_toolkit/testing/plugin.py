@@ -10,11 +10,11 @@ from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any, cast
 
-from .. import loading
-from ..hookspecs import GROUP
-from ..loading import KINDS, Broken, hook_of
-from ..offers import Offer, call_hook
-from ..plugins import Plugins, load_plugins
+from ..plugins.components import PluginComponent, collect
+from ..plugins.entry_points import Broken, installed
+from ..plugins.hookspecs import GROUP
+from ..plugins.loader import KINDS, hook_of, load, new_manager
+from ..plugins.registry import Plugins, load_plugins
 from . import device
 from .check import Check, CheckFailed, expect
 
@@ -50,19 +50,19 @@ def is_plugin(subject: object) -> bool:
 def entry_point(module: Any) -> EntryPoint:
     """The installed entry point of a module, else one that is made up."""
     name = getattr(module, "__name__", type(module).__name__)
-    found = [point for point in loading.installed() if point.value == name]
+    found = [point for point in installed() if point.value == name]
     return found[0] if found else cast(EntryPoint, Here(name, module))
 
 
-def offers(module: Any) -> tuple[Offer, ...] | Broken:
+def offers(module: Any) -> tuple[PluginComponent, ...] | Broken:
     """Everything that its hooks offer, or why one cannot be used."""
-    manager = loading.new_manager()
-    loaded = loading.load(manager, cast(EntryPoint, Here(entry_point(module).name, module)))
+    manager = new_manager()
+    loaded = load(manager, cast(EntryPoint, Here(entry_point(module).name, module)))
     if isinstance(loaded, Broken):
         return loaded
-    found: list[Offer] = []
+    found: list[PluginComponent] = []
     for kind in KINDS:
-        answer = call_hook(manager, loaded, kind)
+        answer = collect(manager, loaded, kind)
         if isinstance(answer, Broken):
             return answer
         found += answer
@@ -72,12 +72,12 @@ def offers(module: Any) -> tuple[Offer, ...] | Broken:
 def with_others(module: Any) -> Plugins:
     """The plugins of this installation, this one among them even where it is not installed."""
     point = entry_point(module)
-    installed = loading.installed()
-    points = installed if point in installed else [*installed, point]
+    points = installed()
+    points = points if point in points else [*points, point]
     return load_plugins(find=lambda: points, warn=lambda line: None)
 
 
-def plugin_checks(module: Any, found: tuple[Offer, ...] | Broken) -> Iterator[Check]:
+def plugin_checks(module: Any, found: tuple[PluginComponent, ...] | Broken) -> Iterator[Check]:
     """The checks of the plugin itself."""
     yield Check(
         "hooks", "hooks have the names and answers of the seam", lambda: _hooks(module, found)
@@ -85,7 +85,7 @@ def plugin_checks(module: Any, found: tuple[Offer, ...] | Broken) -> Iterator[Ch
     yield Check("light", "importing it and asking it imports nothing heavy", lambda: _light(module))
 
 
-def _hooks(module: Any, found: tuple[Offer, ...] | Broken) -> None:
+def _hooks(module: Any, found: tuple[PluginComponent, ...] | Broken) -> None:
     if isinstance(found, Broken):
         raise CheckFailed(
             f"hooks named {', '.join(hook_of(kind) for kind in KINDS)} that return lists of "

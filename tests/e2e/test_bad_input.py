@@ -131,7 +131,7 @@ def test_usage_alone(arguments: str, part: str, sertk: Sertk, refused: Refused) 
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("name = ", ("is not valid TOML", "at end of document", "Mend that line")),
+        ("name = ", ("is not valid TOML", "at end of document", "Fix that line")),
         ("nonsense = 1", ("a recipe has no key 'nonsense'", "It has: name")),
         ("model = 3", ("'model' expects a table", "received 3")),
         ('model = "x"', ("there is no model 'x'", "tcn")),

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os, signal, subprocess, sys, time, warnings
 from dataclasses import dataclass
 from typing import ClassVar
-from ser_toolkit.hookspecs import hookimpl
+from ser_toolkit.plugins.hookspecs import hookimpl
 from ser_toolkit.runtime.features import Rms
 
 @dataclass(frozen=True)
@@ -95,7 +95,6 @@ class Package:
     used: str = ""
     reads: bool = False
     entry: str = ""
-    requires: str = ""
     command: tuple[str, str] | None = None
 
     @property
@@ -177,13 +176,6 @@ PACKAGES = {
         "SERTK_HOOK_API = 99\n" + OFFER,
         "needs HOOK_API 99, this ser-toolkit has 1: pip install --upgrade ser-toolkit",
     ),
-    "older": Package(
-        "requires an older ser-toolkit",
-        "raise SystemError('this was imported')",
-        "needs ser-toolkit<0.1, this is 0.1.0: pip install --upgrade acme-older",
-        requires="ser-toolkit<0.1",
-        command=("old", "raise SystemError('this was imported')\n"),
-    ),
     "quits": Package(
         "calls `sys.exit`", "sys.exit(3)", "SystemExit: it called sys.exit(3)"
     ),
@@ -261,7 +253,6 @@ def write_project(folder: Path, name: str, package: Package) -> Path:
         name = "acme-{name}"
         version = "1.2"
         description = "Sayings of acme-{name}"
-        dependencies = {[package.requires] if package.requires else []}
         [project.entry-points.sertk]
         {name} = "{module}{package.entry}"
         [tool.hatch.build.targets.wheel]

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from borrowed import make_venv
 
-from ser_toolkit.hookspecs import COMMAND_GROUP, GROUP
+from ser_toolkit.plugins.hookspecs import COMMAND_GROUP, GROUP
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "plugins/README.md").read_text("utf-8")

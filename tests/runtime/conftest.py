@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.bundles import describe_parts
-from ser_toolkit.plugins import load_plugins
+from ser_toolkit.plugins.bundles import describe_parts
+from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.runtime.adapter import Adapter, adapters_to_bytes, fit
 from ser_toolkit.runtime.audio import Audio
 from ser_toolkit.runtime.bundle import write_bundle

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-from ser_toolkit.bundles import _limit_memory, try_here
+from ser_toolkit.plugins.bundles import _limit_memory, try_here
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "socket.connect", "os.remove", "os.rename")

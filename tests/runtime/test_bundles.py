@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.bundles import describe_parts, open_bundle, resolver, try_apart, try_here
-from ser_toolkit.plugins import load_plugins
+from ser_toolkit.plugins.bundles import describe_parts, open_bundle, resolver, try_apart, try_here
+from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.runtime.archive import pack, unpack
 from ser_toolkit.runtime.bundle import parse_bundle, read_bytes, sign, write_bundle
 from ser_toolkit.runtime.component import from_spec, to_spec
@@ -31,7 +31,7 @@ import os, sys, time
 from dataclasses import dataclass
 from typing import ClassVar
 import numpy as np
-from ser_toolkit.hookspecs import hookimpl
+from ser_toolkit.plugins.hookspecs import hookimpl
 from ser_toolkit.runtime.extractor import FrameExtractor
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def odd(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", str(site))
     plugins = load_plugins(only=["sertk-odd"])
-    extractor = plugins.extractor("odd")
+    extractor = plugins.get("extractor", "odd")
     spec, parts = to_spec(extractor), describe_parts(extractor, plugins)
     assert parts == (Part("odd", 4, "sertk-odd", "3.1"),)
     manifest, members = tiny.parts("float32", extractor=spec, parts=parts)
@@ -190,7 +190,7 @@ def test_a_network_that_is_not_one_is_refused(bundles: dict[str, Path], tmp_path
 
 def test_the_child_imports_nothing_heavy(bundles: dict[str, Path]) -> None:
     script = (
-        "import sys\nfrom ser_toolkit.bundles import try_here\n"
+        "import sys\nfrom ser_toolkit.plugins.bundles import try_here\n"
         "assert try_here(open(sys.argv[1], 'rb').read()) is None\n"
         "heavy = ('tensorflow', 'keras', 'librosa', 'scipy.signal', 'sklearn', 'cryptography',\n"
         "         'matplotlib', 'joblib', 'rich', 'click', 'sertk_msf', 'sertk_augment')\n"
@@ -227,7 +227,7 @@ def test_parts_of_nested_extractors_are_described_and_found() -> None:
     parts = describe_parts(extractor, plugins)
     assert [part.name for part in parts] == ["stack", "deltas", "mfcc", "rms"]
     assert {part.distribution for part in parts} == {"ser-toolkit"}
-    known = {part.name: plugins.extractor(f"ser-toolkit:{part.name}") for part in parts[1:]}
+    known = {part.name: plugins.get("extractor", f"ser-toolkit:{part.name}") for part in parts[1:]}
     assert from_spec(to_spec(known["deltas"]), known.__getitem__) == Deltas()
 
 

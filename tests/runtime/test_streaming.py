@@ -169,12 +169,12 @@ def test_a_caller_may_reuse_its_buffer() -> None:
 def test_what_step_keeps_of_a_signal_stays_as_it_was() -> None:
     kept: list[tuple[Array, Array]] = []
 
-    class Keeper(Rms):
+    class BufferedCallback(Rms):
         def step(self, signal: Signal, state: Any) -> tuple[Array, Any]:
             kept.append((signal.samples, signal.samples.copy()))
             return super().step(signal, state)
 
-    streamed(Keeper(), chunks(audio(3000), [130]))
+    streamed(BufferedCallback(), chunks(audio(3000), [130]))
     assert len(kept) > 5
     assert all(np.array_equal(view, copy) for view, copy in kept)
 

@@ -146,7 +146,7 @@ def test_a_corpus_that_is_not_written_is_no_fault_of_the_reader() -> None:
         check_of(FolderReader(), "files", corpora={"folders": failing})()
     said = str(failed.value)
     assert "expected corpora['folders'] to write a corpus into a folder, received KeyError" in said
-    assert "Mend that function of the test" in said
+    assert "Fix that function of the test" in said
 
 
 def module(**contents: Any) -> types.ModuleType:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.bundles import open_bundle
+from ser_toolkit.plugins.bundles import open_bundle
 from ser_toolkit.runtime.events import Event
 from ser_toolkit.runtime.selftest import synthetic_voice
 from sertk_edge.config import HttpSettings, Settings, SmoothingSettings, StreamSettings

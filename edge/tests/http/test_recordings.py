@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_toolkit.bundles import open_bundle
+from ser_toolkit.plugins.bundles import open_bundle
 from ser_toolkit.runtime.audio import decode_audio, read_audio
 from ser_toolkit.runtime.classifier import Classifier
 from ser_toolkit.runtime.errors import AudioError, SertkError

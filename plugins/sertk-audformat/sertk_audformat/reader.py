@@ -168,7 +168,7 @@ def _header(root: Path) -> Mapping[str, Any]:
 
 def _unreadable(error: Exception) -> SertkError:
     why = " ".join(str(error).split())[:200] or type(error).__name__
-    return SertkError(f"the audformat database cannot be read: {why}", "Mend it")
+    return SertkError(f"the audformat database cannot be read: {why}", "Fix it")
 
 
 def _nothing(database: Any, skipped: Mapping[str, str]) -> SertkError:

@@ -10,7 +10,7 @@ import audformat
 import pytest
 
 from ser_toolkit.cli import run
-from ser_toolkit.plugins import load_plugins
+from ser_toolkit.plugins.registry import load_plugins
 from sertk_audformat import AudformatReader
 
 pytestmark = [
@@ -30,7 +30,7 @@ QUICK = (
 @pytest.fixture(scope="module")
 def database(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, root = tmp_path_factory.mktemp("database"), data_dir / "emodb"
-    clips = load_plugins().reader("emodb").read(root).clips
+    clips = load_plugins().get("reader", "emodb").read(root).clips
     made = audformat.Database("emodb")
     made["files"] = audformat.Table(audformat.filewise_index([clip.relative for clip in clips]))
     for name in ("emotion", "speaker"):
@@ -44,7 +44,7 @@ def database(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_clips_are_those_of_emodb(data_dir: Path, database: Path) -> None:
-    clips = load_plugins().reader("emodb").read(data_dir / "emodb").clips
+    clips = load_plugins().get("reader", "emodb").read(data_dir / "emodb").clips
     found = AudformatReader().read(database).clips
     assert {(c.relative, c.emotion, c.speaker) for c in found} == {
         (c.relative, c.emotion, c.speaker) for c in clips

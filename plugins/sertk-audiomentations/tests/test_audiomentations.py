@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from audiomentations.core.transforms_interface import BaseWaveformTransform
 
-from ser_toolkit.assemble import apply_setting, assemble
-from ser_toolkit.assets import Assets
-from ser_toolkit.plugins import load_plugins
+from ser_toolkit.plugins.assemble import apply_setting, assemble
+from ser_toolkit.plugins.assets import Assets
+from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.recipe import Recipe
 from ser_toolkit.runtime.component import configure, fields_of, from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
@@ -258,7 +258,7 @@ augmenter = [{ name = "audiomentations.AddGaussianSNR", min_snr_db = 5.0, p = 0.
 def test_its_recipe_assembles_and_goes_to_toml_and_back() -> None:
     (recipe,) = sertk_recipes()
     assembly = assemble(recipe, load_plugins())
-    assert len(assembly.augmenters) == 4 and len(assembly.masks) == 2
+    assert len(assembly.augmenters) == 4 and len(assembly.frame_augmenters) == 2
     pinned = assembly.recipe
     assert assemble(Recipe.from_toml(pinned.to_toml()), load_plugins()).recipe == pinned
 

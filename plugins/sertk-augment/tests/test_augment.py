@@ -11,7 +11,7 @@ import pluggy
 import pytest
 
 import sertk_augment
-from ser_toolkit import hookspecs
+from ser_toolkit.plugins import hookspecs
 from ser_toolkit.runtime.component import configure, from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
 from sertk_augment import NotebookPitch, Pitch, Stretch

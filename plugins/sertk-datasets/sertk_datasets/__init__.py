@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ser_toolkit import hookimpl
 from ser_toolkit.contracts import Reader
-from ser_toolkit.hookspecs import hookimpl
 
 from .reader import DatasetsReader
 

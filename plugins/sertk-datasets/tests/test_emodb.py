@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ser_toolkit.cli import run
-from ser_toolkit.plugins import load_plugins
+from ser_toolkit.plugins.registry import load_plugins
 from sertk_datasets import DatasetsReader
 
 QUICK = (
@@ -23,7 +23,7 @@ QUICK = (
 @pytest.fixture(scope="module")
 def audio_folder(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, root = tmp_path_factory.mktemp("made") / "emodb", data_dir / "emodb"
-    clips = load_plugins().reader("emodb").read(root).clips
+    clips = load_plugins().get("reader", "emodb").read(root).clips
     lines = [
         "file_name,emotion,speaker",
         *(f"{clip.relative},{clip.emotion},{clip.speaker}" for clip in clips),
@@ -36,7 +36,7 @@ def audio_folder(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def test_the_clips_are_those_of_emodb(data_dir: Path, audio_folder: Path) -> None:
-    clips = load_plugins().reader("emodb").read(data_dir / "emodb").clips
+    clips = load_plugins().get("reader", "emodb").read(data_dir / "emodb").clips
     found = DatasetsReader().read(audio_folder).clips
     assert {(c.relative, c.emotion, c.speaker) for c in found} == {
         (c.relative, c.emotion, c.speaker) for c in clips

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ser_toolkit.hookspecs import hookimpl
+from ser_toolkit import hookimpl
 from ser_toolkit.runtime.extractor import Extractor
 
 from .extractor import Embedding

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.assemble import apply_setting, assemble
-from ser_toolkit.assets import Assets
 from ser_toolkit.cli import run
 from ser_toolkit.convert import convert
-from ser_toolkit.plugins import load_plugins
+from ser_toolkit.plugins.assemble import apply_setting, assemble
+from ser_toolkit.plugins.assets import Assets
+from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.recipe import Recipe
 from ser_toolkit.runtime.component import Asset, configure, from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError

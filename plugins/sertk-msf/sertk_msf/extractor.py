@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import F32, Signal, StatefulExtractor
+from ser_toolkit.runtime.extractor import F32, Heatmap, Signal, StatefulExtractor
 
 from .filters import (
     F64,
@@ -97,6 +97,21 @@ class Msf(StatefulExtractor):
             f"msf_a{acoustic:02d}_m{band}"
             for acoustic in range(1, self.n_acoustic + 1)
             for band in range(1, self.n_modulation + 1)
+        )
+
+    @property
+    def heatmap(self) -> Heatmap:
+        """A block of acoustic bands for each modulation band, slow modulation at the bottom."""
+        count = len(self.columns)
+        return Heatmap(
+            f"MSF: modulation of {self.n_acoustic} acoustic bands (low to high in each block)",
+            tuple(
+                (f"{hz:g} Hz", tuple(range(band, count, self.n_modulation)))
+                for band, hz in enumerate(self.modulation_hz)
+            ),
+            "modulation",
+            "energy in dB",
+            10 / math.log(10),
         )
 
     @property

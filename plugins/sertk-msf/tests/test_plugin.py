@@ -13,7 +13,7 @@ import pluggy
 import pytest
 
 import sertk_msf
-from ser_toolkit import hookspecs
+from ser_toolkit.plugins import hookspecs
 from ser_toolkit.recipe import Recipe
 from ser_toolkit.runtime.component import from_spec
 from ser_toolkit.runtime.extractor import Signal, Stack

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_toolkit.assemble import assemble
-from ser_toolkit.plugins import load_plugins
+from ser_toolkit.plugins.assemble import assemble
+from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.runtime.component import configure, from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.extractor import Signal

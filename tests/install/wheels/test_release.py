@@ -59,7 +59,7 @@ WRONG_TREES = {
         "plugin 'msf' says SERTK_HOOK_API = 99, and hookspecs.HOOK_API is",
     ),
     "a seam that nobody was told of": (
-        "ser_toolkit/hookspecs.py",
+        "ser_toolkit/plugins/hookspecs.py",
         r"HOOK_API = \d+",
         "HOOK_API = 99",
         "newest heading of a seam is HOOK_API .*, hookspecs.HOOK_API is 99",

@@ -13,22 +13,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .loading import BUILTIN_DISTRIBUTION, one_line
-from .plugins import Plugins, load_plugins
-from .runtime.archive import COPY_AGAIN, BundleError
-from .runtime.bundle import Bundle, parse_bundle, read_bytes
-from .runtime.classifier import Classifier, Resolve, build_classifier, container
-from .runtime.component import parts_of
-from .runtime.errors import SertkError
-from .runtime.extractor import Extractor
-from .runtime.interpreter import find_runtime
-from .runtime.manifest import Manifest, Part
-from .runtime.selftest import check_selftest
+from ..runtime.archive import COPY_AGAIN, BundleError
+from ..runtime.bundle import parse_bundle, read_bytes
+from ..runtime.classifier import Classifier, Resolve, build_classifier, container
+from ..runtime.component import parts_of
+from ..runtime.errors import SertkError
+from ..runtime.extractor import Extractor
+from ..runtime.interpreter import find_runtime
+from ..runtime.manifest import Manifest, Part
+from ..runtime.selftest import check_selftest
+from .entry_points import BUILTIN_DISTRIBUTION
+from .errors import one_line
+from .registry import Plugins, load_plugins
 
 TIMEOUT_S = 120.0
 # What a damaged network may ask for before it is refused; the largest honest one needs a tenth.
 MEMORY_BYTES = 4 << 30
-CHILD = "from ser_toolkit.bundles import _child; _child()"
+CHILD = "from ser_toolkit.plugins.bundles import _child; _child()"
 
 
 def open_bundle(
@@ -52,14 +53,18 @@ def open_bytes(
     threads: int = 1,
     check: bool = True,
     timeout_s: float = TIMEOUT_S,
+    plugins: Plugins | None = None,
 ) -> Classifier:
-    """As `open_bundle`, from the bytes of the file."""
+    """As `open_bundle`, from the bytes of the file.
+
+    `plugins` are those that its extractors come from; without them those that it names are loaded.
+    """
     bundle = parse_bundle(content, public_key)
     if check:
         # Here as well, because a missing runtime is no fault of the bundle.
         find_runtime([runtime.name for runtime in bundle.manifest.runtimes])
         try_apart(content, threads, timeout_s)
-    return _classifier(bundle, threads)
+    return build_classifier(bundle, resolver(bundle.manifest, plugins), threads)
 
 
 def try_apart(content: bytes, threads: int = 1, timeout_s: float = TIMEOUT_S) -> None:
@@ -89,22 +94,18 @@ def describe_parts(extractor: Extractor, plugins: Plugins) -> tuple[Part, ...]:
 
 def _part(name: str, version: int, plugins: Plugins) -> Part:
     if container(name):
-        from . import __version__
+        from .. import __version__
 
         return Part(name, version, BUILTIN_DISTRIBUTION, __version__)
-    plugin = plugins.offer("extractor", name).plugin
+    plugin = plugins.component("extractor", name).plugin
     return Part(name, version, plugin.distribution, plugin.version)
 
 
-def _classifier(bundle: Bundle, threads: int) -> Classifier:
-    return build_classifier(bundle, resolver(bundle.manifest), threads)
-
-
-def resolver(manifest: Manifest) -> Resolve:
-    """Finds the extractors of a bundle; only the plugins that it names are loaded."""
+def resolver(manifest: Manifest, plugins: Plugins | None = None) -> Resolve:
+    """Return what finds the extractors of a bundle; only the plugins that it names are loaded."""
     homes = {part.name: part.distribution for part in manifest.parts}
-    plugins = load_plugins(only=set(homes.values()))
-    return lambda name: plugins.extractor(f"{homes[name]}:{name}")
+    known = plugins or load_plugins(only=set(homes.values()))
+    return lambda name: known.get("extractor", f"{homes[name]}:{name}")
 
 
 def _verdict(done: subprocess.CompletedProcess[bytes]) -> SertkError | None:
@@ -149,7 +150,8 @@ def try_here(content: bytes, threads: int = 1) -> tuple[str, str] | None:
     """Load and self-test a bundle in this process: None, or what is wrong and what to do."""
     try:
         bundle = parse_bundle(content)
-        check_selftest(_classifier(bundle, threads), bundle.selftest)
+        classifier = build_classifier(bundle, resolver(bundle.manifest), threads)
+        check_selftest(classifier, bundle.selftest)
     except SertkError as error:
         return error.problem, error.todo
     except Exception as error:  # a plugin's code may raise anything

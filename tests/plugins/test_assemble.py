@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.assemble import apply_setting, assemble
-from ser_toolkit.assets import Assets
 from ser_toolkit.contracts import Augmenter, Clip, Utterance
-from ser_toolkit.loading import installed
-from ser_toolkit.plugins import Plugins, load_plugins
-from ser_toolkit.recipe import Recipe, Use
+from ser_toolkit.plugins.assemble import apply_setting, assemble, default_recipe
+from ser_toolkit.plugins.assets import Assets
+from ser_toolkit.plugins.entry_points import installed
+from ser_toolkit.plugins.registry import Plugins, load_plugins
+from ser_toolkit.recipe import ComponentSpec, Recipe
 from ser_toolkit.runtime.audio import content_hash, read_audio
 from ser_toolkit.runtime.component import Asset, assets_of, to_spec
 from ser_toolkit.runtime.errors import SertkError
@@ -34,7 +34,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 import numpy as np
 from ser_toolkit import Asset, FrameExtractor, hookimpl
-from ser_toolkit.recipe import Recipe, Use
+from ser_toolkit.recipe import Recipe, ComponentSpec
 
 @dataclass(frozen=True)
 class Weighted(FrameExtractor):
@@ -67,14 +67,14 @@ def sertk_extractors():
 
 @hookimpl
 def sertk_recipes():
-    return [Recipe("weighted", "with a file", (Use("weighted"),), Use("tcn"))]
+    return [Recipe("weighted", "with a file", (ComponentSpec("weighted"),), ComponentSpec("tcn"))]
 '''
 SAMPLE = Recipe(
     "sample",
     "for tests",
-    (Use("log_mel", n_mels=40), Use("rms", hop_length=256, frame_length=512)),
-    Use("tcn", channels=8),
-    (Use("noise", p=0.5), Use("gain"), Use("mask")),
+    (ComponentSpec("log_mel", n_mels=40), ComponentSpec("rms", hop_length=256, frame_length=512)),
+    ComponentSpec("tcn", channels=8),
+    (ComponentSpec("noise", p=0.5), ComponentSpec("gain"), ComponentSpec("mask")),
 )
 
 
@@ -116,9 +116,11 @@ def settle(settings: list[str], plugins: Plugins, assets: Assets, recipe: Recipe
     return assemble(recipe, plugins)
 
 
-def refused(setting: str, assets: Assets, recipe: Recipe = SAMPLE) -> str:
+def refused(
+    setting: str, assets: Assets, recipe: Recipe = SAMPLE, plugins: Plugins | None = None
+) -> str:
     with pytest.raises(SertkError) as caught:
-        settle([setting], load_plugins(env={}), assets, recipe)
+        settle([setting], plugins or load_plugins(env={}), assets, recipe)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -127,43 +129,44 @@ def test_a_recipe_becomes_components(assets: Assets) -> None:
     made = settle([], load_plugins(env={}), assets)
     assert made.extractor == Stack((LogMel(n_mels=40), Rms(hop_length=256, frame_length=512)))
     assert [(item.name, item.p) for item in made.augmenters] == [("noise", 0.5), ("gain", 1.0)]
-    assert [item.name for item in made.masks] == ["mask"]
+    assert [item.name for item in made.frame_augmenters] == ["mask"]
     assert (made.model.name, made.model.channels) == ("tcn", 8)
 
 
 def test_one_extractor_is_not_stacked(assets: Assets) -> None:
-    recipe = replace(SAMPLE, extractor=(Use("log_mel"),))
+    recipe = replace(SAMPLE, extractor=(ComponentSpec("log_mel"),))
     assert settle([], load_plugins(env={}), assets, recipe).extractor == LogMel()
 
 
-@pytest.mark.parametrize(
-    ("setting", "read", "value"),
-    [
-        ("extractor.n_mels=21", lambda m: m.extractor.parts[0].n_mels, 21),
-        ("extractor.log_mel.n_mels=22", lambda m: m.extractor.parts[0].n_mels, 22),
-        ("extractor.log=db", lambda m: m.extractor.parts[0].log, "db"),
-        ("extractor.log_mel.log = 'db'", lambda m: m.extractor.parts[0].log, "db"),
-        ("extractor.fmin_hz=60", lambda m: m.extractor.parts[0].fmin_hz, 60.0),
-        ("augmenter.noise.p=0.25", lambda m: m.augmenters[0].p, 0.25),
-        ("augmenter.snr_db_max=30", lambda m: m.augmenters[0].snr_db_max, 30.0),
-        ("augmenter.mask.n_time=1", lambda m: m.masks[0].n_time, 1),
-        ("model.dropout=0.1", lambda m: m.model.dropout, 0.1),
-        ("model.tcn.dilations=[1, 2]", lambda m: m.model.dilations, (1, 2)),
-        ("window.length_frames=90", lambda m: m.recipe.window.length_frames, 90),
-        ("window.short=zero", lambda m: m.recipe.window.short, "zero"),
-        ("training.copies=2", lambda m: m.recipe.training.copies, 2),
-        ("training.learning_rate=1", lambda m: m.recipe.training.learning_rate, 1.0),
-        ("training.class_weights=false", lambda m: m.recipe.training.class_weights, False),
-        ("training.schedule=plateau", lambda m: m.recipe.training.schedule, "plateau"),
-        ("augmenter=speed", lambda m: [a.name for a in m.augmenters], ["speed"]),
-        ("augmenter=", lambda m: m.augmenters + m.masks, ()),
-        ("extractor=mfcc", lambda m: m.extractor, Mfcc()),
-    ],
+SETTINGS: tuple[tuple[str, Any, Any], ...] = (
+    ("extractor.n_mels=21", lambda m: m.extractor.parts[0].n_mels, 21),
+    ("extractor.log_mel.n_mels=22", lambda m: m.extractor.parts[0].n_mels, 22),
+    ("extractor.log=db", lambda m: m.extractor.parts[0].log, "db"),
+    ("extractor.log_mel.log = 'db'", lambda m: m.extractor.parts[0].log, "db"),
+    ("extractor.fmin_hz=60", lambda m: m.extractor.parts[0].fmin_hz, 60.0),
+    ("augmenter.noise.p=0.25", lambda m: m.augmenters[0].p, 0.25),
+    ("augmenter.snr_db_max=30", lambda m: m.augmenters[0].snr_db_max, 30.0),
+    ("augmenter.mask.n_time=1", lambda m: m.frame_augmenters[0].n_time, 1),
+    ("model.dropout=0.1", lambda m: m.model.dropout, 0.1),
+    ("model.tcn.dilations=[1, 2]", lambda m: m.model.dilations, (1, 2)),
+    ("window.length_frames=90", lambda m: m.recipe.window.length_frames, 90),
+    ("window.short=zero", lambda m: m.recipe.window.short, "zero"),
+    ("training.copies=2", lambda m: m.recipe.training.copies, 2),
+    ("training.learning_rate=1", lambda m: m.recipe.training.learning_rate, 1.0),
+    ("training.class_weights=false", lambda m: m.recipe.training.class_weights, False),
+    ("training.schedule=plateau", lambda m: m.recipe.training.schedule, "plateau"),
+    ("augmenter=speed", lambda m: [a.name for a in m.augmenters], ["speed"]),
+    ("augmenter=", lambda m: m.augmenters + m.frame_augmenters, ()),
+    ("extractor=mfcc", lambda m: m.extractor, Mfcc()),
 )
-def test_every_stage_can_be_set(setting: str, read: Any, value: Any, assets: Assets) -> None:
-    made = settle([setting], load_plugins(env={}), assets)
-    assert read(made) == value
-    assert read(settle([], load_plugins(env={}), assets)) != value
+
+
+def test_every_stage_can_be_set(assets: Assets) -> None:
+    plugins = load_plugins(env={})
+    plain = settle([], plugins, assets)
+    for setting, read, value in SETTINGS:
+        assert read(settle([setting], plugins, assets)) == value, setting
+        assert read(plain) != value, setting
 
 
 def test_settings_add_up_and_leave_the_recipe_alone(assets: Assets) -> None:
@@ -171,7 +174,7 @@ def test_settings_add_up_and_leave_the_recipe_alone(assets: Assets) -> None:
     made = settle(chosen, load_plugins(env={}), assets)
     assert made.extractor.parts[0] == LogMel(n_mels=30, fmin_hz=80.0)
     assert made.augmenters[1].db_max == 3
-    assert SAMPLE.extractor[0] == Use("log_mel", n_mels=40)
+    assert SAMPLE.extractor[0] == ComponentSpec("log_mel", n_mels=40)
 
 
 def test_a_model_is_exchanged_with_its_defaults(assets: Assets) -> None:
@@ -186,56 +189,55 @@ def test_extractors_are_exchanged_for_several(assets: Assets) -> None:
 
 def test_an_extractor_inside_another_is_set_as_a_table(assets: Assets) -> None:
     setting = 'extractor.of={name = "log_mel", n_mels = 24}'
-    recipe = replace(SAMPLE, extractor=(Use("deltas", width=5),))
+    recipe = replace(SAMPLE, extractor=(ComponentSpec("deltas", width=5),))
     made = settle([setting], load_plugins(env={}), assets, recipe)
     assert made.extractor == Deltas(of=LogMel(n_mels=24), width=5)
 
 
-@pytest.mark.parametrize(
-    ("setting", "parts"),
-    [
-        ("extractor.n_mel=3", ["'extractor.n_mel' does not exist", "extractor.log_mel.n_mels"]),
-        ("extractor.mfcc.n_mfcc=3", ["does not exist in this recipe", "extractor.rms.rate_hz"]),
-        ("extractor.rate_hz=8000", ["is ambiguous", "log_mel.rate_hz", "extractor.rms.rate_hz"]),
-        ("augmenter.p=0", ["is ambiguous", "augmenter.noise.p", "augmenter.mask.p"]),
-        ("model.layers=3", ["does not exist", "model.tcn.channels", "model.tcn.dropout"]),
-        ("window.size=3", ["'window' has no parameter 'size'", "length_frames, hop_frames, short"]),
-        ("training.epoch=3", ["'training' has no parameter 'epoch'", "epochs, batch_size"]),
-        ("extractor.n_mels=many", ["'log_mel.n_mels' expects int, received 'many'"]),
-        ("extractor.n_mels=3.5", ["'log_mel.n_mels' expects int, received 3.5"]),
-        ("extractor.n_mels=true", ["expects int, received True"]),
-        ("extractor.n_mels=0", ["'log_mel': n_mels of at least 1 expected, received 0"]),
-        ("extractor.log=log2", ["'log_mel.log' expects one of ln, db, received 'log2'"]),
-        ("augmenter.noise.p=1.5", ["'noise.p' is a probability, received 1.5"]),
-        ("window.length_frames=0", ["'window.length_frames' expects 1 to 1000000"]),
-        ("training.epochs=0", ["'training.epochs' expects 1 or more, received 0"]),
-        ("training.batch_size=0", ["'training.batch_size' expects 1 or more, received 0"]),
-        ("training.plateau_patience=0", ["'training.plateau_patience' expects 1 or more"]),
-        ("training.copies=-1", ["'training.copies' expects 0 or more, received -1"]),
-        ("training.ema_momentum=1.5", ["'training.ema_momentum' expects 0 to 1, received 1.5"]),
-        ("training.learning_rate=0", ["'training.learning_rate' expects more than 0"]),
-        ("training.learning_rate=nan", ["'training.learning_rate' expects more than 0"]),
-        ("training.weight_decay=nan", ["'training.weight_decay' expects 0 to 1, received nan"]),
-        ("training.schedule=step", ["expects one of cosine, plateau, constant, received 'step'"]),
-        ("model=tnc", ["there is no model 'tnc'", "tcn"]),
-        ("model=", ["--set model= expects one name"]),
-        ("model=tcn,tcn", ["--set model= expects one name"]),
-        ("extractor=mfc", ["there is no extractor 'mfc'", "Known: mfcc"]),
-        ("extractor=", ["a recipe needs at least one extractor"]),
-        ("extractor.n_mels", ["--set expects STAGE.FIELD=VALUE", "extractor, augmenter, model"]),
-        ("window=3", ["--set expects STAGE.FIELD=VALUE"]),
-        ("reader.x=3", ["--set expects STAGE.FIELD=VALUE", "window, training"]),
-        ("=3", ["--set expects STAGE.FIELD=VALUE"]),
-        ("extractor.x=@nothing.bin", ["cannot read 'nothing.bin'", "Check the path"]),
-        ("model.channels=@nothing.bin", ["only extractors and augmenters take the bytes"]),
-    ],
+WRONG_SETTINGS: tuple[tuple[str, list[str]], ...] = (
+    ("extractor.n_mel=3", ["'extractor.n_mel' does not exist", "extractor.log_mel.n_mels"]),
+    ("extractor.mfcc.n_mfcc=3", ["does not exist in this recipe", "extractor.rms.rate_hz"]),
+    ("extractor.rate_hz=8000", ["is ambiguous", "log_mel.rate_hz", "extractor.rms.rate_hz"]),
+    ("augmenter.p=0", ["is ambiguous", "augmenter.noise.p", "augmenter.mask.p"]),
+    ("model.layers=3", ["does not exist", "model.tcn.channels", "model.tcn.dropout"]),
+    ("window.size=3", ["'window' has no parameter 'size'", "length_frames, hop_frames, short"]),
+    ("training.epoch=3", ["'training' has no parameter 'epoch'", "epochs, batch_size"]),
+    ("extractor.n_mels=many", ["'log_mel.n_mels' expects int, received 'many'"]),
+    ("extractor.n_mels=3.5", ["'log_mel.n_mels' expects int, received 3.5"]),
+    ("extractor.n_mels=true", ["expects int, received True"]),
+    ("extractor.n_mels=0", ["'log_mel': n_mels of at least 1 expected, received 0"]),
+    ("extractor.log=log2", ["'log_mel.log' expects one of ln, db, received 'log2'"]),
+    ("augmenter.noise.p=1.5", ["'noise.p' is a probability, received 1.5"]),
+    ("window.length_frames=0", ["a window needs at least one frame"]),
+    ("training.epochs=0", ["'training.epochs' expects 1 or more, received 0"]),
+    ("training.batch_size=0", ["'training.batch_size' expects 1 or more, received 0"]),
+    ("training.plateau_patience=0", ["'training.plateau_patience' expects 1 or more"]),
+    ("training.copies=-1", ["'training.copies' expects 0 or more, received -1"]),
+    ("training.ema_momentum=1.5", ["'training.ema_momentum' expects 0 to 1, received 1.5"]),
+    ("training.learning_rate=0", ["'training.learning_rate' expects more than 0"]),
+    ("training.learning_rate=nan", ["'training.learning_rate' expects more than 0"]),
+    ("training.weight_decay=nan", ["'training.weight_decay' expects 0 to 1, received nan"]),
+    ("training.schedule=step", ["expects one of cosine, plateau, constant, received 'step'"]),
+    ("model=tnc", ["there is no model 'tnc'", "tcn"]),
+    ("model=", ["--set model= expects one name"]),
+    ("model=tcn,tcn", ["--set model= expects one name"]),
+    ("extractor=mfc", ["there is no extractor 'mfc'", "Known: mfcc"]),
+    ("extractor=", ["a recipe needs at least one extractor"]),
+    ("extractor.n_mels", ["--set expects STAGE.FIELD=VALUE", "extractor, augmenter, model"]),
+    ("window=3", ["--set expects STAGE.FIELD=VALUE"]),
+    ("reader.x=3", ["--set expects STAGE.FIELD=VALUE", "window, training"]),
+    ("=3", ["--set expects STAGE.FIELD=VALUE"]),
+    ("extractor.x=@nothing.bin", ["cannot read 'nothing.bin'", "Check the path"]),
+    ("model.channels=@nothing.bin", ["only extractors and augmenters take the bytes"]),
 )
-def test_a_wrong_setting_lists_the_right_ones(
-    setting: str, parts: list[str], assets: Assets
-) -> None:
-    message = refused(setting, assets)
-    for part in parts:
-        assert part in message
+
+
+def test_a_wrong_setting_lists_the_right_ones(assets: Assets) -> None:
+    plugins = load_plugins(env={})
+    for setting, parts in WRONG_SETTINGS:
+        message = refused(setting, assets, plugins=plugins)
+        for part in parts:
+            assert part in message, setting
 
 
 def test_extractors_of_different_grids_are_refused(assets: Assets) -> None:
@@ -247,8 +249,10 @@ def test_extractors_of_different_grids_are_refused(assets: Assets) -> None:
 NESTED = replace(
     SAMPLE,
     extractor=(
-        Use("deltas", of={"name": "mfcc", "n_mfcc": 12, "frame_length": 512, "hop_length": 256}),
-        Use("rms", frame_length=512, hop_length=256),
+        ComponentSpec(
+            "deltas", of={"name": "mfcc", "n_mfcc": 12, "frame_length": 512, "hop_length": 256}
+        ),
+        ComponentSpec("rms", frame_length=512, hop_length=256),
     ),
 )
 
@@ -256,7 +260,7 @@ NESTED = replace(
 @pytest.mark.parametrize("recipe", [SAMPLE, NESTED, "compact"])
 def test_a_pinned_recipe_comes_back_through_its_file(recipe: Any) -> None:
     plugins = load_plugins(env={})
-    made = assemble(plugins.recipe(recipe) if isinstance(recipe, str) else recipe, plugins)
+    made = assemble(plugins.get("recipe", recipe) if isinstance(recipe, str) else recipe, plugins)
     again = assemble(Recipe.from_toml(made.recipe.to_toml()), plugins)
     assert again == made
     assert again.recipe.to_toml() == made.recipe.to_toml()
@@ -264,16 +268,16 @@ def test_a_pinned_recipe_comes_back_through_its_file(recipe: Any) -> None:
 
 def test_every_component_that_is_offered_survives_pinning() -> None:
     plugins = load_plugins(env={})
-    for extractor in plugins.extractors:
-        for model in plugins.models:
-            recipe = Recipe("x", "", (Use(extractor.name),), Use(model.name))
+    for extractor in plugins.all("extractor"):
+        for model in plugins.all("model"):
+            recipe = Recipe("x", "", (ComponentSpec(extractor.name),), ComponentSpec(model.name))
             frames = isinstance(extractor, FrameExtractor)
-            chain = {a for a in plugins.augmenters if frames or isinstance(a, Augmenter)}
-            recipe = replace(recipe, augmenter=tuple(Use(a.name) for a in chain))
+            chain = {a for a in plugins.all("augmenter") if frames or isinstance(a, Augmenter)}
+            recipe = replace(recipe, augmenter=tuple(ComponentSpec(a.name) for a in chain))
             made = assemble(recipe, plugins)
             again = assemble(Recipe.from_toml(made.recipe.to_toml()), plugins)
             assert (again.extractor, again.model) == (extractor, model)
-            assert {*again.augmenters, *again.masks} == chain
+            assert {*again.augmenters, *again.frame_augmenters} == chain
 
 
 def test_a_pinned_recipe_carries_every_parameter_and_version() -> None:
@@ -336,7 +340,7 @@ def test_a_file_is_added_and_reaches_its_extractor(
     path, values = weights_file(tmp_path)
     plugins = with_plugin()
     made = settle(
-        [f"extractor.weights=@{path}"], plugins, assets, plugins.default_recipe("weighted")
+        [f"extractor.weights=@{path}"], plugins, assets, default_recipe(plugins, "weighted")
     )
     (asset,) = assets_of(made.extractor)
     assert (asset.name, asset.size) == (path.name, 1600)
@@ -352,7 +356,7 @@ def test_an_asset_is_part_of_the_pinned_recipe(
 ) -> None:
     plugins = with_plugin()
     setting = f"extractor.weights=@{weights_file(tmp_path)[0]}"
-    made = settle([setting], plugins, assets, plugins.default_recipe("weighted"))
+    made = settle([setting], plugins, assets, default_recipe(plugins, "weighted"))
     again = assemble(Recipe.from_toml(made.recipe.to_toml()), plugins)
     assert again == made
     assert list(assets_of(again.extractor)) == list(assets_of(made.extractor))
@@ -373,7 +377,7 @@ def test_the_store_asks_for_the_bytes_and_the_key_covers_them(
     stored = []
     for seed in (0, 1):
         path, values = weights_file(tmp_path, seed)
-        recipe = plugins.default_recipe("weighted")
+        recipe = default_recipe(plugins, "weighted")
         made = settle([f"extractor.weights=@{path}"], plugins, assets, recipe)
         wanted = Features(made.extractor, Window(), (), 0, assets.load)
         stored.append(store.load(wanted, item, 0)["frames"])
