@@ -83,9 +83,8 @@ class Trainer:
         import tensorflow as tf
 
         count = tf.cast(done, tf.float64)
-        momentum = tf.minimum(
-            tf.cast(self._momentum, tf.float64), (1 + count) / (MOMENTUM_RAMP + count)
-        )
+        highest = tf.constant(self._momentum, tf.float64)
+        momentum = tf.minimum(highest, (1 + count) / (MOMENTUM_RAMP + count))
         for average, weight in zip(self.average, self.network.weights, strict=True):
             value = tf.convert_to_tensor(weight)
             if value.dtype.is_floating:

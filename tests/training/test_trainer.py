@@ -19,7 +19,7 @@ from ser_toolkit.training.schedule import learning_rate_schedule
 from ser_toolkit.training.trainer import Trainer
 
 STEPS = 3
-TRAINING = Training(epochs=2, warmup_epochs=1, learning_rate=0.01, ema_momentum=0.5)
+TRAINING = Training(epochs=2, warmup_epochs=1, learning_rate=0.01, ema_momentum=0.15)
 
 
 def build(two_inputs: bool = False) -> Any:
@@ -108,7 +108,7 @@ def test_the_average_has_the_statistics_of_batch_normalisation_and_copies_counts
     for number, batch in enumerate(batches()):
         next(w for w in network.weights if w.name == "count").assign(number + 5)
         trainer.step(batch)
-        momentum = min(0.5, (1 + number) / (10 + number))
+        momentum = min(0.15, (1 + number) / (10 + number))
         for index, weight in enumerate(network.weights):
             value = np.array(weight.numpy())
             if value.dtype == np.float32:
