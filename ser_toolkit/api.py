@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import evaluation, extraction, folds, inspection, pipeline, prediction, quantization
-from .convert import MODES
+from . import evaluation, extraction, folds, inspection, pipeline, prediction
+from .export import quantize as quantization
 from .listener import Listener
 from .run import Run
 from .runtime.errors import SertkError
+from .runtime.modes import MODES
 
 Data = str | Path | Sequence[str | Path]
 
@@ -117,8 +118,9 @@ def quantize(
 
     `mode` is one of float32, float16, dynamic, int8, int16x8, or `"all"`. `data` is needed only
     where the features of the run's clips are no longer in the cache, and by `with_frontend`, which
-    also writes a `.tflite` that takes raw audio. The result has the figures of each mode, and
-    `bundles` and `tflite`, the files written.
+    also writes a `.tflite` that takes raw audio; `workers` processes compute the features that the
+    cache lacks. The result has the figures of each mode, and `bundles` and `tflite`, the files
+    written.
     """
     opened = _run(run)
     modes = MODES if mode == "all" else (mode,)

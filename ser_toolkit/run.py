@@ -15,7 +15,7 @@ import numpy as np
 
 from .assemble import Assembly, assemble
 from .assets import Assets
-from .backend import import_keras, train_again
+from .backend import load_network
 from .contracts import Utterance
 from .files import DAMAGED
 from .listener import Listener
@@ -133,17 +133,6 @@ def check_folder(folder: Path | None, resume: bool) -> None:
         raise SertkError(
             f"'{folder}' is not empty", "Add --resume to go on with it, or choose another --out"
         )
-
-
-def load_network(path: Path) -> Any:
-    """A saved Keras network; nothing but layers of Keras itself is loaded."""
-    keras = import_keras()
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (*DAMAGED, TypeError) as error:
-        reason = str(error).split("\n")[0]
-        problem = f"{path.name} cannot be loaded: {reason}"
-        raise SertkError(problem, train_again(error)) from error
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import pytest
 from ser_toolkit import report
 from ser_toolkit.assemble import assemble
 from ser_toolkit.audit import audit, in_words
+from ser_toolkit.backend import load_network
 from ser_toolkit.contracts import Clip, Utterance
 from ser_toolkit.plugins import load_plugins
 from ser_toolkit.recipe import Recipe
-from ser_toolkit.run import load_network
 from ser_toolkit.runtime.adapter import adapters_from_bytes
 from ser_toolkit.runtime.audio import content_hash, read_audio
 from ser_toolkit.runtime.extractor import Signal

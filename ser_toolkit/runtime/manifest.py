@@ -21,11 +21,11 @@ from typing import Any
 
 from .archive import COPY_AGAIN, BundleError
 from .interpreter import Runtime
+from .modes import MODES
 from .table import Table, each, parse_json, to_json
 from .window import Window
 
 FORMAT = 1
-MODES = ("float32", "float16", "dynamic", "int8", "int16x8")
 MAX_COUNT = 1_000_000
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]*")

@@ -17,7 +17,7 @@ from ser_toolkit.assemble import apply_setting, assemble
 from ser_toolkit.assets import Assets
 from ser_toolkit.backend import import_keras
 from ser_toolkit.cli import run
-from ser_toolkit.convert import convert
+from ser_toolkit.export.converter import convert
 from ser_toolkit.plugins import load_plugins
 from ser_toolkit.recipe import Recipe
 from ser_toolkit.runtime.component import Asset, configure, from_spec, to_spec

@@ -16,7 +16,7 @@ import pytest
 
 from ser_toolkit.backend import import_keras
 from ser_toolkit.cli import run
-from ser_toolkit.convert import convert
+from ser_toolkit.export.converter import convert
 from ser_toolkit.recipe import Recipe
 
 pytestmark = [
