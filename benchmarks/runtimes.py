@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from ser_toolkit.builtin.models import Tcn
-from ser_toolkit.convert import MODES, Converted, convert
-from ser_toolkit.prove import Proof, environments, prove
+from ser_toolkit.export.converter import MODES, Converted, convert
+from ser_toolkit.export.verify import Proof, environments, prove
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.extractor import F32
 from ser_toolkit.training.backend import import_keras

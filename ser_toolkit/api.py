@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import evaluation, extraction, folds, inspection, pipeline, prediction, quantization
-from .convert import MODES
+from . import evaluation, extraction, folds, inspection, pipeline, prediction
+from .export import quantize as quantization
 from .run import Run
 from .runtime.errors import SertkError
+from .runtime.modes import MODES
 from .runtime.signing import read_key
 from .utils.progress import Callback
 
@@ -118,8 +119,9 @@ def quantize(
 
     `mode` is one of float32, float16, dynamic, int8, int16x8, or `"all"`. `data` is needed only
     where the features of the run's clips are no longer in the cache, and by `with_frontend`, which
-    also writes a `.tflite` that takes raw audio. The result has the figures of each mode, and
-    `bundles` and `tflite`, the files written.
+    also writes a `.tflite` that takes raw audio; `workers` processes compute the features that the
+    cache lacks. The result has the figures of each mode, and `bundles` and `tflite`, the files
+    written.
     """
     opened = _run(run)
     modes = MODES if mode == "all" else (mode,)

@@ -6,20 +6,13 @@ runtime, and what opens bundles.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
-import os
 import platform
-import signal
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,12 +21,12 @@ from .plugins.bundles import resolver
 from .runtime.bundle import Bundle, BundleError, parse_bundle
 from .runtime.classifier import Classifier, build_classifier
 from .runtime.dsp import best_fft
-from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor, FrameExtractor, Signal
 from .runtime.interpreter import find_runtime
 from .runtime.predict import features
 from .runtime.selftest import FULL_SCALE, check_selftest
 from .runtime.window import Window
+from .utils.worker import WorkerCrashError, WorkerError, ask_code
 
 FORMAT = 1
 SECONDS = 2.0
@@ -43,7 +36,11 @@ WARM_UP_ROUNDS = 2
 CHUNK_S = 0.1
 TIMEOUT_S = 600.0
 STAGES = ("cold", "windows", "stream", "memory", "warm")
-CHILD = "import time; began = time.perf_counter(); import ser_toolkit.bench as b; b._child(began)"
+WORKER = (
+    "import sys, time; began = time.perf_counter(); from ser_toolkit.bench import _stages; "
+    "from ser_toolkit.utils.worker import serve; "
+    "serve(lambda: _stages(began, int(sys.argv[1]), float(sys.argv[2])))"
+)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Step = tuple[int, str, dict[str, Any]]
@@ -153,78 +150,25 @@ def _one_run(run: Mapping[str, Any]) -> dict[str, Any]:
 def _run(content: bytes, threads: int, seconds: float) -> Iterator[Step]:
     """The stages of one child, as they come."""
     # numpy's matrix products would take every core, whatever the network is told.
-    env = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "PYTHONSAFEPATH": "1"}
-    command = [sys.executable, "-c", CHILD, str(threads), str(seconds)]
+    env = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    arguments = [str(threads), str(seconds)]
     began = time.perf_counter()
-    with (
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=env
-        ) as child,
-    ):
-        timer = threading.Timer(TIMEOUT_S + 3 * seconds, child.kill)
-        timer.start()
-        try:
-            _feed(child, content)
-            missing = list(STAGES)
-            for stage, figures in _lines(child):
-                if stage == "cold":
-                    figures["total_ms"] = 1000 * (time.perf_counter() - began)
-                missing.remove(stage)
-                yield threads, stage, figures
-            if child.wait() or missing:
-                raise _ended_badly(child.returncode, said)
-        finally:
-            timer.cancel()
-            child.kill()
-
-
-def _feed(child: subprocess.Popen[bytes], content: bytes) -> None:
-    assert child.stdin is not None
-    # Why it does not listen is told by its end.
-    with contextlib.suppress(BrokenPipeError):
-        child.stdin.write(content)
-    with contextlib.suppress(BrokenPipeError):
-        child.stdin.close()
-
-
-def _lines(child: subprocess.Popen[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
-    assert child.stdout is not None
-    for line in child.stdout:
-        stage, figures = json.loads(line)
-        if stage == "refused":
-            raise BundleError(*figures)
-        yield stage, figures
-
-
-def _ended_badly(status: int, said: IO[bytes]) -> SertkError:
-    names = {value.value: value.name for value in signal.Signals}
-    if status < 0:
-        name = names.get(-status, f"signal {-status}")
-        return BundleError(f"the measuring crashed ({name})", "Try `sertk bundle verify`")
-    said.seek(0)
-    last = said.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-    why = "".join(f": {line.strip()}" for line in last)
-    return BundleError(f"the measuring ended with status {status}{why}")
+    try:
+        for stage, figures in ask_code(WORKER, arguments, content, TIMEOUT_S + 3 * seconds, env):
+            if stage == "cold":
+                figures["total_ms"] = 1000 * (time.perf_counter() - began)
+            yield threads, stage, figures
+    except WorkerCrashError as crash:
+        raise BundleError(f"the measuring {crash.end}", "Try `sertk bundle verify`") from crash
+    except WorkerError as failed:
+        raise BundleError(failed.cause, failed.todo) from failed
 
 
 # The child, from inside.
 
 
-def _child(began: float) -> None:
-    """Read a bundle from standard input and print a line of JSON per stage."""
-    output = os.fdopen(os.dup(1), "w")
-    # Whatever runtimes and plugins print must not be taken for the figures.
-    os.dup2(2, 1)
-    with output:
-        try:
-            for stage in _stages(began, int(sys.argv[1]), float(sys.argv[2])):
-                print(json.dumps(stage), file=output, flush=True)
-        except SertkError as error:
-            print(json.dumps(["refused", [error.problem, error.todo]]), file=output)
-
-
 def _stages(began: float, threads: int, seconds: float) -> Iterator[tuple[str, Any]]:
+    """Measure the bundle in standard input, stage by stage; `began` is when this process did."""
     clock = _Clock(began)
     clock.lap("import_ms")
     content = sys.stdin.buffer.read()

@@ -15,9 +15,10 @@ import numpy as np
 from . import report
 from .contracts import Utterance
 from .delta import compare
+from .export.converter import check_mode
+from .export.quantize import facts_name, predictions_name, quantize_fold
 from .numba_cache import use_own_numba_cache
-from .pipeline import Options, Prepared, label_of, prepare, run_fold, write_recipe
-from .quantization import check_mode, facts_name, predictions_name, quantize_fold
+from .pipeline import Options, Prepared, prepare, run_fold, write_recipe
 from .run import Run, check_folder, default_folder, open_folder, read_scores
 from .runtime.errors import SertkError
 from .scoring import Scores, metrics
@@ -39,7 +40,8 @@ def crossval(
     With `mode` the network of every fold is quantized and scored on the same clips as well.
     """
     callback = callback or Callback()
-    check_mode(mode)
+    if mode is not None:
+        check_mode(mode)
     check_folder(out, resume)
     if parse_protocol(options.protocol)[0] in ("holdout", "official", "random"):
         raise SertkError(
@@ -194,7 +196,7 @@ def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> 
     }
     if mode:
         figures["quantized"] = _quantized(prepared, runs, scores, mode)
-    note = label_of(figures)
+    note = report.label_of(figures)
     report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
     report.plot_confusion(folder / "plots", figures["confusion"], scores.labels, note)
     report.plot_classes(folder / "plots", figures, note)

@@ -185,7 +185,8 @@ def run_fold(
         "seconds": round(time.perf_counter() - began, 1),
     }
     _write_results(folder, network, dataset.adapters, trained, scores, figures)
-    log.note(f"UAR {100 * figures['uar']:.1f} on {len(split.test)} test clips{label_of(figures)}")
+    note = report.label_of(figures)
+    log.note(f"UAR {100 * figures['uar']:.1f} on {len(split.test)} test clips{note}")
     log.note(report.weakest(scores))
     return figures
 
@@ -302,17 +303,10 @@ def _write_results(
         temporary.unlink(missing_ok=True)
     report.write_csv(folder / "history.csv", trained.history)
     report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
-    note = label_of(figures)
+    note = report.label_of(figures)
     report.plot_curves(folder / "plots", trained.history, trained.best_epoch, note)
     report.plot_confusion(folder / "plots", figures["confusion"], scores.labels, note)
     report.plot_classes(folder / "plots", figures, note)
     report.write_json(folder / "metrics.json", figures)
     if not trained.interrupted:
         (folder / CHECKPOINT).unlink(missing_ok=True)
-
-
-def label_of(figures: Mapping[str, Any]) -> str:
-    """What must stand beside a figure that is not from human speech or compares with no other."""
-    words = ["synthetic speech"] if figures["synthetic"] else []
-    words += [] if figures["protocol"]["comparable"] else ["random split, not comparable"]
-    return f" — {', '.join(words)}" if words else ""

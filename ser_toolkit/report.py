@@ -197,3 +197,10 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Write a picture as PNG."""
     with atomic(path) as file:
         figure.savefig(file, format="png", dpi=120, metadata={"Software": None})
+
+
+def label_of(figures: Mapping[str, Any]) -> str:
+    """Say what must stand beside a figure that is synthetic or compares with no other."""
+    words = ["synthetic speech"] if figures["synthetic"] else []
+    words += [] if figures["protocol"]["comparable"] else ["random split, not comparable"]
+    return f" — {', '.join(words)}" if words else ""

@@ -24,7 +24,7 @@ from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor
 from .runtime.predict import features, signal_of, utterance_score, windows
 from .scoring import Scores, network_probabilities, network_scores
-from .training.backend import import_keras, train_again
+from .training.backend import load_network
 from .utils.files import DAMAGED
 from .utils.progress import Callback
 
@@ -133,17 +133,6 @@ def check_folder(folder: Path | None, resume: bool) -> None:
         raise SertkError(
             f"'{folder}' is not empty", "Add --resume to go on with it, or choose another --out"
         )
-
-
-def load_network(path: Path) -> Any:
-    """A saved Keras network; nothing but layers of Keras itself is loaded."""
-    keras = import_keras()
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (*DAMAGED, TypeError) as error:
-        reason = str(error).split("\n")[0]
-        problem = f"{path.name} cannot be loaded: {reason}"
-        raise SertkError(problem, train_again(error)) from error
 
 
 @dataclass(frozen=True)

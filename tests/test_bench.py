@@ -21,7 +21,7 @@ from ser_toolkit.board import board, memory, power
 from ser_toolkit.plugins.bundles import describe_parts
 from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.runtime.archive import unpack
-from ser_toolkit.runtime.bundle import write_bundle
+from ser_toolkit.runtime.bundle import parse_bundle, read_bytes, write_bundle
 from ser_toolkit.runtime.component import to_spec
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.interpreter import Network

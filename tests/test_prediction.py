@@ -19,7 +19,7 @@ import ser_toolkit as sertk
 from ser_toolkit import prediction
 from ser_toolkit.cli.evaluate import evaluate as evaluate_command
 from ser_toolkit.cli.predict import predict as predict_command
-from ser_toolkit.quantization import Options, quantize
+from ser_toolkit.export.quantize import Options, quantize
 from ser_toolkit.run import Run
 from ser_toolkit.utils.progress import Callback
 

@@ -16,13 +16,13 @@ from ser_toolkit.contracts import Clip, Utterance
 from ser_toolkit.plugins.assemble import assemble
 from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.recipe import Recipe
-from ser_toolkit.run import load_network
 from ser_toolkit.runtime.adapter import adapters_from_bytes
 from ser_toolkit.runtime.audio import content_hash, read_audio
 from ser_toolkit.runtime.extractor import Signal
 from ser_toolkit.scoring import Scores
 from ser_toolkit.split import Split, make_splits
 from ser_toolkit.testing import relative_error
+from ser_toolkit.training.backend import load_network
 
 FILES = {
     "adapter.npz",

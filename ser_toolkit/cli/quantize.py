@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-MODES = ("float32", "float16", "dynamic", "int8", "int16x8")
+from ..runtime.modes import MODES
 
 
 @click.command()
@@ -47,7 +47,12 @@ MODES = ("float32", "float16", "dynamic", "int8", "int16x8")
     is_flag=True,
     help="Also write a .tflite that takes raw audio and needs none of this toolkit.",
 )
-@click.option("--workers", type=click.IntRange(min=0), default=0, help="Processes for features.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Processes that compute features which the cache lacks [default: one per core].",
+)
 def quantize(
     run: Path,
     mode: str,
@@ -62,7 +67,7 @@ def quantize(
 ) -> None:
     """Turn RUN into a bundle, after measuring it on validation and test clips."""
     from .. import api
-    from ..quantization import NotBundledError
+    from ..export.quantize import NotBundledError
     from . import show
     from .delta import delta
 

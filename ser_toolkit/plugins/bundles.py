@@ -6,11 +6,8 @@ The child comes first because a damaged network can crash the interpreter, and t
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import signal
-import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..runtime.archive import COPY_AGAIN, BundleError
@@ -22,6 +19,7 @@ from ..runtime.extractor import Extractor
 from ..runtime.interpreter import find_runtime
 from ..runtime.manifest import Manifest, Part
 from ..runtime.selftest import check_selftest
+from ..utils.worker import WorkerCrashError, WorkerError, ask_code
 from .entry_points import BUILTIN_DISTRIBUTION
 from .errors import one_line
 from .registry import Plugins, load_plugins
@@ -29,7 +27,10 @@ from .registry import Plugins, load_plugins
 TIMEOUT_S = 120.0
 # What a damaged network may ask for before it is refused; the largest honest one needs a tenth.
 MEMORY_BYTES = 4 << 30
-CHILD = "from ser_toolkit.plugins.bundles import _child; _child()"
+WORKER = (
+    "from ser_toolkit.plugins.bundles import _work; from ser_toolkit.utils.worker import serve; "
+    "serve(_work)"
+)
 
 
 def open_bundle(
@@ -72,19 +73,12 @@ def try_apart(content: bytes, threads: int = 1, timeout_s: float = TIMEOUT_S) ->
 
     The child gets the bytes themselves: a file could be exchanged between child and parent.
     """
-    command = [sys.executable, "-c", CHILD, str(threads)]
-    safe = {**os.environ, "PYTHONSAFEPATH": "1"}
     try:
-        done = subprocess.run(
-            command, input=content, capture_output=True, timeout=timeout_s, env=safe, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BundleError(
-            f"the self-test gave no answer within {timeout_s:g} s", COPY_AGAIN
-        ) from error
-    problem = _verdict(done)
-    if problem:
-        raise problem
+        list(ask_code(WORKER, [str(threads)], content, timeout_s))
+    except WorkerCrashError as crash:
+        raise BundleError(f"the self-test {crash.end}", COPY_AGAIN) from crash
+    except WorkerError as failed:
+        raise BundleError(failed.cause, failed.todo) from failed
 
 
 def describe_parts(extractor: Extractor, plugins: Plugins) -> tuple[Part, ...]:
@@ -108,34 +102,13 @@ def resolver(manifest: Manifest, plugins: Plugins | None = None) -> Resolve:
     return lambda name: known.get("extractor", f"{homes[name]}:{name}")
 
 
-def _verdict(done: subprocess.CompletedProcess[bytes]) -> SertkError | None:
-    """What the child found wrong, None for nothing."""
-    if done.returncode < 0:
-        names = {value.value: value.name for value in signal.Signals}
-        name = names.get(-done.returncode, f"signal {-done.returncode}")
-        return BundleError(f"the self-test crashed ({name})", COPY_AGAIN)
-    try:
-        answer = json.loads(done.stdout.splitlines()[-1])
-        return None if answer is None else BundleError(*answer)
-    except (IndexError, ValueError, TypeError):
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        # Runtimes greet on the same way.
-        said = [line for line in lines if not line.startswith("INFO")]
-        last = said[-1] if said else "it said nothing"
-        return BundleError(
-            f"the self-test ended with status {done.returncode}: {last.strip():.200}", COPY_AGAIN
-        )
-
-
-def _child() -> None:
-    """Read a bundle from standard input, self-test it, print null or [problem, todo] as JSON."""
-    output = os.dup(1)
-    # Whatever runtimes and plugins print must not be taken for the answer.
-    os.dup2(2, 1)
+def _work() -> Iterator[None]:
+    """Self-test the bundle in standard input; in the child."""
     _limit_memory()
-    answer = try_here(sys.stdin.buffer.read(), int(sys.argv[1]))
-    with os.fdopen(output, "w") as file:
-        file.write(json.dumps(answer) + "\n")
+    problem = try_here(sys.stdin.buffer.read(), int(sys.argv[1]))
+    if problem:
+        raise SertkError(*problem)
+    yield None
 
 
 def _limit_memory() -> None:

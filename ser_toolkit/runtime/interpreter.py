@@ -8,9 +8,7 @@ import importlib.util
 import json
 import os
 import re
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from .errors import MissingExtra, SertkError
 from .extractor import F32
+from .process import ProcessError, output_lines, scratch_file
 from .validate import bounds
 
 MODULES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
@@ -190,12 +189,10 @@ def _probe_apart(name: str, timeout_s: float) -> Runtime | str:
         return NOT_INSTALLED
     command = [sys.executable, "-c", f"from {__name__} import _main; _main()", name]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        return f"gives no answer within {timeout_s:g} s"
-    if result.returncode:
-        return f"crashes (status {result.returncode})"
-    answer = json.loads(result.stdout.splitlines()[-1])
+        *_, last = output_lines(command, timeout_s)
+    except ProcessError as error:
+        return str(error)
+    answer = json.loads(last)
     return answer if isinstance(answer, str) else Runtime(**answer)
 
 
@@ -260,20 +257,13 @@ def _hold_stderr() -> tuple[int, IO[bytes]] | None:
         # It is closed. A file opened now would become the new file descriptor 2.
         return None
     try:
-        file = _scratch()
+        file = scratch_file()
     except OSError:
         os.close(before)
         return None
     _flush_stderr()
     os.dup2(file.fileno(), 2)
     return before, file
-
-
-def _scratch() -> IO[bytes]:
-    """A file without a name, in memory where the system has such files."""
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("stderr"), "w+b")
-    return tempfile.TemporaryFile()
 
 
 def _release_stderr(before: int, file: IO[bytes], failed: bool) -> None:

@@ -24,12 +24,14 @@ from .archive import COPY_AGAIN, BundleError
 from .errors import SertkError
 from .interpreter import DISTRIBUTION, LINE, VERSION, Runtime
 from .json_reader import parse_json, to_json
+from .modes import MODES
 from .validate import UnknownKeyError, bounds, check_fields, from_mapping, refuse_unknown
 from .window import Window
 
 FORMAT = 1
-MODES = ("float32", "float16", "dynamic", "int8", "int16x8")
 THRESHOLDS = ("uncertain",)
+
+
 MAX_COUNT = 1_000_000
 SHA256 = re.compile(r"[0-9a-f]{64}")
 NAME, WHERE = "manifest.json", "manifest"

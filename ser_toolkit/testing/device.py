@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..child import ChildFailed, read_arrays, run_module, write_arrays
 from ..runtime.component import Asset, Component, fields_of
 from ..runtime.events import Sink
 from ..runtime.extractor import F32, FrameExtractor, WindowExtractor
+from ..utils.worker import WorkerError, read_arrays, run_module, write_arrays
 from . import signals
 from .assets import loaded
 from .blocking import NOT_ON_A_DEVICE
@@ -53,7 +53,7 @@ def imports(module: str, command: str = "") -> list[str]:
         folder = Path(name)
         try:
             _run(folder, job)
-        except ChildFailed as failed:
+        except WorkerError as failed:
             raise CheckFailed(
                 f"{module} to be imported in a fresh process",
                 failed.cause,
@@ -161,7 +161,7 @@ def _elsewhere(
             write_arrays(folder / "samples.npz", {"samples": samples})
         try:
             _run(folder, {**job, "component": encoded(component)})
-        except ChildFailed as failed:
+        except WorkerError as failed:
             raise CheckFailed(
                 f"it to work where none of {BLOCKED} can be imported",
                 failed.cause,
@@ -175,4 +175,4 @@ def _elsewhere(
 def _run(folder: Path, job: dict[str, Any]) -> None:
     text = json.dumps({**job, "path": sys.path})
     (folder / "job.json").write_text(text, "utf-8")
-    run_module(f"{__package__}.running", folder, TIMEOUT_S)
+    run_module("ser_toolkit.testing.running", folder, TIMEOUT_S)

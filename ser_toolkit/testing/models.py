@@ -312,7 +312,7 @@ def _trains(under: Networks) -> None:
 
 
 def _int8(under: Networks) -> None:
-    from ..convert import convert
+    from ..export.converter import convert
 
     network, shapes = under.build()
     with _saved(network) as path:

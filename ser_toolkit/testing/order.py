@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..child import ChildFailed, run_module
 from ..contracts import Clip, Reader
+from ..utils.worker import WorkerError, run_module
 from .check import CheckFailed
 from .device import TIMEOUT_S, encoded
 
@@ -55,8 +55,8 @@ def _read(job: str, seed: str) -> list[str] | None:
         folder = Path(name)
         (folder / "job.json").write_text(job, "utf-8")
         try:
-            run_module(f"{__package__}.running", folder, TIMEOUT_S, {"PYTHONHASHSEED": seed})
-        except ChildFailed as failed:
+            run_module("ser_toolkit.testing.running", folder, TIMEOUT_S, {"PYTHONHASHSEED": seed})
+        except WorkerError as failed:
             raise CheckFailed(
                 "another process to read the same clips",
                 failed.cause,

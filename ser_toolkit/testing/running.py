@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..child import read_arrays, serve, write_arrays
+from ..utils.worker import read_arrays, serve_folder, write_arrays
 from .blocking import NOT_ON_A_DEVICE, blocked
 
 
@@ -139,4 +139,4 @@ def load(where: dict[str, str]) -> ModuleType:
 
 
 if __name__ == "__main__":
-    serve(work)
+    serve_folder(work)

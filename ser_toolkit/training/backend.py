@@ -9,9 +9,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from ..runtime.errors import MissingExtra
+from ..runtime.errors import MissingExtra, SertkError
+from ..runtime.text import shorten
 
 LIBRARIES = ("tensorflow", "keras", "joblib", "matplotlib")
 
@@ -43,6 +45,16 @@ def train_again(error: Exception) -> str:
     if isinstance(error, TypeError):
         return "Build it of Keras' own layers, and train again"
     return "Train again"
+
+
+def load_network(path: Path) -> Any:
+    """Load a saved Keras network; nothing but layers of Keras itself is loaded."""
+    keras = import_keras()
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # zipfile, h5py and Keras each raise their own
+        why = shorten(f"{type(error).__name__}: {error}")
+        raise SertkError(f"{path.name} cannot be loaded ({why})", train_again(error)) from error
 
 
 def check_installed() -> None:

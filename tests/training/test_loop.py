@@ -363,7 +363,7 @@ def best_of(history: list[dict[str, str]]) -> int:
 
 
 def stored_weights(out: Path) -> list[bytes]:
-    from ser_toolkit.run import load_network
+    from ser_toolkit.training.backend import load_network
 
     return [array.tobytes() for array in load_network(out / "model.keras").get_weights()]
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ser_toolkit.cli import run
-from ser_toolkit.convert import convert
+from ser_toolkit.export.converter import convert
 from ser_toolkit.plugins.assemble import apply_setting, assemble
 from ser_toolkit.plugins.assets import Assets
 from ser_toolkit.plugins.registry import load_plugins

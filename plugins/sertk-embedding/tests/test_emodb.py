@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ser_toolkit.cli import run
-from ser_toolkit.convert import convert
+from ser_toolkit.export.converter import convert
 from ser_toolkit.recipe import Recipe
 from ser_toolkit.training.backend import import_keras
 

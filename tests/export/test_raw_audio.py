@@ -12,18 +12,18 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from ser_toolkit.flatbuffer import Operator, Tensor, operators
-from ser_toolkit.frontend import Fronted, GraphForm, graph_form, sample_windows, with_frontend
-from ser_toolkit.fronting import (
-    BORDER,
-    check_border,
-    check_input,
-    check_layers,
-    export,
-    standardised,
+from ser_toolkit.export.raw_audio import (
+    RawAudioModel,
+    check_network,
+    make_raw_audio,
+    sample_windows,
 )
+from ser_toolkit.export.raw_audio_graph import BORDER, check_border, graph_form, standardised
+from ser_toolkit.export.tflite_graph import GraphTensor, Operator, operators
+from ser_toolkit.plugins.assemble import assemble
 from ser_toolkit.plugins.registry import load_plugins
-from ser_toolkit.run import Predictor, Run
+from ser_toolkit.recipe import Recipe, Use
+from ser_toolkit.run import NETWORK, Predictor, Run
 from ser_toolkit.runtime.adapter import Adapter, unaltered
 from ser_toolkit.runtime.audio import read_audio
 from ser_toolkit.runtime.component import AssetLoader
@@ -163,18 +163,22 @@ def test_a_short_clip_is_repeated() -> None:
 @pytest.fixture(scope="module")
 def dense_first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Operator, ...]:
     """A graph whose network begins with a dense layer, behind two features of equal frames."""
-    from ser_toolkit.converting import converted, converter
     from ser_toolkit.training.backend import import_keras
 
     keras = import_keras()
     layers, start = keras.layers, keras.Input((20, 84), name="frames")
     pooled = layers.GlobalAveragePooling1D()(layers.Dense(8, activation="relu")(start))
     network = keras.Model(start, layers.Dense(3, activation="softmax")(pooled))
-    form = GraphForm.of([LogMel(), Mfcc()])
+    run = Run(tmp_path_factory.mktemp("dense"))
+    network.save(run.path / NETWORK)
+    plugins = load_plugins()
+    features = (Use("log_mel"), Use("mfcc"))
+    recipe = Recipe("dense", "", features, Use("dense"), window=Window(20, 10))
     adapter = Adapter(np.full(84, -5, np.float32), np.full(84, 3, np.float32))
-    folder = tmp_path_factory.mktemp("graph") / "saved"
-    export(form, adapter, network, form.extractor.sample_count(20), folder)
-    return operators(converted(converter(folder, "float32", {})))
+    assembly = assemble(recipe, plugins)
+    labels = ("anger", "joy", "neutral")
+    predictor = Predictor(assembly, assembly.extractor, {"frames": adapter}, labels, network)
+    return operators(make_raw_audio(run, predictor, (), "float32").content)
 
 
 def test_scale_stays_out_of_the_first_layer(dense_first: Sequence[Operator]) -> None:
@@ -190,21 +194,18 @@ def test_equal_frames_share_one_spectrum(dense_first: Sequence[Operator]) -> Non
 
 
 def operator(name: str) -> Operator:
-    return Operator("ADD", 1, (), (Tensor(name, (1,), "float32", False),))
+    return Operator("ADD", 1, (), (GraphTensor(name, (1,), "float32"),))
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
+def test_merged_graphs_are_refused() -> None:
+    check_border([operator("frontend/Log"), operator(f"{BORDER};x"), operator("network/dense")])
+    for names in (
         ("frontend/Log", "network/dense"),
         ("frontend/Log", "network/dense;frontend/mul", BORDER),
         ("frontend/Log", "StatefulPartitionedCall:0", BORDER, "network/dense"),
-    ],
-)
-def test_merged_graphs_are_refused(names: tuple[str, ...]) -> None:
-    check_border([operator("frontend/Log"), operator(f"{BORDER};x"), operator("network/dense")])
-    with pytest.raises(SertkError, match="merged the front end"):
-        check_border([operator(name) for name in names])
+    ):
+        with pytest.raises(SertkError, match="merged the front end"):
+            check_border([operator(name) for name in names])
 
 
 def test_a_network_of_other_frames_is_refused() -> None:
@@ -213,9 +214,9 @@ def test_a_network_of_other_frames_is_refused() -> None:
     keras = import_keras()
     start = keras.Input((20, 84), name="frames")
     network = keras.Model(start, keras.layers.Flatten()(start))
-    check_input(network, (20, 84))
+    check_network(network, (20, 84), "int8")
     with pytest.raises(SertkError, match=r"expects \[\(20, 84\)\], the front end gives \(20, 64\)"):
-        check_input(network, (20, 64))
+        check_network(network, (20, 64), "float32")
 
 
 def test_recurrent_layers_stay_float() -> None:
@@ -225,10 +226,9 @@ def test_recurrent_layers_stay_float() -> None:
     start = keras.Input((20, 84), name="frames")
     looped = keras.layers.Bidirectional(keras.layers.GRU(4))(start)
     network = keras.Model(start, keras.layers.Dense(3, activation="softmax")(looped))
-    check_layers(network, "float32")
+    check_network(network, (20, 84), "float32")
     with pytest.raises(SertkError, match="recurrent layers cannot be int8"):
-        check_layers(network, "int8")
-    check_layers(keras.Model(start, keras.layers.Flatten()(start)), "int8")
+        check_network(network, (20, 84), "int8")
 
 
 # The file ----------------------------------------------------------------------------------------
@@ -279,17 +279,17 @@ def margin(probabilities: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def float_file(made: Made) -> Fronted:
-    return with_frontend(made.run.path, (), "float32")
+def float_file(made: Made) -> RawAudioModel:
+    return make_raw_audio(made.run, made.predictor, (), "float32")
 
 
 @pytest.fixture(scope="module")
-def int8_file(made: Made) -> Fronted:
-    return with_frontend(made.run.path, list(made.windows), "int8")
+def int8_file(made: Made) -> RawAudioModel:
+    return make_raw_audio(made.run, made.predictor, list(made.windows), "int8")
 
 
 @pytest.mark.slow
-def test_float_file_answers_as_python(made: Made, float_file: Fronted) -> None:
+def test_float_file_answers_as_python(made: Made, float_file: RawAudioModel) -> None:
     answers = Network(float_file.content)({"samples": made.windows})
     wanted = made.wanted(made.windows)
     assert len(wanted) > 20
@@ -300,7 +300,7 @@ def test_float_file_answers_as_python(made: Made, float_file: Fronted) -> None:
 
 
 @pytest.mark.slow
-def test_real_speech(made: Made, float_file: Fronted, data_dir: Path) -> None:
+def test_real_speech(made: Made, float_file: RawAudioModel, data_dir: Path) -> None:
     """An int8 network knows the ranges of what it was calibrated on, so that is speech as well."""
     windows = windows_of(sorted((data_dir / "emodb/wav").glob("*.wav"))[::5], made.samples)
     known, new = windows[::2], windows[1::2]
@@ -309,14 +309,15 @@ def test_real_speech(made: Made, float_file: Fronted, data_dir: Path) -> None:
     assert sure.sum() > 30
     exact = Network(float_file.content)({"samples": new})
     np.testing.assert_allclose(exact, wanted, atol=1e-4)
-    close = Network(with_frontend(made.run.path, list(known), "int8").content)({"samples": new})
+    small = make_raw_audio(made.run, made.predictor, list(known), "int8")
+    close = Network(small.content)({"samples": new})
     agree = close.argmax(1) == wanted.argmax(1)
     assert agree[sure].mean() >= 0.9
     assert np.abs(close - wanted).mean() < 0.05
 
 
 @pytest.mark.slow
-def test_front_end_of_an_int8_file_stays_float(int8_file: Fronted) -> None:
+def test_front_end_of_an_int8_file_stays_float(int8_file: RawAudioModel) -> None:
     found = operators(int8_file.content)
     names = [op.outputs[0].name for op in found]
     border = next(index for index, name in enumerate(names) if name.startswith(BORDER))
@@ -330,30 +331,33 @@ def test_front_end_of_an_int8_file_stays_float(int8_file: Fronted) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["float_file", "int8_file"])
-def test_what_goes_in_and_out(name: str, made: Made, request: pytest.FixtureRequest) -> None:
+def test_what_goes_in_and_out(
+    made: Made, float_file: RawAudioModel, int8_file: RawAudioModel
+) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
-    file: Fronted = request.getfixturevalue(name)
-    interpreter = Interpreter(model_content=file.content)
-    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
-    assert (taken["dtype"], given["dtype"]) == (np.float32, np.float32)
-    assert tuple(taken["shape"]) == (1, made.samples) == (1, file.samples)
-    assert tuple(given["shape"]) == (1, len(file.labels))
-    assert (file.rate_hz, file.hop_samples) == (16000, 50 * 256)
-    assert file.labels == made.run.labels
-    assert not {"CUSTOM", "FlexRFFT"} & {op.name for op in operators(file.content)}
+    for file in (float_file, int8_file):
+        interpreter = Interpreter(model_content=file.content)
+        (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+        assert (taken["dtype"], given["dtype"]) == (np.float32, np.float32)
+        assert tuple(taken["shape"]) == (1, made.samples) == (1, file.samples)
+        assert tuple(given["shape"]) == (1, len(file.labels))
+        assert file.rate_hz == 16000
+        assert file.labels == made.run.labels
+        assert not {"CUSTOM", "FlexRFFT"} & {op.name for op in operators(file.content)}
 
 
 @pytest.mark.slow
-def test_the_file_says_what_it_is(float_file: Fronted) -> None:
+def test_the_file_says_what_it_is(float_file: RawAudioModel) -> None:
     with zipfile.ZipFile(io.BytesIO(float_file.content)) as archive:
         assert archive.read("labels.txt").decode().split("\n") == list(float_file.labels)
     assert b"1.648 s of mono audio at 16000 Hz; one window every 0.800 s" in float_file.content
 
 
 @pytest.mark.slow
-def test_int8_is_smaller_and_near(made: Made, float_file: Fronted, int8_file: Fronted) -> None:
+def test_int8_is_smaller_and_near(
+    made: Made, float_file: RawAudioModel, int8_file: RawAudioModel
+) -> None:
     assert len(int8_file.content) < len(float_file.content)
     assert int8_file.agreement >= 0.9
     answers = Network(int8_file.content)({"samples": made.windows})
@@ -363,7 +367,7 @@ def test_int8_is_smaller_and_near(made: Made, float_file: Fronted, int8_file: Fr
 
 
 @pytest.mark.slow
-def test_silence_and_full_scale(float_file: Fronted, int8_file: Fronted) -> None:
+def test_silence_and_full_scale(float_file: RawAudioModel, int8_file: RawAudioModel) -> None:
     loud = np.sign(np.sin(np.arange(float_file.samples) / 9))
     windows = np.stack([np.zeros_like(loud), loud]).astype(np.float32)
     for file in (float_file, int8_file):
@@ -372,32 +376,30 @@ def test_silence_and_full_scale(float_file: Fronted, int8_file: Fronted) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("calibration", "mode", "words"),
-    [
+def test_wrong_windows(made: Made) -> None:
+    short, silent = np.zeros(100, np.float32), np.full(26368, np.nan, np.float32)
+    cases: list[tuple[Any, str, str]] = [
         ((), "int8", "needs calibration windows, received none"),
         ((), "float16", "mode expects one of float32, int8, received 'float16'"),
-        ([np.zeros(100, np.float32)], "int8", r"windows of \(26368,\) samples expected"),
-        ([np.full(26368, np.nan, np.float32)], "int8", "not numbers"),
-    ],
-)
-def test_wrong_windows(made: Made, calibration: Any, mode: str, words: str) -> None:
-    with pytest.raises(SertkError, match=words):
-        with_frontend(made.run.path, calibration, mode)
+        ([short], "int8", r"windows of \(26368,\) samples expected"),
+        ([silent], "int8", "not numbers"),
+    ]
+    for calibration, mode, words in cases:
+        with pytest.raises(SertkError, match=words):
+            make_raw_audio(made.run, made.predictor, calibration, mode)
 
 
 def test_a_run_without_a_graph_form(small_run: tuple[Run, Path]) -> None:
+    predictor = small_run[0].predictor(load_plugins())
     with pytest.raises(SertkError, match="'pitch' has no such form"):
-        with_frontend(small_run[0].path, (), "float32")
+        make_raw_audio(small_run[0], predictor, (), "float32")
 
 
 @pytest.mark.slow
 def test_a_damaged_network(made: Made, tmp_path: Path) -> None:
-    for name in ("recipe.toml", "adapter.npz", "split.json"):
-        (tmp_path / name).write_bytes((made.run.path / name).read_bytes())
     (tmp_path / "model.keras").write_bytes(b"no network")
-    with pytest.raises(SertkError, match=r"float32 file .* 'model\.keras' cannot be loaded"):
-        with_frontend(tmp_path, (), "float32")
+    with pytest.raises(SertkError, match=r"float32 file .* model\.keras cannot be loaded"):
+        make_raw_audio(Run(tmp_path), made.predictor, (), "float32")
 
 
 @pytest.mark.slow

@@ -1,12 +1,12 @@
-"""The model card of a bundle, written from the run: what it learnt, how good it is, what for."""
+"""Write the model card of a bundle: what it learnt, how good it is, what for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .run import Run
-from .runtime.manifest import Manifest
+from ..run import Run
+from ..runtime.manifest import Manifest
 
 USE = """## Intended use
 
@@ -31,9 +31,16 @@ LIMITS = """## Limits
 
 
 def model_card(
-    run: Run, found: Mapping[str, Any], row: Mapping[str, Any], manifest: Manifest
+    run: Run, report: Mapping[str, Any], row: Mapping[str, Any], manifest: Manifest
 ) -> str:
-    """Markdown: data with licences, protocol, figures with intervals, quantization, use, limits."""
+    """Return Markdown: data, protocol, figures with intervals, quantization, use, limits.
+
+    Args:
+        run: What was trained.
+        report: What was measured of all modes.
+        row: What was measured of this one.
+        manifest: Of the bundle.
+    """
     metrics = run.metrics
     return "\n".join(
         [
@@ -45,7 +52,7 @@ def model_card(
             *_data(metrics),
             *_protocol(metrics, manifest.training["protocol"]),
             *_figures(metrics),
-            *_quantization(found, row, manifest),
+            *_quantization(report, row, manifest),
             USE,
             LIMITS,
         ]
@@ -53,10 +60,11 @@ def model_card(
 
 
 def _caveats(metrics: Mapping[str, Any]) -> list[str]:
-    said = list(metrics["protocol"].get("caveats", []))
+    caveats = list(metrics["protocol"].get("caveats", []))
     if metrics["synthetic"]:
-        said.insert(0, "Trained on synthetic speech: its figures say nothing about human voices.")
-    return [f"> **{line}**\n" for line in said]
+        synthetic = "Trained on synthetic speech: its figures say nothing about human voices."
+        caveats.insert(0, synthetic)
+    return [f"> **{line}**\n" for line in caveats]
 
 
 def _data(metrics: Mapping[str, Any]) -> list[str]:
@@ -64,12 +72,12 @@ def _data(metrics: Mapping[str, Any]) -> list[str]:
         (one["reader"], one["licence"] or "not known", one["citation"] or "not known")
         for one in metrics["data"]
     ]
-    sides = metrics["sides"]
+    clips = metrics["sides"]
     return [
         "## Data",
         "",
         *_table(("corpus", "licence", "source"), rows),
-        f"{sides['train']} training, {sides['validation']} validation and {sides['test']} test "
+        f"{clips['train']} training, {clips['validation']} validation and {clips['test']} test "
         "clips. A network learnt from data under a licence may be bound by it.",
         "",
     ]
@@ -115,10 +123,10 @@ def _figures(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _quantization(
-    found: Mapping[str, Any], row: Mapping[str, Any], manifest: Manifest
+    report: Mapping[str, Any], row: Mapping[str, Any], manifest: Manifest
 ) -> list[str]:
-    measured = [one for one in found["modes"] if "bytes" in one]
-    rows = [_delta(one, side) for side in ("validation", "test") for one in measured]
+    measured = [one for one in report["modes"] if "bytes" in one]
+    rows = [_delta(one, subset) for subset in ("validation", "test") for one in measured]
     runtimes = ", ".join(f"{one.name} {one.version}" for one in manifest.runtimes)
     kept = row["float_layers"]
     return [
@@ -135,17 +143,17 @@ def _quantization(
     ]
 
 
-def _delta(row: Mapping[str, Any], side: str) -> tuple[str, ...]:
-    figures = row[side]
-    low, high = (f"{100 * edge:+.1f}" for edge in figures["ci95"]["uar"])
+def _delta(row: Mapping[str, Any], subset: str) -> tuple[str, ...]:
+    metrics = row[subset]
+    low, high = (f"{100 * edge:+.1f}" for edge in metrics["ci95"]["uar"])
     return (
-        side,
+        subset,
         row["mode"],
         f"{row['bytes'] / 1000:.0f}",
-        _percent(figures["uar"]),
-        f"{100 * figures['difference']['uar']:+.1f}",
+        _percent(metrics["uar"]),
+        f"{100 * metrics['difference']['uar']:+.1f}",
         f"[{low}, {high}]",
-        _percent(figures["agreement"]),
+        _percent(metrics["agreement"]),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a `.tflite` file says of itself, in the form that Android's and MediaPipe's libraries read.
+"""Put into a `.tflite` file what Android's and MediaPipe's libraries read of it.
 
 The tables are those of the published schema `metadata_schema.fbs` (identifier M001, version 1.3.0,
 the first with audio) of tensorflow/tflite-support. The label file lies in a zip archive behind the
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .runtime.errors import SertkError
+from ..runtime.errors import SertkError
 
 ENTRY = "TFLITE_METADATA"
 IDENTIFIER = b"M001"
@@ -30,7 +30,7 @@ Slots = Mapping[int, tuple[str, int]]
 
 @dataclass(frozen=True)
 class About:
-    """What is said of a file that takes mono audio (1, N) and gives probabilities (1, n)."""
+    """Describe a file that takes mono audio (1, N) and gives probabilities (1, n)."""
 
     name: str
     description: str
@@ -41,7 +41,7 @@ class About:
 
 
 def with_metadata(content: bytes, about: About) -> bytes:
-    """The same network with metadata in it and `labels.txt` behind it, one label per line.
+    """Return the same network with metadata in it and `labels.txt` behind it, one label per line.
 
     Metadata and archives that are already there are replaced. Raises SertkError for other bytes
     and for labels that are no lines.
@@ -53,14 +53,14 @@ def with_metadata(content: bytes, about: About) -> bytes:
 
 
 def _with_entry(content: bytes, metadata: bytes) -> bytes:
-    """The model, packed again with one more buffer and one more entry."""
+    """Pack the model again with one more buffer and one more entry."""
     import numpy as np
     from ai_edge_litert import schema_py_generated as schema
 
     if not schema.Model.ModelBufferHasIdentifier(content, 0):
         raise SertkError("a .tflite file expected, received other bytes", "Convert again")
     model = schema.ModelT.InitFromPackedBuf(content, 0)
-    _take_in(model, content)
+    _embed_weights(model, content)
     held, entry = schema.BufferT(), schema.MetadataT()
     held.data = np.frombuffer(metadata, np.uint8)
     entry.name, entry.buffer = ENTRY, len(model.buffers)
@@ -72,8 +72,8 @@ def _with_entry(content: bytes, metadata: bytes) -> bytes:
     return bytes(builder.Output())
 
 
-def _take_in(model: Any, content: bytes) -> None:
-    """Weights that stand behind the tables, into them: only new runtimes look behind."""
+def _embed_weights(model: Any, content: bytes) -> None:
+    """Move weights from behind the tables into them: only new runtimes look behind."""
     import numpy as np
 
     for held in model.buffers:
@@ -87,7 +87,7 @@ def _text(name: Any) -> str:
 
 
 def _aligned_builder(size: int) -> Any:
-    """A builder that puts bytes (the weights, in a model) where the schema wants them."""
+    """Return a builder that puts bytes (the weights, in a model) where the schema wants them."""
     import flatbuffers
 
     class Builder(flatbuffers.Builder):  # type: ignore[misc]
@@ -99,7 +99,7 @@ def _aligned_builder(size: int) -> Any:
 
 
 def _with_labels(content: bytes, labels: Sequence[str]) -> bytes:
-    """An archive behind the model; uncompressed, because readers on devices map it."""
+    """Put an archive behind the model; uncompressed, because readers on devices map it."""
     file = io.BytesIO(content)
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(LABELS_FILE, EPOCH), "\n".join(labels))
@@ -107,7 +107,7 @@ def _with_labels(content: bytes, labels: Sequence[str]) -> bytes:
 
 
 def _metadata(about: About) -> bytes:
-    """ModelMetadata with one subgraph; the numbers are the slots of the schema."""
+    """Build ModelMetadata with one subgraph; the numbers are the slots of the schema."""
     import flatbuffers
 
     builder = flatbuffers.Builder(1024)
@@ -158,7 +158,7 @@ def _tensor(builder: Any, name: str, text: str, more: Slots) -> int:
 
 
 def _table(builder: Any, slots: Slots) -> int:
-    """A table from what is in its slots: the kind of value, and the value."""
+    """Build a table from what is in its slots: the kind of value, and the value."""
     builder.StartObject(max(slots, default=-1) + 1)
     for slot, (kind, value) in slots.items():
         getattr(builder, f"Prepend{kind}Slot")(slot, value, 0)

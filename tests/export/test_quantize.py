@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import ser_toolkit as sertk
-from ser_toolkit import quantization
-from ser_toolkit.convert import convert
-from ser_toolkit.material import read_material
+from ser_toolkit.export import quantize as quantization
+from ser_toolkit.export.converter import convert
+from ser_toolkit.export.run_data import Source, open_run
 from ser_toolkit.plugins.bundles import open_bundle
 from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.run import NETWORK, Run
@@ -124,11 +124,11 @@ def test_the_card_says_what_one_must_know(found: dict[str, Any]) -> None:
 
 
 def test_calibration_windows_come_from_training_clips_alone(run: Run, cache: Path) -> None:
-    material = read_material(run, (), None, load_plugins(), Callback(), 1)
-    windows = material.calibration(seed=3, count=40)["frames"]
+    data = open_run(run, Source(load_plugins()))
+    windows = data.calibration(seed=3, count=40)["frames"]
     pool = {
-        side: {w.tobytes() for u in items for w in material.dataset.windows(u)["frames"]}
-        for side, items in material.sides.items()
+        name: {w.tobytes() for u in items for w in data.dataset.windows(u)["frames"]}
+        for name, items in data.subsets.items()
     }
     drawn = {window.tobytes() for window in windows}
     assert drawn <= pool["train"]
@@ -158,14 +158,14 @@ def test_what_loses_too_much_is_refused_and_the_report_stays(
 
 
 def _make_right(run: Run) -> None:
-    """Call validation clips what the network hears in them: two epochs learn too little."""
-    material = read_material(run, (), None, load_plugins(), Callback(), 1)
-    scores = quantization.keras_scores(material, "validation")
-    heard = dict(zip((item.hash for item in scores.utterances), scores.predicted, strict=True))
+    """Call validation clips what the network predicts for them: two epochs learn too little."""
+    data = open_run(run, Source(load_plugins()))
+    scores = data.keras_scores("validation")
+    predicted = dict(zip((item.hash for item in scores.utterances), scores.predicted, strict=True))
     plan = run.json("split.json")
     for clip in plan["clips"]:
-        if clip["hash"] in heard:
-            clip["emotion"] = plan["labels"][int(heard[clip["hash"]])]
+        if clip["hash"] in predicted:
+            clip["emotion"] = plan["labels"][int(predicted[clip["hash"]])]
     (run.path / "split.json").write_text(json.dumps(plan), "utf-8")
 
 
@@ -174,7 +174,7 @@ def _make_fragile(run: Run) -> None:
 
     In float nothing changes; in int8 one scale must serve that channel and all others.
     """
-    from ser_toolkit.run import load_network
+    from ser_toolkit.training.backend import load_network
 
     network = load_network(run.path / NETWORK)
     norms = [one for one in network.layers if type(one).__name__ == "BatchNormalization"]
@@ -192,15 +192,15 @@ def test_a_run_whose_features_are_gone_asks_for_its_data(
 ) -> None:
     monkeypatch.setenv("SERTK_CACHE", str(tmp_path / "empty"))
     with pytest.raises(sertk.SertkError, match=r"48 of the run's 48 clips are not in the cache"):
-        read_material(run, (), None, load_plugins(), Callback(), 1)
+        open_run(run, Source(load_plugins()))
     other = tmp_path / "other"
     shutil.copytree(small_run[1], other)
     for path in sorted(other.rglob("*.wav"))[::2]:
         path.unlink()
     with pytest.raises(sertk.SertkError, match=r"24 of these clips are not in the data"):
-        read_material(run, (str(other),), "folders", load_plugins(), Callback(), 1)
-    material = read_material(run, (str(small_run[1]),), None, load_plugins(), Callback(), 1)
-    assert sum(len(items) for items in material.sides.values()) == 48
+        open_run(run, Source(load_plugins(), (str(other),), "folders"))
+    data = open_run(run, Source(load_plugins(), (str(small_run[1]),)))
+    assert sum(len(items) for items in data.subsets.values()) == 48
 
 
 @pytest.mark.slow

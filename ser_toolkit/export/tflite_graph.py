@@ -1,4 +1,4 @@
-"""What a `.tflite` file holds: its operators with their versions, shapes and types."""
+"""Read the graph of a `.tflite` file: its operators with their versions, shapes and types."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .runtime.errors import SertkError
+from ..runtime.errors import SertkError
 
 CUSTOM = "CUSTOM"
 
 
 @dataclass(frozen=True)
-class Tensor:
-    """One tensor of a graph; `constant` says that its values are in the file."""
+class GraphTensor:
+    """One tensor of a graph."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
-    constant: bool
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,12 @@ class Operator:
 
     name: str
     version: int
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[GraphTensor, ...]
+    outputs: tuple[GraphTensor, ...]
 
 
 def operators(content: bytes) -> tuple[Operator, ...]:
-    """Every operator of every subgraph, in order. Raises SertkError for other bytes."""
+    """Return every operator of every subgraph, in order. Raises SertkError for other bytes."""
     from ai_edge_litert import schema_py_generated as schema
 
     if not schema.Model.ModelBufferHasIdentifier(content, 0):
@@ -45,7 +44,7 @@ def operators(content: bytes) -> tuple[Operator, ...]:
 
 
 def names_and_versions(found: tuple[Operator, ...]) -> tuple[str, ...]:
-    """Each kind of operator once, as 'CONV_2D v3'."""
+    """Return each kind of operator once, as 'CONV_2D v3'."""
     return tuple(sorted({f"{operator.name} v{operator.version}" for operator in found}))
 
 
@@ -56,7 +55,7 @@ def _names(enumeration: type) -> dict[int, str]:
 def _operators(
     model: Any, graph: Any, codes: dict[int, str], types: dict[int, str]
 ) -> Iterator[Operator]:
-    tensors = [_tensor(model, graph.Tensors(i), types) for i in range(graph.TensorsLength())]
+    tensors = [_tensor(graph.Tensors(i), types) for i in range(graph.TensorsLength())]
     for index in range(graph.OperatorsLength()):
         step = graph.Operators(index)
         code = model.OperatorCodes(step.OpcodeIndex())
@@ -70,7 +69,6 @@ def _operators(
         yield Operator(name, code.Version(), inputs, outputs)
 
 
-def _tensor(model: Any, tensor: Any, types: dict[int, str]) -> Tensor:
+def _tensor(tensor: Any, types: dict[int, str]) -> GraphTensor:
     shape = tuple(tensor.Shape(i) for i in range(tensor.ShapeLength()))
-    constant = model.Buffers(tensor.Buffer()).DataLength() > 0
-    return Tensor(tensor.Name().decode(), shape, types[tensor.Type()].lower(), constant)
+    return GraphTensor(tensor.Name().decode(), shape, types[tensor.Type()].lower())

@@ -1,0 +1,1 @@
+"""Turn a trained run into files for devices: converted, measured, verified, bundled."""

@@ -1,0 +1,131 @@
+"""Write a bundle: manifest, self-test, split and card beside the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..plugins.bundles import describe_parts
+from ..report import plain
+from ..runtime.adapter import adapters_to_bytes
+from ..runtime.bundle import ASSETS, write_bundle
+from ..runtime.component import assets_of, to_spec
+from ..runtime.interpreter import Network, Runtime
+from ..runtime.json_reader import to_json
+from ..runtime.manifest import Manifest, Quantization
+from ..runtime.npz import to_npz
+from ..runtime.selftest import make_selftest, tolerances
+from ..runtime.text import plural
+from ..split import speaker_hash
+from .converter import Converted
+from .model_card import model_card
+from .run_data import RunData
+
+PROVENANCE = (
+    "recipe",
+    "synthetic",
+    "data",
+    "protocol",
+    "audit",
+    "sides",
+    "parameters",
+    "seed",
+    "epochs",
+    "best_epoch",
+    "temperature",
+)
+
+
+def write(
+    path: Path,
+    converted: Converted,
+    row: Mapping[str, Any],
+    report: Mapping[str, Any],
+    data: RunData,
+) -> None:
+    """Write one bundle, after its own self-test has been computed from the bytes in it.
+
+    Args:
+        path: The file.
+        converted: The network.
+        row: What was measured of it, and on which runtimes it is proven.
+        report: What was measured of all modes.
+        data: The run.
+    """
+    network = Network(converted.content)
+    manifest = _manifest(converted, row, data, network)
+    predictor = data.predictor
+    window = predictor.assembly.recipe.window
+    selftest = make_selftest(
+        predictor.extractor, predictor.adapters, window, network, predictor.extractor.rate_hz
+    )
+    assets = assets_of(predictor.assembly.extractor)
+    write_bundle(
+        path,
+        manifest,
+        {
+            "model.tflite": converted.content,
+            "adapter.npz": adapters_to_bytes(predictor.adapters),
+            "selftest.npz": to_npz(selftest),
+            "split.json": to_json(_split(data), indent=None),
+            "card.md": model_card(data.run, report, row, manifest).encode(),
+            **{f"{ASSETS}{asset.sha256}": data.dataset.features.load(asset) for asset in assets},
+        },
+    )
+
+
+def _manifest(
+    converted: Converted, row: Mapping[str, Any], data: RunData, network: Network
+) -> Manifest:
+    from .. import __version__
+
+    predictor, metrics = data.predictor, data.run.metrics
+    extractor = predictor.assembly.extractor
+    details = {key: row[key] for key in ("operators", "float_layers", "unrolled", "max_difference")}
+    training = {key: metrics[key] for key in PROVENANCE} | {"protocol": nameless(metrics)}
+    proven = [check for check in row["runtimes"] if check["proven"]]
+    return Manifest(
+        name=f"{metrics['recipe']} {converted.mode}",
+        created_by=__version__,
+        labels=predictor.labels,
+        rate_hz=extractor.rate_hz,
+        window=predictor.assembly.recipe.window,
+        extractor=to_spec(extractor),
+        parts=describe_parts(extractor, data.source.plugins),
+        inputs=network.inputs,
+        quantization=Quantization(converted.mode, plain(details)),
+        runtimes=tuple(Runtime(check["runtime"], str(check["version"])) for check in proven),
+        thresholds={"uncertain": row["uncertain_below"]},
+        tolerances=tolerances(converted.mode),
+        training=plain(training),
+        figures=plain(
+            {
+                "test": row["test"],
+                "validation": row["validation"],
+                "keras": {"uar": metrics["uar"], "ci95": metrics["ci95"]},
+            }
+        ),
+    )
+
+
+def _split(data: RunData) -> dict[str, Any]:
+    """Return the subset of every clip by content; no path, and of a speaker only a hash."""
+    plan = data.run.json("split.json")
+    clips = [
+        {
+            "hash": clip["hash"],
+            "side": clip["side"],
+            "emotion": clip["emotion"],
+            "speaker": speaker_hash(clip["speaker"]),
+        }
+        for clip in plan["clips"]
+    ]
+    head = {key: plan[key] for key in ("protocol", "hash", "seed", "labels")}
+    return {**head, "clips": clips}
+
+
+def nameless(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's protocol without the names of its test speakers, which may be people's."""
+    speakers = plural(len(metrics["per_speaker"]), "test speaker")
+    return {**metrics["protocol"], "fold": speakers}

@@ -1,0 +1,266 @@
+"""Turn a trained run into bundles: convert, measure on real clips, verify on runtimes, write."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..delta import chow_threshold, compare, figures
+from ..plugins.registry import load_plugins
+from ..report import prediction_rows, write_csv, write_json
+from ..run import NETWORK, Run
+from ..runtime.errors import SertkError
+from ..runtime.interpreter import Network
+from ..scoring import Scores
+from ..store import processes
+from ..utils.files import write_bytes
+from ..utils.progress import Callback
+from . import bundle_writer
+from .converter import Converted, Converter, check_mode, convert
+from .mixed_precision import select_float_layers
+from .plots import plot_modes
+from .raw_audio import check_sound, measured_raw_audio
+from .raw_audio_graph import graph_form
+from .run_data import RunData, Source, open_run
+from .verify import RuntimeCheck, verify
+
+AUTO = "auto"
+VERIFIED_WINDOWS = 64
+REPORT = "quantization.json"
+MEASURED = ("validation", "test")
+
+Reference = Mapping[str, Scores]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose for `quantize`; `max_drop` is in UAR points on validation clips.
+
+    `workers` processes compute the features that are no longer in the cache; 0 means one per core.
+    """
+
+    modes: tuple[str, ...] = ("int8",)
+    data: tuple[str, ...] = ()
+    reader: str | None = None
+    max_drop: float = 2.0
+    force: bool = False
+    float_layers: tuple[str, ...] = ()
+    with_frontend: bool = False
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One mode, measured in the runtime; `error` in words where there is no such file."""
+
+    mode: str
+    converted: Converted | None = None
+    scores: Mapping[str, Scores] | None = None
+    checks: tuple[RuntimeCheck, ...] = ()
+    error: str = ""
+
+
+class NotBundledError(SertkError):
+    """Nothing is good enough to be written; `found` is the report all the same."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.found = found
+        rows = (f"{row['mode']}: {row['reason']}" for row in found["modes"])
+        super().__init__(
+            f"nothing was bundled: {'; '.join(rows)}",
+            "Choose another --mode, --float-layers auto, or --force",
+        )
+
+
+def quantize(run: Run, options: Options, out: Path, callback: Callback) -> dict[str, Any]:
+    """Measure every mode on validation clips (which decide) and test clips, and write bundles.
+
+    The report lies in the run directory. A mode that loses more than `max_drop` is left out unless
+    `force`. Raises NotBundledError where no bundle is left to write.
+
+    Args:
+        run: A finished one.
+        options: What the user chose.
+        out: The bundle, or with several modes the stem of their bundles.
+        callback: Is told how far it is.
+    """
+    data = _opened(run, options, callback)
+    reference = {subset: data.keras_scores(subset) for subset in MEASURED}
+    candidates = _candidates(data, reference, options)
+    rows = [_row(candidate, reference, options) for candidate in candidates]
+    report = _report(data, reference, rows)
+    write_json(run.path / REPORT, report)
+    plot_modes(run.path / "plots" / "quantization.png", report)
+    written = _bundles(out, candidates, report, data)
+    if not written:
+        raise NotBundledError(report)
+    for row in rows:
+        if not row["bundled"]:
+            callback.warn(f"no bundle for {row['mode']}: {row['reason']}")
+    raw_audio = _raw_audio(out, options, data, reference)
+    write_json(run.path / REPORT, {**report, "frontend": raw_audio})
+    return {
+        **report,
+        "frontend": raw_audio,
+        "bundles": [str(path) for path in written],
+        "tflite": [str(out.with_name(one["file"])) for one in raw_audio],
+    }
+
+
+def _opened(run: Run, options: Options, callback: Callback) -> RunData:
+    """Refuse what cannot work before time is spent, then open the run."""
+    for mode in options.modes:
+        check_mode(mode, " or all")
+    run.check()
+    workers = processes(options.workers)
+    source = Source(load_plugins(), options.data, options.reader, workers, callback)
+    if options.with_frontend:
+        check_sound(source.data)
+    data = open_run(run, source)
+    if options.with_frontend:
+        graph_form(data.predictor.assembly.extractor)
+    return data
+
+
+def predictions_name(mode: str) -> str:
+    """Name the file with what a quantized network predicts for the test clips of a run."""
+    return f"predictions-{mode}.csv"
+
+
+def facts_name(mode: str) -> str:
+    """Name the file with what was measured of a quantized network."""
+    return f"quantized-{mode}.json"
+
+
+def quantize_fold(run: Run, mode: str) -> None:
+    """Score a finished fold's test clips in `mode`, unless that has been done for this network."""
+    network = hashlib.sha256(run.file(NETWORK).read_bytes()).hexdigest()
+    facts = run.path / facts_name(mode)
+    if facts.is_file() and run.json(facts.name).get("network") == network:
+        return
+    data = open_run(run, Source(load_plugins()))
+    converted = convert(run.file(NETWORK), mode, data.calibration())
+    scores = data.tflite_scores(converted.content, "test")
+    write_csv(run.path / predictions_name(mode), prediction_rows(scores))
+    write_json(facts, {"mode": mode, "bytes": len(converted.content), "network": network})
+
+
+def _candidates(data: RunData, reference: Reference, options: Options) -> list[Candidate]:
+    modes = data.source.callback.track(options.modes, "Quantizing", len(options.modes))
+    with Converter(data.run.file(NETWORK), data.calibration()) as converter:
+        return [_candidate(mode, converter, data, reference, options) for mode in modes]
+
+
+def _candidate(
+    mode: str, converter: Converter, data: RunData, reference: Reference, options: Options
+) -> Candidate:
+    try:
+        converted = _converted(mode, converter, data, reference, options)
+    except SertkError as error:
+        return Candidate(mode, error=str(error))
+    content = converted.content
+    scores = {subset: data.tflite_scores(content, subset) for subset in MEASURED}
+    windows = data.first_windows("validation", VERIFIED_WINDOWS)
+    # What the file says here, not what the network says: the loss is measured on whole clips.
+    expected = Network(content)(windows)
+    return Candidate(mode, converted, scores, tuple(verify(content, windows, expected)))
+
+
+def _converted(
+    mode: str, converter: Converter, data: RunData, reference: Reference, options: Options
+) -> Converted:
+    layers = options.float_layers if mode == "int8" else ()
+    if layers != (AUTO,):
+        return converter.convert(mode, layers)
+
+    def score(content: bytes) -> float:
+        return float(figures(data.tflite_scores(content, "validation"))["uar"])
+
+    enough = figures(reference["validation"])["uar"] - options.max_drop / 100
+    return select_float_layers(converter, score, enough, data.source.callback)
+
+
+def _row(candidate: Candidate, reference: Reference, options: Options) -> dict[str, Any]:
+    """Return one line of the report, with the decision."""
+    if candidate.converted is None or candidate.scores is None:
+        return {"mode": candidate.mode, "bundled": False, "reason": candidate.error}
+    converted, scores = candidate.converted, candidate.scores
+    compared = {subset: compare(reference[subset], scores[subset]) for subset in MEASURED}
+    row = {
+        "mode": candidate.mode,
+        "bytes": len(converted.content),
+        "operators": list(converted.ops),
+        "float_layers": list(converted.float_layers),
+        "unrolled": converted.unrolled,
+        "max_difference": converted.max_difference,
+        **compared,
+        "runtimes": [vars(check) for check in candidate.checks],
+        "uncertain_below": chow_threshold(scores["validation"]),
+    }
+    reason = _reason(compared["validation"], candidate.checks, options.max_drop)
+    proven = any(check.proven for check in candidate.checks)
+    return {**row, "bundled": proven and (not reason or options.force), "reason": reason}
+
+
+def _reason(validation: Mapping[str, Any], checks: Sequence[RuntimeCheck], max_drop: float) -> str:
+    """Say why a file should not be bundled; empty where nothing speaks against it."""
+    if not any(check.proven for check in checks):
+        return "; ".join(f"{check.runtime}: {check.reason}" for check in checks)
+    loss = _loss(validation, max_drop)
+    return f"it {loss}" if loss else ""
+
+
+def _loss(validation: Mapping[str, Any], max_drop: float) -> str:
+    """Say how much too much is lost; empty where it is not."""
+    drop = -100 * validation["difference"]["uar"]
+    if drop <= max_drop:
+        return ""
+    return f"loses {drop:.1f} UAR points on validation clips, {max_drop:g} allowed"
+
+
+def _report(
+    data: RunData, reference: Reference, rows: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    metrics = data.run.metrics
+    return {
+        "recipe": metrics["recipe"],
+        "synthetic": metrics["synthetic"],
+        "protocol": metrics["protocol"],
+        "parameters": metrics["parameters"],
+        "labels": list(data.predictor.labels),
+        "keras": {subset: figures(reference[subset]) for subset in MEASURED},
+        "modes": list(rows),
+    }
+
+
+def _bundles(
+    out: Path, candidates: Sequence[Candidate], report: Mapping[str, Any], data: RunData
+) -> list[Path]:
+    """Write NAME.sertk, or NAME-MODE.sertk for each of several modes; return what was written."""
+    written = []
+    for candidate, row in zip(candidates, report["modes"], strict=True):
+        if candidate.converted is not None and row["bundled"]:
+            several = len(candidates) > 1
+            name = f"{out.stem}-{candidate.mode}{out.suffix}" if several else out.name
+            bundle_writer.write(out.with_name(name), candidate.converted, row, report, data)
+            written.append(out.with_name(name))
+    return written
+
+
+def _raw_audio(
+    out: Path, options: Options, data: RunData, reference: Reference
+) -> list[dict[str, Any]]:
+    """Write the file that takes raw audio, if it is wanted: int8 inside where int8 is."""
+    if not options.with_frontend:
+        return []
+    mode = "int8" if "int8" in options.modes else "float32"
+    path = out.with_suffix(".tflite")
+    content, row = measured_raw_audio(data, mode, reference)
+    loss = _loss(row["validation"], options.max_drop)
+    if loss and not options.force:
+        raise SertkError(f"the file with the front end {loss}", "Choose --mode float32, or --force")
+    write_bytes(path, content)
+    return [{"file": path.name, **row}]

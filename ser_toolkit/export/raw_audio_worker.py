@@ -1,0 +1,126 @@
+"""Make a file that takes raw audio: `python -m ser_toolkit.export.raw_audio_worker FOLDER`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..runtime.adapter import Adapter
+from ..runtime.component import from_spec
+from ..runtime.extractor import F32, Signal, Stack
+from ..runtime.interpreter import SIGNATURE, Network
+from ..training.backend import load_network
+from ..utils.worker import read_arrays, serve_folder
+from .raw_audio_graph import (
+    BACK,
+    FRONT,
+    INPUT,
+    KINDS,
+    GraphForm,
+    check_border,
+    graph_form,
+    standardised,
+)
+from .tflite_converter import (
+    check_float32,
+    difference,
+    keras_probabilities,
+    new_converter,
+    one_by_one,
+    run_converter,
+)
+from .tflite_graph import names_and_versions, operators
+from .tflite_metadata import About, with_metadata
+
+FLOAT_LIMIT = 1e-3
+# tflite-runtime 2.14 has no int8 kernel for these.
+FLOAT_OPERATORS = ("DIV", "SQRT")
+
+
+def work(folder: Path) -> Iterator[Any]:
+    """Load, join front end and network, convert, quantize the network, check."""
+    job = json.loads((folder / "job.json").read_text("utf-8"))
+    arrays = read_arrays(folder / "arrays.npz")
+    windows, adapter = arrays["windows"], Adapter(arrays["mean"], arrays["std"])
+    form = form_of(job["extractors"])
+    network = load_network(Path(job["network"]))
+    export(form, adapter, network, windows.shape[1], folder / "saved")
+    content = run_converter(new_converter(folder / "saved", "float32", {}))
+    check_border(operators(content))
+    if job["mode"] == "int8":
+        content = quantized(content, windows)
+    about = {**job["about"], "labels": tuple(job["about"]["labels"])}
+    content = with_metadata(content, About(**about))
+    wanted = expected(form, adapter, network, windows)
+    found = difference(Network(content)({INPUT: windows}), wanted)
+    if job["mode"] == "float32":
+        check_float32(found, FLOAT_LIMIT)
+    (folder / "model.tflite").write_bytes(content)
+    yield {
+        "max_difference": found["max_difference"],
+        "agreement": found["agreement"],
+        "ops": names_and_versions(operators(content)),
+    }
+
+
+def form_of(specs: list[dict[str, Any]]) -> GraphForm:
+    """Return the form of these extractors side by side."""
+    kinds = {kind.name: kind() for kind in KINDS}
+    parts: Any = [from_spec(spec, kinds.__getitem__) for spec in specs]
+    return graph_form(parts[0] if len(parts) == 1 else Stack(tuple(parts)))
+
+
+def export(form: GraphForm, adapter: Adapter, network: Any, samples: int, folder: Path) -> None:
+    """Write a SavedModel from samples (1, N) to probabilities (1, n).
+
+    Args:
+        form: The front end.
+        adapter: Its standardisation.
+        network: Of Keras.
+        samples: How many samples a window has.
+        folder: Where it is written.
+    """
+    import tensorflow as tf
+
+    length = network.inputs[0].shape[1]
+
+    def answer(waveform: Any) -> dict[str, Any]:
+        with tf.name_scope(FRONT):
+            frames = standardised(form, adapter, tf.reshape(waveform, (samples,)), length)
+        with tf.name_scope(BACK):
+            return {"probabilities": network(frames, training=False)}
+
+    taken = tf.TensorSpec((1, samples), tf.float32, name=INPUT)
+    module = tf.Module()
+    module.held = [variable.value for variable in network.variables]
+    module.answer = tf.function(answer, input_signature=[taken])
+    tf.saved_model.save(module, str(folder), signatures={SIGNATURE: module.answer})
+
+
+def quantized(content: bytes, windows: F32) -> bytes:
+    """Put the network in int8; its scope alone is chosen, so samples and features stay float."""
+    from ai_edge_quantizer import quantizer, recipe
+
+    scope = {"regex": f"^{BACK}/"}
+    chosen = [{**entry, **scope} for entry in recipe.static_wi8_ai8()]
+    kept = {**scope, "algorithm_key": "no_quantize"}
+    chosen += [{**kept, "operation": name} for name in FLOAT_OPERATORS]
+    made = quantizer.Quantizer(bytearray(content), chosen)
+    ranges = made.calibrate({SIGNATURE: list(one_by_one({INPUT: windows}))})
+    return bytes(made.quantize(ranges).quantized_model)
+
+
+def expected(form: GraphForm, adapter: Adapter, network: Any, windows: F32) -> F32:
+    """Return what our own front end and Keras predict, (W, n)."""
+    extractor = form.extractor
+    signals = [Signal(window, extractor.rate_hz) for window in windows]
+    seen = np.stack([adapter.apply(extractor.frames(signal))[0] for signal in signals])
+    return keras_probabilities(network, {network.inputs[0].name: seen})
+
+
+if __name__ == "__main__":
+    serve_folder(work)

@@ -1,0 +1,157 @@
+"""Open a finished run with features and sound of its clips, to measure it in other forms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ..contracts import Clip, Utterance
+from ..corpus import read_corpus
+from ..dataset import Dataset
+from ..plugins.assets import Assets
+from ..plugins.registry import Plugins
+from ..run import Predictor, Run
+from ..runtime.errors import SertkError
+from ..runtime.extractor import F32
+from ..runtime.interpreter import Network
+from ..scoring import Scores, network_scores, utterance_scores
+from ..store import Features, Store
+from ..utils.files import cache_dir
+from ..utils.progress import Callback
+
+CALIBRATION_WINDOWS = 200
+SUBSETS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the clips of a run are found, and what else is needed to read them.
+
+    `workers` processes compute features that are no longer in the cache. What `callback` is told
+    is not part of any result.
+    """
+
+    plugins: Plugins
+    data: tuple[str, ...] = ()
+    reader: str | None = None
+    workers: int = 1
+    callback: Callback = field(default_factory=Callback)
+
+    @cached_property
+    def clips(self) -> dict[str, Utterance]:
+        """The clips of the data by content, read and decoded once."""
+        corpus = read_corpus(self.data, self.plugins, self.callback, self.reader)
+        return {item.hash: item for item in corpus.utterances}
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A run, what predicts from it, and its clips by subset: train, validation, test."""
+
+    run: Run
+    predictor: Predictor
+    dataset: Dataset
+    subsets: Mapping[str, tuple[Utterance, ...]]
+    source: Source
+
+    def calibration(self, seed: int = 0, count: int = CALIBRATION_WINDOWS) -> dict[str, F32]:
+        """Draw standardised windows (N, …) of training clips alone, one of each clip in turn."""
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(len(self.subsets["train"]))
+        chosen: list[dict[str, F32]] = []
+        for index in np.resize(order, min(count, 4 * len(order))):
+            windows = self.dataset.windows(self.subsets["train"][index])
+            pick = int(rng.integers(len(next(iter(windows.values())))))
+            chosen.append({name: values[pick] for name, values in windows.items()})
+        return {name: np.stack([row[name] for row in chosen]) for name in chosen[0]}
+
+    def first_windows(self, subset: str, count: int) -> dict[str, F32]:
+        """Return the first windows (N, …) of a subset, at most `count`."""
+        inputs = [self.dataset.windows(item) for item in self.subsets[subset]]
+        joined = {name: np.concatenate([row[name] for row in inputs]) for name in inputs[0]}
+        return {name: values[:count] for name, values in joined.items()}
+
+    def keras_scores(self, subset: str) -> Scores:
+        """Score the trained network on the clips of a subset."""
+        clips = self.subsets[subset]
+        inputs = map(self.dataset.windows, clips)
+        return network_scores(self.predictor.network, inputs, clips, self.predictor.labels)
+
+    def tflite_scores(
+        self, content: bytes, subset: str, inputs: Iterable[Mapping[str, F32]] | None = None
+    ) -> Scores:
+        """Score a `.tflite` file on the clips of a subset, in the runtime of this environment.
+
+        Args:
+            content: The file.
+            subset: Which clips.
+            inputs: What the file sees of each clip, (W, …) per input; features if not given.
+        """
+        network, clips = Network(content), self.subsets[subset]
+        windows = map(network, map(self.dataset.windows, clips) if inputs is None else inputs)
+        return utterance_scores(windows, clips, self.predictor.labels)
+
+    def clip(self, item: Utterance) -> Clip:
+        """Return where the sound of one of the run's clips is. Raises SertkError."""
+        if item.hash not in self.source.clips:
+            raise SertkError(
+                f"{item.name} is not in the data", "Give the data that the run was trained on"
+            )
+        return self.source.clips[item.hash].clip
+
+
+def open_run(run: Run, source: Source) -> RunData:
+    """Open a finished run; features that the cache lacks are computed from the source's data."""
+    predictor = run.predictor(source.plugins)
+    assembly = predictor.assembly
+    plan = run.json("split.json")
+    load = Assets((run.path / "assets", cache_dir() / "assets")).load
+    wanted = Features(assembly.extractor, assembly.recipe.window, (), int(plan["seed"]), load)
+    dataset = Dataset(Store(cache_dir() / "features"), wanted, predictor.adapters, predictor.labels)
+    subsets = {
+        name: tuple(_utterance(row) for row in plan["clips"] if row["side"] == name)
+        for name in SUBSETS
+    }
+    _fill_cache(dataset, [item for items in subsets.values() for item in items], source)
+    return RunData(run, predictor, dataset, subsets, source)
+
+
+def _utterance(row: Mapping[str, object]) -> Utterance:
+    """Return a clip of split.json. Its audio is somewhere that no run remembers."""
+    corpus, speaker = str(row["corpus"]), row["speaker"]
+    plain = None if speaker is None else str(speaker).removeprefix(f"{corpus}/")
+    clip = Clip(
+        Path(),
+        str(row["path"]),
+        corpus,
+        str(row["emotion"]),
+        plain,
+        start_s=float(str(row["start_s"])),
+    )
+    return Utterance(clip, str(row["hash"]), 0.0)
+
+
+def _fill_cache(dataset: Dataset, items: Sequence[Utterance], source: Source) -> None:
+    store, wanted = dataset.store, dataset.features
+    missing = [item for item in items if not store.path(wanted.key(item, 0)).exists()]
+    if missing:
+        here = _found(missing, len(items), source)
+        store.fill(wanted, [(item, 0) for item in here], source.workers, source.callback)
+
+
+def _found(missing: Sequence[Utterance], total: int, source: Source) -> Iterable[Utterance]:
+    """Return the clips with their sound. Raises SertkError where the data lacks any."""
+    problem = f"the features of {len(missing)} of the run's {total} clips are not in the cache"
+    if not source.data:
+        raise SertkError(problem, "Add --data, with the data that the run was trained on")
+    lost = sum(item.hash not in source.clips for item in missing)
+    if lost:
+        raise SertkError(
+            f"{problem}, and {lost} of these clips are not in the data",
+            "Give the data that the run was trained on",
+        )
+    return [replace(item, clip=source.clips[item.hash].clip) for item in missing]

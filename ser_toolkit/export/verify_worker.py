@@ -1,0 +1,83 @@
+"""Run a file in one environment, for `verify`: `python verify_worker.py FOLDER RUNTIME`.
+
+It is started by its path, in environments where this toolkit need not be installed: it borrows the
+package that it lies in and leaves everything else to that environment.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROUNDS = 200
+LONGEST_S = 2.0
+
+
+def borrow() -> None:
+    """Make `ser_toolkit` importable without what lies beside it."""
+    package = types.ModuleType("ser_toolkit")
+    package.__path__ = [str(Path(__file__).resolve().parents[1])]
+    sys.modules["ser_toolkit"] = package
+
+
+def work() -> Iterator[dict[str, Any]]:
+    """Leave the probabilities (N, n) of every window in the folder, and answer with the cost."""
+    from ser_toolkit.runtime.interpreter import Network, probe
+    from ser_toolkit.utils.worker import read_arrays, write_arrays
+
+    folder, name = Path(sys.argv[1]), sys.argv[2]
+    windows = read_arrays(folder / "windows.npz")
+    content = (folder / "model.tflite").read_bytes()
+    probe(name)
+    start = time.perf_counter()
+    network = Network(content, allowed=[name])
+    load_ms = 1000 * (time.perf_counter() - start)
+    write_arrays(folder / "probabilities.npz", {"probabilities": network(windows)})
+    times = times_ms(network, windows)
+    yield {
+        "version": network.runtime.version,
+        "load_ms": load_ms,
+        "median_ms": float(np.median(times)),
+        "p95_ms": float(np.quantile(times, 0.95)),
+        "rss_mb": rss_mb(),
+    }
+
+
+def times_ms(network: Any, windows: dict[str, Any]) -> list[float]:
+    """Take the time of one window after another, as a device sees them; two seconds at most."""
+    count = len(next(iter(windows.values())))
+    times: list[float] = []
+    began = time.perf_counter()
+    while len(times) < ROUNDS and time.perf_counter() - began < LONGEST_S:
+        row = len(times) % count
+        window = {name: array[row : row + 1] for name, array in windows.items()}
+        start = time.perf_counter()
+        network(window)
+        times.append(1000 * (time.perf_counter() - start))
+    return times
+
+
+def rss_mb() -> float:
+    """Return the most memory that this process has held; NaN where the system does not tell.
+
+    `getrusage` would count what the parent held when it made this process.
+    """
+    try:
+        status = Path("/proc/self/status").read_text("ascii")
+    except OSError:
+        return float("nan")
+    (peak,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(peak.split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    borrow()
+    from ser_toolkit.utils.worker import serve
+
+    serve(work)
