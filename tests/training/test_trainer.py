@@ -93,7 +93,7 @@ def test_the_average_has_the_statistics_of_batch_normalisation_and_copies_counts
     """What Keras' own average leaves out, and an integer, of which there is no average."""
     from keras import Model, layers
 
-    class Counter(layers.Layer):  # type: ignore[misc]
+    class Counter(layers.Layer):
         def build(self, shape: Any) -> None:
             self.count = self.add_weight(shape=(), dtype="int32", trainable=False, name="count")
 
