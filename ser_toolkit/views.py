@@ -118,11 +118,11 @@ class View:
         """Every installed extractor that declares how it is drawn; the recipe's own as it is."""
         for offered in self.plugins.all("extractor"):
             part = self._part(offered.name)
-            if part is not None and part.heatmap is not None:
-                yield self._heatmap(part, part.heatmap)
-            elif isinstance(offered, FrameExtractor) and offered.heatmap and not assets_of(offered):
-                ready = offered.prepare(load)
-                yield self._heatmap(ready, offered.heatmap)
+            if part is None and any(assets_of(offered)):
+                continue
+            shown = part or offered
+            if isinstance(shown, FrameExtractor) and shown.heatmap is not None:
+                yield self._heatmap(part or shown.prepare(load), shown.heatmap)
 
     def _heatmap(self, extractor: Any, shape: Heatmap) -> Image:
         heard = resample(self.signal.samples, self.signal.rate_hz, extractor.rate_hz)
