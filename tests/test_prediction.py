@@ -19,8 +19,8 @@ import ser_toolkit as sertk
 from ser_toolkit import prediction
 from ser_toolkit.cli.evaluate import evaluate as evaluate_command
 from ser_toolkit.cli.predict import predict as predict_command
-from ser_toolkit.listener import Listener
 from ser_toolkit.export.quantize import Options, quantize
+from ser_toolkit.listener import Listener
 from ser_toolkit.run import Run
 
 Small = tuple[Any, Path]
