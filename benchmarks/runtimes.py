@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 
 from ser_toolkit.builtin.models import Tcn
-from ser_toolkit.export.converter import MODES, Converted, convert
-from ser_toolkit.export.verify import Proof, environments, prove
+from ser_toolkit.export.converter import Converted, Converter
+from ser_toolkit.export.verify import RuntimeCheck, environments, verify
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.runtime.modes import MODES
 from ser_toolkit.training.backend import import_keras
 
 CLASSES, TRAINED, CALIBRATED, TESTED = 7, 420, 100, 100
@@ -118,23 +119,24 @@ def rows(name: str) -> Iterator[Row]:
     """One row per mode and runtime."""
     with tempfile.TemporaryDirectory() as folder:
         path, start, calibration, tested, answers = trained(*NETWORKS[name], Path(folder))
-        for mode in MODES:
-            try:
-                converted = convert(path, mode, {start: calibration})
-            except SertkError as error:
-                yield name, mode, str(error)
-                continue
-            for proof in prove(converted.content, {start: tested}, answers, environments()):
-                yield name, mode, *cells(converted, proof)
+        with Converter(path, {start: calibration}) as converter:
+            for mode in MODES:
+                try:
+                    converted = converter.convert(mode)
+                except SertkError as error:
+                    yield name, mode, str(error)
+                    continue
+                for check in verify(converted.content, {start: tested}, answers, environments()):
+                    yield name, mode, *cells(converted, check)
 
 
-def cells(converted: Converted, proof: Proof) -> Row:
+def cells(converted: Converted, check: RuntimeCheck) -> Row:
     size = f"{len(converted.content) / 1024:.0f}"
-    if proof.agreement is None:
-        return proof.runtime, size, proof.reason
-    figures = (proof.max_difference, proof.median_ms, proof.load_ms, proof.rss_mb)
-    words = "yes" if proof.proven else f"no: {proof.reason}"
-    return proof.runtime, size, f"{proof.agreement:.0%}", *map(figure, figures), words
+    if check.agreement is None:
+        return check.runtime, size, check.reason
+    figures = (check.max_difference, check.median_ms, check.load_ms, check.rss_mb)
+    words = "yes" if check.proven else f"no: {check.reason}"
+    return check.runtime, size, f"{check.agreement:.0%}", *map(figure, figures), words
 
 
 def figure(value: float | None) -> str:

@@ -18,7 +18,7 @@ from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.interpreter import Network
 from ser_toolkit.runtime.modes import MODES
 from ser_toolkit.training.backend import load_network
-from ser_toolkit.utils.worker import Worker, WorkerError, read_arrays, write_arrays
+from ser_toolkit.utils.worker import Worker, WorkerError, write_arrays
 
 SHAPES = {"frames": (24, 6), "means": (5,)}
 Save = Callable[..., Path]
@@ -299,11 +299,3 @@ def test_a_damaged_network_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(b"PK damaged")
     with pytest.raises(SertkError, match=r"^model.keras cannot be loaded[^\n]+$"):
         load_network(path)
-
-
-def test_arrays_of_any_name_come_back(tmp_path: Path) -> None:
-    arrays = {"file": np.arange(3.0), "a/b é": np.ones((2, 2), np.float32), "names": np.zeros(1)}
-    write_arrays(tmp_path / "arrays.npz", arrays)
-    back = read_arrays(tmp_path / "arrays.npz")
-    assert list(back) == list(arrays)
-    assert all(np.array_equal(back[name], arrays[name]) for name in arrays)
