@@ -17,7 +17,7 @@ NEEDED = ("tensorflow", "keras", "joblib", "matplotlib")
 
 
 def import_keras(threads: int | None = None) -> Any:
-    """Keras on TensorFlow, whose start-up chatter about absent GPUs is kept from the terminal.
+    """Import Keras on TensorFlow, without start-up messages about absent GPUs in the terminal.
 
     The number of threads can be chosen only before TensorFlow's first operation; later it stays.
     """

@@ -32,18 +32,19 @@ CHILD = "from ser_toolkit.bundles import _child; _child()"
 
 
 def open_bundle(
-    path: Path,
+    source: Path | bytes,
     public_key: bytes | None = None,
     threads: int = 1,
     check: bool = True,
     timeout_s: float = TIMEOUT_S,
 ) -> Classifier:
-    """The classifier of the bundle at `path`, after its self-test in a child process.
+    """Open a bundle, a file or its bytes, after its self-test in a child process.
 
     With `public_key` (PEM) only a bundle that this key has signed is opened. `check=False` leaves
     out the child and the self-test, for bytes that have just passed them. Raises SertkError.
     """
-    return open_bytes(read_bytes(path), public_key, threads, check, timeout_s)
+    content = source if isinstance(source, bytes) else read_bytes(source)
+    return open_bytes(content, public_key, threads, check, timeout_s)
 
 
 def open_bytes(

@@ -49,13 +49,13 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text; `path` never holds a half-written file."""
     with atomic(path) as file:
         file.write(text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write bytes atomically."""
+    """Write bytes; `path` never holds a half-written file."""
     with atomic(path) as file:
         file.write(content)
 
@@ -82,7 +82,7 @@ def read_npz(path: Path) -> dict[str, Any]:
 
 
 def cache_dir() -> Path:
-    """SERTK_CACHE, else `sertk` in the user's cache folder."""
+    """Return the folder of caches: SERTK_CACHE, else `sertk` in the user's cache folder."""
     if own := os.environ.get("SERTK_CACHE"):
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -10,8 +10,7 @@ from pathlib import Path
 import audformat
 import pytest
 
-from ser_toolkit.runtime.component import from_spec, to_spec
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit import SertkError, from_spec, to_spec
 from sertk_audformat import AudformatReader, sertk_readers
 
 # audformat writes with arguments that pandas 3 deprecates; what it reads is quiet of itself.

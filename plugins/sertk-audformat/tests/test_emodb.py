@@ -9,8 +9,8 @@ from typing import Any
 import audformat
 import pytest
 
+from ser_toolkit import load_plugins
 from ser_toolkit.cli import run
-from ser_toolkit.plugins import load_plugins
 from sertk_audformat import AudformatReader
 
 pytestmark = [

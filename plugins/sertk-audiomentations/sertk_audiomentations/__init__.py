@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from ser_toolkit.contracts import Augmenter, FrameAugmenter
-from ser_toolkit.hookspecs import hookimpl
-from ser_toolkit.recipe import Recipe
+from ser_toolkit import Augmenter, FrameAugmenter, Recipe, hookimpl
 
 from . import filters, recordings, waveforms
 from .transform import LEFT_OUT, Transform

@@ -10,18 +10,14 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from ser_toolkit.files import cache_dir
-from ser_toolkit.runtime.audio import AUDIO_SUFFIXES, read_audio
-from ser_toolkit.runtime.component import Asset
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit import AUDIO_SUFFIXES, Asset, SertkError, cache_dir, read_audio
 
 from .transform import Transform
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ser_toolkit.runtime.component import AssetLoader
-    from ser_toolkit.runtime.extractor import F32
+    from ser_toolkit import F32, AssetLoader
 
 
 @dataclass(frozen=True)

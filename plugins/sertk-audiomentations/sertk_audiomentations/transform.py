@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ser_toolkit.contracts import Augmenter
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit import Augmenter, SertkError
 
 if TYPE_CHECKING:
-    from ser_toolkit.runtime.component import AssetLoader
-    from ser_toolkit.runtime.extractor import F32
+    from ser_toolkit import F32, AssetLoader
 
 # A name, and why no recipe can hold it.
 LEFT_OUT = {

@@ -18,12 +18,10 @@ import numpy as np
 import pytest
 from audiomentations.core.transforms_interface import BaseWaveformTransform
 
+from ser_toolkit import Recipe, SertkError, configure, from_spec, load_plugins, to_spec
 from ser_toolkit.assemble import apply_setting, assemble
 from ser_toolkit.assets import Assets
-from ser_toolkit.plugins import load_plugins
-from ser_toolkit.recipe import Recipe
-from ser_toolkit.runtime.component import configure, fields_of, from_spec, to_spec
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.component import fields_of
 from sertk_audiomentations import LEFT_OUT, sertk_augmenters, sertk_recipes
 from sertk_audiomentations.recordings import Recorded
 

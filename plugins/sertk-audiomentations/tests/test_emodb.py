@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from ser_toolkit.backend import import_keras
+from ser_toolkit import Recipe, import_keras
 from ser_toolkit.cli import run
-from ser_toolkit.recipe import Recipe
 
 pytestmark = [
     pytest.mark.slow,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit import SertkError
 from ser_toolkit.testing import asset
 from sertk_audiomentations import sertk_augmenters
 from sertk_audiomentations.recordings import Recorded

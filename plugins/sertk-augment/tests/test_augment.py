@@ -11,9 +11,7 @@ import pluggy
 import pytest
 
 import sertk_augment
-from ser_toolkit import hookspecs
-from ser_toolkit.runtime.component import configure, from_spec, to_spec
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit import SertkError, configure, from_spec, hookspecs, to_spec
 from sertk_augment import NotebookPitch, Pitch, Stretch
 
 RATE_HZ = 16_000

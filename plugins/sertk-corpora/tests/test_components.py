@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ser_toolkit.labels import EMOTIONS
-from ser_toolkit.runtime.component import configure, from_spec, to_spec
+from ser_toolkit import EMOTIONS, configure, from_spec, to_spec
 from sertk_corpora import CORPORA, CorpusReader, sertk_readers
 
 READERS = {reader.name: reader for reader in CORPORA}

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from ser_toolkit.contracts import Clip, Reading
-from ser_toolkit.runtime.audio import check_speech, read_audio
-from ser_toolkit.runtime.errors import AudioError, SertkError
+from ser_toolkit import AudioError, Clip, Reading, SertkError, read_audio
+from ser_toolkit.runtime.audio import check_speech
 from sertk_corpora import CORPORA
 
 READERS = {reader.name: reader for reader in CORPORA}

@@ -12,9 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.runtime.audio import read_audio
-from ser_toolkit.runtime.component import from_spec, to_spec
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit import SertkError, from_spec, read_audio, to_spec
 from sertk_datasets import DatasetsReader, sertk_readers
 
 READER = DatasetsReader()

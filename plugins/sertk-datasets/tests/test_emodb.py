@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from ser_toolkit import load_plugins
 from ser_toolkit.cli import run
-from ser_toolkit.plugins import load_plugins
 from sertk_datasets import DatasetsReader
 
 QUICK = (

@@ -13,16 +13,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ser_toolkit import (
+    Asset,
+    FrameExtractor,
+    Recipe,
+    SertkError,
+    Signal,
+    Stack,
+    configure,
+    from_spec,
+    import_keras,
+    load_plugins,
+    to_spec,
+)
 from ser_toolkit.assemble import apply_setting, assemble
 from ser_toolkit.assets import Assets
-from ser_toolkit.backend import import_keras
 from ser_toolkit.cli import run
 from ser_toolkit.convert import convert
-from ser_toolkit.plugins import load_plugins
-from ser_toolkit.recipe import Recipe
-from ser_toolkit.runtime.component import Asset, configure, from_spec, to_spec
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import FrameExtractor, Signal, Stack
 from ser_toolkit.testing import CheckFailed, asset, checks_for
 from sertk_embedding import Embedding, sertk_extractors
 

@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from ser_toolkit.backend import import_keras
+from ser_toolkit import Recipe, import_keras
 from ser_toolkit.cli import run
 from ser_toolkit.convert import convert
-from ser_toolkit.recipe import Recipe
 
 pytestmark = [
     pytest.mark.slow,

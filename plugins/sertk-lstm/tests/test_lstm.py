@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import ser_toolkit as sertk
-from ser_toolkit.runtime.component import configure
-from ser_toolkit.runtime.extractor import Signal
+from ser_toolkit import Signal, configure
 from sertk_lstm import Lstm, MfccMean
 
 # What librosa.load imports to try old containers.

@@ -8,9 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from ser_toolkit.runtime.component import from_spec, to_spec
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import Signal
+from ser_toolkit import SertkError, Signal, from_spec, to_spec
 from sertk_msf import Msf
 
 PAPER = Msf()

@@ -13,11 +13,7 @@ import pluggy
 import pytest
 
 import sertk_msf
-from ser_toolkit import hookspecs
-from ser_toolkit.recipe import Recipe
-from ser_toolkit.runtime.component import from_spec
-from ser_toolkit.runtime.extractor import Signal, Stack
-from ser_toolkit.runtime.features import Mfcc, Rms, Zcr
+from ser_toolkit import Mfcc, Recipe, Rms, Signal, Stack, Zcr, from_spec, hookspecs
 
 LIGHT = """
 import sys
@@ -25,7 +21,7 @@ for heavy in ("tensorflow", "keras", "librosa", "scipy", "sklearn", "matplotlib"
     sys.modules[heavy] = None
 import numpy as np
 import sertk_msf
-from ser_toolkit.runtime.extractor import Signal
+from ser_toolkit import Signal
 msf = sertk_msf.sertk_extractors()[0]
 assert [recipe.name for recipe in sertk_msf.sertk_recipes()][:1] == ["msf-notebook"]
 samples = np.sin(np.arange(8000)).astype(np.float32)

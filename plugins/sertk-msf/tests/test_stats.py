@@ -8,12 +8,17 @@ import soundfile
 from scipy import stats as scipy_stats
 
 import sertk_msf
-from ser_toolkit.runtime.audio import resample
-from ser_toolkit.runtime.component import configure, from_spec, to_spec
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import Joined, Signal
-from ser_toolkit.runtime.functionals import Functionals
-from ser_toolkit.runtime.predict import features
+from ser_toolkit import (
+    Functionals,
+    Joined,
+    SertkError,
+    Signal,
+    configure,
+    features,
+    from_spec,
+    to_spec,
+)
+from ser_toolkit.dsp import resample
 from sertk_msf import Msf, MsfStats
 from sertk_msf.stats import measures
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.runtime.extractor import FrameExtractor, Signal, Stack
+from ser_toolkit import FrameExtractor, Signal, Stack
 from sertk_msf import Msf
 
 PAPER = Msf()

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from ser_toolkit import Recipe
 from ser_toolkit.cli import run
-from ser_toolkit.recipe import Recipe
 from sertk_opensmile import OpenSmile
 from sertk_opensmile.library import load_library
 

@@ -13,13 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ser_toolkit import (
+    SertkError,
+    Signal,
+    Window,
+    configure,
+    features,
+    from_spec,
+    load_plugins,
+    to_spec,
+)
 from ser_toolkit.assemble import assemble
-from ser_toolkit.plugins import load_plugins
-from ser_toolkit.runtime.component import configure, from_spec, to_spec
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import Signal
-from ser_toolkit.runtime.predict import features
-from ser_toolkit.runtime.window import Window
 from sertk_opensmile import OpenSmile, sertk_extractors, sertk_recipes
 from sertk_opensmile.extractor import FeatureSet
 from sertk_opensmile.library import load_library
@@ -113,7 +117,7 @@ import sys
 import numpy as np
 for name in sys.argv[1:]:
     __import__(name)
-from ser_toolkit.runtime.extractor import Signal
+from ser_toolkit import Signal
 from sertk_opensmile import OpenSmile
 samples = np.load("x.npy")
 for feature_set in ("IS09", "eGeMAPSv02", "ComParE_2016"):
