@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +166,7 @@ def _read(run: Run) -> tuple[Assembly, Adapter]:
     run.check()
     with run.whole("recipe.toml") as path:
         recipe = Recipe.from_toml(path.read_text("utf-8"), path.name)
-        assembly = assemble(recipe, load_plugins())
+        assembly = assemble(replace(recipe, augmenter=()), load_plugins())
     graph_form(assembly.extractor)
     with run.whole("adapter.npz") as path:
         return assembly, adapters_from_bytes(path.read_bytes())["frames"]

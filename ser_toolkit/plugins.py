@@ -282,6 +282,9 @@ class Plugins:
                 raise SertkError(str(broken), refusals.MEND) from broken.cause
 
     def _refuse_unknown(self, kind: str, name: str, known: Iterable[str]) -> NoReturn:
+        modules = [self._manager.get_plugin(plugin.key) for plugin in self._loaded]
+        renamings = [getattr(module, "SERTK_RENAMED", {}) for module in modules]
+        refusals.renamed(kind, name.rpartition(":")[2], renamings)
         refusals.unknown(kind, name, known, self._loaded, self._broken)
 
 

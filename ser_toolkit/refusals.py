@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import fnmatch
+from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
 from .hookspecs import COMMAND_GROUP
@@ -41,6 +42,14 @@ def unknown(
     if suspects:
         todo += f". It may be in a broken plugin: {suspects}"
     raise SertkError(f"there is no {kind} '{name}'", todo)
+
+
+def renamed(kind: str, name: str, renamings: Iterable[Mapping[str, str]]) -> None:
+    """Refuse a name that a plugin no longer offers, with its author's line on what to write now."""
+    for renaming in renamings:
+        for pattern, todo in renaming.items():
+            if fnmatch.fnmatchcase(name, pattern):
+                raise SertkError(f"there is no {kind} '{name}' any more", todo)
 
 
 def _nearest_first(name: str, known: Iterable[str]) -> list[str]:
