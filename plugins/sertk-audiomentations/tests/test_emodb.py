@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+import ser_toolkit as sertk
 from ser_toolkit import Recipe, import_keras
-from ser_toolkit.cli import run
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,9 +31,8 @@ SETTINGS = (
 
 
 def train(root: Path, out: Path, workers: int) -> None:
-    some = ["--emotions", ",".join(EMOTIONS.values()), "--epochs", "5", "--seed", "1"]
-    where = ["--data", str(root), "--out", str(out), "--workers", str(workers)]
-    assert run(["train", *where, *some, *(f"--set={setting}" for setting in SETTINGS)]) == 0
+    some = list(EMOTIONS.values())
+    sertk.train(root, emotions=some, epochs=5, seed=1, settings=SETTINGS, workers=workers, out=out)
 
 
 def features(folder: Path) -> dict[str, bytes]:
