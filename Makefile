@@ -14,7 +14,7 @@ help:
 	@echo "make test       run the tests (make test-all: the slow ones too)"
 	@echo "make test-nightly  the tests that take hours in sum"
 	@echo "make test-arm64  install into Debian for arm64 in an emulator, and run there (root)"
-	@echo "make lint       ruff, mypy, import-linter"
+	@echo "make lint       ruff, mypy, import-linter, public names in plugins"
 	@echo "make docs       the site of the documents, into site/ (make docs-serve: with a server)"
 	@echo "make wheels     every distribution as a wheel, into dist/ (make resolve: for every Python?)"
 	@echo "make example    write plugins/sertk-example again, from the templates of sertk plugins new"
@@ -77,6 +77,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python release/public_imports.py
 
 format: setup
 	$(BIN)/ruff check --fix .

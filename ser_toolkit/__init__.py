@@ -17,10 +17,22 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "api": ("train", "crossval", "evaluate", "predict", "extract", "inspect", "quantize", "load"),
-    "recipe": ("ComponentSpec", "Recipe", "Training", "Use"),
-    "run": ("Run",),
-    "plugins.registry": ("load_plugins",),
-    "plugins.hookspecs": ("HOOK_API", "hookimpl"),
+    "training.backend": ("import_keras",),
+    "builtin.augmenters": (
+        "Equalise",
+        "Gain",
+        "Mask",
+        "Noise",
+        "NotebookNoise",
+        "Shift",
+        "Speed",
+        "Tempo",
+    ),
+    "builtin.dense": ("Mlp",),
+    "builtin.models": ("Tcn",),
+    "builtin.readers": ("FolderReader", "TableReader"),
+    "builtin.synthetic": ("SyntheticReader",),
+    "plugins.bundles": ("open_bundle",),
     "contracts": (
         "Augmenter",
         "Clip",
@@ -29,14 +41,22 @@ _HOMES = {
         "ModelBuilder",
         "Reader",
         "Reading",
+        "Subset",
         "Utterance",
     ),
+    "utils.files": ("cache_dir", "write_bytes", "write_text"),
+    "plugins.hookspecs": ("HOOK_API", "hookimpl"),
+    "labels": ("EMOTIONS", "canonical_emotion"),
     "utils.progress": ("Callback",),
-    "runtime.audio": ("Audio", "read_audio"),
-    "runtime.component": ("Asset", "Component", "configure", "from_spec", "to_spec"),
-    "runtime.errors": ("AudioError", "SertkError"),
+    "plugins.registry": ("Plugins", "load_plugins"),
+    "recipe": ("ComponentSpec", "Recipe", "Training", "Use"),
+    "run": ("Run",),
+    "runtime.audio": ("AUDIO_SUFFIXES", "Audio", "audio_files", "read_audio"),
+    "runtime.component": ("Asset", "AssetLoader", "Component", "configure", "from_spec", "to_spec"),
+    "runtime.errors": ("AudioError", "MissingExtra", "SertkError"),
     "runtime.events": ("Device", "Event", "Outlet", "Sink"),
     "runtime.extractor": (
+        "F32",
         "Extractor",
         "FrameExtractor",
         "Heatmap",
@@ -47,6 +67,9 @@ _HOMES = {
         "Stream",
         "WindowExtractor",
     ),
+    "runtime.features": ("Deltas", "LogMel", "Mfcc", "Pitch", "Rms", "Zcr"),
+    "runtime.functionals": ("Functionals",),
+    "runtime.interpreter": ("find_runtime", "load_interpreter"),
     "runtime.predict": ("features", "signal_of"),
     "runtime.window": ("Window", "WindowStream"),
 }
@@ -54,8 +77,12 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 # Written out, because type checkers of plugins take what stands here for public.
 __all__ = [
+    "AUDIO_SUFFIXES",
+    "EMOTIONS",
+    "F32",
     "HOOK_API",
     "Asset",
+    "AssetLoader",
     "Audio",
     "AudioError",
     "Augmenter",
@@ -63,53 +90,90 @@ __all__ = [
     "Clip",
     "Component",
     "ComponentSpec",
+    "Deltas",
     "Device",
+    "Equalise",
     "Event",
     "Extractor",
+    "FolderReader",
     "FrameAugmenter",
     "FrameExtractor",
+    "Functionals",
+    "Gain",
     "Heatmap",
     "Joined",
+    "LogMel",
+    "Mask",
     "Match",
+    "Mfcc",
+    "MissingExtra",
+    "Mlp",
     "ModelBuilder",
+    "Noise",
+    "NotebookNoise",
     "Outlet",
+    "Pitch",
+    "Plugins",
     "Reader",
     "Reading",
     "Recipe",
+    "Rms",
     "Run",
     "SertkError",
+    "Shift",
     "Signal",
     "Sink",
+    "Speed",
     "Stack",
     "StatefulExtractor",
     "Stream",
+    "Subset",
+    "SyntheticReader",
+    "TableReader",
+    "Tcn",
+    "Tempo",
     "Training",
     "Use",
     "Utterance",
     "Window",
     "WindowExtractor",
     "WindowStream",
+    "Zcr",
     "__version__",
+    "audio_files",
+    "cache_dir",
+    "canonical_emotion",
     "configure",
     "crossval",
     "evaluate",
     "extract",
     "features",
+    "find_runtime",
     "from_spec",
     "hookimpl",
+    "import_keras",
     "inspect",
     "load",
+    "load_interpreter",
     "load_plugins",
+    "open_bundle",
     "predict",
     "quantize",
     "read_audio",
     "signal_of",
     "to_spec",
     "train",
+    "write_bytes",
+    "write_text",
 ]
 
 if TYPE_CHECKING:
     from .api import crossval, evaluate, extract, inspect, load, predict, quantize, train
+    from .builtin.augmenters import Equalise, Gain, Mask, Noise, NotebookNoise, Shift, Speed, Tempo
+    from .builtin.dense import Mlp
+    from .builtin.models import Tcn
+    from .builtin.readers import FolderReader, TableReader
+    from .builtin.synthetic import SyntheticReader
     from .contracts import (
         Augmenter,
         Clip,
@@ -118,17 +182,21 @@ if TYPE_CHECKING:
         ModelBuilder,
         Reader,
         Reading,
+        Subset,
         Utterance,
     )
+    from .labels import EMOTIONS, canonical_emotion
+    from .plugins.bundles import open_bundle
     from .plugins.hookspecs import HOOK_API, hookimpl
-    from .plugins.registry import load_plugins
+    from .plugins.registry import Plugins, load_plugins
     from .recipe import ComponentSpec, Recipe, Training, Use
     from .run import Run
-    from .runtime.audio import Audio, read_audio
-    from .runtime.component import Asset, Component, configure, from_spec, to_spec
-    from .runtime.errors import AudioError, SertkError
+    from .runtime.audio import AUDIO_SUFFIXES, Audio, audio_files, read_audio
+    from .runtime.component import Asset, AssetLoader, Component, configure, from_spec, to_spec
+    from .runtime.errors import AudioError, MissingExtra, SertkError
     from .runtime.events import Device, Event, Outlet, Sink
     from .runtime.extractor import (
+        F32,
         Extractor,
         FrameExtractor,
         Heatmap,
@@ -139,8 +207,13 @@ if TYPE_CHECKING:
         Stream,
         WindowExtractor,
     )
+    from .runtime.features import Deltas, LogMel, Mfcc, Pitch, Rms, Zcr
+    from .runtime.functionals import Functionals
+    from .runtime.interpreter import find_runtime, load_interpreter
     from .runtime.predict import features, signal_of
     from .runtime.window import Window, WindowStream
+    from .training.backend import import_keras
+    from .utils.files import cache_dir, write_bytes, write_text
     from .utils.progress import Callback
 
 

@@ -15,7 +15,8 @@ from .runtime.extractor import F32
 if TYPE_CHECKING:
     import keras
 
-Side = Literal["train", "validation", "test"]
+Subset = Literal["train", "validation", "test"]
+"""What a clip is used for."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Clip:
         text: What is said, or a code for it; None where nobody knows.
         start_s: Where in the file it begins, in seconds.
         end_s: Where it ends; None is the end of the file.
-        side: `train`, `validation` or `test`, only where the corpus itself prescribes a split.
+        side: Its `Subset`, only where the corpus itself prescribes a split. Readers of third
+            parties pass it by this name.
     """
 
     path: Path
@@ -42,7 +44,7 @@ class Clip:
     text: str | None = None
     start_s: float = 0.0
     end_s: float | None = None
-    side: Side | None = None
+    side: Subset | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from .contracts import Utterance
 from .corpus import load_corpus
-from .plugins.bundles import open_bytes
+from .plugins.bundles import open_bundle
 from .plugins.registry import Plugins, load_plugins
 from .run import Run
 from .runtime.audio import read_audio
@@ -90,7 +90,7 @@ def _of_run(run: Run, plugins: Plugins) -> Subject:
 
 def _of_bundle(path: Path, public_key: bytes | None, plugins: Plugins) -> Subject:
     content = read_bytes(path)
-    classifier = open_bytes(content, public_key, plugins=plugins)
+    classifier = open_bundle(content, public_key, plugins=plugins)
     bundle = parse_bundle(content, public_key)
 
     def score(clips: Sequence[Utterance], callback: Callback) -> Scores:

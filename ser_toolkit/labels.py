@@ -22,6 +22,7 @@ EMOTIONS = (
     "sadness",
     "surprise",
 )
+"""The canonical names of emotions. Other words are allowed in a corpus and stay as they are."""
 
 ALIASES: Mapping[str, str] = MappingProxyType(
     {
@@ -44,13 +45,13 @@ ALIASES: Mapping[str, str] = MappingProxyType(
 
 
 def canonical(word: str) -> str | None:
-    """The canonical emotion for a word in any case, or None where there is none."""
+    """Return the canonical emotion for a word in any case, or None where there is none."""
     key = re.sub(r"[\s_-]+", "_", word.strip().lower())
     return key if key in EMOTIONS else ALIASES.get(key)
 
 
-def label(word: str) -> str:
-    """The canonical emotion, else the word itself in lower case."""
+def canonical_emotion(word: str) -> str:
+    """Return the canonical emotion for a word, else the word itself in lower case."""
     return canonical(word) or word.strip().lower()
 
 
@@ -61,14 +62,15 @@ def parse_mapping(pairs: Iterable[str]) -> dict[str, str]:
         old, equals, new = (part.strip() for part in pair.partition("="))
         if not (old and equals and new):
             raise SertkError(f"a mapping old=new expected, received '{pair.strip()}'")
-        if mapping.setdefault(label(old), label(new)) != label(new):
-            raise SertkError(f"'{old}' is mapped both to '{mapping[label(old)]}' and to '{new}'")
+        source, target = canonical_emotion(old), canonical_emotion(new)
+        if mapping.setdefault(source, target) != target:
+            raise SertkError(f"'{old}' is mapped both to '{mapping[source]}' and to '{new}'")
     return mapping
 
 
 def parse_emotions(text: str) -> tuple[str, ...]:
     """`a,b,c` to labels, each once."""
-    words = [label(word) for word in text.split(",") if word.strip()]
+    words = [canonical_emotion(word) for word in text.split(",") if word.strip()]
     if not words:
         raise SertkError(f"emotions separated by commas expected, received '{text}'")
     return tuple(dict.fromkeys(words))
@@ -97,12 +99,12 @@ def select(
 
 def _mapped(clips: Sequence[Clip], mapping: Mapping[str, str]) -> list[Clip]:
     labels = class_names(clips)
-    new = {_known(old, labels): label(to) for old, to in mapping.items()}
+    new = {_known(old, labels): canonical_emotion(to) for old, to in mapping.items()}
     return [dataclasses.replace(c, emotion=new.get(c.emotion, c.emotion)) for c in clips]
 
 
 def _known(word: str, labels: Sequence[str]) -> str:
-    for candidate in (word, label(word)):
+    for candidate in (word, canonical_emotion(word)):
         if candidate in labels:
             return candidate
     have = ", ".join(labels) or "none"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .plugins.bundles import open_bytes
+from .plugins.bundles import open_bundle
 from .plugins.registry import load_plugins
 from .run import Run
 from .runtime.audio import Audio, audio_files, check_speech, read_audio
@@ -103,7 +103,7 @@ def load(path: Path, public_key: bytes | None = None, threads: int = 1) -> Model
     if not path.exists():
         raise SertkError(f"there is no run directory or bundle '{path}'", "Check the path")
     content = read_bytes(path)
-    return _of_bundle(open_bytes(content, public_key, threads), content)
+    return _of_bundle(open_bundle(content, public_key, threads), content)
 
 
 def _of_run(run: Run) -> Model:
@@ -173,7 +173,7 @@ class _Worker:
     @classmethod
     def open(cls, content: bytes) -> None:
         """The parent has verified these very bytes."""
-        cls.model = _of_bundle(open_bytes(content, check=False), content)
+        cls.model = _of_bundle(open_bundle(content, check=False), content)
 
     @classmethod
     def answer(cls, path: Path, windows: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import csv
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,9 @@ class Run:
         """Everything that predicts; refuses extractors of another version than trained with."""
         self.check()
         with self.whole("recipe.toml") as path:
-            assembly = assemble(Recipe.from_toml(path.read_text("utf-8"), path.name), plugins)
+            recipe = Recipe.from_toml(path.read_text("utf-8"), path.name)
+            # Augmenters are for training: one that is gone by now keeps no run from predicting.
+            assembly = assemble(replace(recipe, augmenter=()), plugins)
         with self.whole("adapter.npz") as path:
             adapters = adapters_from_bytes(path.read_bytes())
         labels = self.labels

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .contracts import Side, Utterance
+from .contracts import Subset, Utterance
 from .runtime.errors import SertkError
 
 TEST_SHARE = 0.2
@@ -31,7 +31,7 @@ class Split:
     labels: tuple[str, ...]
     caveats: tuple[str, ...] = ()
 
-    def sides(self) -> list[tuple[Side, Utterance]]:
+    def sides(self) -> list[tuple[Subset, Utterance]]:
         """Every utterance with its side."""
         return [
             *(("train", item) for item in self.train),

@@ -13,8 +13,8 @@ from ser_toolkit.labels import (
     ALIASES,
     EMOTIONS,
     canonical,
+    canonical_emotion,
     class_names,
-    label,
     parse_emotions,
     parse_mapping,
     select,
@@ -65,7 +65,7 @@ def test_every_emotion_is_its_own_name_and_every_alias_leads_to_one() -> None:
 @given(st.text())
 def test_any_word_gets_a_stable_label(word: str) -> None:
     assert canonical(word) in {None, *EMOTIONS}
-    assert label(label(word)) == label(word)
+    assert canonical_emotion(canonical_emotion(word)) == canonical_emotion(word)
 
 
 def test_class_names_are_sorted_and_single() -> None:

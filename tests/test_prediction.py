@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,19 @@ def test_a_bundle_answers_as_the_run(bundle: Path, small_run: Small, files: list
         assert left["emotion"] == right["emotion"]
         for label, p in left["probabilities"].items():
             assert right["probabilities"][label] == pytest.approx(p, abs=1e-4)
+
+
+def test_a_run_predicts_where_an_augmenter_of_its_training_is_gone(
+    small_run: Small, files: list[Path], tmp_path: Path
+) -> None:
+    run = Run(Path(shutil.copytree(small_run[0].path, tmp_path / "run")))
+    recipe = run.path / "recipe.toml"
+    before = sertk.Recipe.from_toml(recipe.read_text("utf-8"))
+    gone = sertk.Use("audiomentations.Reverse", version=1, p=0.5)
+    recipe.write_text(replace(before, augmenter=(gone,)).to_toml(), "utf-8")
+    assert sertk.load(run).predict(files[0])["emotion"]
+    with pytest.raises(sertk.SertkError, match=r"'audiomentations\.Reverse'"):
+        sertk.train(small_run[1], recipe=str(recipe), out=tmp_path / "again")
 
 
 def test_one_file_gives_one_answer(bundle: Path, files: list[Path]) -> None:

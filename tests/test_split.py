@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_toolkit.audit import audit, in_words
-from ser_toolkit.contracts import Clip, Side, Utterance
+from ser_toolkit.contracts import Clip, Subset, Utterance
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.split import Split, make_splits, parse_protocol, protocol_hash
 
@@ -109,7 +109,7 @@ def test_cross_corpus_leaves_one_corpus_out() -> None:
 
 
 def test_official_follows_the_corpus_and_reports_shared_speakers() -> None:
-    sides: tuple[Side, ...] = ("train", "validation", "test")
+    sides: tuple[Subset, ...] = ("train", "validation", "test")
     clips = [
         Utterance(
             Clip(Path("x"), u.clip.relative, "c", u.emotion, u.clip.speaker, side=sides[i % 3]),

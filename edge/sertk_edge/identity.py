@@ -9,8 +9,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.utils.files import write_text
+from ser_toolkit import SertkError, write_text
 
 from .config import DeviceSettings
 

@@ -7,10 +7,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from ser_toolkit.plugins.registry import Plugins, load_plugins
-from ser_toolkit.runtime.component import configure
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.events import Sink
+from ser_toolkit import Plugins, SertkError, Sink, configure, load_plugins
 
 from .config import usage
 from .precedence import Sinks, from_text

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ser_toolkit import hookimpl
-from ser_toolkit.runtime.events import Sink
+from ser_toolkit import Sink, hookimpl
 
 from .sinks.console import Console
 from .sinks.json_lines import JsonLines

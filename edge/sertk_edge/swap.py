@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ser_toolkit.plugins.bundles import open_bytes
+from ser_toolkit import open_bundle
 from ser_toolkit.runtime.archive import BundleError
 from ser_toolkit.runtime.bundle import parse_bundle, read_bytes
 from ser_toolkit.runtime.classifier import Classifier
@@ -63,14 +63,14 @@ def load(content: bytes, settings: BundleSettings, labels: Sequence[str] | None 
             f"the bundle tells {', '.join(found)}, the one that it replaces {', '.join(labels)}",
             "Restart the daemon with it, or set bundle.allow_new_labels",
         )
-    classifier = open_bytes(content, key, settings.threads)
+    classifier = open_bundle(content, key, settings.threads)
     digest = hashlib.sha256(content).hexdigest()
     return Live(classifier, content, digest, key is not None, time.time())
 
 
 def reopen(live: Live, threads: int = 1) -> Classifier:
     """Another classifier of a bundle that has passed: for another thread."""
-    return open_bytes(live.content, threads=threads, check=False)
+    return open_bundle(live.content, threads=threads, check=False)
 
 
 def located(path: Path, settings: BundleSettings) -> Path:

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import ClassVar
 
-from ..contracts import Clip, Match, Reader, Reading, Side
-from ..labels import canonical, label
+from ..contracts import Clip, Match, Reader, Reading, Subset
+from ..labels import canonical, canonical_emotion
 from ..runtime.audio import audio_files
 from ..runtime.errors import SertkError
 
@@ -28,7 +28,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 NEEDED = ("file", "emotion")
-SIDES: Mapping[str, Side] = MappingProxyType(
+SUBSETS: Mapping[str, Subset] = MappingProxyType(
     {
         "train": "train",
         "training": "train",
@@ -70,7 +70,9 @@ class FolderReader(Reader):
                 skipped[relative] = "not in EMOTION/ or EMOTION/SPEAKER/"
                 continue
             emotion, speaker = place
-            clips.append(Clip(path, relative, _folder_name(root), label(emotion), speaker))
+            clips.append(
+                Clip(path, relative, _folder_name(root), canonical_emotion(emotion), speaker)
+            )
         if not clips:
             todo = "Expected EMOTION/x.wav or EMOTION/SPEAKER/x.wav below it"
             raise SertkError(f"no audio file in a folder per emotion below '{root}'", todo)
@@ -153,13 +155,13 @@ class Row:
             return value
         raise SertkError(f"{self.where}: {column} in seconds expected, received '{text}'")
 
-    def side(self) -> Side | None:
+    def side(self) -> Subset | None:
         """The side that the table prescribes."""
         text = self.get("split")
-        if text and text.lower() not in SIDES:
+        if text and text.lower() not in SUBSETS:
             expected = "split expects train, validation or test"
             raise SertkError(f"{self.where}: {expected}, received '{text}'")
-        return SIDES.get(text.lower())
+        return SUBSETS.get(text.lower())
 
 
 def _place(relative: str) -> tuple[str, str | None] | None:
@@ -273,7 +275,7 @@ def _clip(row: Row, folder: Path, corpus: str) -> Clip:
         path=folder / file,
         relative=_shown(file, folder),
         corpus=corpus,
-        emotion=label(row.needed("emotion")),
+        emotion=canonical_emotion(row.needed("emotion")),
         speaker=row.get("speaker") or None,
         text=row.get("text") or None,
         start_s=start_s,

@@ -115,8 +115,8 @@ def keys(folder: Path) -> None:
 
 def _tested(content: bytes, found: Bundle) -> tuple[Runtime, SelfTest]:
     """The runtime and the self-test here, after a child process that it might have crashed."""
-    from ..plugins.bundles import open_bytes
+    from ..plugins.bundles import open_bundle
     from ..runtime.selftest import check_selftest
 
-    classifier = open_bytes(content)
+    classifier = open_bundle(content)
     return classifier.network.runtime, check_selftest(classifier, found.selftest)

@@ -34,32 +34,27 @@ WORKER = (
 
 
 def open_bundle(
-    path: Path,
-    public_key: bytes | None = None,
-    threads: int = 1,
-    check: bool = True,
-    timeout_s: float = TIMEOUT_S,
-) -> Classifier:
-    """The classifier of the bundle at `path`, after its self-test in a child process.
-
-    With `public_key` (PEM) only a bundle that this key has signed is opened. `check=False` leaves
-    out the child and the self-test, for bytes that have just passed them. Raises SertkError.
-    """
-    return open_bytes(read_bytes(path), public_key, threads, check, timeout_s)
-
-
-def open_bytes(
-    content: bytes,
+    source: Path | bytes,
     public_key: bytes | None = None,
     threads: int = 1,
     check: bool = True,
     timeout_s: float = TIMEOUT_S,
     plugins: Plugins | None = None,
 ) -> Classifier:
-    """As `open_bundle`, from the bytes of the file.
+    """Open a bundle, a file or its bytes, after its self-test in a child process.
 
-    `plugins` are those that its extractors come from; without them those that it names are loaded.
+    Args:
+        source: The file, or what it holds.
+        public_key: In PEM; only a bundle that this key has signed is opened.
+        threads: Of the interpreter.
+        check: False leaves out the child and the self-test, for bytes that have just passed them.
+        timeout_s: The longest wait for the self-test.
+        plugins: Where its extractors come from; by default those that it names are loaded.
+
+    Raises:
+        SertkError: For a bundle that is damaged, unsigned or fails its self-test.
     """
+    content = source if isinstance(source, bytes) else read_bytes(source)
     bundle = parse_bundle(content, public_key)
     if check:
         # Here as well, because a missing runtime is no fault of the bundle.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -123,6 +124,14 @@ def refuse_broken(name: str, plugins: Iterable[Broken]) -> None:
     for plugin in plugins:
         if plugin.is_called(name):
             raise SertkError(str(plugin), FIX) from plugin.cause
+
+
+def refuse_renamed(kind: str, name: str, renamings: Iterable[Mapping[str, str]]) -> None:
+    """Raise SertkError for a name that a plugin no longer offers, with what to write now."""
+    for renaming in renamings:
+        for pattern, todo in renaming.items():
+            if fnmatch.fnmatchcase(name, pattern):
+                raise SertkError(f"there is no {kind} '{name}' any more", todo)
 
 
 def refuse_unknown(

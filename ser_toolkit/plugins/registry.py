@@ -181,6 +181,9 @@ class Plugins:
             errors.refuse_clash(kind, found)
         if not found:
             errors.refuse_broken(prefix or plain, self._broken)
+            modules = [self._manager.get_plugin(plugin.key) for plugin in self._loaded]
+            renamings = [getattr(module, "SERTK_RENAMED", {}) for module in modules]
+            errors.refuse_renamed(kind, plain, renamings)
             errors.refuse_unknown(kind, name, [one.name for one in components], self._broken)
         return found[0]
 

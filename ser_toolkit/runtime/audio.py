@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ENDINGS = "wav wave flac ogg oga opus mp3 aif aiff aifc au snd w64 caf sph"
 AUDIO_SUFFIXES = frozenset(f".{ending}" for ending in ENDINGS.split())
+"""Suffixes of audio files, in lower case with the dot."""
 SHORTEST_SPEECH_S = 0.05
 SILENT_DBFS = -60.0
 # Beyond 32-bit integers that were not scaled; the squares of more overflow float32 somewhere.
@@ -161,7 +162,7 @@ def content_hash(audio: Audio) -> str:
 
 
 def audio_files(root: Path) -> dict[str, Path]:
-    """Every audio file below `root`, by suffix: path below `root` with '/' -> path, sorted.
+    """Return every audio file below `root`, by suffix: path below `root` with '/' -> path, sorted.
 
     Hidden files and folders are passed over; linked folders are followed, each folder once.
     Raises SertkError where `root` or a folder in it cannot be read.

@@ -27,6 +27,7 @@ class Asset:
 
 
 AssetLoader = Callable[[Asset], bytes]
+"""A function that returns the bytes of an asset, checked against its sha256."""
 
 
 class Component:

@@ -17,6 +17,7 @@ from .component import AssetLoader, Component
 from .errors import SertkError
 
 F32 = NDArray[np.float32]
+"""An array of float32."""
 T = TypeVar("T")
 
 

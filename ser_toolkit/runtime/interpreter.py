@@ -128,7 +128,7 @@ class Network:
 
 
 def find_runtime(allowed: Sequence[str] | None = None) -> Runtime:
-    """The first runtime of `allowed` (None: any) that works here.
+    """Return the first TFLite runtime of `allowed` (None: any) that works here.
 
     Raises MissingExtra where none is installed, SertkError where what is installed is not allowed
     or does not work.
@@ -223,7 +223,7 @@ def _one_and_one(name: str) -> float:
 
 
 def load_interpreter(name: str, content: bytes, threads: int = 1) -> Any:
-    """An interpreter of the runtime `name`, its tensors allocated and its greeting held back."""
+    """Return an interpreter of the runtime `name`, its tensors allocated, without its greeting."""
     module = importlib.import_module(f"{MODULES[name]}.interpreter")
     with _without_greeting():
         interpreter = module.Interpreter(model_content=content, num_threads=threads)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..contracts import Clip, Match, Reader, Reading
-from ..labels import label
+from ..labels import canonical_emotion
 from ..runtime.errors import SertkError
 from .check import Check, CheckFailed, expect
 from .compare import raised
@@ -160,8 +160,9 @@ def _labels(component: Reader, given: Given) -> None:
         empty = [clip.relative for clip in clips if not clip.emotion]
         todo = "Give every clip the emotion that was asked for; leave out what has none"
         expect(not empty, "an emotion for every clip", _some(empty), todo)
-        odd = sorted({clip.emotion for clip in clips if label(clip.emotion) != clip.emotion})
-        better = ", ".join(f"'{label(word)}'" for word in odd[:SHOWN])
+        words = {clip.emotion for clip in clips}
+        odd = sorted(word for word in words if canonical_emotion(word) != word)
+        better = ", ".join(f"'{canonical_emotion(word)}'" for word in odd[:SHOWN])
         todo = f"Write {better}: known words are canonical, all are lower case"
         expect(not odd, "emotions in canonical words", _some(odd), todo)
         single = sorted({clip.emotion for clip in clips})

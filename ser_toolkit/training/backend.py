@@ -19,7 +19,7 @@ LIBRARIES = ("tensorflow", "keras", "joblib", "matplotlib")
 
 
 def import_keras(threads: int | None = None) -> Any:
-    """Import Keras on TensorFlow; its messages about absent GPUs do not reach the terminal.
+    """Import Keras on TensorFlow, without start-up messages about absent GPUs in the terminal.
 
     The number of threads can be chosen only before TensorFlow's first operation.
     """

@@ -9,14 +9,12 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from ser_toolkit.contracts import Clip, Match, Reader, Reading, Side
-from ser_toolkit.labels import label
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit import Clip, Match, Reader, Reading, SertkError, Subset, canonical_emotion
 
 HEADER = "db.yaml"
 SPEAKERS = ("speaker", "speaker_id")
 TEXTS = ("transcription", "transcript", "text")
-SIDES: Mapping[str, Side] = MappingProxyType(
+SUBSETS: Mapping[str, Subset] = MappingProxyType(
     {"train": "train", "dev": "validation", "test": "test"}
 )
 Segment = tuple[str, float, float | None]
@@ -27,7 +25,7 @@ class AudformatReader(Reader):
     """A database in audformat: db.yaml, its tables, and the media beside them.
 
     A column or scheme called emotion gives the emotion, one called speaker the speaker; the split
-    of a table gives the side.
+    of a table gives the subset.
     """
 
     name: ClassVar[str] = "audformat"
@@ -55,12 +53,12 @@ class AudformatReader(Reader):
                     path=root / shown,
                     relative=shown,
                     corpus=str(database.name),
-                    emotion=label(emotion),
+                    emotion=canonical_emotion(emotion),
                     speaker=speakers.get(segment),
                     text=texts.get(segment),
                     start_s=start_s,
                     end_s=end_s,
-                    side=emotions.sides.get(segment),
+                    side=emotions.subsets.get(segment),
                 )
             )
         if not clips:
@@ -74,7 +72,7 @@ class _Values:
 
     def __init__(self, database: Any, scheme: str, names: tuple[str, ...]) -> None:
         self.found: dict[Segment, str] = {}
-        self.sides: dict[Segment, Side] = {}
+        self.subsets: dict[Segment, Subset] = {}
         self.unclear: dict[str, str] = {}
         for table in database.tables.values():
             for column in _columns(table, scheme, names):
@@ -94,8 +92,8 @@ class _Values:
             before = self.found.setdefault(segment, value)
             if before != value:
                 self.unclear[_shown(segment)] = f"two values: {before} and {value}"
-            if split is not None and split.type in SIDES:
-                self.sides.setdefault(segment, SIDES[split.type])
+            if split is not None and split.type in SUBSETS:
+                self.subsets.setdefault(segment, SUBSETS[split.type])
 
 
 def _columns(table: Any, scheme: str, names: tuple[str, ...]) -> list[str]:

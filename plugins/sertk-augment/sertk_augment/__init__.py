@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ser_toolkit import hookimpl
-from ser_toolkit.contracts import Augmenter, FrameAugmenter
+from ser_toolkit import Augmenter, FrameAugmenter, hookimpl
 
 from .augmenters import NotebookPitch, Pitch, Stretch
 

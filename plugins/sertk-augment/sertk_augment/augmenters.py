@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ser_toolkit.contracts import Augmenter
+from ser_toolkit import Augmenter
 
 if TYPE_CHECKING:
-    from ser_toolkit.runtime.extractor import F32
+    from ser_toolkit import F32
 
 VOCODER_FRAME = 2048
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ser_toolkit import hookimpl
-from ser_toolkit.contracts import Reader
+from ser_toolkit import Reader, hookimpl
 
 from .corpora import CORPORA
 from .reader import CorpusReader

@@ -6,9 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ser_toolkit.contracts import Clip, Match, Reader, Reading
-from ser_toolkit.runtime.audio import audio_files
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit import Clip, Match, Reader, Reading, SertkError, audio_files
 
 Pairs = tuple[tuple[str, str], ...]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ser_toolkit import hookimpl
-from ser_toolkit.runtime.extractor import Extractor
+from ser_toolkit import Extractor, hookimpl
 
 from .extractor import Embedding
 

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ser_toolkit.runtime.component import Asset
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import FrameExtractor
+from ser_toolkit import Asset, FrameExtractor, SertkError
 
 from .models import Embedder, is_keras, open_model
 
 if TYPE_CHECKING:
-    from ser_toolkit.runtime.component import AssetLoader
-    from ser_toolkit.runtime.extractor import F32, Signal
+    from ser_toolkit import F32, AssetLoader, Signal
 
 
 @dataclass(frozen=True)

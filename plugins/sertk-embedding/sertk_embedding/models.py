@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ser_toolkit.runtime.errors import MissingExtra, SertkError
-from ser_toolkit.runtime.interpreter import find_runtime, load_interpreter
+from ser_toolkit import MissingExtra, SertkError, find_runtime, load_interpreter
 
 if TYPE_CHECKING:
-    from ser_toolkit.runtime.component import Asset
-    from ser_toolkit.runtime.extractor import F32
+    from ser_toolkit import F32, Asset
 
 Run = Callable[["F32"], Any]
 
@@ -135,7 +133,7 @@ def _other_length(shown: str, signature: tuple[int, ...]) -> SertkError:
 def _open_keras(content: bytes, shown: str, n_samples: int, output: int) -> Embedder:
     """Opening one takes seconds, and every clip asks for it."""
     try:
-        from ser_toolkit.training.backend import import_keras
+        from ser_toolkit import import_keras
 
         keras = import_keras()
     except ImportError as error:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from ser_toolkit import hookimpl
-from ser_toolkit.contracts import ModelBuilder
-from ser_toolkit.recipe import Recipe
-from ser_toolkit.runtime.extractor import Extractor
+from ser_toolkit import Extractor, ModelBuilder, Recipe, hookimpl
 
 from .extractor import Msf
 from .notebook import NotebookCnn, NotebookMsf

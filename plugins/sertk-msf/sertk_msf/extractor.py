@@ -10,8 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import F32, Heatmap, Signal, StatefulExtractor
+from ser_toolkit import F32, Heatmap, SertkError, Signal, StatefulExtractor
 
 from .filters import (
     F64,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ser_toolkit.contracts import ModelBuilder
-from ser_toolkit.runtime.dsp import (
+from ser_toolkit import F32, ModelBuilder, Rms, SertkError, Signal, WindowExtractor, Zcr
+from ser_toolkit.dsp import (
     BandedBank,
     MelParams,
     best_fft,
@@ -18,9 +18,6 @@ from ser_toolkit.runtime.dsp import (
     power_spectrogram,
     power_to_db,
 )
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import F32, Signal, WindowExtractor
-from ser_toolkit.runtime.features import Rms, Zcr
 
 if TYPE_CHECKING:
     import keras

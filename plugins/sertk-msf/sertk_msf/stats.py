@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import F32, Signal, WindowExtractor
+from ser_toolkit import F32, SertkError, Signal, WindowExtractor
 
 from .extractor import Msf
 from .filters import F64

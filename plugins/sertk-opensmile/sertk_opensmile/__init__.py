@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from ser_toolkit import hookimpl
-from ser_toolkit.recipe import Recipe
-from ser_toolkit.runtime.extractor import Extractor
+from ser_toolkit import Extractor, Recipe, hookimpl
 
 from .extractor import OpenSmile
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ser_toolkit.runtime.extractor import WindowExtractor
+from ser_toolkit import WindowExtractor
 
 from .library import load_library
 
 if TYPE_CHECKING:
-    from ser_toolkit.runtime.extractor import F32, Signal
+    from ser_toolkit import F32, Signal
 
 FeatureSet = Literal[
     "ComParE_2016",

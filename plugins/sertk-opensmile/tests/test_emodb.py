@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.cli import run
-from ser_toolkit.recipe import Recipe
+from ser_toolkit import Recipe, train
 from sertk_opensmile import OpenSmile
 from sertk_opensmile.library import load_library
 
@@ -32,12 +31,17 @@ N_WINDOW = 183 * 256 + 1024
 def trained(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `cache` and `run` in it."""
     folder = tmp_path_factory.mktemp("opensmile")
-    where = ["--data", str(data_dir / "emodb"), "--out", str(folder / "run"), "--workers", "1"]
-    some = ["--emotions", ",".join(EMOTIONS.values()), "--epochs", "10"]
-    settings = [f"--set={setting}" for setting in QUICK]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SERTK_CACHE", str(folder / "cache"))
-        assert run(["train", "--plugin", "opensmile", *where, *some, *settings]) == 0
+        train(
+            data_dir / "emodb",
+            plugin="opensmile",
+            emotions=list(EMOTIONS.values()),
+            epochs=10,
+            settings=QUICK,
+            workers=1,
+            out=folder / "run",
+        )
     return folder
 
 
