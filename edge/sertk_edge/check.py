@@ -10,19 +10,19 @@ from ser_toolkit.runtime.component import fields_of
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Sink
 
-from . import ports
-from .config import Settings
-from .gate import detectors
+from .audio.vad import detectors
+from .audio.wav_recorder import WavRecorder
+from .bundle.watcher import load, read
 from .http.app import OPTIONS
 from .http.app import check as check_http
-from .identity import prepared, state_dir
-from .installed import sinks_of
 from .main import bundle_of, url_of
-from .ports import Taken
-from .recorder import Recorder
-from .sinks import Inspected
+from .service import ports
+from .service.identity import prepared, state_dir
+from .service.ports import AddressInUseError
+from .settings import Settings
+from .sinks.base import InspectableSink
+from .sinks.sink_factory import sinks_of
 from .sources import list_devices, open_source
-from .swap import load, read
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def run_checks(settings: Settings, say: Callable[[str], None]) -> int:
     for check in _checks(settings):
         try:
             say(f"ok       {check.name:8}  {check.look()}")
-        except Taken as error:
+        except AddressInUseError as error:
             # So it is whenever the service runs, about which there is nothing to be mended.
             held = f"{error.problem}; right while the service runs. Else: {error.todo}"
             say(f"taken    {check.name:8}  {held}")
@@ -86,7 +86,7 @@ def _source(settings: Settings) -> str:
 def _sink(settings: Settings, number: int, name: str) -> str:
     for sink in sinks_of(settings.sinks[number : number + 1]).values():
         _read_files(sink)
-        if isinstance(sink, Inspected):
+        if isinstance(sink, InspectableSink):
             sink.inspect()
     return f"{name}, not connected to now"
 
@@ -125,5 +125,5 @@ def _privacy(settings: Settings) -> str:
     folder = settings.debug.audio_dir
     if folder is None:
         return "no audio is written or sent"
-    Recorder(folder).check()
+    WavRecorder(folder).check()
     return f"EVERYTHING THAT IS HEARD IS WRITTEN TO {folder}"

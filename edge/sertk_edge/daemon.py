@@ -14,22 +14,22 @@ from dataclasses import dataclass
 
 from ser_toolkit.runtime.events import Device
 
-from .attention import Attention, End, Lull, Orders, Outcome
-from .background import Worker
-from .config import Settings
-from .dashboard import Dashboard
-from .delivery import Delivery
-from .desk import Desk
-from .gate import Detector
+from .audio.audio_queue import AudioQueue, Command, seconds
+from .audio.vad import SpeechDetector
+from .audio.wav_recorder import WavRecorder
+from .bundle.watcher import BundleWatcher, LoadedBundle, RejectedBundle
+from .delivery.dispatcher import Dispatcher
+from .delivery.event_queue import EventQueue
+from .http.backend import EventHub
+from .http.daemon_status import DaemonStatus
 from .http.metrics import Metrics
-from .inbox import Inbox, Order, seconds
-from .logs import log
-from .notify import Supervisor
-from .recorder import Recorder
-from .services import Hub
+from .http.request_handlers import RequestHandlers
+from .recognizer import CommandKind, RecognizerThread, SilenceTimeout, SourceEnded, StepResult
+from .service.logs import log
+from .service.systemd_notify import SystemdNotifier
+from .service.worker_thread import WorkerThread
+from .settings import Settings
 from .sources.base import Chunk, Gap, Source
-from .spool import Spool
-from .swap import Live, Rejected, Watch
 
 TICK_S = 0.2
 STUCK_S = 30.0
@@ -45,15 +45,15 @@ class Parts:
     """What was made before the daemon runs."""
 
     settings: Settings
-    device: Callable[[Live], Device]
-    live: Live
-    watch: Watch
-    spool: Spool
-    delivery: Delivery
+    device: Callable[[LoadedBundle], Device]
+    live: LoadedBundle
+    watcher: BundleWatcher
+    event_queue: EventQueue
+    delivery: Dispatcher
     source: Source
-    detector: Callable[[], Detector]
+    detector: Callable[[], SpeechDetector]
     metrics: Metrics
-    system: Supervisor
+    system: SystemdNotifier
 
 
 class Daemon:
@@ -64,23 +64,27 @@ class Daemon:
         self._parts = parts
         self._settings = settings
         self._source = parts.source
-        self._inbox: Inbox[Orders] = Inbox(parts.source.realtime)
-        self._worker = Worker("ear")
-        self._attention = Attention(parts.live, settings, parts.detector, parts.spool)
-        self._recorder = Recorder(d) if (d := settings.debug.audio_dir) else None
+        self._audio_queue: AudioQueue[CommandKind] = AudioQueue(parts.source.realtime)
+        self._worker = WorkerThread("ear")
+        self._recognizer = RecognizerThread(parts.live, settings, parts.detector, parts.event_queue)
+        self._recorder = WavRecorder(d) if (d := settings.debug.audio_dir) else None
         self._busy_since: float | None = None
         self._idle_since = time.monotonic()
         self._shown = any(name in STDOUT for name, _ in settings.sinks)
-        self.hub = Hub()
-        self.dashboard = Dashboard(
-            settings, parts.live, parts.source, parts.delivery.statuses, lambda: parts.spool.problem
+        self.hub = EventHub()
+        self.daemon_status = DaemonStatus(
+            settings,
+            parts.live,
+            parts.source,
+            parts.delivery.statuses,
+            lambda: parts.event_queue.problem,
         )
-        self.desk = Desk(parts.live, settings, parts.detector)
+        self.handlers = RequestHandlers(parts.live, settings, parts.detector)
         parts.metrics.model(parts.live.classifier.manifest.name, parts.live.sha256)
 
     async def run(self) -> None:
         """Listen until the source ends. Raises what breaks a part."""
-        attending = asyncio.create_task(self._attend(), name="ear")
+        recognizing = asyncio.create_task(self._recognize(), name="ear")
         others = [
             asyncio.create_task(work, name=name)
             for name, work in (
@@ -91,11 +95,11 @@ class Daemon:
             )
         ]
         try:
-            await _first_to_break(attending, others)
+            await _first_to_break(recognizing, others)
         finally:
-            for task in (attending, *others):
+            for task in (recognizing, *others):
                 task.cancel()
-            await asyncio.gather(attending, *others, return_exceptions=True)
+            await asyncio.gather(recognizing, *others, return_exceptions=True)
 
     async def _start(self) -> None:
         """Say that we serve once it is known how the source is, lost ones included.
@@ -111,54 +115,54 @@ class Daemon:
         """End what goes on, and tell it; then hear no more."""
         await self._source.close()
         try:
-            await asyncio.wait_for(self._take(Order(End())), END_S)
+            await asyncio.wait_for(self._take(Command(SourceEnded())), END_S)
         except asyncio.TimeoutError:
             log("ear").error("it is stuck, and left behind")
         self._worker.close()
-        self.desk.close()
+        self.handlers.close()
         if self._recorder is not None:
             self._recorder.close()
 
     async def _pump(self) -> None:
         """Audio from the source to the inbox."""
         async for item in self._source:
-            await self._inbox.put(item)
-        await self._inbox.put(Order(End()))
+            await self._audio_queue.put(item)
+        await self._audio_queue.put(Command(SourceEnded()))
         # The ear says when the daemon ends: there is audio to be heard yet.
         await asyncio.Event().wait()
 
-    async def _attend(self) -> None:
+    async def _recognize(self) -> None:
         """From the inbox to the ear, one item at a time, until the end."""
         while True:
-            item = await self._inbox.get()
+            item = await self._audio_queue.get()
             if isinstance(item, Gap):
                 self._count(item)
             await self._take(item)
-            if isinstance(item, Order) and isinstance(item.what, End):
+            if isinstance(item, Command) and isinstance(item.what, SourceEnded):
                 return
 
-    async def _take(self, item: Chunk | Gap | Order[Orders]) -> None:
+    async def _take(self, item: Chunk | Gap | Command[CommandKind]) -> None:
         self._busy_since = time.monotonic()
         outcome = await self._worker.run(lambda: self._listen(item))
         self._busy_since, self._idle_since = None, time.monotonic()
-        if isinstance(item, Order) and isinstance(item.what, Live):
+        if isinstance(item, Command) and isinstance(item.what, LoadedBundle):
             self._install(item.what)
         self._tell(item, outcome)
 
-    def _listen(self, item: Chunk | Gap | Order[Orders]) -> Outcome:
+    def _listen(self, item: Chunk | Gap | Command[CommandKind]) -> StepResult:
         """In the thread of the ear."""
         if self._recorder is not None and isinstance(item, Chunk):
             try:
                 self._recorder.write(item)
             except (OSError, RuntimeError) as error:
                 log("recorder").warning("the recording fails", error=str(error))
-        return self._attention.take(item)
+        return self._recognizer.take(item)
 
-    def _tell(self, item: Chunk | Gap | Order[Orders], outcome: Outcome) -> None:
-        self.dashboard.mood, self.dashboard.meter = outcome.mood, outcome.meter
+    def _tell(self, item: Chunk | Gap | Command[CommandKind], outcome: StepResult) -> None:
+        self.daemon_status.emotion, self.daemon_status.meter = outcome.emotion, outcome.meter
         audio_s = seconds(item) if isinstance(item, Chunk) else 0.0
         self._parts.metrics.heard(audio_s, outcome.windows, outcome.utterances, outcome.seconds)
-        self._parts.metrics.lag(self._inbox.held_s)
+        self._parts.metrics.lag(self._audio_queue.held_s)
         # What standard output shows already is not said twice.
         say = log("ear").debug if self._shown else log("ear").info
         for event in outcome.events:
@@ -179,19 +183,19 @@ class Daemon:
 
     async def _follow(self) -> None:
         """Bundles that are dropped in."""
-        async for found in self._parts.watch.changes():
-            self.dashboard.rejected = found if isinstance(found, Rejected) else None
+        async for found in self._parts.watcher.changes():
+            self.daemon_status.rejected = found if isinstance(found, RejectedBundle) else None
             if found is not None:
-                self._parts.metrics.swap(isinstance(found, Live))
-            if isinstance(found, Live):
-                await self._inbox.put(Order(found))
-            if isinstance(found, Rejected):
+                self._parts.metrics.swap(isinstance(found, LoadedBundle))
+            if isinstance(found, LoadedBundle):
+                await self._audio_queue.put(Command(found))
+            if isinstance(found, RejectedBundle):
                 log("bundle").warning("not taken", file=found.file, reason=found.reason)
 
-    def _install(self, live: Live) -> None:
+    def _install(self, live: LoadedBundle) -> None:
         """What listens by now is also what tells of itself and answers requests."""
-        self.dashboard.live = live
-        self.desk.exchange(live)
+        self.daemon_status.live = live
+        self.handlers.exchange(live)
         self._parts.delivery.reopen(self._parts.device(live))
         self._parts.metrics.model(live.classifier.manifest.name, live.sha256)
         name = live.classifier.manifest.name
@@ -202,12 +206,12 @@ class Daemon:
         told, ping_s, ping_at = "", self._parts.system.ping_s, 0.0
         while True:
             if self.hub.listeners:
-                self.hub.live(self.dashboard.state())
+                self.hub.live(self.daemon_status.state())
             told = self._tell_source(told)
-            self._parts.metrics.spool(not self._parts.spool.failing)
+            self._parts.metrics.event_queue(not self._parts.event_queue.failing)
             self._parts.delivery.check()
             if self._is_lull():
-                await self._inbox.put(Order(Lull()))
+                await self._audio_queue.put(Command(SilenceTimeout()))
             if ping_s and self._alive() and time.monotonic() >= ping_at:
                 self._parts.system.watchdog()
                 ping_at = time.monotonic() + ping_s
@@ -215,7 +219,7 @@ class Daemon:
 
     def _is_lull(self) -> bool:
         """Whether an emotion goes on though no sound comes: who spoke has gone, or the device."""
-        if self.dashboard.mood.label is None or self._busy_since is not None:
+        if self.daemon_status.emotion.label is None or self._busy_since is not None:
             return False
         lull_s = max(LULL_S, self._settings.smoothing.end_after_s)
         # A file that is read slowly is still the same sound.
@@ -239,7 +243,9 @@ class Daemon:
         return since is None or time.monotonic() - since < STUCK_S
 
 
-async def _first_to_break(attending: asyncio.Task[None], others: list[asyncio.Task[None]]) -> None:
-    done, _ = await asyncio.wait({attending, *others}, return_when=asyncio.FIRST_COMPLETED)
+async def _first_to_break(
+    recognizing: asyncio.Task[None], others: list[asyncio.Task[None]]
+) -> None:
+    done, _ = await asyncio.wait({recognizing, *others}, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         task.result()

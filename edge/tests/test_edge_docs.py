@@ -14,13 +14,13 @@ import pytest
 
 from ser_toolkit.runtime.component import fields_of
 from ser_toolkit.runtime.events import Event
-from sertk_edge.config import SECTIONS, HttpSettings, Settings
-from sertk_edge.couriers import SinkStatus
+from sertk_edge.delivery.sink_worker import SinkStatus
 from sertk_edge.http.metrics import Metrics
 from sertk_edge.http.openapi import document
 from sertk_edge.http.schemas import SCHEMAS
 from sertk_edge.plugin import sertk_sinks
-from sertk_edge.precedence import SINKS, settings_of
+from sertk_edge.settings import SECTIONS, HttpSettings, Settings
+from sertk_edge.settings_loader import SINKS, settings_of
 from sertk_edge.sinks.home_assistant import state_of
 
 if sys.version_info >= (3, 11):
@@ -154,21 +154,23 @@ def test_every_metric_is_documented() -> None:
 
 
 def test_the_figures_in_the_text_are_those_of_the_code() -> None:
-    from sertk_edge import couriers, daemon, gate, inbox, main, segments, services
-    from sertk_edge.http import listen, security
+    from sertk_edge import daemon, main
+    from sertk_edge.audio import audio_queue, segments, vad
+    from sertk_edge.delivery import sink_worker
+    from sertk_edge.http import backend, security, websocket
 
     text = " ".join(PAGE.split())
     told = {
-        f"at most {inbox.HELD_S:g} s": "inbox",
-        f"every {1000 * gate.FRAME_S:g} ms": "frames",
-        f"{gate.ABOVE_NOISE_DB:g} dB above the noise": "energy gate",
-        f"{gate.QUIETEST_SPEECH_DBFS:g} dBFS": "energy gate",
-        f"{1000 * segments.ONSET_FRAMES * gate.FRAME_S:g} ms of speech": "onset",
-        f"{couriers.FIRST_PAUSE_S:g} s, then twice as long each time up to "
-        f"{couriers.LONGEST_PAUSE_S:g} s": "couriers",
+        f"at most {audio_queue.HELD_S:g} s": "audio queue",
+        f"every {1000 * vad.FRAME_S:g} ms": "frames",
+        f"{vad.ABOVE_NOISE_DB:g} dB above the noise": "energy gate",
+        f"{vad.QUIETEST_SPEECH_DBFS:g} dBFS": "energy gate",
+        f"{1000 * segments.ONSET_FRAMES * vad.FRAME_S:g} ms of speech": "onset",
+        f"{sink_worker.FIRST_PAUSE_S:g} s, then twice as long each time up to "
+        f"{sink_worker.LONGEST_PAUSE_S:g} s": "sink worker",
         f"within {main.DRAIN_STOPPED_S:g} s": "drain",
-        f"last {services.RECENT} since": "recent",
-        f"at most {listen.MOST_BYTES >> 10} KiB": "socket",
+        f"last {backend.RECENT} since": "recent",
+        f"at most {websocket.MOST_BYTES >> 10} KiB": "socket",
         f"for {security.COOKIE_DAYS} days": "cookie",
         f"after {daemon.STUCK_S:g} s: systemd": "watchdog",
     }

@@ -23,7 +23,7 @@ SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 HEARING = ("ok", "waiting", "starting")
 
 
-class SinkFigures(Protocol):
+class SinkCounts(Protocol):
     """What a sink says of itself whenever it is asked."""
 
     @property
@@ -43,7 +43,7 @@ class SinkFigures(Protocol):
 class Metrics:
     """A registry of its own. Any thread may count; `sinks` is asked at every scrape."""
 
-    def __init__(self, sinks: Callable[[], Iterable[SinkFigures]] = tuple) -> None:
+    def __init__(self, sinks: Callable[[], Iterable[SinkCounts]] = tuple) -> None:
         self.registry = CollectorRegistry()
         self._events = self._counter("events", "Changes of the emotion heard.", "kind", "label")
         self._windows = self._counter("windows", "Windows judged.")
@@ -55,7 +55,7 @@ class Metrics:
         self._lost = self._counter("lost_audio_seconds", "Sound that was missing, where known.")
         self._source = self._gauge("source_up", "1 while sound comes, or may come from clients.")
         self._restarts = self._counter("source_restarts", "Times that the source was lost.")
-        self._spool = self._gauge("spool_ok", "1 while undelivered events are kept on disk.")
+        self._event_queue = self._gauge("spool_ok", "1 while undelivered events are kept on disk.")
         self._swaps = self._counter("bundle_swaps", "Bundles dropped in.", "result")
         self._model = self._gauge("model_info", "The bundle that answers.", "name", "sha256")
         self._requests = self._counter("http_requests", "Answers.", "method", "route", "status")
@@ -66,7 +66,7 @@ class Metrics:
             registry=self.registry,
         )
         self._up = False
-        self._spool.set(1)
+        self._event_queue.set(1)
         ProcessCollector(registry=self.registry)
         self.registry.register(_Sinks(sinks))
 
@@ -99,9 +99,9 @@ class Metrics:
         self._up = is_up or (self._up and state in HEARING)
         self._source.set(is_up)
 
-    def spool(self, is_ok: bool) -> None:
+    def event_queue(self, is_ok: bool) -> None:
         """Whether events are kept on disk."""
-        self._spool.set(is_ok)
+        self._event_queue.set(is_ok)
 
     def swap(self, is_taken: bool) -> None:
         """A bundle was dropped in."""
@@ -130,7 +130,7 @@ class Metrics:
 class _Sinks(Collector):
     """Figures that the sinks keep themselves."""
 
-    def __init__(self, sinks: Callable[[], Iterable[SinkFigures]]) -> None:
+    def __init__(self, sinks: Callable[[], Iterable[SinkCounts]]) -> None:
         self._sinks = sinks
 
     def collect(self) -> Iterator[Metric]:

@@ -6,12 +6,12 @@ from typing import Any
 
 from .. import __version__
 from .classify import AUDIO_TYPES
-from .listen import CHANNELS, RATES_HZ
+from .event_stream import EVENT_STREAM, MOST_SEQUENCE
 from .metrics import CONTENT_TYPE
-from .problems import JSON_TYPE
+from .responses import JSON_TYPE
 from .schemas import SCHEMAS, ref
 from .security import COOKIE
-from .stream import EVENT_STREAM, MOST_SEQUENCE
+from .websocket import CHANNELS, RATES_HZ
 
 Part = dict[str, Any]
 

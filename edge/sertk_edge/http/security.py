@@ -14,9 +14,9 @@ from aiohttp import web
 
 from ser_toolkit.runtime.errors import SertkError
 
-from ..config import HttpSettings
-from .limits import Rate
-from .problems import Problem
+from ..settings import HttpSettings
+from .limits import RateLimiter
+from .responses import HttpError
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::([0-9]{1,5}))?", re.IGNORECASE)
@@ -56,7 +56,9 @@ class Security:
     names: frozenset[str]
     token: Token | None = None
     tls: ssl.SSLContext | None = field(default=None, repr=False)
-    attempts: Rate = field(default_factory=lambda: Rate(LOGINS_PER_MINUTE, "wrong tokens"))
+    attempts: RateLimiter = field(
+        default_factory=lambda: RateLimiter(LOGINS_PER_MINUTE, "wrong tokens")
+    )
 
     @property
     def scheme(self) -> str:
@@ -64,7 +66,7 @@ class Security:
         return "https" if self.tls else "http"
 
     def check(self, request: web.Request, is_open: bool) -> None:
-        """Raise a Problem for a request that may not be answered; `is_open` ones need no token."""
+        """Raise HttpError for a request that may not be answered; `is_open` ones need no token."""
         host = self._host(request)
         self._same_origin(request, host)
         if self.token is None:
@@ -78,17 +80,17 @@ class Security:
         name = (found[1] or found[2]).lower() if found else ""
         # An address cannot be made to point elsewhere, as a name can.
         if found is None or name not in self.names | {_own_address(request)}:
-            raise Problem(421, "this host name is not listed; add it to allowed_hosts")
+            raise HttpError(421, "this host name is not listed; add it to allowed_hosts")
         return _without_default(given[0].lower(), self.scheme)
 
     def _same_origin(self, request: web.Request, host: str) -> None:
         origins = request.headers.getall("Origin", [])
         ours = f"{self.scheme}://{host}"
         if any(_without_default(origin.lower(), self.scheme) != ours for origin in origins):
-            raise Problem(403, "requests from pages of another origin are refused")
+            raise HttpError(403, "requests from pages of another origin are refused")
         site = request.headers.get("Sec-Fetch-Site")
         if site not in TRUSTED_SITES and not _opens_page(request):
-            raise Problem(403, "requests from pages of another site are refused")
+            raise HttpError(403, "requests from pages of another site are refused")
 
     def _authorized(self, request: web.Request, token: Token) -> None:
         if token.fits_cookie(request.cookies.get(COOKIE, "")):
@@ -99,16 +101,16 @@ class Security:
         self.check_token(request, token, given.strip())
 
     def check_token(self, request: web.Request, token: Token, given: str) -> None:
-        """Raise a Problem for a wrong token (401), or after too many of them (429)."""
+        """Raise HttpError for a wrong token (401), or after too many of them (429)."""
         self.attempts.check(request.remote)
         if not token.fits(given):
             self.attempts.spend(request.remote)
             raise unauthorized("the token is wrong")
 
 
-def unauthorized(message: str) -> Problem:
+def unauthorized(message: str) -> HttpError:
     """Refused for want of a token."""
-    return Problem(401, message, {"WWW-Authenticate": 'Bearer realm="sertk"'})
+    return HttpError(401, message, {"WWW-Authenticate": 'Bearer realm="sertk"'})
 
 
 def secured(settings: HttpSettings) -> Security:
@@ -175,7 +177,7 @@ def _from_here(request: web.Request) -> None:
     except ValueError:
         is_here = False
     if not is_here:
-        raise Problem(403, "without a token only this machine may ask")
+        raise HttpError(403, "without a token only this machine may ask")
 
 
 def _own_address(request: web.Request) -> str:

@@ -11,14 +11,15 @@ from typing import ClassVar
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Device, Event, Outlet
 
-from ..wire import text_of
-from . import Inspected, StdoutClosed, describe
+from ..events import text_of
+from ..service.text import error_text
+from .base import InspectableSink, StdoutClosedError
 
 STDOUT = 1
 
 
 @dataclass(frozen=True)
-class JsonLines(Inspected):
+class JsonLines(InspectableSink):
     """Writes to `path`; `-` is standard output. What is heard while it cannot is not kept."""
 
     name = "json_lines"
@@ -45,7 +46,7 @@ class JsonLines(Inspected):
         try:
             _try_to_write(Path(self.path))
         except OSError as error:
-            problem = f"'{self.path}' cannot be written: {describe(error)}"
+            problem = f"'{self.path}' cannot be written: {error_text(error)}"
             raise SertkError(problem, "Choose another path") from error
 
     def open(self, device: Device) -> Outlet:
@@ -62,7 +63,7 @@ class _Stdout(Outlet):
         try:
             _write_all(STDOUT, _line(event))
         except BrokenPipeError as error:
-            raise StdoutClosed("nobody reads standard output any more") from error
+            raise StdoutClosedError("nobody reads standard output any more") from error
 
 
 class _File(Outlet):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Device, Event, Outlet
 
-from ..wire import text_of
-from . import Inspected, describe, read_secret, trusting
+from ..events import text_of
+from ..service.text import error_text
+from .base import InspectableSink, read_secret, trusting
 from .home_assistant import OFFLINE, ONLINE, Topics, discovery, state_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Mqtt(Inspected):
+class Mqtt(InspectableSink):
     """Publishes `event`, and retained `state` and `availability`, below `topic`/DEVICE, with QoS 1.
 
     The broker says `offline` for us when the connection breaks. `discovery_prefix` is Home
@@ -79,10 +80,10 @@ class Mqtt(Inspected):
 
     def open(self, device: Device) -> Outlet:
         """Connect, and introduce the device."""
-        return _Publishing(self, device)
+        return _MqttOutlet(self, device)
 
 
-class _Publishing(Outlet):
+class _MqttOutlet(Outlet):
     """A connection that paho makes anew by itself while there is nothing to deliver."""
 
     def __init__(self, sink: Mqtt, device: Device) -> None:
@@ -143,7 +144,7 @@ class _Publishing(Outlet):
         try:
             self._client.connect(host, int(port), self._sink.keepalive_s)
         except OSError as error:
-            raise OSError(f"{self._where}: {describe(error)}") from error
+            raise OSError(f"{self._where}: {error_text(error)}") from error
         self._client.loop_start()
         if not self._answered.wait(self._sink.timeout_s):
             self._refusal = f"no answer within {self._sink.timeout_s:g} s"
@@ -199,7 +200,7 @@ def _secured(sink: Mqtt) -> SSLContext:
         except (OSError, ValueError) as error:
             files = f"'{sink.cert_file}'" + (f" and '{sink.key_file}'" if sink.key_file else "")
             todo = "Give a certificate and its unencrypted key, both as PEM"
-            problem = f"{files} cannot be used as our certificate: {describe(error)}"
+            problem = f"{files} cannot be used as our certificate: {error_text(error)}"
             raise SertkError(problem, todo) from error
     return context
 

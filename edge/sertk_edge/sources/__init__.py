@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..config import SourceSettings
+from ..settings import SourceSettings
 from .base import Chunk, Gap, Source, Status
 from .file import FileSource
 from .microphone import InputDevice, Microphone, list_devices

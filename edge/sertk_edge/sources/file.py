@@ -13,7 +13,7 @@ from ser_toolkit.runtime.errors import AudioError
 from ser_toolkit.runtime.extractor import F32
 
 from .base import BLOCK_S, Chunk, Gap, Source, chunk_of
-from .pump import Pump
+from .threaded_iterator import ThreadedIterator
 
 if TYPE_CHECKING:
     import soundfile
@@ -32,7 +32,7 @@ class FileSource(Source):
         self.path, self.repeat = path, repeat
         with open_audio(path) as file:
             self.rate_hz = int(file.samplerate)
-        self._pump = Pump(self._blocks())
+        self._pump = ThreadedIterator(self._blocks())
 
     async def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
         """The file from its beginning to its end; over and over, if it is to be repeated."""

@@ -12,7 +12,7 @@ from ser_toolkit.runtime.audio import RATES_HZ
 from ser_toolkit.runtime.errors import SertkError
 
 from .base import BLOCK_S, Chunk, Gap, Source, chunk_of_pcm
-from .pump import Pump
+from .threaded_iterator import ThreadedIterator
 
 RATE_HZ = 16_000
 HEADS = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file"}
@@ -34,7 +34,7 @@ class PcmSource(Source):
             raise SertkError(f"a sample rate of 1000 Hz at least expected, received {rate_hz}")
         self._fd = fd
         _check_input(fd)
-        self._pump = Pump(self._frames())
+        self._pump = ThreadedIterator(self._frames())
 
     async def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
         """What comes in, as it comes; half a frame waits for its other half."""

@@ -279,7 +279,7 @@ def test_a_user_without_home_is_told_what_to_give(require: Callable[..., None]) 
     require("root", os.geteuid() == 0, "run as root")
     # All is loaded before: nobody else may read a checkout in a folder of our own.
     code = (
-        "import os, pwd, sertk_edge.identity as i; os.setgroups([]); os.setuid(54321); "
+        "import os, pwd, sertk_edge.service.identity as i; os.setgroups([]); os.setuid(54321); "
         "i.state_dir(i.DeviceSettings(), {})"
     )
     command = ["env", "-u", "HOME", sys.executable, "-c", code]

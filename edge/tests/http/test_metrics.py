@@ -87,7 +87,7 @@ def test_bundles_and_the_spool() -> None:
     metrics.model("second", "1" * 64)
     metrics.swap(True)
     metrics.swap(False)
-    metrics.spool(False)
+    metrics.event_queue(False)
     found = values(metrics)
     models = [key[1:] for key in found if key[0] == "sertk_model_info"]
     assert models == [("second", "1" * 64)]

@@ -1,0 +1,82 @@
+"""Recordings that clients send to be judged, in a thread that does not hold up the ear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ser_toolkit.runtime.audio import Audio, check_speech, decode_audio
+from ser_toolkit.runtime.classifier import Classifier
+from ser_toolkit.runtime.errors import AudioError, SertkError
+from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.runtime.predict import utterance_score
+
+from ..service.worker_thread import WorkerThread
+from .backend import BusyError, Json
+
+SHOWN = "the recording"
+
+
+class FileClassifier:
+    """One recording at a time, with a classifier of its own that the first one opens.
+
+    At most `waiting` wait for their turn.
+    """
+
+    def __init__(
+        self, open_classifier: Callable[[], Classifier], max_audio_s: float, waiting: int = 4
+    ) -> None:
+        self._open_classifier = open_classifier
+        self._max_audio_s = max_audio_s
+        self._most = waiting + 1
+        self._classifier: Classifier | None = None
+        self._worker = WorkerThread("recordings")
+        self._asked = 0
+
+    async def classify(self, content: bytes) -> Json:
+        """What is heard in a WAV or FLAC file. Raises AudioError and BusyError."""
+        if self._asked >= self._most:
+            raise BusyError(f"{self._asked} recordings wait already", "Try again in a moment")
+        self._asked += 1
+        try:
+            return await self._worker.run(lambda: self._answer(content))
+        finally:
+            self._asked -= 1
+
+    def close(self) -> None:
+        """Take no more work; what was asked for is still answered."""
+        self._worker.close()
+
+    def _answer(self, content: bytes) -> Json:
+        audio = decode_audio(content, self._max_audio_s, SHOWN)
+        check_speech(audio, SHOWN)
+        if self._classifier is None:
+            self._classifier = self._open_classifier()
+        try:
+            return answer(self._classifier, audio)
+        except SertkError as error:
+            # Samples far beyond full scale: numbers, but none that features can be made of.
+            raise AudioError(error.problem, error.todo) from error
+
+
+def answer(classifier: Classifier, audio: Audio) -> Json:
+    """The judgement of the whole, and of each window of it."""
+    heard = classifier.windows(audio)
+    times = classifier.times(audio)
+    return {
+        **_classified(classifier, utterance_score(heard)),
+        "duration_s": round(audio.duration_s, 3),
+        "windows": [
+            {"start_s": round(start, 3), "end_s": round(end, 3), **_classified(classifier, row)}
+            for (start, end), row in zip(times, heard, strict=True)
+        ],
+    }
+
+
+def _classified(classifier: Classifier, probabilities: F32) -> Json:
+    """The most probable emotion, even where that is too uncertain to name it."""
+    pairs = zip(classifier.labels, probabilities, strict=True)
+    return {
+        "label": classifier.labels[int(probabilities.argmax())],
+        "probabilities": {label: float(p) for label, p in pairs},
+        "uncertain": classifier.uncertain(probabilities),
+    }

@@ -1,0 +1,108 @@
+"""Log records with fields, as text, JSON lines, or what journald takes.
+
+log = logs.log("couriers")
+log.warning("the sink does not answer", sink="mqtt", error=str(error))
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, TypeAlias
+
+from ..settings import LogSettings
+from .journal import SOCKET, JournalHandler, is_journal
+from .log_format import JsonFormatter, RepeatFilter, TextFormatter
+
+if TYPE_CHECKING:
+    Stream = logging.StreamHandler[TextIO]
+else:
+    Stream = logging.StreamHandler
+
+OURS = "sertk_edge"
+ErrorInfo: TypeAlias = "BaseException | bool | None"
+
+
+@dataclass(frozen=True)
+class Log:
+    """Says things at a level, with fields by keyword: any name but `exc_info` is a field.
+
+    `exc_info` adds a traceback: that of the error given, or with True of the one being handled.
+    """
+
+    logger: logging.Logger
+
+    def debug(self, text: str, /, exc_info: ErrorInfo = None, **fields: object) -> None:
+        """For finding faults."""
+        self._say(logging.DEBUG, text, exc_info, fields)
+
+    def info(self, text: str, /, exc_info: ErrorInfo = None, **fields: object) -> None:
+        """What happens."""
+        self._say(logging.INFO, text, exc_info, fields)
+
+    def warning(self, text: str, /, exc_info: ErrorInfo = None, **fields: object) -> None:
+        """What goes wrong and may pass."""
+        self._say(logging.WARNING, text, exc_info, fields)
+
+    def error(self, text: str, /, exc_info: ErrorInfo = None, **fields: object) -> None:
+        """What somebody must mend."""
+        self._say(logging.ERROR, text, exc_info, fields)
+
+    def _say(
+        self, level: int, text: str, exc_info: ErrorInfo, fields: Mapping[str, object]
+    ) -> None:
+        extra = {"fields": fields}
+        self.logger.log(level, text, exc_info=exc_info, extra=extra, stacklevel=3)
+
+
+def log(name: str) -> Log:
+    """The log of one part of the daemon."""
+    return Log(logging.getLogger(f"{OURS}.{name}"))
+
+
+def setup(
+    settings: LogSettings, stream: TextIO | None = None, journal: Path = SOCKET
+) -> logging.Handler:
+    """Send what this process logs to `stream` (default: standard error) or to the journal.
+
+    Libraries speak from `warning` on, unless the level is `debug`.
+    """
+    handler = _handler(settings, stream or sys.stderr, journal, os.environ)
+    handler.addFilter(RepeatFilter())
+    level = settings.level.upper()
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel("DEBUG" if level == "DEBUG" else max(logging.WARNING, _number(level)))
+    logging.getLogger(OURS).setLevel(level)
+    return handler
+
+
+def _handler(
+    settings: LogSettings, stream: TextIO, journal: Path, env: Mapping[str, str]
+) -> logging.Handler:
+    wanted = settings.format
+    if wanted == "auto":
+        wanted = "journal" if is_journal(stream, env) else "text"
+    if wanted == "journal":
+        return JournalHandler(stream, journal)
+    handler = QuietStreamHandler(stream)
+    handler.setFormatter(JsonFormatter() if wanted == "json" else TextFormatter())
+    return handler
+
+
+class QuietStreamHandler(Stream):
+    """A stream that is gone loses what is said; it does not answer with tracebacks."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Say nothing."""
+
+
+def _number(level: str) -> int:
+    number: int = getattr(logging, level)
+    return number

@@ -1,0 +1,33 @@
+"""Make any text safe for one line of a log, a terminal or a status."""
+
+from __future__ import annotations
+
+from ser_toolkit.runtime.errors import SertkError
+
+LONGEST_LINE = 200
+
+
+def escape_control(text: str) -> str:
+    """Escape every character of `text` that is not printable."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def error_text(error: BaseException) -> str:
+    """Describe any exception, a plugin's too, in one short line of printable text."""
+    try:
+        text = _message(error)
+    except Exception:
+        text = ""
+    kind = type(error).__name__
+    known = isinstance(error, (OSError, SertkError)) and text
+    line = text if known else f"{kind}: {text}" if text else kind
+    printable = "".join(char if char.isprintable() else " " for char in line)
+    return " ".join(printable.split())[:LONGEST_LINE]
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

@@ -1,0 +1,77 @@
+"""The sinks that the settings name, found among the installed plugins."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from ser_toolkit.plugins import Plugins, load_plugins
+from ser_toolkit.runtime.component import configure
+from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.events import Sink
+
+from ..settings import usage
+from ..settings_loader import Sinks, from_text
+
+OWN = "sertk-edge"
+BUILTIN = ("console", "json_lines", "mqtt", "webhook")
+
+
+def sinks_or_default(wanted: Sinks) -> Sinks:
+    """The sinks that were named; else standard output: lines for people on a terminal, or JSON."""
+    return wanted or (("console" if sys.stdout.isatty() else "json_lines", {}),)
+
+
+def sinks_of(wanted: Sinks) -> dict[str, Sink]:
+    """What `configured` gives, each one checked. Raises SertkError for what a check refuses."""
+    found = configured(wanted)
+    for sink in found.values():
+        sink.check()
+    return found
+
+
+def configured(wanted: Sinks) -> dict[str, Sink]:
+    """Each sink by a name of its own: that of the sink, with a number from the second on.
+
+    Only the plugins that are needed are imported. Raises WrongUsageError for a sink that is not there or
+    does not take a parameter.
+    """
+    found: dict[str, Sink] = {}
+    plugins = _plugins([name for name, _ in wanted])
+    for name, params in wanted:
+        with usage():
+            sink = _configured(plugins.sink(name), params)
+        found[_own_name(sink.name, found)] = sink
+    return found
+
+
+def _plugins(names: list[str]) -> Plugins:
+    """A sink of a stranger may come from any plugin, unless its name says from which."""
+    homes = {name.rpartition(":")[0] if ":" in name else _home(name) for name in names}
+    return load_plugins(only=None if None in homes else {home for home in homes if home})
+
+
+def _home(name: str) -> str | None:
+    return OWN if name in BUILTIN else None
+
+
+def _own_name(name: str, taken: Mapping[str, Sink]) -> str:
+    same = sum(1 for other in taken if other.partition("#")[0] == name)
+    return name if not same else f"{name}#{same + 1}"
+
+
+def _configured(sink: Sink, params: Mapping[str, Any]) -> Sink:
+    hints = typing.get_type_hints(type(sink))
+    # On the command line everything is text.
+    values = {
+        key: from_text(value, hints.get(key, str), f"{sink.name}.{key}")
+        if isinstance(value, str)
+        else value
+        for key, value in params.items()
+    }
+    made = configure(sink, values)
+    if not isinstance(made, Sink):
+        raise SertkError(f"'{sink.name}' is no sink")
+    return made
