@@ -1,78 +1,74 @@
-"""`sertk serve-edge`: listen, and tell which emotion is heard."""
+"""The commands `sertk serve-edge` and `sertk edge`: parse, one call, show."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ser_toolkit.runtime.errors import SertkError
+
+from .options import (
+    OneLineErrors,
+    SinkType,
+    paths_of,
+    read_config,
+    setting_options,
+    variable_of,
+    variables_of,
+)
+from .service import install
 from .service.standard_streams import hold_standard
-from .settings import SECTIONS, Settings, WrongUsageError
-from .settings_loader import flag_of, plain
+from .service.unit import Unit, checked_name, credential, service_command
+from .settings import Settings, WrongUsageError
+from .settings_loader import PREFIX, refuse_unknown, settings_of
+
+PATH = click.Path(path_type=Path)
 
 
-def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """An option for every setting: its name, its type and its help come from the setting."""
-    for option in reversed(list(_options())):
-        command = option(command)
-    return command
-
-
-def _options() -> Iterator[Callable[..., Any]]:
-    for section, kind in SECTIONS.items():
-        hints = typing.get_type_hints(kind)
-        for field in dataclasses.fields(kind):
-            if field.metadata["flag"] != "-":
-                yield _option(section, field, hints[field.name])
-
-
-def _option(section: str, field: dataclasses.Field[Any], hint: Any) -> Callable[..., Any]:
-    flag, name = flag_of(section, field), f"{section}_{field.name}"
-    about = field.metadata["about"] + _default(field.default)
-    if plain(hint) is bool:
-        return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=about)
-    if typing.get_origin(hint) is tuple:
-        return click.option(flag, name, multiple=True, metavar="NAME", help=about)
-    return click.option(flag, name, type=_type(hint), default=None, help=about)
-
-
-def _default(value: Any) -> str:
-    return "" if value in (None, "", (), False, -1) else f" [default: {value}]"
-
-
-def _type(hint: Any) -> Any:
-    if typing.get_origin(hint) is typing.Literal:
-        return click.Choice(typing.get_args(hint))
-    kind = plain(hint)
-    return click.Path(path_type=Path) if kind is Path else kind
-
-
-@click.command("serve-edge")
-@click.argument("bundle", type=click.Path(path_type=Path), required=False)
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings as TOML.")
+@click.command("serve-edge", cls=OneLineErrors, context_settings={"auto_envvar_prefix": PREFIX})
+@click.argument(
+    "bundle_file",
+    metavar="[BUNDLE]",
+    type=PATH,
+    required=False,
+    envvar=variable_of("bundle", "file"),
+)
+@click.option(
+    "--config",
+    type=PATH,
+    metavar="FILE",
+    is_eager=True,
+    callback=read_config,
+    allow_from_autoenv=False,
+    help="Settings as TOML.",
+)
 @click.option(
     "--sink",
     "sinks",
     multiple=True,
+    type=SinkType(),
     metavar="NAME[,KEY=VALUE…]",
     help="Where events go: console, json_lines, mqtt, webhook, or a plugin's; repeat for several.",
 )
-@click.option("--list-devices", is_flag=True, help="List the microphones and exit.")
-@click.option("--check", is_flag=True, help="Check settings, bundle, sinks and files; then exit.")
+@click.option(
+    "--list-devices",
+    is_flag=True,
+    allow_from_autoenv=False,
+    help="List the microphones and exit.",
+)
+@click.option(
+    "--check",
+    is_flag=True,
+    allow_from_autoenv=False,
+    help="Check settings, bundle, sinks and files; then exit.",
+)
 @setting_options
-def serve_edge(
-    bundle: Path | None,
-    config: Path | None,
-    sinks: tuple[str, ...],
-    list_devices: bool,
-    check: bool,
-    **flags: Any,
-) -> None:
+def serve_edge(list_devices: bool, check: bool, **options: Any) -> None:
     """Listen with BUNDLE and tell which emotion is heard, until it is stopped.
 
     Events go to standard output, as lines for people on a terminal and as JSON in a pipe, or to the
@@ -84,10 +80,10 @@ def serve_edge(
     if list_devices:
         click.echo(_devices())
         return
-    from .settings_loader import settings_of
     from .sinks.sink_factory import sinks_or_default
 
-    settings = settings_of(config, os.environ, _given(bundle, flags), sinks)
+    refuse_unknown(os.environ, variables_of(serve_edge))
+    settings = settings_of(options)
     settings = dataclasses.replace(settings, sinks=sinks_or_default(settings.sinks))
     if check:
         from .check import run_checks
@@ -98,37 +94,90 @@ def serve_edge(
     raise click.exceptions.Exit(run(settings))
 
 
+@click.group()
+def edge() -> None:
+    """Set up the daemon on a device."""
+
+
+@edge.command("install-service")
+@click.argument("bundle", type=PATH)
+@click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTIONS OF serve-edge]")
+@click.option("--config", type=PATH, metavar="FILE", help="Settings as TOML, for serve-edge.")
+@click.option("--user", default="", metavar="NAME", help="Run as this user, not as one made up.")
+@click.option(
+    "--credential",
+    "credentials",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Show FILE to the daemon alone, as /run/credentials/UNIT.service/NAME; repeat for more.",
+)
+@click.option("--name", default="sertk-edge", show_default=True, help="Name of the unit.")
+@click.option(
+    "--unit-dir", type=PATH, default=install.UNIT_DIR, show_default=True, help="Where it goes."
+)
+@click.option("--print", "only_print", is_flag=True, help="Print the unit and write nothing.")
+def install_service(
+    bundle: Path,
+    more: tuple[str, ...],
+    config: Path | None,
+    user: str,
+    credentials: tuple[str, ...],
+    name: str,
+    unit_dir: Path,
+    only_print: bool,
+) -> None:
+    """Write a systemd unit that listens with BUNDLE from every start of the machine on.
+
+    The service has no rights but to hear and to use the network: see the comments in the unit.
+    """
+    bundle, config = bundle.absolute(), config.absolute() if config else None
+    check_for_service(bundle, more)
+    sertk = install.sertk_command()
+    needed = [*install.program_files(sertk), *filter(None, (bundle, config))]
+    unit = Unit(
+        name=checked_name(name),
+        command=service_command(sertk, bundle, config, more),
+        bundle=bundle,
+        user=user,
+        credentials=tuple(map(credential, credentials)),
+        home_is_read=any(install.lies_in(path, install.HOMES) for path in needed),
+        systemd=install.systemd_version(),
+    )
+    text, problems = unit.text(), list(install.problems_of(unit, needed))
+    if unit.home_is_read:
+        _warn("parts lie below /home or /root: the service may read, not write, all it can there")
+    if only_print:
+        for problem, todo in problems:
+            _warn(f"{problem}. {todo}")
+        click.echo(text, nl=False)
+        return
+    if problems:
+        raise SertkError(*problems[0])
+    path = unit_dir / f"{unit.name}.service"
+    install.write(path, text)
+    click.echo(install.next_steps(path, unit.name), nl=False)
+
+
 def check_for_service(bundle: Path, words: Sequence[str]) -> None:
     """Refuse options that `serve-edge` or a service cannot take. Raises WrongUsageError."""
-    from .settings_loader import settings_of
     from .sinks.sink_factory import configured
 
-    try:
-        flags = serve_edge.make_context("serve-edge", [str(bundle), *words]).params
-    except click.UsageError as error:
-        todo = "`sertk serve-edge --help` lists what may follow --"
-        raise WrongUsageError(error.format_message(), todo) from error
+    # Neither the variables of this shell nor a file that another user will read count here.
+    made = serve_edge.make_context("serve-edge", [str(bundle), *words], auto_envvar_prefix=None)
+    options = made.params
     for name in ("check", "list_devices"):
-        if flags[name]:
+        if options[name]:
             raise WrongUsageError(f"--{name.replace('_', '-')} ends at once, and a service goes on")
-    settings = settings_of(None, {}, _given(bundle, flags), flags["sinks"])
+    settings = settings_of(options)
     configured(settings.sinks)
-    for where, path in _paths(flags, settings):
+    for where, path in _paths(options, settings):
         if not path.is_absolute():
             problem = f"{where} expects a path from / on, received '{path}'"
             raise WrongUsageError(problem, "A service does not start in this folder")
 
 
-def _given(bundle: Path | None, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of the command line, by `section_field`."""
-    given = {key: value for key, value in flags.items() if value not in (None, ())}
-    return given if bundle is None else {**given, "bundle_file": bundle}
-
-
-def _paths(flags: Mapping[str, Any], settings: Settings) -> Iterator[tuple[str, Path]]:
-    for option in serve_edge.params:
-        if isinstance(value := flags.get(str(option.name)), Path):
-            yield option.opts[0], value
+def _paths(options: Mapping[str, Any], settings: Settings) -> Iterator[tuple[str, Path]]:
+    yield from paths_of(serve_edge, options)
     if settings.source.path is not None:
         yield "--source", settings.source.path
     for name, params in settings.sinks:
@@ -149,3 +198,7 @@ def _devices() -> str:
         return "No microphone is there. Plug one in; `arecord -l` lists what the system sees."
     head = "Choose one by number or by part of its name: --source mic:NAME (* is the default)"
     return "\n".join([head, *lines])
+
+
+def _warn(line: str) -> None:
+    click.echo(f"Warning: {line}", err=True)

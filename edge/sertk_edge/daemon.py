@@ -65,7 +65,7 @@ class Daemon:
         self._settings = settings
         self._source = parts.source
         self._audio_queue: AudioQueue[CommandKind] = AudioQueue(parts.source.realtime)
-        self._worker = WorkerThread("ear")
+        self._worker = WorkerThread("recognizer")
         self._recognizer = RecognizerThread(parts.live, settings, parts.detector, parts.event_queue)
         self._recorder = WavRecorder(d) if (d := settings.debug.audio_dir) else None
         self._busy_since: float | None = None
@@ -84,7 +84,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Listen until the source ends. Raises what breaks a part."""
-        recognizing = asyncio.create_task(self._recognize(), name="ear")
+        recognizing = asyncio.create_task(self._recognize(), name="recognizer")
         others = [
             asyncio.create_task(work, name=name)
             for name, work in (
@@ -117,7 +117,7 @@ class Daemon:
         try:
             await asyncio.wait_for(self._take(Command(SourceEnded())), END_S)
         except asyncio.TimeoutError:
-            log("ear").error("it is stuck, and left behind")
+            log("recognizer").error("it is stuck, and left behind")
         self._worker.close()
         self.handlers.close()
         if self._recorder is not None:
@@ -164,7 +164,7 @@ class Daemon:
         self._parts.metrics.heard(audio_s, outcome.windows, outcome.utterances, outcome.seconds)
         self._parts.metrics.lag(self._audio_queue.held_s)
         # What standard output shows already is not said twice.
-        say = log("ear").debug if self._shown else log("ear").info
+        say = log("recognizer").debug if self._shown else log("recognizer").info
         for event in outcome.events:
             say(
                 f"{event.kind} {event.label}",

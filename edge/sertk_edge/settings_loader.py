@@ -1,11 +1,11 @@
-"""Flags over environment over TOML file over defaults, for every setting alike."""
+"""The settings of a TOML file as defaults of the options, and options as settings."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,99 +19,77 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-PREFIX = "SERTK_EDGE_"
-SINKS = f"{PREFIX}SINKS"
-TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
-Sinks = tuple[tuple[str, Mapping[str, Any]], ...]
+PREFIX = "SERTK_EDGE"
+SINKS = f"{PREFIX}_SINKS"
+SinkChoice = tuple[str, Mapping[str, Any]]
+Sinks = tuple[SinkChoice, ...]
 
 
 @usage()
-def settings_of(
-    file: Path | None, env: Mapping[str, str], flags: Mapping[str, Any], sinks: Sequence[str] = ()
-) -> Settings:
-    """All settings. `flags` are by `section_field`, `sinks` are texts like `mqtt,host=pi`.
+def settings_of(options: Mapping[str, Any]) -> Settings:
+    """Build all settings from options by `section_field`; one that is None keeps its default.
 
-    Sinks of a higher rank replace those of a lower one, they do not add to them. Raises WrongUsageError
-    with the first thing that is wrong.
+    Raises WrongUsageError for the first number that is out of range.
     """
-    tables = {} if file is None else _read(file)
-    unknown = [name for name in tables if name not in (*SECTIONS, "sink")]
+    sections = {name: _section(name, kind, options) for name, kind in SECTIONS.items()}
+    return Settings(**sections, sinks=tuple(options.get("sinks") or ()))
+
+
+@usage()
+def defaults_of(file: Path) -> dict[str, Any]:
+    """Read the settings of a TOML file, by `section_field`. Raises WrongUsageError or OSError."""
+    tables = _read(file)
+    known = (*SECTIONS, "sink")
+    if unknown := [name for name in tables if name not in known]:
+        raise SertkError(
+            f"the configuration has no table '{unknown[0]}'", f"It may have: {', '.join(known)}"
+        )
+    values = {
+        f"{name}_{key}": value
+        for name, kind in SECTIONS.items()
+        for key, value in configure_fields(kind, _table(tables, name, kind), name).items()
+    }
+    return {**values, "sinks": _sinks(tables.get("sink", []))}
+
+
+@usage()
+def refuse_unknown(variables: Collection[str], known: Collection[str]) -> None:
+    """Raise WrongUsageError for a variable with our prefix that no option has: it is misspelt."""
+    unknown = sorted(v for v in variables if v.startswith(f"{PREFIX}_") and v not in known)
     if unknown:
-        known = ", ".join((*SECTIONS, "sink"))
-        raise SertkError(f"the configuration has no table '{unknown[0]}'", f"It may have: {known}")
-    _refuse_unknown(env)
-    sections = {name: section_of(name, _table(tables, name), env, flags) for name in SECTIONS}
-    return Settings(**sections, sinks=_sinks(tables, env, sinks))
+        raise SertkError(f"'{unknown[0]}' is no setting", "`sertk serve-edge --help` lists them")
 
 
-def flag_of(section: str, field: dataclasses.Field[Any]) -> str:
-    """The flag of a field: --section-field, unless it has a name of its own."""
-    return str(field.metadata["flag"] or f"--{section}-{field.name}".replace("_", "-"))
-
-
-def variable_of(section: str, name: str) -> str:
-    """The environment variable of a field."""
-    return f"{PREFIX}{section}_{name}".upper()
-
-
-def section_of(
-    name: str, table: Mapping[str, Any], env: Mapping[str, str], flags: Mapping[str, Any]
-) -> Any:
-    """One section of the settings. Raises SertkError."""
-    kind = SECTIONS[name]
-    hints = typing.get_type_hints(kind)
-    merged = dict(table)
-    for field in dataclasses.fields(kind):
-        variable = variable_of(name, field.name)
-        if variable in env:
-            merged[field.name] = from_text(env[variable], hints[field.name], variable)
-        if (given := flags.get(f"{name}_{field.name}")) is not None:
-            merged[field.name] = given
-    ready = {key: _shaped(value, hints.get(key)) for key, value in merged.items()}
-    values = configure_fields(kind, ready, name)
-    for field in dataclasses.fields(kind):
-        _check_range(f"{name}.{field.name}", values.get(field.name), field.metadata)
-    return kind(**values)
-
-
-def from_text(text: str, hint: Any, where: str) -> Any:
-    """A value of a variable or a flag; what does not fit is refused by name."""
-    kind = plain(hint)
-    try:
-        if kind is bool:
-            return _boolean(text)
-        if kind in (int, float):
-            return kind(text)
-    except ValueError:
-        raise SertkError(f"'{where}' expects {kind.__name__}, received {text!r}") from None
-    if typing.get_origin(hint) is tuple:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    return text
-
-
-def plain(hint: Any) -> Any:
-    """The type beside None in a union, else the hint."""
-    args = typing.get_args(hint)
-    inner = [arg for arg in args if arg is not type(None)]
-    return inner[0] if type(None) in args else hint
-
-
-def sink_of(text: str) -> tuple[str, Mapping[str, Any]]:
-    """Name and parameters of `name,key=value,key=value`."""
+@usage()
+def sink_of(text: str) -> SinkChoice:
+    """Split `name,key=value,key=value` into a name and parameters."""
     name, *pairs = [part.strip() for part in text.split(",")]
     if not name or any("=" not in pair for pair in pairs):
         raise SertkError(f"a sink expects NAME,key=value,…, received {text!r}")
     return name, {key.strip(): value.strip() for key, _, value in (p.partition("=") for p in pairs)}
 
 
-def _sinks(tables: Mapping[str, Any], env: Mapping[str, str], given: Sequence[str]) -> Sinks:
-    texts = given or [text for text in env.get(SINKS, "").split(";") if text.strip()]
-    if texts:
-        return tuple(sink_of(text) for text in texts)
-    rows = tables.get("sink", [])
+def plain_type(hint: Any) -> Any:
+    """Return the type beside None in a union, else the hint."""
+    args = typing.get_args(hint)
+    inner = [arg for arg in args if arg is not type(None)]
+    return inner[0] if type(None) in args else hint
+
+
+def _section(name: str, kind: type, options: Mapping[str, Any]) -> Any:
+    given = {}
+    for field in dataclasses.fields(kind):
+        value = options.get(f"{name}_{field.name}")
+        if value not in (None, ()):
+            _check_range(f"{name}.{field.name}", value, field.metadata)
+            given[field.name] = value
+    return kind(**given)
+
+
+def _sinks(rows: Any) -> list[SinkChoice]:
     if not isinstance(rows, list) or not all(isinstance(r, dict) and "name" in r for r in rows):
         raise SertkError("sinks stand in the configuration as [[sink]] with a name each")
-    return tuple((str(row["name"]), {k: v for k, v in row.items() if k != "name"}) for row in rows)
+    return [(str(row["name"]), {k: v for k, v in row.items() if k != "name"}) for row in rows]
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -121,42 +99,26 @@ def _read(file: Path) -> dict[str, Any]:
         return tables
     # A number of thousands of digits and a thousand brackets raise more than TOMLDecodeError.
     except (ValueError, RecursionError) as error:
-        raise SertkError(f"'{file.name}' is not TOML: {error}", "Mend that line") from error
+        raise SertkError(f"'{file.name}' is not TOML: {error}", "Fix that line") from error
 
 
-def _table(tables: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _table(tables: Mapping[str, Any], name: str, kind: type) -> dict[str, Any]:
     table = tables.get(name, {})
     if not isinstance(table, dict):
         raise SertkError(f"[{name}] expects a table, received {table!r:.40}")
-    return table
+    hints = typing.get_type_hints(kind)
+    return {key: _as_path(value, hints.get(key)) for key, value in table.items()}
 
 
-def _refuse_unknown(env: Mapping[str, str]) -> None:
-    """A misspelt variable would pass unseen."""
-    known = {
-        variable_of(name, f.name) for name, k in SECTIONS.items() for f in dataclasses.fields(k)
-    }
-    strange = sorted(key for key in env if key.startswith(PREFIX) and key not in (*known, SINKS))
-    if strange:
-        raise SertkError(f"'{strange[0]}' is no setting", "`sertk serve-edge --help` lists them")
+def _as_path(value: Any, hint: Any) -> Any:
+    return Path(value) if plain_type(hint) is Path and isinstance(value, str) else value
 
 
-def _check_range(where: str, value: Any, known: Mapping[str, Any]) -> None:
+def _check_range(where: str, value: Any, bounds: Mapping[str, Any]) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return
-    if not known["least"] <= value <= known["most"]:
+    if not bounds["least"] <= value <= bounds["most"]:
         received = f"{value:g}" if isinstance(value, float) else str(value)
         raise SertkError(
-            f"'{where}' expects {known['least']:g} to {known['most']:g}, received {received:.40}"
+            f"'{where}' expects {bounds['least']:g} to {bounds['most']:g}, received {received:.40}"
         )
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in TRUE + FALSE:
-        raise ValueError(text)
-    return text.lower() in TRUE
-
-
-def _shaped(value: Any, hint: Any) -> Any:
-    """Paths come as text."""
-    return Path(value) if plain(hint) is Path and isinstance(value, str) else value

@@ -1,1 +1,1 @@
-"""From sound to changes of the emotion: pure functions of samples, without clock, thread or file."""
+"""From sound to changes of the emotion, without clock, thread or file."""

@@ -20,6 +20,8 @@ PLAIN = re.compile(r"[^\s\"'=\\]+")
 NO_KEY = re.compile(r"[^A-Za-z0-9_.-]")
 LONG_NUMBER = re.compile(r"\d{3,}")
 REPEAT_S = 60.0
+PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+DEBUG_PRIORITY = 7
 KEYS = 256
 
 
@@ -39,8 +41,8 @@ def message_of(record: logging.LogRecord) -> str:
 
 
 def name_of(record: logging.LogRecord) -> str:
-    """Which part speaks: `couriers`, not `sertk_edge.couriers`."""
-    return record.name.removeprefix("sertk_edge.")
+    """Return the module that logs: `sink_worker`, not `sertk_edge.delivery.sink_worker`."""
+    return record.name.rpartition(".")[2]
 
 
 def error_of(record: logging.LogRecord) -> str:
@@ -67,6 +69,16 @@ class TextFormatter(logging.Formatter):
         """One line, tracebacks too."""
         when = datetime.fromtimestamp(record.created).astimezone().isoformat("T", "milliseconds")
         line = f"{when} {record.levelname.lower()} {name_of(record)}: {line_of(record)}"
+        error = error_of(record)
+        return f"{line} {logfmt({'traceback': error})}" if error else line
+
+
+class JournalFormatter(logging.Formatter):
+    """<N>part: text key=value …, where N is the level as sd-daemon(3) and syslog number it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line, tracebacks too; journald adds the time."""
+        line = f"<{_priority(record.levelno)}>{name_of(record)}: {line_of(record)}"
         error = error_of(record)
         return f"{line} {logfmt({'traceback': error})}" if error else line
 
@@ -125,6 +137,10 @@ class RepeatFilter(logging.Filter):
         if len(self._seen) > KEYS:
             self._seen.popitem(last=False)
         return held
+
+
+def _priority(level: int) -> int:
+    return next((priority for least, priority in PRIORITIES if level >= least), DEBUG_PRIORITY)
 
 
 def _identity(record: logging.LogRecord) -> object:

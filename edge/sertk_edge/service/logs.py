@@ -1,6 +1,6 @@
-"""Log records with fields, as text, JSON lines, or what journald takes.
+"""Log records with fields, as text, as JSON, or with the level for journald before each line.
 
-log = logs.log("couriers")
+log = logs.log("sink_worker")
 log.warning("the sink does not answer", sink="mqtt", error=str(error))
 """
 
@@ -11,12 +11,10 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 from ..settings import LogSettings
-from .journal import SOCKET, JournalHandler, is_journal
-from .log_format import JsonFormatter, RepeatFilter, TextFormatter
+from .log_format import JournalFormatter, JsonFormatter, RepeatFilter, TextFormatter
 
 if TYPE_CHECKING:
     Stream = logging.StreamHandler[TextIO]
@@ -64,14 +62,13 @@ def log(name: str) -> Log:
     return Log(logging.getLogger(f"{OURS}.{name}"))
 
 
-def setup(
-    settings: LogSettings, stream: TextIO | None = None, journal: Path = SOCKET
-) -> logging.Handler:
-    """Send what this process logs to `stream` (default: standard error) or to the journal.
+def setup(settings: LogSettings, stream: TextIO | None = None) -> logging.Handler:
+    """Send what this process logs to `stream` (default: standard error).
 
-    Libraries speak from `warning` on, unless the level is `debug`.
+    Libraries log from `warning` on, unless the level is `debug`.
     """
-    handler = _handler(settings, stream or sys.stderr, journal, os.environ)
+    handler = QuietStreamHandler(stream or sys.stderr)
+    handler.setFormatter(_formatter(settings.format, handler.stream, os.environ))
     handler.addFilter(RepeatFilter())
     level = settings.level.upper()
     root = logging.getLogger()
@@ -83,17 +80,21 @@ def setup(
     return handler
 
 
-def _handler(
-    settings: LogSettings, stream: TextIO, journal: Path, env: Mapping[str, str]
-) -> logging.Handler:
-    wanted = settings.format
-    if wanted == "auto":
-        wanted = "journal" if is_journal(stream, env) else "text"
-    if wanted == "journal":
-        return JournalHandler(stream, journal)
-    handler = QuietStreamHandler(stream)
-    handler.setFormatter(JsonFormatter() if wanted == "json" else TextFormatter())
-    return handler
+def is_journal(stream: TextIO, env: Mapping[str, str]) -> bool:
+    """Say whether `stream` goes to the journal: JOURNAL_STREAM names its device and inode."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return env.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+def _formatter(wanted: str, stream: TextIO, env: Mapping[str, str]) -> logging.Formatter:
+    if wanted == "json":
+        return JsonFormatter()
+    if wanted == "journal" or (wanted == "auto" and is_journal(stream, env)):
+        return JournalFormatter()
+    return TextFormatter()
 
 
 class QuietStreamHandler(Stream):

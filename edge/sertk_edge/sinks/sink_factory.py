@@ -13,10 +13,11 @@ from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Sink
 
 from ..settings import usage
-from ..settings_loader import Sinks, from_text
+from ..settings_loader import Sinks, plain_type
 
 OWN = "sertk-edge"
 BUILTIN = ("console", "json_lines", "mqtt", "webhook")
+TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
 def sinks_or_default(wanted: Sinks) -> Sinks:
@@ -35,8 +36,8 @@ def sinks_of(wanted: Sinks) -> dict[str, Sink]:
 def configured(wanted: Sinks) -> dict[str, Sink]:
     """Each sink by a name of its own: that of the sink, with a number from the second on.
 
-    Only the plugins that are needed are imported. Raises WrongUsageError for a sink that is not there or
-    does not take a parameter.
+    Only the plugins that are needed are imported. Raises WrongUsageError for a sink that is not
+    there or does not take a parameter.
     """
     found: dict[str, Sink] = {}
     plugins = _plugins([name for name, _ in wanted])
@@ -66,7 +67,7 @@ def _configured(sink: Sink, params: Mapping[str, Any]) -> Sink:
     hints = typing.get_type_hints(type(sink))
     # On the command line everything is text.
     values = {
-        key: from_text(value, hints.get(key, str), f"{sink.name}.{key}")
+        key: _from_text(value, hints.get(key, str), f"{sink.name}.{key}")
         if isinstance(value, str)
         else value
         for key, value in params.items()
@@ -75,3 +76,24 @@ def _configured(sink: Sink, params: Mapping[str, Any]) -> Sink:
     if not isinstance(made, Sink):
         raise SertkError(f"'{sink.name}' is no sink")
     return made
+
+
+def _from_text(text: str, hint: Any, where: str) -> Any:
+    """Parse a parameter of the command line; what does not fit is refused by name."""
+    kind = plain_type(hint)
+    try:
+        if kind is bool:
+            return _boolean(text)
+        if kind in (int, float):
+            return kind(text)
+    except ValueError:
+        raise SertkError(f"'{where}' expects {kind.__name__}, received {text!r}") from None
+    if typing.get_origin(hint) is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    return text
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in TRUE + FALSE:
+        raise ValueError(text)
+    return text.lower() in TRUE

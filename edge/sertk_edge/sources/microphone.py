@@ -125,7 +125,10 @@ class Microphone(Source):
         return self._opened
 
     async def _frame(self, limit_s: float) -> Frame:
-        """The next frame. Raises SourceLostError where it is no frame, an error, the end, or too late."""
+        """Read the next frame.
+
+        Raises SourceLostError where it is no frame, an error, the end, or too late.
+        """
         process = self._process
         assert process is not None and process.stdout is not None
         read = asyncio.ensure_future(_read_frame(process.stdout))
@@ -205,7 +208,10 @@ async def _started(command: Sequence[str]) -> Process:
 
 
 async def _read_frame(stream: asyncio.StreamReader) -> Frame | None:
-    """A frame, or None at the end. Raises SourceLostError for what is no frame, or tells of an error."""
+    """Read a frame; None at the end.
+
+    Raises SourceLostError for what is no frame, or tells of an error.
+    """
     try:
         kind, length = HEAD.unpack(await stream.readexactly(HEAD.size))
         if kind not in KINDS or length > MAX_FRAME:

@@ -56,7 +56,10 @@ class Client:
         self.rate_hz = 0
 
     async def next(self) -> Event | None:
-        """The next event; None when the client is gone. Raises ClientRefusedError for what is none."""
+        """Read the next event; None when the client is gone.
+
+        Raises ClientRefusedError for what is none.
+        """
         try:
             event = await async_read_event(self.reader)
         except (IncompleteReadError, OSError):
@@ -103,7 +106,7 @@ class WyomingSource(Source):
             await self._stop(servers)
 
     def check(self) -> None:
-        """Whether it could listen at this moment. Raises SertkError, AddressInUseError among them."""
+        """Raise SertkError where it could not listen now; AddressInUseError is one of them."""
         if isinstance(self._where, str):
             check_unix(self._where)
         else:

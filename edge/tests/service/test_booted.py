@@ -19,8 +19,8 @@ import soundfile
 from click.testing import CliRunner
 
 from ser_toolkit.builtin.synthetic import SyntheticReader
-from sertk_edge.service.install import edge
-from sertk_edge.service.permissions import TEMPORARY, lies_in
+from sertk_edge.cli import edge
+from sertk_edge.service.install import TEMPORARY, lies_in
 
 BOOT = Path(__file__).with_name("boot_systemd.sh")
 ROOT = Path(__file__).resolve().parents[3]
@@ -50,7 +50,7 @@ done
 say ready "$(ask /readyz '')"
 say stranger "$(ask /v1/model '')"
 say owner "$(ask /v1/model "$(cat secret)")"
-until journalctl -u sertk-edge -o json --no-pager | grep -q '"SERTK_PART":"ear"' ||
+until journalctl -u sertk-edge -o json --no-pager | grep -q '"MESSAGE":"recognizer: ' ||
   [ "$SECONDS" -gt 90 ]; do sleep 0.5; done
 systemctl reload sertk-edge
 say reload "$?"
@@ -168,12 +168,19 @@ def test_it_reads_its_secret_and_asks_for_it(told: Told) -> None:
     assert (told.report["stranger"], told.report["owner"]) == ("401", "200")
 
 
-def test_it_hears_and_tells_the_journal_with_fields(told: Told) -> None:
-    heard = [entry for entry in told.journal if entry.get("SERTK_PART") == "ear"]
+def test_it_hears_and_tells_the_journal_with_levels(told: Told) -> None:
+    heard = [entry for entry in told.journal if str(entry["MESSAGE"]).startswith("recognizer: ")]
     assert heard
     assert {entry["SYSLOG_IDENTIFIER"] for entry in heard} == {"sertk-edge"}
-    assert {entry["_TRANSPORT"] for entry in heard} == {"journal"}
+    assert {entry["_TRANSPORT"] for entry in heard} == {"stdout"}
     assert all(entry["PRIORITY"] == "6" for entry in heard)
+
+
+def test_it_checks_itself_first(told: Told) -> None:
+    texts = [str(entry["MESSAGE"]) for entry in told.journal]
+    first = next(n for n, text in enumerate(texts) if text.startswith("ok       bundle"))
+    assert first < next(n for n, text in enumerate(texts) if text.startswith("main: "))
+    assert any(text.startswith("ok       state") for text in texts)
 
 
 def test_a_reload_leaves_it_running(told: Told) -> None:

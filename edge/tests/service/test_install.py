@@ -8,8 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -17,8 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ser_toolkit.runtime.errors import SertkError
-from sertk_edge.service.install import edge
-from sertk_edge.service.permissions import TEMPORARY, Who, barrier, lies_in
+from sertk_edge.cli import edge
+from sertk_edge.service.install import TEMPORARY, lies_in
 from sertk_edge.service.unit import Unit, word
 
 EXPOSURE = 2.0
@@ -260,49 +259,42 @@ def test_only_units_of_ours_are_replaced(tmp_path: Path) -> None:
         write(path, text)
 
 
-@pytest.fixture
-def public() -> Iterator[Path]:
-    """A folder that everybody may enter; those above pytest's own are closed."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
-def test_who_can_reach_what(public: Path) -> None:
-    home, file = public / "home", public / "home" / "bundle.sertk"
-    home.mkdir()
-    file.touch()
-    stranger, owner = Who(), Who(os.getuid())
-    group = Who(-1, (file.stat().st_gid,))
-
-    def blocked(folder_mode: int, file_mode: int) -> list[Path | None]:
-        home.chmod(folder_mode)
-        file.chmod(file_mode)
-        return [barrier(file, who) for who in (stranger, owner, group)]
-
-    assert blocked(0o755, 0o644) == [None, None, None]
-    assert blocked(0o700, 0o644) == [home, None, home]
-    assert blocked(0o750, 0o644) == [home, None, None]
-    assert blocked(0o755, 0o600) == [file, None, file]
-    assert blocked(0o755, 0o640) == [file, None, None]
-    assert barrier(home / "missing", stranger) == home / "missing"
-
-
-def test_a_link_is_followed(public: Path) -> None:
-    hidden = public / "hidden"
-    hidden.mkdir(mode=0o700)
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
     (hidden / "python").touch()
-    link = public / "python"
+    link = tmp_path / "python"
     link.symlink_to(hidden / "python")
-    assert barrier(link, Who()) == hidden
-    assert barrier(link, Who(os.getuid())) is None
     assert lies_in(link, (hidden,))
-    assert not lies_in(public / "other", (hidden,))
+    assert not lies_in(tmp_path / "other", (hidden,))
+
+
+def test_what_is_not_there_is_refused(tiny_bundle: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "none.sertk"
+    units = ("--unit-dir", tmp_path)
+    for args, problem in (
+        ((missing,), f"there is no {missing}"),
+        ((tiny_bundle, "--config", missing), f"there is no {missing}"),
+        ((tiny_bundle, "--credential", f"page={missing}"), f"'page': there is no {missing}"),
+        ((tiny_bundle, "--user", "nobody-here"), "there is no user 'nobody-here'"),
+    ):
+        assert problem in install("--print", *args).stderr
+        assert install(*args, *units).exit_code != 0
+    assert not list(tmp_path.glob("*.service"))
+
+
+def test_the_service_checks_itself_first_as_its_own_user(tiny_bundle: Path) -> None:
+    unit = printed(tiny_bundle, "--config", "/etc/e.toml", "--", "--http-port", "0")
+    (line,) = lines_of(unit, "ExecStartPre")
+    # A microphone that is not there yet must not keep the service from starting.
+    assert line.startswith("-:")
+    words = [word.replace("%%", "%") for word in shlex.split(line[2:])]
+    assert words == [*command_of(unit), "--check"]
 
 
 def test_the_command_is_light() -> None:
     code = (
-        "import sys, sertk_edge.service.install\n"
+        "import sys, sertk_edge.cli\n"
         "heavy = {'soundfile', 'aiohttp', 'paho', 'ai_edge_litert', 'asyncio', 'sqlite3'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

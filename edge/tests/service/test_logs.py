@@ -1,26 +1,27 @@
-"""What is logged, as text, as JSON, and as a real socket receives it in journald's place."""
+"""What is logged, as text, as JSON, and with the level for journald before each line."""
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
 import re
 import socket
-import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sertk_edge.service.journal import JournalHandler
-from sertk_edge.service.log_format import JsonFormatter, RepeatFilter, TextFormatter
+from sertk_edge.service.log_format import (
+    JournalFormatter,
+    JsonFormatter,
+    RepeatFilter,
+    TextFormatter,
+)
 from sertk_edge.service.logs import log
 
 Record = logging.LogRecord
@@ -59,31 +60,6 @@ def with_error() -> Record:
         return record_of("it broke", "error", exc_info=True)
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[socket.socket]:
-    """A socket as journald has it."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
-        server.bind(str(tmp_path / "journal"))
-        server.settimeout(5)
-        yield server
-
-
-def decoded(datagram: bytes) -> dict[str, str]:
-    """The native protocol, read as its specification says."""
-    fields = {}
-    rest = datagram
-    while rest:
-        line, _, rest = rest.partition(b"\n")
-        key, equals, value = line.partition(b"=")
-        if not equals:
-            (size,) = struct.unpack("<Q", rest[:8])
-            value, end, rest = rest[8 : 8 + size], rest[8 + size : 9 + size], rest[9 + size :]
-            assert end == b"\n"
-        assert re.fullmatch(b"[A-Z][A-Z0-9_]{0,63}", key)
-        fields[key.decode()] = value.decode()
-    return fields
-
-
 def test_text_is_one_line_with_fields() -> None:
     record = record_of("no answer from %s", "info", sink="mqtt", after_s=2.0, error='it "broke"')
     record.msg, record.args = "no answer from %s", ("broker",)
@@ -116,7 +92,8 @@ def test_nothing_that_is_logged_begins_a_line(message: str, key: str, value: str
     record = record_of("%s", fields_key=value)
     record.args = (message,)
     record.fields = {key: value}
-    for line in (TextFormatter().format(record), JsonFormatter().format(record)):
+    for formatter in (TextFormatter(), JsonFormatter(), JournalFormatter()):
+        line = formatter.format(record)
         assert line.isprintable()
     found = json.loads(JsonFormatter().format(record))
     assert key in found
@@ -135,67 +112,25 @@ def test_arguments_that_do_not_fit_lose_nothing() -> None:
     assert "%d times ('three',)" in TextFormatter().format(record)
 
 
-def test_the_journal_gets_fields(journal: socket.socket, tmp_path: Path) -> None:
-    handler = JournalHandler(io.StringIO(), tmp_path / "journal")
-    handler.emit(record_of("no answer", sink="mqtt", retry_in_s=2.0, **{"odd key=": "a\nb"}))
-    fields = decoded(journal.recv(1 << 18))
-    assert fields["MESSAGE"] == r'no answer sink=mqtt retry_in_s=2 odd_key_="a\nb"'
-    assert (fields["PRIORITY"], fields["SYSLOG_IDENTIFIER"]) == ("4", "sertk-edge")
-    assert (fields["SERTK_TEXT"], fields["SERTK_SINK"]) == ("no answer", "mqtt")
-    assert fields["SERTK_ODD_KEY_"] == "a\nb"
-    assert fields["CODE_FILE"].endswith("test_logs.py")
-    handler.emit(with_error())
-    fields = decoded(journal.recv(1 << 18))
-    assert fields["PRIORITY"] == "3"
-    assert fields["MESSAGE"].startswith("it broke\nTraceback")
-    assert fields["SERTK_TRACEBACK"].endswith("ValueError: two\nlines")
-    handler.close()
+def test_the_journal_gets_the_level_before_the_line() -> None:
+    record = record_of("no answer", sink="mqtt", retry_in_s=2.0, **{"odd key=": "a\nb"})
+    expected = r'<4>trial: no answer sink=mqtt retry_in_s=2 odd_key_="a\nb"'
+    assert JournalFormatter().format(record) == expected
+    line = JournalFormatter().format(with_error())
+    assert line.startswith('<3>trial: it broke traceback="Traceback')
+    assert line.isprintable() and r"ValueError: two\nlines" in line
 
 
-@pytest.mark.parametrize(("level", "priority"), [("debug", "7"), ("info", "6"), ("error", "3")])
-def test_levels_are_priorities(
-    journal: socket.socket, tmp_path: Path, level: str, priority: str
-) -> None:
-    handler = JournalHandler(io.StringIO(), tmp_path / "journal")
-    handler.emit(record_of("it is so", level))
-    assert decoded(journal.recv(1 << 18))["PRIORITY"] == priority
-    handler.close()
+def test_levels_are_priorities() -> None:
+    for level, priority in (("debug", 7), ("info", 6), ("warning", 4), ("error", 3)):
+        line = JournalFormatter().format(record_of("it is so", level))
+        assert line == f"<{priority}>trial: it is so"
 
 
-def test_what_is_too_long_is_cut(journal: socket.socket, tmp_path: Path) -> None:
-    handler = JournalHandler(io.StringIO(), tmp_path / "journal")
-    handler.emit(record_of("long", text="é" * 1_000_000))
-    assert 1000 < len(journal.recv(1 << 18)) < 200_000
-    handler.close()
-
-
-def test_without_a_journal_the_stream_gets_it(tmp_path: Path) -> None:
-    stream = io.StringIO()
-    handler = JournalHandler(stream, tmp_path / "nobody")
-    handler.emit(record_of("still heard", sink="mqtt"))
-    assert stream.getvalue().endswith("warning trial: still heard sink=mqtt\n")
-    handler.close()
-
-
-def test_a_journal_that_is_stuck_stops_nobody(journal: socket.socket, tmp_path: Path) -> None:
-    handler = JournalHandler(io.StringIO(), tmp_path / "journal")
-    sent = 2000
-    for number in range(sent):
-        handler.emit(record_of("x", "info", number=number))
-    journal.setblocking(False)
-    taken = 0
-    while True:
-        try:
-            journal.recv(1 << 18)
-        except BlockingIOError:
-            break
-        taken += 1
-    assert 0 < taken < sent
-    handler.emit(record_of("again"))
-    assert decoded(journal.recv(1 << 18))["SERTK_LOST"] == str(sent - taken)
-    handler.emit(record_of("and again"))
-    assert "SERTK_LOST" not in decoded(journal.recv(1 << 18))
-    handler.close()
+def test_the_part_is_the_module_that_logs() -> None:
+    record = record_of("gone")
+    record.name = "sertk_edge.delivery.sink_worker"
+    assert JournalFormatter().format(record) == "<4>sink_worker: gone"
 
 
 def test_the_same_warning_comes_once_a_minute() -> None:
@@ -242,9 +177,8 @@ def test_what_is_remembered_has_a_bound() -> None:
 def child(tmp_path: Path, code: str, stderr: Any = subprocess.PIPE, **env: str) -> str:
     """Run `code` after `setup` in a process of its own; what it wrote to standard error."""
     head = (
-        "import logging\nfrom pathlib import Path\n"
-        "from sertk_edge.settings import LogSettings\nfrom sertk_edge.service.logs import log, setup\n"
-        f"JOURNAL = Path({str(tmp_path / 'journal')!r})\n"
+        "import logging\nfrom sertk_edge.settings import LogSettings\n"
+        "from sertk_edge.service.logs import log, setup\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", head + code],
@@ -257,20 +191,18 @@ def child(tmp_path: Path, code: str, stderr: Any = subprocess.PIPE, **env: str) 
     return done.stderr or ""
 
 
-SPEAK = "setup(LogSettings(), journal=JOURNAL)\nlog('trial').info('hello', sink='mqtt')\n"
+SPEAK = "setup(LogSettings())\nlog('trial').info('hello', sink='mqtt')\n"
 
 
-def test_auto_is_the_journal_where_standard_error_is(
-    journal: socket.socket, tmp_path: Path
-) -> None:
+def test_auto_is_the_journal_where_standard_error_is(tmp_path: Path) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         found = os.fstat(theirs.fileno())
         child(tmp_path, SPEAK, stderr=theirs, JOURNAL_STREAM=f"{found.st_dev}:{found.st_ino}")
-    assert decoded(journal.recv(1 << 18))["SERTK_SINK"] == "mqtt"
+        assert ours.recv(1000) == b"<6>trial: hello sink=mqtt\n"
 
 
-def test_auto_is_text_everywhere_else(journal: socket.socket, tmp_path: Path) -> None:
+def test_auto_is_text_everywhere_else(tmp_path: Path) -> None:
     assert child(tmp_path, SPEAK).endswith("info trial: hello sink=mqtt\n")
     assert child(tmp_path, SPEAK, JOURNAL_STREAM="8:1").endswith("info trial: hello sink=mqtt\n")
 
