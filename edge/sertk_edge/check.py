@@ -12,7 +12,7 @@ from ser_toolkit.runtime.events import Sink
 
 from .audio.vad import detectors
 from .audio.wav_recorder import WavRecorder
-from .bundle.watcher import load, read
+from .bundle.loader import load, read
 from .http.app import OPTIONS
 from .http.app import check as check_http
 from .main import bundle_of, url_of

@@ -1,8 +1,8 @@
-"""The daemon: source, ear, spool, sinks and HTTP, wired together and kept running.
+"""The daemon: source, recognizer, events, sinks and HTTP, wired together and kept running.
 
-source ─▶ inbox ─▶ ear (its thread) ─▶ spool ─▶ couriers (a thread per sink)
-                              │
-                              └─▶ hub, dashboard, metrics ─▶ HTTP
+source ─▶ audio queue ─▶ recognizer (its thread) ─▶ event queue ─▶ sinks (a thread each)
+                                    │
+                                    └─▶ hub, status, metrics ─▶ HTTP
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ from ser_toolkit.runtime.events import Device
 
 from .audio.audio_queue import AudioQueue, Command, seconds
 from .audio.vad import SpeechDetector
-from .audio.wav_recorder import WavRecorder
-from .bundle.watcher import BundleWatcher, LoadedBundle, RejectedBundle
+from .bundle.loader import LoadedBundle
+from .bundle.watcher import BundleWatcher, RejectedBundle
 from .delivery.dispatcher import Dispatcher
 from .delivery.event_queue import EventQueue
 from .http.backend import EventHub
 from .http.daemon_status import DaemonStatus
 from .http.metrics import Metrics
 from .http.request_handlers import RequestHandlers
-from .recognizer import CommandKind, RecognizerThread, SilenceTimeout, SourceEnded, StepResult
+from .recognizer import CommandKind, Item, RecognizerThread, SilenceTimeout, SourceEnded, StepResult
 from .service.logs import log
 from .service.systemd_notify import SystemdNotifier
-from .service.worker_thread import WorkerThread
 from .settings import Settings
 from .sources.base import Chunk, Gap, Source
 
@@ -36,7 +35,7 @@ STUCK_S = 30.0
 # With the pauses in main.py less than a second, however many things hang.
 END_S = 0.3
 # Sound may come in pieces; none for so long is more than a pause between two.
-LULL_S = 2.0
+SILENCE_S = 2.0
 STDOUT = ("console", "json_lines")
 
 
@@ -65,11 +64,7 @@ class Daemon:
         self._settings = settings
         self._source = parts.source
         self._audio_queue: AudioQueue[CommandKind] = AudioQueue(parts.source.realtime)
-        self._worker = WorkerThread("recognizer")
         self._recognizer = RecognizerThread(parts.live, settings, parts.detector, parts.event_queue)
-        self._recorder = WavRecorder(d) if (d := settings.debug.audio_dir) else None
-        self._busy_since: float | None = None
-        self._idle_since = time.monotonic()
         self._shown = any(name in STDOUT for name, _ in settings.sinks)
         self.hub = EventHub()
         self.daemon_status = DaemonStatus(
@@ -115,57 +110,45 @@ class Daemon:
         """End what goes on, and tell it; then hear no more."""
         await self._source.close()
         try:
-            await asyncio.wait_for(self._take(Command(SourceEnded())), END_S)
+            await asyncio.wait_for(self._process(Command(SourceEnded())), END_S)
         except asyncio.TimeoutError:
             log("recognizer").error("it is stuck, and left behind")
-        self._worker.close()
+        self._recognizer.close()
         self.handlers.close()
-        if self._recorder is not None:
-            self._recorder.close()
 
     async def _pump(self) -> None:
-        """Audio from the source to the inbox."""
+        """Put audio of the source into the queue."""
         async for item in self._source:
             await self._audio_queue.put(item)
         await self._audio_queue.put(Command(SourceEnded()))
-        # The ear says when the daemon ends: there is audio to be heard yet.
+        # The recognizer says when the daemon ends: audio may wait yet.
         await asyncio.Event().wait()
 
     async def _recognize(self) -> None:
-        """From the inbox to the ear, one item at a time, until the end."""
+        """Process the queue, one item at a time, until the source has ended."""
         while True:
             item = await self._audio_queue.get()
             if isinstance(item, Gap):
                 self._count(item)
-            await self._take(item)
+            await self._process(item)
             if isinstance(item, Command) and isinstance(item.what, SourceEnded):
                 return
 
-    async def _take(self, item: Chunk | Gap | Command[CommandKind]) -> None:
-        self._busy_since = time.monotonic()
-        outcome = await self._worker.run(lambda: self._listen(item))
-        self._busy_since, self._idle_since = None, time.monotonic()
+    async def _process(self, item: Item) -> None:
+        result = await self._recognizer.process(item)
         if isinstance(item, Command) and isinstance(item.what, LoadedBundle):
             self._install(item.what)
-        self._tell(item, outcome)
+        self._publish(item, result)
 
-    def _listen(self, item: Chunk | Gap | Command[CommandKind]) -> StepResult:
-        """In the thread of the ear."""
-        if self._recorder is not None and isinstance(item, Chunk):
-            try:
-                self._recorder.write(item)
-            except (OSError, RuntimeError) as error:
-                log("recorder").warning("the recording fails", error=str(error))
-        return self._recognizer.take(item)
-
-    def _tell(self, item: Chunk | Gap | Command[CommandKind], outcome: StepResult) -> None:
-        self.daemon_status.emotion, self.daemon_status.meter = outcome.emotion, outcome.meter
+    def _publish(self, item: Item, result: StepResult) -> None:
+        """Show what an item brought: on the page, in the metrics, in the log."""
+        self.daemon_status.emotion, self.daemon_status.meter = result.emotion, result.meter
         audio_s = seconds(item) if isinstance(item, Chunk) else 0.0
-        self._parts.metrics.heard(audio_s, outcome.windows, outcome.utterances, outcome.seconds)
+        self._parts.metrics.audio(audio_s, result.windows, result.utterances, result.seconds)
         self._parts.metrics.lag(self._audio_queue.held_s)
         # What standard output shows already is not said twice.
         say = log("recognizer").debug if self._shown else log("recognizer").info
-        for event in outcome.events:
+        for event in result.events:
             say(
                 f"{event.kind} {event.label}",
                 sequence=event.sequence,
@@ -210,20 +193,20 @@ class Daemon:
             told = self._tell_source(told)
             self._parts.metrics.event_queue(not self._parts.event_queue.failing)
             self._parts.delivery.check()
-            if self._is_lull():
+            if self._is_silent():
                 await self._audio_queue.put(Command(SilenceTimeout()))
             if ping_s and self._alive() and time.monotonic() >= ping_at:
                 self._parts.system.watchdog()
                 ping_at = time.monotonic() + ping_s
             await asyncio.sleep(TICK_S)
 
-    def _is_lull(self) -> bool:
-        """Whether an emotion goes on though no sound comes: who spoke has gone, or the device."""
-        if self.daemon_status.emotion.label is None or self._busy_since is not None:
+    def _is_silent(self) -> bool:
+        """Say whether an emotion goes on though no sound comes: the speaker or device has gone."""
+        if self.daemon_status.emotion.label is None:
             return False
-        lull_s = max(LULL_S, self._settings.smoothing.end_after_s)
+        timeout_s = max(SILENCE_S, self._settings.smoothing.end_after_s)
         # A file that is read slowly is still the same sound.
-        return self._source.kind != "file" and time.monotonic() - self._idle_since > lull_s
+        return self._source.kind != "file" and self._recognizer.idle_s > timeout_s
 
     def _tell_source(self, told: str) -> str:
         """Say how the source is, where that is new; progress is not."""
@@ -238,9 +221,8 @@ class Daemon:
         return line
 
     def _alive(self) -> bool:
-        """Whether the ear is at work: a network that hangs must not look well to systemd."""
-        since = self._busy_since
-        return since is None or time.monotonic() - since < STUCK_S
+        """Say whether the recognizer works: a network that hangs must not look well to systemd."""
+        return self._recognizer.busy_s < STUCK_S
 
 
 async def _first_to_break(

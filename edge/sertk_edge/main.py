@@ -12,7 +12,8 @@ from ser_toolkit.runtime.events import Device, Sink
 
 from . import __version__
 from .audio.vad import detectors
-from .bundle.watcher import BundleWatcher, LoadedBundle
+from .bundle.loader import LoadedBundle
+from .bundle.watcher import BundleWatcher
 from .daemon import Daemon, Parts
 from .delivery.dispatcher import Dispatcher
 from .delivery.event_queue import EventQueue

@@ -31,11 +31,11 @@ def events(source: str, bundle: Path) -> Iterator[Event]:
     voice = synthetic_voice(2.0, RATE_HZ).astype(np.float32) / 32768
     live = BundleWatcher(bundle, settings.bundle).first()
     with closing(EventQueue(None)) as event_queue:
-        attention = RecognizerThread(live, settings, detectors(stream), event_queue)
+        recognizer = RecognizerThread(live, settings, detectors(stream), event_queue)
         for end in range(BLOCK, len(voice) + 1, BLOCK):
             chunk = Chunk(voice[end - BLOCK : end], RATE_HZ, BEGUN_S + end / RATE_HZ)
-            yield from attention.take(chunk).events
-        yield from attention.take(Command(SourceEnded())).events
+            yield from recognizer.step(chunk).events
+        yield from recognizer.step(Command(SourceEnded())).events
 
 
 @pytest.mark.parametrize("source", ["-", "mic", "wyoming:tcp://127.0.0.1:0"])

@@ -31,7 +31,9 @@ def key_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def key_bytes(key: Path | None) -> bytes | None:
     """The content of a key file."""
-    return key.read_bytes() if key else None
+    from ..runtime.signing import read_key
+
+    return read_key(key) if key else None
 
 
 @click.group()
@@ -93,8 +95,9 @@ def selftest(file: Path, key: Path | None) -> None:
 def sign(file: Path, key: Path) -> None:
     """Sign FILE, in place of any signature that it has."""
     from ..runtime.bundle import sign as sign_bundle
+    from ..runtime.signing import read_key
 
-    sign_bundle(file, key.read_bytes())
+    sign_bundle(file, read_key(key))
     click.echo(f"{file} is signed. Check it with `sertk bundle verify --require-signature`")
 
 

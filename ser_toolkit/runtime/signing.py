@@ -32,6 +32,16 @@ def generate_keys(folder: Path) -> tuple[Path, Path]:
     return private, public
 
 
+def read_key(path: Path) -> bytes:
+    """Read a key file. Raises SertkError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SertkError(
+            f"cannot read the key '{path}': {error.strerror}", "Check the path"
+        ) from error
+
+
 def signature_of(manifest: bytes, private_key_pem: bytes) -> bytes:
     """The 64 bytes that only the owner of the private key can make."""
     ed25519, serialization = _library()

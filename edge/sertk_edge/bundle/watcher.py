@@ -1,39 +1,23 @@
-"""The bundle that answers, and its replacement while the daemon runs."""
+"""Notice that the file of the bundle was exchanged, and load what is there now."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import stat
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ser_toolkit.bundles import open_bytes
-from ser_toolkit.runtime.archive import BundleError
-from ser_toolkit.runtime.bundle import parse_bundle, read_bytes
-from ser_toolkit.runtime.classifier import Classifier
 from ser_toolkit.runtime.errors import SertkError
 
 from ..service.text import error_text
 from ..service.worker_thread import in_thread
 from ..settings import BundleSettings
+from .loader import LoadedBundle, load, read
 
 # A file that is being copied changes within this time.
 SETTLED_S = 0.5
 FileStamp = tuple[str, int, int, int]
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedBundle:
-    """A bundle that has passed every check; `content` is its bytes, to open it again."""
-
-    classifier: Classifier
-    content: bytes
-    sha256: str
-    signed: bool
-    loaded_time_s: float
 
 
 @dataclass(frozen=True)
@@ -43,69 +27,6 @@ class RejectedBundle:
     file: str
     reason: str
     time_s: float
-
-
-def read(path: Path, settings: BundleSettings) -> bytes:
-    """The bytes of a file that lies in the configured folder, links resolved. Raises SertkError."""
-    return content_of(located(path, settings), settings)
-
-
-def load(
-    content: bytes, settings: BundleSettings, labels: Sequence[str] | None = None
-) -> LoadedBundle:
-    """Check a bundle and try it in a child process. Raises SertkError.
-
-    With `labels` it must have the same emotions, in any order, unless the settings let it have
-    others.
-    """
-    key = _key(settings)
-    found = parse_bundle(content, key).manifest.labels
-    if labels is not None and not settings.allow_new_labels and set(found) != set(labels):
-        raise BundleError(
-            f"the bundle tells {', '.join(found)}, the one that it replaces {', '.join(labels)}",
-            "Restart the daemon with it, or set bundle.allow_new_labels",
-        )
-    classifier = open_bytes(content, key, settings.threads)
-    digest = hashlib.sha256(content).hexdigest()
-    return LoadedBundle(classifier, content, digest, key is not None, time.time())
-
-
-def reopen(live: LoadedBundle, threads: int = 1) -> Classifier:
-    """Another classifier of a bundle that has passed: for another thread."""
-    return open_bytes(live.content, threads=threads, check=False)
-
-
-def located(path: Path, settings: BundleSettings) -> Path:
-    """Where the bundle really lies; BundleError outside the configured folder."""
-    try:
-        folder = (settings.directory or path.parent).resolve()
-        real = path.resolve()
-    # Links that lead in a circle, a name with a null byte.
-    except (OSError, RuntimeError, ValueError) as error:
-        raise BundleError(f"cannot find '{path.name}': {error}", "Check the path") from error
-    if not real.is_relative_to(folder):
-        raise BundleError(
-            f"'{path.name}' leads out of the folder of bundles",
-            "Copy the file there, or set bundle.directory",
-        )
-    return real
-
-
-def content_of(path: Path, settings: BundleSettings) -> bytes:
-    """The bytes of the file; BundleError for one that never ends, or fills the memory of a Pi."""
-    try:
-        found = path.stat()
-    except OSError:
-        return read_bytes(path)  # which says why not
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-        raise BundleError(f"'{path.name}' is no regular file", "Check the path")
-    if found.st_size > settings.max_bytes:
-        size, most = found.st_size >> 20, settings.max_bytes >> 20
-        raise BundleError(
-            f"'{path.name}' has {size} MiB, at most {most} expected",
-            "Check the path, or set bundle.max_bytes",
-        )
-    return read_bytes(path)
 
 
 class BundleWatcher:
@@ -185,14 +106,3 @@ def file_stamp(path: Path) -> FileStamp | None:
     except (OSError, RuntimeError):
         return None
     return str(real), found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _key(settings: BundleSettings) -> bytes | None:
-    if settings.public_key is None:
-        return None
-    try:
-        return settings.public_key.read_bytes()
-    except OSError as error:
-        raise SertkError(
-            f"cannot read the key '{settings.public_key}': {error.strerror}", "Check the path"
-        ) from error

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import asdict
 
 from ser_toolkit.runtime.audio import from_pcm16
 from ser_toolkit.runtime.classifier import Classifier
-from ser_toolkit.runtime.events import Event
 from ser_toolkit.runtime.extractor import F32
 
 from ..audio.smoothing import StateChange
 from ..audio.stream_classifier import StreamClassifier, StreamResult
 from ..audio.vad import SpeechDetector
+from ..events import draft_of, numbered
 from ..service.worker_thread import WorkerThread
 from ..settings import Settings
 from .backend import BusyError, Json
@@ -82,7 +81,7 @@ class AudioSession:
         self._rate_hz = rate_hz
         self._channels = channels
         self._rest = b""
-        self._stream_classifier: StreamClassifier | None = None
+        self._stream: StreamClassifier | None = None
         self._sequence = 0
         self._closed = False
 
@@ -96,9 +95,9 @@ class AudioSession:
 
     async def finish(self) -> list[Json]:
         """Events that come because the audio has ended."""
-        if self._stream_classifier is None:
+        if self._stream is None:
             return []
-        return self._told(await self._home.run(self._stream_classifier.finish))
+        return self._told(await self._home.run(self._stream.finish))
 
     def close(self) -> None:
         """Make room for another client."""
@@ -107,25 +106,15 @@ class AudioSession:
             self._home.ended()
 
     def _listen(self, samples: F32) -> StreamResult:
-        if self._stream_classifier is None:
-            self._stream_classifier = self._home.ear()
-        return self._stream_classifier.push(samples, self._rate_hz)
+        if self._stream is None:
+            self._stream = self._home.ear()
+        return self._stream.push(samples, self._rate_hz)
 
     def _told(self, heard: StreamResult) -> list[Json]:
         return [self._event(change) for change in heard.changes]
 
     def _event(self, change: StateChange) -> Json:
-        assert self._stream_classifier is not None
+        assert self._stream is not None
         self._sequence += 1
-        pairs = zip(self._stream_classifier.classifier.labels, change.probabilities, strict=True)
-        event = Event(
-            uuid.uuid4().hex,
-            self._sequence,
-            change.kind,
-            round(time.time(), 3),
-            round(change.offset_s, 3),
-            change.label,
-            {label: round(float(p), 4) for label, p in pairs},
-            round(change.level_dbfs, 1),
-        )
-        return asdict(event)
+        draft = draft_of(change, self._stream.classifier.labels, time.time())
+        return asdict(numbered(draft, self._sequence))

@@ -11,7 +11,8 @@ from ser_toolkit.runtime.inference.streaming import window_at
 from ser_toolkit.runtime.manifest import Manifest
 
 from ..audio.live_state import CurrentEmotion, LevelMeter
-from ..bundle.watcher import LoadedBundle, RejectedBundle
+from ..bundle.loader import LoadedBundle
+from ..bundle.watcher import RejectedBundle
 from ..delivery.sink_worker import SinkStatus
 from ..settings import Settings
 from ..sources.base import Source

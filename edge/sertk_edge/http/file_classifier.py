@@ -7,8 +7,7 @@ from collections.abc import Callable
 from ser_toolkit.runtime.audio import Audio, check_speech, decode_audio
 from ser_toolkit.runtime.classifier import Classifier
 from ser_toolkit.runtime.errors import AudioError, SertkError
-from ser_toolkit.runtime.extractor import F32
-from ser_toolkit.runtime.predict import utterance_score
+from ser_toolkit.runtime.inference.prediction import predict_clip
 
 from ..service.worker_thread import WorkerThread
 from .backend import BusyError, Json
@@ -59,24 +58,10 @@ class FileClassifier:
 
 
 def answer(classifier: Classifier, audio: Audio) -> Json:
-    """The judgement of the whole, and of each window of it."""
-    heard = classifier.windows(audio)
-    times = classifier.times(audio)
+    """Predict the whole recording, and each window of it."""
+    whole, windows = predict_clip(classifier, audio)
     return {
-        **_classified(classifier, utterance_score(heard)),
+        **whole.to_dict(),
         "duration_s": round(audio.duration_s, 3),
-        "windows": [
-            {"start_s": round(start, 3), "end_s": round(end, 3), **_classified(classifier, row)}
-            for (start, end), row in zip(times, heard, strict=True)
-        ],
-    }
-
-
-def _classified(classifier: Classifier, probabilities: F32) -> Json:
-    """The most probable emotion, even where that is too uncertain to name it."""
-    pairs = zip(classifier.labels, probabilities, strict=True)
-    return {
-        "label": classifier.labels[int(probabilities.argmax())],
-        "probabilities": {label: float(p) for label, p in pairs},
-        "uncertain": classifier.uncertain(probabilities),
+        "windows": [window.to_dict() for window in windows],
     }

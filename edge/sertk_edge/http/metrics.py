@@ -70,7 +70,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.registry.register(_Sinks(sinks))
 
-    def heard(self, audio_s: float, windows: int, utterances: int, work_s: float) -> None:
+    def audio(self, audio_s: float, windows: int, utterances: int, work_s: float) -> None:
         """A piece of sound was taken in; it completed so many windows and utterances."""
         self._audio.inc(audio_s)
         self._work.inc(work_s)

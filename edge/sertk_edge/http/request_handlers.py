@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..audio.vad import SpeechDetector
-from ..bundle.watcher import LoadedBundle, reopen
+from ..bundle.loader import LoadedBundle, reopen
 from ..settings import Settings
 from .audio_sessions import AudioSessions
 from .backend import Json, PcmSession

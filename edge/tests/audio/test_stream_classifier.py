@@ -67,9 +67,9 @@ def test_what_is_heard_in_an_utterance_is_what_training_computes(
     samples = np.concatenate([stream.push(speech), stream.finish()])
     window = window_at(classifier.manifest.window, classifier.extractor, 0.5)
     expected = []
-    classified = [utterance for utterance in heard.utterances if utterance.classified]
-    for utterance in classified:
-        ends = round(utterance.start_s * rate_hz), round(utterance.end_s * rate_hz)
+    classified = [segment for segment in heard.segments if segment.classified]
+    for segment in classified:
+        ends = round(segment.start_s * rate_hz), round(segment.end_s * rate_hz)
         signal = Signal(samples[slice(*ends)], rate_hz)
         frames = features(classifier.extractor, signal, window)["frames"]
         adapted, _ = classifier.adapters["frames"].apply(frames)
@@ -91,7 +91,7 @@ def test_the_size_of_chunks_changes_nothing(
             (
                 [(j.start_s, j.end_s, *j.probabilities.tolist()) for j in heard.predictions],
                 [(c.kind, c.offset_s, c.label) for c in heard.changes],
-                [(u.start_s, u.end_s, u.classified) for u in heard.utterances],
+                [(u.start_s, u.end_s, u.classified) for u in heard.segments],
             )
         )
     assert len(results[0][0]) > 8
@@ -116,8 +116,8 @@ def test_another_rate_of_the_source_hears_the_same(
 ) -> None:
     here = listen(make(classifiers["tiny"]), speech, 1600)
     there = listen(make(classifiers["tiny"]), resample(speech, RATE_HZ, 48_000), 4800, 48_000)
-    assert len(here.utterances) == len(there.utterances)
-    for ours, theirs in zip(here.utterances, there.utterances, strict=True):
+    assert len(here.segments) == len(there.segments)
+    for ours, theirs in zip(here.segments, there.segments, strict=True):
         assert abs(ours.start_s - theirs.start_s) < 0.05
 
 
@@ -139,11 +139,11 @@ def test_a_gap_ends_the_utterance_and_time_goes_on(
     ear.push(speech[: 4 * RATE_HZ], RATE_HZ)
     assert ear.speech and ear.offset_s == 4.0
     heard = ear.gap(lost_s=2.5)
-    assert [(u.start_s, u.end_s) for u in heard.utterances] == [(0.0, 4.0)]
+    assert [(u.start_s, u.end_s) for u in heard.segments] == [(0.0, 4.0)]
     assert not ear.speech and ear.offset_s == 6.5
     heard = ear.push(speech[: 4 * RATE_HZ], RATE_HZ)
     heard += ear.finish()
-    assert heard.utterances[0].start_s == 6.5
+    assert heard.segments[0].start_s == 6.5
     assert heard.changes[-1].kind == "ended" and heard.changes[-1].offset_s == 10.5
 
 
@@ -153,7 +153,7 @@ def test_a_changed_rate_is_a_new_line(
     ear = make(classifiers["tiny"], "off")
     ear.push(speech[: 2 * RATE_HZ], RATE_HZ)
     heard = ear.push(resample(speech[: 2 * RATE_HZ], RATE_HZ, 8000), 8000)
-    assert [(u.start_s, u.end_s) for u in heard.utterances] == [(0.0, 2.0)]
+    assert [(u.start_s, u.end_s) for u in heard.segments] == [(0.0, 2.0)]
     assert ear.offset_s == 4.0
 
 
@@ -162,7 +162,7 @@ def test_a_word_too_short_is_not_judged(classifiers: dict[str, Classifier]) -> N
     click = np.zeros(4 * RATE_HZ, np.float32)
     click[RATE_HZ : RATE_HZ + 3200] = voice[2000:5200]
     heard = listen(make(classifiers["tiny"], min_speech_s=0.4), click, 1600)
-    assert [u.classified for u in heard.utterances] == [False]
+    assert [u.classified for u in heard.segments] == [False]
     assert not heard.predictions and not heard.changes
 
 

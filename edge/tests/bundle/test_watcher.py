@@ -15,15 +15,9 @@ from ser_toolkit.runtime.archive import pack, unpack
 from ser_toolkit.runtime.bundle import sign
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.signing import generate_keys
-from sertk_edge.bundle import watcher
-from sertk_edge.bundle.watcher import (
-    BundleWatcher,
-    LoadedBundle,
-    RejectedBundle,
-    load,
-    read,
-    reopen,
-)
+from sertk_edge.bundle import loader
+from sertk_edge.bundle.loader import LoadedBundle, load, read, reopen
+from sertk_edge.bundle.watcher import BundleWatcher, RejectedBundle
 from sertk_edge.settings import BundleSettings
 
 SETTINGS = BundleSettings(watch_s=0.05)
@@ -192,8 +186,8 @@ def test_the_same_bytes_again_are_the_bundle_that_answers_already(path: Path) ->
 
 def test_a_new_bundle_is_read_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read_files: list[Path] = []
-    real = watcher.read_bytes
-    monkeypatch.setattr(watcher, "read_bytes", lambda file: read_files.append(file) or real(file))
+    real = loader.read_bytes
+    monkeypatch.setattr(loader, "read_bytes", lambda file: read_files.append(file) or real(file))
     content = renamed(path.read_bytes())
     assert isinstance(after(path, lambda: replaced(path, content)), LoadedBundle)
     # At the start, and when it had changed.

@@ -1,4 +1,4 @@
-"""All couriers together: what waits for one place is never delivered to another."""
+"""All workers together: what waits for one place is never delivered to another."""
 
 from __future__ import annotations
 

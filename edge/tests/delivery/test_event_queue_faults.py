@@ -96,12 +96,13 @@ FULL = """
 import os, pathlib, signal, sys
 from sertk_edge.delivery.event_queue import EventQueue
 from sertk_edge.events import EventDraft
-spool = EventQueue(pathlib.Path(sys.argv[1]))
-spool.register("a")
-while not spool.problem:
-    print(spool.append(EventDraft("started", 0.0, 0.0, "anger", {"anger": 1.0}, 0.0)).sequence)
+event_queue = EventQueue(pathlib.Path(sys.argv[1]))
+event_queue.register("a")
+draft = EventDraft("started", 0.0, 0.0, "anger", {"anger": 1.0}, 0.0)
+while not event_queue.problem:
+    print(event_queue.append(draft).sequence)
 for _ in range(5):
-    print(spool.append(EventDraft("started", 0.0, 0.0, "anger", {"anger": 1.0}, 0.0)).sequence)
+    print(event_queue.append(draft).sequence)
 sys.stdout.flush()
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -124,10 +125,10 @@ KEPT = """
 import pathlib, sys
 from sertk_edge.delivery.event_queue import EventQueue
 from sertk_edge.events import EventDraft
-spool = EventQueue(pathlib.Path(sys.argv[1]))
-spool.register("a")
+event_queue = EventQueue(pathlib.Path(sys.argv[1]))
+event_queue.register("a")
 for number in range(100000):
-    event = spool.append(EventDraft("started", 0.0, number, "anger", {"anger": 1.0}, 0.0))
+    event = event_queue.append(EventDraft("started", 0.0, number, "anger", {"anger": 1.0}, 0.0))
     print(event.sequence, flush=True)
 """
 

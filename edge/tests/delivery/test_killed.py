@@ -96,7 +96,7 @@ class DeadlySink(Sink):
     def open(self, device):
         return Deadly(Webhook(url=url + self.path).open(device))
 
-class DeadlySpool(EventQueue):
+class DeadlyQueue(EventQueue):
     def append(self, draft):
         die("before append")
         event = super().append(draft)
@@ -115,16 +115,16 @@ def traced(*args, **options):
 event_store.sqlite3.connect = traced
 
 def daemon(path):
-    spool = DeadlySpool(folder / path[1:])
+    spool = DeadlyQueue(folder / path[1:])
     device = Device("pi", "Pi", ("anger",), "m", "1")
-    courier = SinkWorker("hook", DeadlySink(path), device, spool)
-    courier.start()
-    have = 0 if spool.last is None else int(spool.last.offset_s) + 1
+    worker = SinkWorker("hook", DeadlySink(path), device, event_queue)
+    worker.start()
+    have = 0 if event_queue.last is None else int(event_queue.last.offset_s) + 1
     for number in range(have, count):
-        spool.append(EventDraft("started", 0.0, number, "anger", {"anger": 1.0}, -20.0))
-    assert courier.drain(20.0)
-    assert courier.stop(20.0)
-    spool.close()
+        event_queue.append(EventDraft("started", 0.0, number, "anger", {"anger": 1.0}, -20.0))
+    assert worker.drain(20.0)
+    assert worker.stop(20.0)
+    event_queue.close()
 
 def outcome(path, at="", number=0):
     global step, nth
@@ -175,7 +175,7 @@ def run(folder: Path, consumer: Consumer, path: str) -> int:
 def test_killed_between_publish_and_commit(
     tmp_path: Path, consumer: Consumer, step: str, nth: int
 ) -> None:
-    """While one thread dies at an append, the courier may be anywhere: once more at most."""
+    """While one thread dies at an append, the worker may be anywhere: once more at most."""
     path = f"/{step}*{nth}/end"
     run(tmp_path, consumer, path)
     twice = {int(step in ("after_publish", "before_commit"))}
@@ -185,7 +185,7 @@ def test_killed_between_publish_and_commit(
 def test_killed_at_each_step_in_turn(tmp_path: Path, consumer: Consumer) -> None:
     path = "/".join(("", *(f"{step}*1" for step in STEPS), "end"))
     run(tmp_path, consumer, path)
-    # Three times where the courier was hit by what was meant for an append.
+    # Three times where the worker was hit by what was meant for an append.
     assert consumer.check(path) in (2, 3)
 
 

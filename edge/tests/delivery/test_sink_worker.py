@@ -65,7 +65,7 @@ def event_queue(tmp_path: Path) -> Iterator[EventQueue]:
 
 @pytest.fixture
 def carry(event_queue: EventQueue) -> Iterator[Callable[..., SinkWorker]]:
-    """A courier that has started, with short pauses."""
+    """A worker that has started, with short pauses."""
     workers: list[SinkWorker] = []
 
     def start(sink: Sink, name: str = "sink", **more: Any) -> SinkWorker:

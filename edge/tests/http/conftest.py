@@ -103,7 +103,7 @@ class Site:
             stream=StreamSettings(gate="energy"),
             smoothing=SmoothingSettings(uncertain_below=0.0, min_duration_s=0.0),
         )
-        self.conversations = AudioSessions(
+        self.sessions = AudioSessions(
             lambda: open_bundle(bundle, check=False), heard, detectors(heard.stream)
         )
         self.server: Server = self.run(serve(self.backend(), settings, self.metrics))
@@ -116,7 +116,7 @@ class Site:
             ready=lambda: {"ready": self.is_ready, "model": "ok", "source": "ok", "spool": "ok"},
             hub=self.hub,
             classify=self._recordings.classify,
-            listen=self.conversations.begin,
+            listen=self.sessions.begin,
         )
 
     def run(self, work: Awaitable[T]) -> T:
@@ -177,7 +177,7 @@ class Site:
             self.run(asyncio.wait_for(self.server.close(), 5))
         finally:
             self._recordings.close()
-            self.conversations.close()
+            self.sessions.close()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(10)
             self._loop.close()

@@ -19,16 +19,14 @@ from sertk_edge.settings import Settings, StreamSettings
 
 
 @pytest.fixture
-def conversations(voice_bundle: Path) -> AudioSessions:
+def sessions(voice_bundle: Path) -> AudioSessions:
     settings = Settings(stream=StreamSettings(gate="energy"))
     make = detectors(settings.stream)
     return AudioSessions(lambda: open_bundle(voice_bundle, check=False), settings, make)
 
 
-async def talked(
-    conversations: AudioSessions, pcm: bytes, size: int, channels: int = 1
-) -> list[Any]:
-    talk = conversations.begin(16_000, channels)
+async def talked(sessions: AudioSessions, pcm: bytes, size: int, channels: int = 1) -> list[Any]:
+    talk = sessions.begin(16_000, channels)
     events = []
     for first in range(0, len(pcm), size):
         events += await talk.push(pcm[first : first + size])
@@ -42,32 +40,32 @@ def brief(events: list[Any]) -> list[tuple[Any, ...]]:
     return [(e["sequence"], e["kind"], e["label"], e["offset_s"]) for e in events]
 
 
-def test_pieces_of_any_size_give_the_same_events(conversations: AudioSessions) -> None:
+def test_pieces_of_any_size_give_the_same_events(sessions: AudioSessions) -> None:
     pcm = synthetic_voice(6.0, 16_000).tobytes()
-    whole = asyncio.run(talked(conversations, pcm, len(pcm)))
-    odd = asyncio.run(talked(conversations, pcm, 1333))
+    whole = asyncio.run(talked(sessions, pcm, len(pcm)))
+    odd = asyncio.run(talked(sessions, pcm, 1333))
     assert brief(whole) == brief(odd)
     assert [e["kind"] for e in whole][:: len(whole) - 1] == ["started", "ended"]
     assert len({e["id"] for e in whole + odd}) == 2 * len(whole)
 
 
-def test_channels_are_averaged(conversations: AudioSessions) -> None:
+def test_channels_are_averaged(sessions: AudioSessions) -> None:
     voice = synthetic_voice(6.0, 16_000)
-    mono = asyncio.run(talked(conversations, voice.tobytes(), 4000))
-    stereo = asyncio.run(talked(conversations, np.repeat(voice, 2).tobytes(), 4001, 2))
+    mono = asyncio.run(talked(sessions, voice.tobytes(), 4000))
+    stereo = asyncio.run(talked(sessions, np.repeat(voice, 2).tobytes(), 4001, 2))
     assert brief(mono) == brief(stereo)
 
 
-def test_there_are_two_at_most(conversations: AudioSessions) -> None:
-    first, _second = conversations.begin(16_000, 1), conversations.begin(16_000, 1)
+def test_there_are_two_at_most(sessions: AudioSessions) -> None:
+    first, _second = sessions.begin(16_000, 1), sessions.begin(16_000, 1)
     with pytest.raises(BusyError):
-        conversations.begin(16_000, 1)
+        sessions.begin(16_000, 1)
     first.close()
-    conversations.begin(16_000, 1)
+    sessions.begin(16_000, 1)
 
 
-def test_who_says_nothing_hears_nothing(conversations: AudioSessions) -> None:
-    assert asyncio.run(talked(conversations, b"", 1)) == []
+def test_who_says_nothing_hears_nothing(sessions: AudioSessions) -> None:
+    assert asyncio.run(talked(sessions, b"", 1)) == []
 
 
 def test_a_worker_does_one_thing_after_another_and_passes_on_what_goes_wrong() -> None:

@@ -249,7 +249,7 @@ def free_places(site: Any) -> int:
     talks: list[Any] = []
     try:
         while len(talks) < 5:
-            talks.append(site.call(lambda: site.conversations.begin(16_000, 1)))
+            talks.append(site.call(lambda: site.sessions.begin(16_000, 1)))
     except Exception:
         pass
     for each in talks:

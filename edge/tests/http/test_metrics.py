@@ -15,7 +15,7 @@ from sertk_edge.http.metrics import Metrics
 
 @dataclass(frozen=True)
 class Sink:
-    """What a courier says of itself."""
+    """What a worker says of itself."""
 
     name: str
     state: str = "ok"

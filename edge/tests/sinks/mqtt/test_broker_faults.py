@@ -161,15 +161,15 @@ from sertk_edge.delivery.event_queue import EventQueue
 from sertk_edge.events import EventDraft
 device = Device("pi-1", "Kitchen", ("anger", "joy"), "msf", "0.1")
 count = int(sys.argv[3])
-spool = EventQueue(pathlib.Path(sys.argv[1]))
-courier = SinkWorker("mqtt", Mqtt(host="127.0.0.1", port=int(sys.argv[2])), device, spool)
-courier.start()
-have = 0 if spool.last is None else int(spool.last.offset_s) + 1
+event_queue = EventQueue(pathlib.Path(sys.argv[1]))
+worker = SinkWorker("mqtt", Mqtt(host="127.0.0.1", port=int(sys.argv[2])), device, event_queue)
+worker.start()
+have = 0 if event_queue.last is None else int(event_queue.last.offset_s) + 1
 for number in range(have, count):
-    spool.append(EventDraft("started", 0.0, number, "anger", {"anger": 1.0}, -20.0))
-assert courier.drain(30.0)
-courier.stop()
-spool.close()
+    event_queue.append(EventDraft("started", 0.0, number, "anger", {"anger": 1.0}, -20.0))
+assert worker.drain(30.0)
+worker.stop()
+event_queue.close()
 """
 
 
