@@ -11,7 +11,6 @@ from .convert import MODES
 from .listener import Listener
 from .run import Run
 from .runtime.errors import SertkError
-from .runtime.signing import read_key
 
 Data = str | Path | Sequence[str | Path]
 
@@ -236,7 +235,12 @@ def _bundle(run: Run, out: str | Path | None) -> Path:
 
 
 def _key(path: str | Path | None) -> bytes | None:
-    return None if path is None else read_key(Path(path))
+    if path is None:
+        return None
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise SertkError(f"cannot read the key '{path}': {error.strerror}") from error
 
 
 def _run(run: str | Path | Run) -> Run:

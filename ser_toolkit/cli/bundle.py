@@ -31,9 +31,7 @@ def key_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def key_bytes(key: Path | None) -> bytes | None:
     """The content of a key file."""
-    from ..runtime.signing import read_key
-
-    return read_key(key) if key else None
+    return key.read_bytes() if key else None
 
 
 @click.group()
@@ -95,9 +93,8 @@ def selftest(file: Path, key: Path | None) -> None:
 def sign(file: Path, key: Path) -> None:
     """Sign FILE, in place of any signature that it has."""
     from ..runtime.bundle import sign as sign_bundle
-    from ..runtime.signing import read_key
 
-    sign_bundle(file, read_key(key))
+    sign_bundle(file, key.read_bytes())
     click.echo(f"{file} is signed. Check it with `sertk bundle verify --require-signature`")
 
 

@@ -33,13 +33,12 @@ def generate_keys(folder: Path) -> tuple[Path, Path]:
 
 
 def read_key(path: Path) -> bytes:
-    """Read a key file. Raises SertkError."""
+    """Return the content of a key file; SertkError for one that cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise SertkError(
-            f"cannot read the key '{path}': {error.strerror}", "Check the path"
-        ) from error
+        problem = f"cannot read the key '{path}': {error.strerror}"
+        raise SertkError(problem, "Check the path") from error
 
 
 def signature_of(manifest: bytes, private_key_pem: bytes) -> bytes:

@@ -36,8 +36,8 @@ def values(metrics: Metrics) -> dict[tuple[str, ...], float]:
 
 def test_what_is_heard_is_counted() -> None:
     metrics = Metrics()
-    metrics.heard(0.5, 0, 0, 0.001)
-    metrics.heard(1.5, 2, 1, 0.020)
+    metrics.audio(0.5, 0, 0, 0.001)
+    metrics.audio(1.5, 2, 1, 0.020)
     event = Event("a", 1, "started", 1.0, 1.0, "joy", {"joy": 1.0}, -20.0)
     metrics.event(event)
     metrics.event(event)
