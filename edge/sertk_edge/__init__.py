@@ -1,4 +1,4 @@
-"""SER Toolkit at the edge: a daemon that tells which emotion a microphone hears.
+"""SER Toolkit at the edge: a daemon that tells which emotion a voice has.
 
 Names are loaded when they are used: the command's help needs no numpy.
 """

@@ -27,7 +27,7 @@ from .sources import list_devices, open_source
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold; `look` says what it found, or raises SertkError."""
+    """One thing that must hold; `look` returns what it found, or raises SertkError."""
 
     name: str
     look: Callable[[], str]
@@ -40,7 +40,7 @@ def run_checks(settings: Settings, say: Callable[[str], None]) -> int:
         try:
             say(f"ok       {check.name:8}  {check.look()}")
         except AddressInUseError as error:
-            # So it is whenever the service runs, about which there is nothing to be mended.
+            # So it is whenever the service runs, about which there is nothing to do.
             held = f"{error.problem}; right while the service runs. Else: {error.todo}"
             say(f"taken    {check.name:8}  {held}")
         except (SertkError, OSError) as error:
@@ -92,7 +92,7 @@ def _sink(settings: Settings, number: int, name: str) -> str:
 
 
 def _read_files(sink: Sink) -> None:
-    """Whether what a sink reads when it connects is there. Raises OSError."""
+    """Raise OSError where a file that a sink reads when it connects is not there."""
     for name, value in fields_of(sink).items():
         if name.endswith("_file") and value:
             Path(value).open("rb").close()
@@ -108,7 +108,7 @@ def _is_durable(settings: Settings) -> bool:
     try:
         return any(sink.durable for sink in sinks_of(settings.sinks).values())
     except SertkError:
-        # What is wrong with a sink is said in its own line.
+        # What is wrong with a sink has its own line.
         return False
 
 

@@ -107,7 +107,7 @@ class Daemon:
         await asyncio.Event().wait()
 
     async def finish(self) -> None:
-        """End what goes on, and tell it; then hear no more."""
+        """End what goes on, publish that, and take no more audio."""
         await self._source.close()
         try:
             await asyncio.wait_for(self._process(Command(SourceEnded())), END_S)
@@ -146,7 +146,7 @@ class Daemon:
         audio_s = seconds(item) if isinstance(item, Chunk) else 0.0
         self._parts.metrics.audio(audio_s, result.windows, result.utterances, result.seconds)
         self._parts.metrics.lag(self._audio_queue.held_s)
-        # What standard output shows already is not said twice.
+        # What standard output shows already is not logged too.
         say = log("recognizer").debug if self._shown else log("recognizer").info
         for event in result.events:
             say(
@@ -165,7 +165,7 @@ class Daemon:
             log("source").warning("audio is missing", reason=gap.reason, lost_s=gap.lost_s)
 
     async def _follow(self) -> None:
-        """Bundles that are dropped in."""
+        """Take over bundles that are dropped in."""
         async for found in self._parts.watcher.changes():
             self.daemon_status.rejected = found if isinstance(found, RejectedBundle) else None
             if found is not None:
@@ -176,7 +176,7 @@ class Daemon:
                 log("bundle").warning("not taken", file=found.file, reason=found.reason)
 
     def _install(self, live: LoadedBundle) -> None:
-        """What listens by now is also what tells of itself and answers requests."""
+        """Let the bundle that the recognizer has by now describe itself and answer requests."""
         self.daemon_status.live = live
         self.handlers.exchange(live)
         self._parts.delivery.reopen(self._parts.device(live))
@@ -185,12 +185,12 @@ class Daemon:
         log("bundle").info("in use", name=name, sha256=live.sha256[:12])
 
     async def _tick(self) -> None:
-        """Five times a second: the live state, changes of the source, the watchdog."""
-        told, ping_s, ping_at = "", self._parts.system.ping_s, 0.0
+        """Publish, five times a second, the live state, changes of the source, the watchdog."""
+        reported, ping_s, ping_at = "", self._parts.system.ping_s, 0.0
         while True:
             if self.hub.listeners:
                 self.hub.live(self.daemon_status.state())
-            told = self._tell_source(told)
+            reported = self._report_source(reported)
             self._parts.metrics.event_queue(not self._parts.event_queue.failing)
             self._parts.delivery.check()
             if self._is_silent():
@@ -208,12 +208,12 @@ class Daemon:
         # A file that is read slowly is still the same sound.
         return self._source.kind != "file" and self._recognizer.idle_s > timeout_s
 
-    def _tell_source(self, told: str) -> str:
-        """Say how the source is, where that is new; progress is not."""
+    def _report_source(self, reported: str) -> str:
+        """Report how the source is, where that is new; progress is not."""
         status = self._source.status
         detail = f" ({status.detail})" if status.detail and status.state != "ok" else ""
         line = f"{status.name}: {status.state}{detail}"
-        if line != told:
+        if line != reported:
             self._parts.metrics.source(status.state, self._source.up)
             self._parts.system.status(line)
             say = log("source").warning if status.state == "lost" else log("source").info

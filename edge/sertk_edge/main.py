@@ -49,14 +49,14 @@ def run(settings: Settings) -> int:
 
 
 def bundle_of(settings: Settings) -> Path:
-    """The bundle's path; WrongUsage where none is named."""
+    """Return the bundle's path; WrongUsageError where none is named."""
     if settings.bundle.file is None:
         raise WrongUsageError("no bundle", "Run `sertk serve-edge BUNDLE`, or set [bundle] file")
     return settings.bundle.file
 
 
 def state_folder(settings: Settings, sinks: dict[str, Sink]) -> Path | None:
-    """Where events wait; None where nothing has to outlive the process."""
+    """Return where events wait; None where nothing has to outlive the process."""
     durable = any(sink.durable for sink in sinks.values())
     asked = settings.device.state_dir is not None
     return prepared(state_dir(settings.device)) if durable or asked else None
@@ -105,7 +105,7 @@ def _parts(
 
 
 def _end_what_went_on(event_queue: EventQueue) -> None:
-    """A daemon that was killed left an emotion open; who keeps a state waits for its end."""
+    """End the emotion that a killed daemon left open: who keeps a state waits for it."""
     last = event_queue.last
     if last is not None and last.kind != "ended":
         now_s = round(time.time(), 3)
@@ -170,7 +170,7 @@ def _greet(parts: Parts, server: Server | None) -> None:
 
 
 def url_of(settings: Settings, port: int) -> str:
-    """Where the page is."""
+    """Return where the page is."""
     http = settings.http
     host = f"[{http.host}]" if ":" in http.host else http.host
     return f"{'https' if http.tls_cert else 'http'}://{host}:{port}/"
@@ -184,5 +184,5 @@ def _part(parts: Parts) -> int:
         log.warning("events wait in the state folder for the next start", count=kept)
     if lost:
         log.error("events were not delivered and are lost", count=lost)
-    # How many a failing disk did not take, the spool tells when it is closed.
+    # How many a failing disk did not take, the queue logs when it is closed.
     return lost if stored else lost + kept

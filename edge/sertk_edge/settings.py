@@ -1,4 +1,4 @@
-"""What the daemon is told: flags over environment over TOML file over defaults.
+"""Every setting: flags over environment over TOML file over defaults.
 
 Each section is a frozen dataclass, and each field is at once a key of the file, a flag and a
 variable: `[http] port = 8642`, `--http-port 8642`, `SERTK_EDGE_HTTP_PORT=8642`.
@@ -30,7 +30,7 @@ class WrongUsageError(SertkError):
 
 @contextlib.contextmanager
 def usage() -> Iterator[None]:
-    """What a user can mend in here is WrongUsageError."""
+    """Turn what a user can fix in here into WrongUsageError."""
     try:
         yield
     except SertkError as error:
@@ -38,16 +38,16 @@ def usage() -> Iterator[None]:
 
 
 def setting(default: Any, about: str, flag: str = "", least: float = 0, most: float = 1e9) -> Any:
-    """A field with its help text; `flag` replaces the name made of section and field.
+    """Return a field with its help text; `flag` replaces the name made of section and field.
 
     `least` and `most` bound numbers.
     """
-    known = {"about": about, "flag": flag, "least": least, "most": most}
-    return dataclasses.field(default=default, metadata=known)
+    metadata = {"about": about, "flag": flag, "least": least, "most": most}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own, so that no other can reach it."""
+    """Say whether an address is this machine's own, so that no other can reach it."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -96,7 +96,7 @@ class SourceSettings:
 
     @property
     def kind(self) -> Kind:
-        """What the text of `source` stands for."""
+        """Return what the text of `source` stands for."""
         if self.source == "mic" or self.source.startswith("mic:"):
             return "microphone"
         if self.source.startswith("wyoming:"):
@@ -105,23 +105,23 @@ class SourceSettings:
 
     @property
     def device(self) -> str | None:
-        """The microphone's name or index; None is the default one."""
+        """Return the microphone's name or index; None is the default one."""
         return self.source.partition(":")[2] or None if self.kind == "microphone" else None
 
     @property
     def path(self) -> Path | None:
-        """The file to read."""
+        """Return the file to read."""
         return Path(self.source) if self.kind == "file" else None
 
     @property
     def address(self) -> str:
-        """Where to listen for Wyoming events: tcp://HOST:PORT or unix:///PATH."""
+        """Return where to listen for Wyoming events: tcp://HOST:PORT or unix:///PATH."""
         return self.source.removeprefix("wyoming:") if self.kind == "wyoming" else ""
 
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """From sound to judgements: what is speech, and how often it is judged."""
+    """From sound to predictions: what is speech, and how often it is classified."""
 
     gate: Literal["auto", "silero", "energy", "off"] = setting(
         "auto",
@@ -134,12 +134,12 @@ class StreamSettings:
     )
     pre_roll_s: float = setting(0.2, "Sound kept from before speech is noticed.", most=2)
     hangover_s: float = setting(0.6, "Silence that ends an utterance.", least=0.1, most=10)
-    min_speech_s: float = setting(0.25, "Shorter utterances are not judged.", most=2)
+    min_speech_s: float = setting(0.25, "Shorter utterances are not classified.", most=2)
 
 
 @dataclass(frozen=True)
 class SmoothingSettings:
-    """From judgements to events."""
+    """From predictions to events."""
 
     tau_s: float = setting(1.0, "Time constant of the exponential smoothing; 0: none.")
     hysteresis: float = setting(
@@ -179,7 +179,7 @@ class HttpSettings:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can connect."""
+        """Say whether only this machine can connect."""
         return is_loopback(self.host)
 
 
@@ -199,7 +199,7 @@ class DeviceSettings:
 
 @dataclass(frozen=True)
 class LogSettings:
-    """What is said, and how."""
+    """What is logged, and how."""
 
     level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level.")
     format: Literal["auto", "text", "json", "journal"] = setting(
@@ -232,12 +232,12 @@ class Settings:
 
     @property
     def live(self) -> bool:
-        """Whether sound is heard as it is made: on standard input too, as of `arecord`."""
+        """Say whether sound is heard as it is made: on standard input too, as of `arecord`."""
         return self.source.kind != "file" or self.source.realtime
 
     @property
     def http_port(self) -> int:
-        """The port to listen on; 0 for none."""
+        """Return the port to listen on; 0 for none."""
         if self.http.port >= 0:
             return self.http.port
         return DEFAULT_PORT if self.live else 0

@@ -1,4 +1,4 @@
-"""Between a source and the ear: some seconds of audio, and what else must come in order."""
+"""Between source and recognizer: some seconds of audio, and commands in order with them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class AudioQueue(Generic[T]):
             self._changed.notify_all()
 
     async def get(self) -> Chunk | Gap | Command[T]:
-        """The oldest item."""
+        """Return the oldest item."""
         async with self._changed:
             await self._changed.wait_for(lambda: bool(self._items))
             item = self._items.popleft()
@@ -56,7 +56,7 @@ class AudioQueue(Generic[T]):
             return item
 
     def _drop(self) -> None:
-        """All audio that waits becomes one gap: what comes next is new."""
+        """Replace all audio that waits by one gap: what comes next is new."""
         lost_s, kept = 0.0, [item for item in self._items if isinstance(item, Command)]
         for item in self._items:
             lost_s += seconds(item) if isinstance(item, Chunk) else 0.0
@@ -66,5 +66,5 @@ class AudioQueue(Generic[T]):
 
 
 def seconds(chunk: Chunk) -> float:
-    """How long a chunk lasts."""
+    """Return how long a chunk lasts."""
     return len(chunk.samples) / chunk.rate_hz

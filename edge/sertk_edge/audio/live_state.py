@@ -1,4 +1,4 @@
-"""What goes on at the moment, for people and programs that look."""
+"""What goes on at the moment: the current emotion and the input level."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LevelMeter:
     clipped_at: float = -math.inf
 
     def after(self, chunk: Chunk) -> LevelMeter:
-        """The meter after a chunk."""
+        """Return the level after a chunk."""
         peak = float(np.abs(chunk.samples).max()) if len(chunk.samples) else 0.0
         return LevelMeter(
             round(decibels(mean_square(chunk.samples)), 1),
@@ -36,13 +36,13 @@ class LevelMeter:
 
     @property
     def clipping(self) -> bool:
-        """Whether samples were at full scale a moment ago."""
+        """Say whether samples were at full scale a moment ago."""
         return time.monotonic() - self.clipped_at < CLIPPING_SHOWN_S
 
 
 @dataclass(frozen=True)
 class CurrentEmotion:
-    """What the ear thinks: replaced as a whole, so that other threads may read it."""
+    """The emotion that goes on: replaced as a whole, so that other threads may read it."""
 
     offset_s: float = 0.0
     speech: bool = False
@@ -57,7 +57,7 @@ class CurrentEmotion:
         label: str | None,
         probabilities: Mapping[str, float] | None,
     ) -> CurrentEmotion:
-        """The mood at `offset_s`; a label that stays keeps its beginning."""
+        """Return the emotion at `offset_s`; a label that stays keeps its beginning."""
         from_s = self.label_from_s if label == self.label else offset_s
         return replace(
             self,
@@ -69,7 +69,7 @@ class CurrentEmotion:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """For the live state; `since_s` is how long the label has lasted."""
+        """Return JSON values for the live state; `since_s` is how long the label has lasted."""
         since_s = None if self.label is None else round(self.offset_s - self.label_from_s, 2)
         return {
             "offset_s": round(self.offset_s, 3),

@@ -16,11 +16,11 @@ class Resampler:
         self._stream = None if same else soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
 
     def push(self, samples: F32) -> F32:
-        """What these samples (n,) complete; some milliseconds stay inside."""
+        """Return what these samples (n,) complete; some milliseconds stay inside."""
         return self._resampled(samples, last=False)
 
     def finish(self) -> F32:
-        """What is still inside; nothing may follow."""
+        """Return what is still inside; nothing may follow."""
         return self._resampled(np.zeros(0, np.float32), last=True)
 
     def _resampled(self, samples: F32, last: bool) -> F32:

@@ -23,7 +23,7 @@ class RingBuffer:
         self.end += len(samples)
 
     def read(self, start: int, end: int) -> F32:
-        """Samples start to end, as far as they are still held: float32 (<= end - start,)."""
+        """Return samples start to end, as far as they are still held: float32 (<= end - start,)."""
         start = max(start, self.end - len(self._held), 0)
         end = min(end, self.end)
         found: F32 = self._held[np.arange(start, max(start, end)) % len(self._held)]

@@ -16,7 +16,7 @@ ONSET_FRAMES = 3
 class Step:
     """What a frame means for the utterance: in seconds since the stream began.
 
-    `opened_s` is where an utterance begins, `until_s` up to where its sound may be heard by now,
+    `opened_s` is where an utterance begins, `until_s` up to where its sound may be used by now,
     `closed` that it ends there; `speech_s` is how much of it was speech so far.
     """
 
@@ -31,7 +31,7 @@ class Segmenter:
     """Opens an utterance after 96 ms of speech, closes it after `hangover_s` without.
 
     The utterance begins `pre_roll_s` before its first frame of speech and ends as long after its
-    last one: what lies between is known when the next frame is, so nothing is heard twice.
+    last one: what lies between is known when the next frame is, so no sound is used twice.
     """
 
     def __init__(self, settings: StreamSettings) -> None:
@@ -52,7 +52,7 @@ class Segmenter:
         return self._inside(speech) if self._open else self._outside()
 
     def finish(self) -> Step:
-        """The stream has ended: close what is open."""
+        """Close what is open: the stream has ended."""
         now_s = self._now_s
         if not self._open:
             return Step(now_s)

@@ -1,4 +1,4 @@
-"""From judgements of windows to changes that are worth telling."""
+"""Turn predictions of windows into changes that are worth an event."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNCERTAIN = "uncertain"
 
 @dataclass(frozen=True, eq=False)
 class WindowPrediction:
-    """What the network says of a window: times in seconds of audio, probabilities (n,)."""
+    """The network's prediction for a window: times in seconds of audio, probabilities (n,)."""
 
     start_s: float
     end_s: float
@@ -70,7 +70,7 @@ class Smoother:
         return self._weigh(self._preferred(averaged), new_s, averaged)
 
     def silence(self, now_s: float) -> StateChange | None:
-        """Nobody speaks at `now_s`."""
+        """Note that nobody speaks at `now_s`."""
         if now_s - self._heard_s < self._settings.end_after_s:
             return None
         return self.finish(now_s)

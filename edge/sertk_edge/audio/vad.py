@@ -26,10 +26,10 @@ RISE_DB_PER_S = 3.0
 
 
 class SpeechDetector(Protocol):
-    """Judges one frame after another."""
+    """Says of one frame after another whether it is speech."""
 
     def __call__(self, frame: F32) -> bool:
-        """Whether these FRAME_LENGTH samples at RATE_HZ are speech."""
+        """Say whether these FRAME_LENGTH samples at RATE_HZ are speech."""
         ...
 
 
@@ -53,7 +53,7 @@ class Silero:
 
 
 class Energy:
-    """Louder than the noise heard so far: needs nothing, and takes music for speech."""
+    """Louder than the noise so far: needs nothing, and takes music for speech."""
 
     def __init__(self) -> None:
         self._noise_dbfs: float | None = None
@@ -78,21 +78,21 @@ class AlwaysSpeech:
 
 @dataclass(frozen=True)
 class Frame:
-    """What the gate says of one frame; `energy` is the mean square of its samples."""
+    """One frame and whether it is speech; `energy` is the mean square of its samples."""
 
     speech: bool
     energy: float
 
 
 class VoiceActivityDetector:
-    """Cuts samples at RATE_HZ into frames and judges each."""
+    """Cuts samples at RATE_HZ into frames and says of each whether it is speech."""
 
     def __init__(self, detector: SpeechDetector) -> None:
         self._detector = detector
         self._held = np.zeros(0, np.float32)
 
     def push(self, samples: F32) -> list[Frame]:
-        """The frames that these samples complete."""
+        """Return the frames that these samples complete."""
         held = np.concatenate([self._held, samples])
         count = len(held) // FRAME_LENGTH
         self._held = held[count * FRAME_LENGTH :]
@@ -101,7 +101,7 @@ class VoiceActivityDetector:
 
 
 def detectors(settings: StreamSettings) -> Callable[[], SpeechDetector]:
-    """What makes a detector for a stream; `auto` falls back to energy. Raises SertkError."""
+    """Return what makes a detector for a stream; `auto` falls back to energy. Raises SertkError."""
     if settings.gate == "off":
         return AlwaysSpeech
     if settings.gate == "energy":
@@ -129,15 +129,15 @@ def _sileros(threshold: float) -> Callable[[], SpeechDetector]:
 
 
 def mean_square(samples: F32) -> float:
-    """The mean of the squares; 0 of nothing."""
+    """Return the mean of the squares; 0 of nothing."""
     return float(np.dot(samples, samples) / len(samples)) if len(samples) else 0.0
 
 
 def level_dbfs(samples: F32) -> float:
-    """Level of samples (n,), full scale 1, in dB, at least -90."""
+    """Return the level of samples (n,), full scale 1, in dB, at least -90."""
     return decibels(mean_square(samples))
 
 
 def decibels(energy: float) -> float:
-    """A mean square in dB of full scale, at least -90."""
+    """Return a mean square in dB of full scale, at least -90."""
     return max(FLOOR_DBFS, 10 * float(np.log10(max(energy, 1e-12))))

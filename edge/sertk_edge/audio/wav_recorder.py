@@ -1,4 +1,4 @@
-"""Writes what is heard to disk: for finding faults, never on by itself."""
+"""Write audio to disk: for finding faults, never on by itself."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class WavRecorder:
             raise SertkError(f"cannot record to '{folder}': {error.strerror}") from error
 
     def check(self) -> None:
-        """Whether a file can be made there. Raises SertkError."""
+        """Raise SertkError where no file can be made there."""
         try:
             TemporaryFile(dir=self._folder).close()
         except OSError as error:

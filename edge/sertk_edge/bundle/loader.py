@@ -49,7 +49,7 @@ def load(
     found = parse_bundle(content, key).manifest.labels
     if labels is not None and not settings.allow_new_labels and set(found) != set(labels):
         raise BundleError(
-            f"the bundle tells {', '.join(found)}, the one that it replaces {', '.join(labels)}",
+            f"the bundle has {', '.join(found)}, the one that it replaces {', '.join(labels)}",
             "Restart the daemon with it, or set bundle.allow_new_labels",
         )
     classifier = open_bytes(content, key, settings.threads)

@@ -40,7 +40,7 @@ class BundleWatcher:
         self._nudged = asyncio.Event()
 
     def first(self) -> LoadedBundle:
-        """What is there at the start. Raises SertkError."""
+        """Return what is there at the start. Raises SertkError."""
         # Before it is read: what comes while it is read and tried is another one.
         self._seen = file_stamp(self._path)
         self._live = load(read(self._path, self._settings), self._settings)
@@ -51,7 +51,7 @@ class BundleWatcher:
         self._nudged.set()
 
     async def changes(self) -> AsyncIterator[LoadedBundle | RejectedBundle | None]:
-        """Each file that is there anew: what may answer from now on, or why it may not.
+        """Yield each file that is there anew: what may answer from now on, or why it may not.
 
         None where it is the one that answers already.
         """
@@ -62,7 +62,7 @@ class BundleWatcher:
                 yield await in_thread(self._try, "bundle")
 
     async def _wait(self) -> bool:
-        """Until it is time to look; whether somebody asked for it."""
+        """Wait until it is time to look; say whether somebody asked for it."""
         try:
             await asyncio.wait_for(self._nudged.wait(), self._settings.watch_s or None)
         except asyncio.TimeoutError:
@@ -71,7 +71,7 @@ class BundleWatcher:
         return True
 
     async def _settled(self) -> FileStamp | None:
-        """The file once it no longer changes."""
+        """Return the file once it no longer changes."""
         before = file_stamp(self._path)
         while True:
             await asyncio.sleep(SETTLED_S)
@@ -99,7 +99,7 @@ class BundleWatcher:
 
 
 def file_stamp(path: Path) -> FileStamp | None:
-    """What tells one file from another without reading it; None where there is none."""
+    """Return what tells one file from another without reading it; None where there is none."""
     try:
         real = path.resolve()
         found = real.stat()

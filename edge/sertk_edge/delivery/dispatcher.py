@@ -1,4 +1,4 @@
-"""All couriers together."""
+"""All sink workers together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .sink_worker import SinkStatus, SinkWorker
 
 
 class Dispatcher:
-    """A courier for each sink, each in its thread."""
+    """A worker for each sink, each in its thread."""
 
     def __init__(self, sinks: Mapping[str, Sink], device: Device, event_queue: EventQueue) -> None:
         keys = keys_of(list(sinks.values()))
@@ -32,16 +32,16 @@ class Dispatcher:
             worker.start()
 
     def statuses(self) -> Sequence[SinkStatus]:
-        """How each sink is."""
+        """Return how each sink is."""
         return [worker.status for worker in self._workers]
 
     def reopen(self, device: Device) -> None:
-        """The device tells other things of itself."""
+        """Introduce the device anew to every sink: it has another bundle."""
         for worker in self._workers:
             worker.reopen(device)
 
     def check(self) -> None:
-        """Raises StdoutClosedError where nobody reads standard output any more."""
+        """Raise StdoutClosedError where nobody reads standard output any more."""
         for worker in self._workers:
             worker.check()
 
@@ -51,7 +51,7 @@ class Dispatcher:
         return all(c.drain(max(0.0, end - time.monotonic())) for c in self._workers)
 
     def stop(self, timeout_s: float) -> None:
-        """End every courier; one that hangs is left behind, and takes no time from the others."""
+        """End every worker; one that hangs is left behind, and takes no time from the others."""
         for worker in self._workers:
             worker.stop(0)
         end = time.monotonic() + timeout_s
@@ -59,13 +59,15 @@ class Dispatcher:
             worker.stop(max(0.0, end - time.monotonic()))
 
     def undelivered(self, durable: bool) -> int:
-        """Events that some sink has not had: one that gets them at the next start, or one not."""
+        """Return events that some sink has not had: one that gets them at the next start, or one
+        not.
+        """
         found = [s.pending for s in self.statuses() if (s.name in self._durable) == durable]
         return max(found, default=0)
 
 
 def keys_of(sinks: Sequence[Sink]) -> list[str]:
-    """What the spool knows each by: other sinks may come and go, and what waits stays its own."""
+    """Return the key of each sink in the queue, which other sinks do not change."""
     keys = [f"{sink.name}:{_digest(sink)}" for sink in sinks]
     seen = [keys[:at].count(key) for at, key in enumerate(keys)]
     return [f"{key}#{n + 1}" if n else key for key, n in zip(keys, seen, strict=True)]
@@ -73,6 +75,6 @@ def keys_of(sinks: Sequence[Sink]) -> list[str]:
 
 def _digest(sink: Sink) -> str:
     fields = fields_of(sink)
-    told = {name: fields.get(name) for name in sink.identified_by or fields}
-    text = json.dumps(told, sort_keys=True, default=str)
+    identity = {name: fields.get(name) for name in sink.identified_by or fields}
+    text = json.dumps(identity, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:8]

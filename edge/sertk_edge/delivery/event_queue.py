@@ -61,26 +61,28 @@ class EventQueue:
 
     @property
     def problem(self) -> str:
-        """What is wrong with the disk, or was with the file that was found; empty: nothing."""
+        """Return what is wrong with the disk, or was with the file that was found; empty:
+        nothing.
+        """
         return self._trouble or self._note
 
     @property
     def failing(self) -> bool:
-        """Whether events are kept in memory because the disk does not take them."""
+        """Say whether events are kept in memory because the disk does not take them."""
         return bool(self._trouble)
 
     @property
     def stored(self) -> bool:
-        """Whether the next start will find the events that wait."""
+        """Say whether the next start will find the events that wait."""
         return self._disk is not None and not self._trouble
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """Events that each sink lost; of durable ones, over restarts too."""
+        """Return how many events each sink lost; of durable ones, over restarts too."""
         return self._dropped
 
     def pending(self, sink: str) -> int:
-        """Events that wait for a sink."""
+        """Count the events that wait for a sink."""
         return self._pending.get(sink, 0)
 
     def append(self, draft: EventDraft) -> Event:
@@ -93,7 +95,7 @@ class EventQueue:
             self._remember(loose=self.failing)
             if self._cursors and len(self._sequences) > self._capacity:
                 oldest = self._sequences[-self._capacity - 1]
-                self._drop(self._cursors, oldest, "dropped, more than the spool holds")
+                self._drop(self._cursors, oldest, "dropped, more than the queue holds")
             self._settle()
             self._save()
         self.wake()
@@ -127,7 +129,9 @@ class EventQueue:
             self._save()
 
     def next(self, sink: str) -> Event | None:
-        """The oldest event that a sink has not had; None: there is none, or it cannot be read."""
+        """Return the oldest event that a sink has not had; None: there is none, or it cannot be
+        read.
+        """
         with self._lock:
             while (cursor := self._cursors.get(sink)) is not None:
                 at = bisect_right(self._sequences, cursor.sequence)

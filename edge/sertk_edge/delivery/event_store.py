@@ -98,7 +98,7 @@ class EventStore:
 
     @property
     def is_open(self) -> bool:
-        """Whether the database can be used."""
+        """Say whether the database can be used."""
         return self._db is not None
 
     def lock(self) -> None:
@@ -120,7 +120,7 @@ class EventStore:
                 raise
 
     def read(self, sequence: int) -> Event | None:
-        """One event; None where it is not there or makes no sense."""
+        """Return one event; None where it is not there or makes no sense."""
         with self._damage_told():
             query = "SELECT event FROM events WHERE sequence = ?"
             row = self._opened().execute(query, (sequence,)).fetchone()
@@ -230,6 +230,8 @@ class EventStore:
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    """A full disk, a lock and a failing device are OperationalError; so is an unknown table."""
+    """Return a full disk, a lock and a failing device are OperationalError; so is an unknown
+    table.
+    """
     passing = (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
     return not isinstance(error, passing) or str(error).startswith(("no such", "table "))

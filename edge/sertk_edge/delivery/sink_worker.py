@@ -1,4 +1,4 @@
-"""A thread for each sink: takes events from the spool, in order, and does not give up."""
+"""A thread for each sink: takes events from the queue, in order, and does not give up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SinkStatus:
     """How a sink does: `waiting` before it is open and while it is slow, `failing` after an error.
 
     `pending` events wait for it, `delivered` and `failures` count since the start, `dropped` were
-    lost at the spool's bound. `detail` is one line, empty when all is well.
+    lost at the queue's bound. `detail` is one line, empty when all is well.
     """
 
     name: str
@@ -43,13 +43,13 @@ class SinkStatus:
 
 
 class SinkWorker:
-    """Carries the events of a spool to one sink: open, deliver, commit; after a failure, again.
+    """Carries the events of a queue to one sink: open, deliver, commit; after a failure, again.
 
     An event is committed after it was delivered, so it is delivered again when the process ends
     between the two, with the same id. The pause after a failure doubles up to LONGEST_PAUSE_S, with
-    jitter. The sink is a stranger's code: whatever it raises is contained, and where it hangs, only
-    its own thread does. When standard output has no reader any more, the courier calls `closed`,
-    in its own thread, and ends; `check` raises then. The spool knows it by `key`.
+    jitter. The sink is a plugin's code: whatever it raises is contained, and where it hangs, only
+    its own thread does. When standard output has no reader any more, the worker calls `closed`,
+    in its own thread, and ends; `check` raises then. The queue has its place under `key`.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class SinkWorker:
         self._event_queue = event_queue
         self._closed = closed
         self._jitter = jitter
-        self._thread = threading.Thread(target=self._run, name=f"courier {name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
         self._stopping = self._draining = self._reopening = False
         self._nudge = threading.Event()
         self._state: Literal["ok", "waiting", "failing"] = "waiting"
@@ -80,7 +80,7 @@ class SinkWorker:
 
     @property
     def status(self) -> SinkStatus:
-        """How it goes; costs nothing and never waits."""
+        """Return how the sink does; costs nothing and never waits."""
         state, detail = self._state, self._detail
         busy_s = time.monotonic() - self._busy_since
         if busy_s > SLOW_S:
@@ -127,7 +127,7 @@ class SinkWorker:
         return not self._thread.is_alive()
 
     def check(self) -> None:
-        """Raises StdoutClosedError where that ended the courier."""
+        """Raise StdoutClosedError where that ended the worker."""
         if self._ended_by is not None:
             raise self._ended_by
 
@@ -150,7 +150,7 @@ class SinkWorker:
                 if self._closed is not None:
                     self._closed()
                 return
-            # A plugin may call sys.exit(), and must not end the courier by it.
+            # A plugin may call sys.exit(), and must not end the worker by it.
             except BaseException as error:
                 if time.monotonic() - began > LONGEST_PAUSE_S:
                     self._in_a_row = 0
@@ -158,7 +158,7 @@ class SinkWorker:
                 self._pause()
 
     def _session(self) -> None:
-        """From opening the sink to closing it, because of stop, reopen or an error."""
+        """Open the sink, deliver, and close it because of stop, reopen or an error."""
         self._reopening = False
         outlet = self._timed(lambda: self._sink.open(self._device))
         try:
@@ -176,7 +176,7 @@ class SinkWorker:
         if event is not None:
             self._deliver(outlet, event)
         elif not self._is_interrupted():
-            # There is an event that the disk does not give; the spool says so.
+            # There is an event that the disk does not give; `problem` has why.
             self._nudge.wait(FIRST_PAUSE_S)
             self._nudge.clear()
 

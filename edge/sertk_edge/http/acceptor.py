@@ -52,7 +52,7 @@ class Acceptor:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Return where it listens."""
         return int(self._sockets[0].getsockname()[1])
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""The HTTP server: what is asked where, and what surrounds every answer."""
+"""The HTTP server: routes, and what surrounds every response."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .security import COOKIE, COOKIE_DAYS, Security, secured
 from .websocket import WebSocketHandler
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-# These tell nothing and change nothing, or are the way to a token.
+# These show nothing and change nothing, or are the way to a token.
 OPEN = frozenset({"/healthz", "/readyz", "/v1/session"})
 SHUTDOWN_S = 0.1
 OPTIONS = "--http-host or --http-port"
@@ -45,11 +45,11 @@ class Server:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Return where it listens."""
         return self._listener.port
 
     async def close(self) -> None:
-        """Answer no more; streams are told, what takes longer than a moment is cut."""
+        """Answer no more; streams are closed, what takes longer than a moment is cut."""
         self._listener.stop()
         self._streams.close()
         await self._runner.cleanup()
@@ -57,7 +57,7 @@ class Server:
 
 
 def check(settings: HttpSettings) -> None:
-    """Whether `serve` would begin, but for the port. Raises SertkError."""
+    """Raise SertkError where `serve` would not begin, but for the port."""
     secured(settings)
 
 
@@ -123,7 +123,7 @@ def _post(path: str, handler: Handler) -> web.RouteDef:
 
 
 async def _no_expect(_: web.Request) -> None:
-    """Bodies are asked for where they are read, after everything else was checked."""
+    """Ask for no body here: that is done where it is read, after everything was checked."""
 
 
 def _around(security: Security, opened: frozenset[str]) -> Any:
@@ -143,7 +143,7 @@ def _around(security: Security, opened: frozenset[str]) -> Any:
         except ConnectionError:
             raise
         except Exception as error:
-            # What broke is for the log; it may hold what is no stranger's business.
+            # What broke is for the log; it may hold what is not for clients.
             log("http").error("a request failed", path=request.path, exc_info=error)
             return HttpError(500, "something went wrong here").response()
 
@@ -163,7 +163,7 @@ async def _headers(_: web.Request, response: web.StreamResponse) -> None:
 
 
 class _StatusRoutes:
-    """What the daemon tells of itself."""
+    """What the daemon reports of itself."""
 
     def __init__(self, backend: Backend, metrics: Metrics) -> None:
         self._backend = backend

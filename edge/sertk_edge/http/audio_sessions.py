@@ -1,4 +1,4 @@
-"""Audio that clients send to be judged: apart from the ear of the device itself."""
+"""Audio that clients send to be classified, apart from the device's own."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ class AudioSessions:
         self._open_classifier = open_classifier
         self._settings = settings
         self._detector = detector
-        self._worker = WorkerThread("conversations")
+        self._worker = WorkerThread("sessions")
         self._classifier: Classifier | None = None
         self._open_sessions = 0
         self._closed = False
 
     def begin(self, rate_hz: int, channels: int) -> AudioSession:
-        """A new conversation. Raises BusyError where two are going on."""
+        """Begin a session. Raises BusyError where two are going on."""
         if self._open_sessions >= MOST:
             raise BusyError(f"{MOST} clients send audio already", "Try again later")
         self._open_sessions += 1
         return AudioSession(self, rate_hz, channels)
 
     def close(self) -> None:
-        """Begin no more; what goes on is heard to its end."""
+        """Begin no more; what goes on is classified to its end."""
         self._closed = True
         self._rest()
 
     def ended(self) -> None:
-        """A conversation is over."""
+        """Note that a session is over."""
         self._open_sessions -= 1
         self._rest()
 
@@ -59,8 +59,8 @@ class AudioSessions:
         """Do some work in the thread."""
         return await self._worker.run(work)
 
-    def ear(self) -> StreamClassifier:
-        """A new ear; called in the thread."""
+    def new_stream(self) -> StreamClassifier:
+        """Make a classifier of a stream; called in the thread."""
         if self._classifier is None:
             self._classifier = self._open_classifier()
         settings = self._settings
@@ -74,7 +74,7 @@ class AudioSessions:
 
 
 class AudioSession:
-    """One conversation: int16 samples, little-endian, interleaved, come in pieces of any size."""
+    """One session: int16 samples, little-endian, interleaved, come in pieces of any size."""
 
     def __init__(self, home: AudioSessions, rate_hz: int, channels: int) -> None:
         self._home = home
@@ -86,18 +86,18 @@ class AudioSession:
         self._closed = False
 
     async def push(self, pcm: bytes) -> list[Json]:
-        """Events that these samples complete."""
+        """Return the events that these samples complete."""
         pcm = self._rest + pcm
         whole = len(pcm) - len(pcm) % (2 * self._channels)
         self._rest = pcm[whole:]
         samples = from_pcm16(pcm[:whole], self._channels)
-        return self._told(await self._home.run(lambda: self._listen(samples)))
+        return self._events(await self._home.run(lambda: self._push(samples)))
 
     async def finish(self) -> list[Json]:
-        """Events that come because the audio has ended."""
+        """Return the events that come because the audio has ended."""
         if self._stream is None:
             return []
-        return self._told(await self._home.run(self._stream.finish))
+        return self._events(await self._home.run(self._stream.finish))
 
     def close(self) -> None:
         """Make room for another client."""
@@ -105,13 +105,13 @@ class AudioSession:
             self._closed = True
             self._home.ended()
 
-    def _listen(self, samples: F32) -> StreamResult:
+    def _push(self, samples: F32) -> StreamResult:
         if self._stream is None:
-            self._stream = self._home.ear()
+            self._stream = self._home.new_stream()
         return self._stream.push(samples, self._rate_hz)
 
-    def _told(self, heard: StreamResult) -> list[Json]:
-        return [self._event(change) for change in heard.changes]
+    def _events(self, result: StreamResult) -> list[Json]:
+        return [self._event(change) for change in result.changes]
 
     def _event(self, change: StateChange) -> Json:
         assert self._stream is not None

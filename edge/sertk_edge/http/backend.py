@@ -65,27 +65,27 @@ class EventHub:
         self._recent: deque[Event] = deque(maxlen=RECENT)
 
     def subscribe(self, limit: int = 64) -> Subscription:
-        """A new listener, to be closed when it goes."""
+        """Return a new listener, to be closed when it goes."""
         subscription = Subscription(limit, self._leave)
         self._subscriptions.append(subscription)
         return subscription
 
     def event(self, event: Event) -> None:
-        """Tell of an event, and remember it for those who come back."""
+        """Publish an event, and remember it for those who come back."""
         self._recent.append(event)
         self._tell(Message("emotion", asdict(event)))
 
     def live(self, state: Mapping[str, Any]) -> None:
-        """Tell the state of the moment."""
+        """Publish the state of the moment."""
         self._tell(Message("live", state))
 
     def recent(self, after_sequence: int) -> list[Json]:
-        """Events after a sequence number, as far as they are remembered."""
+        """Return the events after a sequence number, as far as they are remembered."""
         return [asdict(event) for event in self._recent if event.sequence > after_sequence]
 
     @property
     def listeners(self) -> int:
-        """How many listen."""
+        """Return how many listen."""
         return len(self._subscriptions)
 
     def _tell(self, message: Message) -> None:
@@ -98,14 +98,14 @@ class EventHub:
 
 
 class PcmSession(Protocol):
-    """Audio of one client, judged apart from what the device hears."""
+    """Audio of one client, classified apart from the device's own."""
 
     async def push(self, pcm: bytes) -> list[Json]:
-        """Events that these samples (int16, little-endian, interleaved) complete."""
+        """Return the events that these samples (int16, little-endian, interleaved) complete."""
         ...
 
     async def finish(self) -> list[Json]:
-        """Events that come because the audio has ended."""
+        """Return the events that come because the audio has ended."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""`POST /v1/classify`: a recording in, what is heard in it out; and reading bodies with care."""
+"""`POST /v1/classify`: a recording in, its prediction out; and reading bodies with care."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class ClassifyHandler:
         self._backend = backend
         self._settings = settings
         self._rate = rate
-        self._uploads = Slots(MOST_UPLOADS, "recordings are being sent or judged")
+        self._uploads = Slots(MOST_UPLOADS, "recordings are being sent or classified")
 
     async def post(self, request: web.Request) -> web.Response:
-        """Judge the recording that the body holds."""
+        """Classify the recording that the body holds."""
         check_type(request, AUDIO_TYPES, EXPECTED_TYPES)
         self._rate.spend(request.remote)
         with self._uploads.place():
@@ -60,7 +60,9 @@ def check_type(request: web.Request, types: frozenset[str], expected: str) -> No
 
 
 async def read_body(request: web.Request, most_bytes: int, settings: HttpSettings) -> bytes:
-    """The whole body. Raises HttpError for one that is too large (413), slow (408) or broken."""
+    """Read the whole body. Raises HttpError for one that is too large (413), slow (408) or
+    broken.
+    """
     if (request.content_length or 0) > most_bytes:
         raise _too_large(most_bytes)
     await _go_on(request)

@@ -13,7 +13,7 @@ from .responses import HttpError, guard_headers
 
 # What is written to a client who does not read waits here and in the kernel, then it is cut.
 WRITE_BUFFER_BYTES = 32 << 10
-# An unread request body is read on for so long, so that the client hears why it was refused.
+# An unread request body is read on for so long, so that the client receives why it was refused.
 LINGER_S = 2.0
 OTHER = "other"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -57,7 +57,7 @@ class Connection(web.RequestHandler):
             self.lost.set_result(None)
 
     def request_came(self, route: str | None) -> None:
-        """A whole header is here, so the deadline was met; it asks for a path that we know, or not.
+        """Note that a whole header came in time, for a path that we have or for none.
 
         Paths are counted as they were registered: a bounded set, whatever clients ask for.
         """
@@ -89,7 +89,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what is not HTTP, or to a failure outside of every handler."""
+        """Answer what is not HTTP, or a failure outside of every handler."""
         if isinstance(exc, ConnectionError):
             # The client has gone; there is nobody to tell.
             raise exc

@@ -1,4 +1,4 @@
-"""What the daemon tells of itself: its model, its state, whether it is ready."""
+"""What the daemon reports of itself: its model, its state, whether it is ready."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class DaemonStatus:
         self.meter = LevelMeter()
 
     def state(self) -> Json:
-        """The live state."""
+        """Return the live state."""
         status, problem = self.source.status, self._queue_problem()
         return {
             "time_s": round(time.time(), 3),
@@ -61,7 +61,7 @@ class DaemonStatus:
         }
 
     def model(self) -> Json:
-        """What answers at the moment, and the last file that may not."""
+        """Return what answers at the moment, and the last file that may not."""
         live, manifest = self.live, self.live.classifier.manifest
         return {
             "name": manifest.name,
@@ -79,7 +79,7 @@ class DaemonStatus:
         }
 
     def ready(self) -> Json:
-        """Whether it hears and can tell."""
+        """Say whether audio comes and events can be stored."""
         source = self.source.status.state
         problem = self._queue_problem()
         return {

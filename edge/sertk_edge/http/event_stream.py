@@ -36,7 +36,7 @@ class EventStreamHandler:
         self._heartbeat_s = heartbeat_s
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """Stream until the client goes or does not keep up."""
+        """Send events until the client goes or does not keep up."""
         after = _after(request)
         if request.method == "HEAD":
             return web.Response(headers=HEADERS)
@@ -77,7 +77,7 @@ class EventStreamHandler:
 
 
 def _after(request: web.Request) -> int | None:
-    """The sequence number of the last event that the client knows, None for the latest."""
+    """Return the sequence number of the last event that the client has, None for the latest."""
     # A browser that reconnects asks for the same address again, so the header is the newer one.
     resumed = whole_number(request.headers.get("Last-Event-ID", ""), MOST_SEQUENCE)
     if resumed is not None:
@@ -99,7 +99,7 @@ def _text(message: Message) -> str:
 async def _with_pauses(
     subscription: Subscription, pause_s: float
 ) -> AsyncGenerator[Message | None, None]:
-    """The messages, and None whenever there was none for so long."""
+    """Yield the messages, and None whenever there was none for so long."""
     messages = subscription.__aiter__()
     waiting: asyncio.Future[Message] | None = None
     try:

@@ -1,4 +1,4 @@
-"""Recordings that clients send to be judged, in a thread that does not hold up the ear."""
+"""Recordings that clients send, in a thread that does not hold up the recognizer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FileClassifier:
         self._asked = 0
 
     async def classify(self, content: bytes) -> Json:
-        """What is heard in a WAV or FLAC file. Raises AudioError and BusyError."""
+        """Classify a WAV or FLAC file. Raises AudioError and BusyError."""
         if self._asked >= self._most:
             raise BusyError(f"{self._asked} recordings wait already", "Try again in a moment")
         self._asked += 1

@@ -48,7 +48,7 @@ class RateLimiter:
 
 
 class Slots:
-    """A number of places; who finds none is told to come back."""
+    """A number of places; who finds none is sent away until later."""
 
     def __init__(self, most: int, what: str) -> None:
         self._most = most
@@ -68,7 +68,7 @@ class Slots:
 
 
 def _client(address: str | None) -> str:
-    """One client: an IPv4 address, or the /64 that an IPv6 network gives to one customer."""
+    """Return one client: an IPv4 address, or the /64 that an IPv6 network gives to one customer."""
     try:
         ip = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:

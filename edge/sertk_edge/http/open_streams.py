@@ -24,7 +24,7 @@ class OpenStreams:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Room for one more. Raises HttpError (503) where there is none."""
+        """Hold room for one more. Raises HttpError (503) where there is none."""
         if self._closed:
             raise HttpError(503, "the daemon ends")
         with self._places.place():
@@ -32,7 +32,7 @@ class OpenStreams:
 
     @contextmanager
     def ended_by(self, end: Callable[[], None]) -> Iterator[None]:
-        """Meanwhile `close` calls `end`."""
+        """Let `close` call `end` meanwhile."""
         self._enders.add(end)
         try:
             yield
@@ -46,7 +46,7 @@ class OpenStreams:
             end()
 
     async def write(self, request: web.Request, writing: Awaitable[None]) -> bool:
-        """Whether the client took it in time; one that did not is cut."""
+        """Say whether the client took it in time; one that did not is cut."""
         try:
             await asyncio.wait_for(writing, self._write_timeout_s)
         except asyncio.TimeoutError:

@@ -32,7 +32,7 @@ class PageFile:
     tag: str
 
     async def get(self, request: web.Request) -> web.Response:
-        """The file, or that the browser's copy is still good."""
+        """Return the file, or that the browser's copy is still good."""
         headers = {"ETag": self.tag, "Cache-Control": "no-cache", "Content-Type": self.kind}
         known = [tag.strip().removeprefix("W/") for tag in _known(request)]
         if self.tag in known:
@@ -41,7 +41,7 @@ class PageFile:
 
 
 def page_files(folder: Path = FOLDER) -> list[PageFile]:
-    """Every file of the page; its index is at `/`."""
+    """Return every file of the page; its index is at `/`."""
     found = sorted(path for path in folder.iterdir() if path.suffix in TYPES)
     return [_read(path) for path in found]
 

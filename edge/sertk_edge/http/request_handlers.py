@@ -1,4 +1,4 @@
-"""Where requests are answered: with the bundle that is live, but not with the device's own ear."""
+"""Answer requests with the loaded bundle, apart from the device's own audio."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .file_classifier import FileClassifier
 
 
 class RequestHandlers:
-    """Recordings and conversations, each with a thread and a classifier of its own when needed."""
+    """Recordings and sessions, each with a thread and a classifier of its own when needed."""
 
     def __init__(
         self, live: LoadedBundle, settings: Settings, detector: Callable[[], SpeechDetector]
@@ -28,11 +28,11 @@ class RequestHandlers:
         self._open(live)
 
     async def classify(self, content: bytes) -> Json:
-        """What is heard in a recording."""
+        """Classify a recording."""
         return await self._recordings.classify(content)
 
     def listen(self, rate_hz: int, channels: int) -> PcmSession:
-        """A new conversation. Raises BusyError."""
+        """Begin a session. Raises BusyError."""
         return self._conversations.begin(rate_hz, channels)
 
     def close(self) -> None:

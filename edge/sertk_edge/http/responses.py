@@ -42,7 +42,7 @@ class HttpError(Exception):
         self.expected = expected
 
     def response(self) -> web.Response:
-        """The answer."""
+        """Return the answer."""
         error = {"message": " ".join(self.message.split())}
         if self.expected:
             error = {"expected": self.expected, **error}
@@ -50,14 +50,14 @@ class HttpError(Exception):
 
 
 def later(status: int, message: str, wait_s: float) -> HttpError:
-    """Refused for now, with the time after which to ask again."""
+    """Refuse for now, with the time after which to ask again."""
     return HttpError(status, message, {"Retry-After": str(max(1, math.ceil(wait_s)))})
 
 
 def answer(
     data: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """An answer in JSON."""
+    """Return an answer in JSON."""
     return web.Response(
         text=json_text(data), status=status, headers=headers, content_type=JSON_TYPE
     )
@@ -70,7 +70,7 @@ def guard_headers(response: web.StreamResponse) -> None:
 
 
 def json_text(data: Any) -> str:
-    """JSON in one line; numbers that it cannot express (NaN, infinities) are null."""
+    """Return JSON in one line; numbers that it cannot express (NaN, infinities) are null."""
     try:
         return json.dumps(data, allow_nan=False)
     except ValueError:
@@ -78,7 +78,7 @@ def json_text(data: Any) -> str:
 
 
 def whole_number(text: str, most: int) -> int | None:
-    """The number from 0 to `most` that is written there in digits, else None."""
+    """Return the number from 0 to `most` that is written there in digits, else None."""
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(most))):
         return None
     return number if (number := int(text)) <= most else None

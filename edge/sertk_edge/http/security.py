@@ -37,15 +37,17 @@ class Token:
 
     @property
     def cookie(self) -> str:
-        """What a browser gets in its place: it opens this daemon and tells nothing of the token."""
+        """Return what a browser gets in its place: it opens this daemon and tells nothing of the
+        token.
+        """
         return hmac.new(self.secret, b"sertk page", hashlib.sha256).hexdigest()
 
     def fits(self, given: str) -> bool:
-        """Whether this is the token."""
+        """Say whether this is the token."""
         return hmac.compare_digest(_digest(self.secret), _digest(_bytes(given)))
 
     def fits_cookie(self, given: str) -> bool:
-        """Whether a browser got this from us."""
+        """Say whether a browser got this from us."""
         return hmac.compare_digest(_digest(_bytes(self.cookie)), _digest(_bytes(given)))
 
 
@@ -62,7 +64,7 @@ class Security:
 
     @property
     def scheme(self) -> str:
-        """http or https."""
+        """Return http or https."""
         return "https" if self.tls else "http"
 
     def check(self, request: web.Request, is_open: bool) -> None:
@@ -109,12 +111,12 @@ class Security:
 
 
 def unauthorized(message: str) -> HttpError:
-    """Refused for want of a token."""
+    """Refuse for want of a token."""
     return HttpError(401, message, {"WWW-Authenticate": 'Bearer realm="sertk"'})
 
 
 def secured(settings: HttpSettings) -> Security:
-    """The security that the settings ask for, from their files. Raises SertkError."""
+    """Return the security that the settings ask for, from their files. Raises SertkError."""
     token = None if settings.token_file is None else read_token(settings.token_file)
     if token is None and not settings.is_loopback:
         raise SertkError(
@@ -126,7 +128,7 @@ def secured(settings: HttpSettings) -> Security:
 
 
 def read_token(path: Path) -> Token:
-    """The token in a file: one line of visible ASCII. Raises SertkError."""
+    """Return the token in a file: one line of visible ASCII. Raises SertkError."""
     try:
         with path.open("rb") as file:
             content = file.read(LONGEST_TOKEN + 1).strip()
@@ -181,13 +183,13 @@ def _from_here(request: web.Request) -> None:
 
 
 def _own_address(request: web.Request) -> str:
-    """The address that the client has reached us by."""
+    """Return the address that the client has reached us by."""
     name = request.transport.get_extra_info("sockname") if request.transport else None
     return str(name[0]).partition("%")[0].lower() if name else ""
 
 
 def _opens_page(request: web.Request) -> bool:
-    """Whether a person follows a link to the page."""
+    """Say whether a person follows a link to the page."""
     kind = [request.headers.get(f"Sec-Fetch-{what}") for what in ("Mode", "Dest")]
     return request.method == "GET" and request.path == "/" and kind == ["navigate", "document"]
 

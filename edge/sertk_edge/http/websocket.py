@@ -1,4 +1,4 @@
-"""`GET /v1/listen`: a WebSocket that takes PCM and gives the events that are heard in it."""
+"""`GET /v1/listen`: a WebSocket that takes PCM and gives the events that it completes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CloseReason:
 
 
 class WebSocketHandler:
-    """Conversations over WebSockets."""
+    """Sessions over WebSockets."""
 
     def __init__(
         self, backend: Backend, settings: HttpSettings, rate: RateLimiter, streams: OpenStreams
@@ -47,7 +47,7 @@ class WebSocketHandler:
         self._streams = streams
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """Talk until the client ends it, or goes, or does not keep up."""
+        """Answer until the client ends it, or goes, or does not keep up."""
         rate_hz = _number(request, "rate_hz", 16_000, RATES_HZ)
         channels = _number(request, "channels", 1, CHANNELS)
         socket = _socket(request)
@@ -81,7 +81,7 @@ class WebSocketHandler:
                 why = f"no audio came within {self._idle_s:g} s"
                 events, goodbye = [], CloseReason(WSCloseCode.POLICY_VIOLATION, why)
             except SertkError as error:
-                log("http").warning("a conversation failed", error=str(error))
+                log("http").warning("a session failed", error=str(error))
                 events, goodbye = [], CloseReason(WSCloseCode.INTERNAL_ERROR, str(error))
             for event in events:
                 if not await self._send(request, socket, json_text(event)):
@@ -106,7 +106,7 @@ class WebSocketHandler:
 async def _heard(
     session: PcmSession, kind: WSMsgType, data: Any
 ) -> tuple[list[dict[str, Any]], CloseReason | None]:
-    """The events that a message brings, and the goodbye where it is the last."""
+    """Return the events that a message brings, and the goodbye where it is the last."""
     if kind is WSMsgType.BINARY:
         return await session.push(data), None
     if kind is WSMsgType.CLOSE or (kind is WSMsgType.TEXT and data.strip() == END):
@@ -118,7 +118,7 @@ async def _heard(
 
 
 def _socket(request: web.Request) -> web.WebSocketResponse:
-    """Not begun yet. Raises HttpError for a request that is not one for a WebSocket."""
+    """Make a WebSocket, not begun yet. Raises HttpError where none was requested."""
     # Without compression a message is never larger than what was sent.
     socket = web.WebSocketResponse(
         timeout=GOODBYE_S, autoclose=False, max_msg_size=MOST_BYTES, compress=False
@@ -151,7 +151,7 @@ class _Closing:
         self._task: asyncio.Task[bool] | None = None
 
     def start(self) -> None:
-        """Say goodbye; whoever receives meanwhile is told."""
+        """Close with the reason that the daemon ends."""
         closing = self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the daemon ends")
         self._task = asyncio.ensure_future(closing)
 

@@ -19,7 +19,7 @@ ID_FILE = "device-id"
 
 
 def state_dir(settings: DeviceSettings, env: Mapping[str, str] = os.environ) -> Path:
-    """The folder of the settings, else systemd's, else one below the user's home."""
+    """Return the folder of the settings, else systemd's, else one below the user's home."""
     if settings.state_dir is not None:
         return settings.state_dir
     # systemd gives several folders separated by colons.
@@ -30,7 +30,7 @@ def state_dir(settings: DeviceSettings, env: Mapping[str, str] = os.environ) -> 
 
 
 def prepared(folder: Path) -> Path:
-    """The folder, made where it is not there, for its owner's eyes. Raises SertkError."""
+    """Return the folder, made where it is not there, for its owner's eyes. Raises SertkError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -44,12 +44,14 @@ def prepared(folder: Path) -> Path:
 
 
 def name_of(settings: DeviceSettings) -> str:
-    """The name that people see."""
+    """Return the name that people see."""
     return settings.name or socket.gethostname().split(".")[0] or "sertk"
 
 
 def device_id(settings: DeviceSettings, folder: Path | None) -> str:
-    """The id that programs see: from the settings, or made once and kept. Raises SertkError."""
+    """Return the id that programs see: from the settings, or made once and kept. Raises
+    SertkError.
+    """
     if settings.id:
         return _checked(settings.id, "device.id")
     if folder is None:

@@ -26,14 +26,14 @@ KEYS = 256
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """What was logged beside the text."""
+    """Return what was logged beside the text."""
     fields: Mapping[str, Any] = getattr(record, "fields", {})
     repeated: int = getattr(record, "repeated", 0)
     return {**fields, "repeated": repeated} if repeated else dict(fields)
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """The text alone; arguments that do not fit it are a fault, but no reason to lose it."""
+    """Return the text alone; arguments that do not fit it are a fault, but no reason to lose it."""
     try:
         return escape_control(record.getMessage())
     except (TypeError, ValueError, KeyError):
@@ -46,19 +46,19 @@ def name_of(record: logging.LogRecord) -> str:
 
 
 def error_of(record: logging.LogRecord) -> str:
-    """The error that is logged, if any, with its traceback; many lines."""
+    """Return the error that is logged, if any, with its traceback; many lines."""
     if not record.exc_info or record.exc_info[1] is None:
         return ""
     return "".join(traceback.format_exception(record.exc_info[1])).rstrip()
 
 
 def logfmt(fields: Mapping[str, Any]) -> str:
-    """key=value key="other value" …"""
+    """Write fields as key=value key="other value" …"""
     return " ".join(f"{NO_KEY.sub('_', key)}={_quoted(value)}" for key, value in fields.items())
 
 
 def line_of(record: logging.LogRecord) -> str:
-    """Text and fields."""
+    """Return text and fields."""
     return f"{message_of(record)} {logfmt(fields_of(record))}".rstrip()
 
 
@@ -66,7 +66,7 @@ class TextFormatter(logging.Formatter):
     """time level part: text key=value …"""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, tracebacks too."""
+        """Return one line, tracebacks too."""
         when = datetime.fromtimestamp(record.created).astimezone().isoformat("T", "milliseconds")
         line = f"{when} {record.levelname.lower()} {name_of(record)}: {line_of(record)}"
         error = error_of(record)
@@ -87,7 +87,7 @@ class JsonFormatter(logging.Formatter):
     """{"time", "level", "part", "message", and the fields}"""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line of ASCII."""
+        """Return one line of ASCII."""
         when = datetime.fromtimestamp(record.created).astimezone().isoformat("T", "milliseconds")
         error = error_of(record)
         about = {
@@ -118,7 +118,7 @@ class RepeatFilter(logging.Filter):
         self._seen: OrderedDict[object, tuple[float, int]] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to say it now."""
+        """Say whether to say it now."""
         if record.levelno < logging.WARNING:
             return True
         with self._lock:
@@ -128,7 +128,7 @@ class RepeatFilter(logging.Filter):
         return held is not None
 
     def _held(self, key: object, now: float) -> int | None:
-        """How many were held back since it was last said; None: hold this one back too."""
+        """Return how many were held back since it was last logged; None: hold this one back too."""
         since, held = self._seen.pop(key, (-math.inf, 0))
         if now - since < self._every_s:
             self._seen[key] = (since, held + 1)
@@ -145,8 +145,8 @@ def _priority(level: int) -> int:
 
 def _identity(record: logging.LogRecord) -> object:
     texts = [value for value in fields_of(record).values() if isinstance(value, str)]
-    said = (message_of(record), *texts)
-    return record.name, record.levelno, tuple(LONG_NUMBER.sub("#", text) for text in said)
+    logged = (message_of(record), *texts)
+    return record.name, record.levelno, tuple(LONG_NUMBER.sub("#", text) for text in logged)
 
 
 def _quoted(value: object) -> str:
@@ -159,5 +159,5 @@ def _quoted(value: object) -> str:
 
 
 def _json_value(value: object) -> object:
-    """JSON knows neither infinity nor what is not a number."""
+    """Return a value that JSON can express: it has neither infinity nor NaN."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

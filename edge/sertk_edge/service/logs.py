@@ -27,7 +27,7 @@ ErrorInfo: TypeAlias = "BaseException | bool | None"
 
 @dataclass(frozen=True)
 class Log:
-    """Says things at a level, with fields by keyword: any name but `exc_info` is a field.
+    """Logs at a level, with fields by keyword: any name but `exc_info` is a field.
 
     `exc_info` adds a traceback: that of the error given, or with True of the one being handled.
     """
@@ -35,19 +35,19 @@ class Log:
     logger: logging.Logger
 
     def debug(self, text: str, /, exc_info: ErrorInfo = None, **fields: object) -> None:
-        """For finding faults."""
+        """Log what helps to find faults."""
         self._say(logging.DEBUG, text, exc_info, fields)
 
     def info(self, text: str, /, exc_info: ErrorInfo = None, **fields: object) -> None:
-        """What happens."""
+        """Log what happens."""
         self._say(logging.INFO, text, exc_info, fields)
 
     def warning(self, text: str, /, exc_info: ErrorInfo = None, **fields: object) -> None:
-        """What goes wrong and may pass."""
+        """Log what goes wrong and may pass."""
         self._say(logging.WARNING, text, exc_info, fields)
 
     def error(self, text: str, /, exc_info: ErrorInfo = None, **fields: object) -> None:
-        """What somebody must mend."""
+        """Log what somebody must fix."""
         self._say(logging.ERROR, text, exc_info, fields)
 
     def _say(
@@ -58,7 +58,7 @@ class Log:
 
 
 def log(name: str) -> Log:
-    """The log of one part of the daemon."""
+    """Return the log of one part of the daemon."""
     return Log(logging.getLogger(f"{OURS}.{name}"))
 
 
@@ -98,7 +98,7 @@ def _formatter(wanted: str, stream: TextIO, env: Mapping[str, str]) -> logging.F
 
 
 class QuietStreamHandler(Stream):
-    """A stream that is gone loses what is said; it does not answer with tracebacks."""
+    """A stream that is gone loses what is logged; it does not answer with tracebacks."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Say nothing."""

@@ -15,7 +15,7 @@ class AddressInUseError(SertkError):
 
 
 def bind(host: str, port: int, options: str) -> list[socket.socket]:
-    """Listening sockets on every address of `host`; port 0 is a free one. Raises SertkError.
+    """Return listening sockets on every address of `host`; port 0 is a free one. Raises SertkError.
 
     `options` are those that choose another place.
     """
@@ -38,7 +38,7 @@ def bind(host: str, port: int, options: str) -> list[socket.socket]:
 
 
 def check(host: str, port: int, options: str) -> None:
-    """Whether `bind` would succeed at this moment. Raises SertkError."""
+    """Raise SertkError where `bind` would not succeed at this moment."""
     _close(bind(host, port, options))
 
 

@@ -23,15 +23,15 @@ class ProcessSignals:
 
     @property
     def stopped(self) -> bool:
-        """Whether it is time to end."""
+        """Say whether it is time to end."""
         return self._stop.is_set()
 
     def on_reload(self, action: Callable[[], None]) -> None:
-        """What SIGHUP does."""
+        """Set what SIGHUP does."""
         self._loop.add_signal_handler(signal.SIGHUP, action)
 
     async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """The result of `work`; None, and `work` cancelled, where a signal came first."""
+        """Return the result of `work`; cancel it and return None where a signal came first."""
         task = asyncio.ensure_future(work)
         stop = asyncio.ensure_future(self._stop.wait())
         try:

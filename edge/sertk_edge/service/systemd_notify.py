@@ -1,4 +1,4 @@
-"""What the daemon tells systemd: the protocol of sd_notify(3), in a few lines."""
+"""Notify systemd: the protocol of sd_notify(3), in a few lines."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ MICROSECONDS = 1e6
 
 @dataclass(frozen=True)
 class SystemdNotifier:
-    """Whoever started us and wants to hear how it goes; nobody where `address` is empty.
+    """Reports to whoever started us; to nobody where `address` is empty.
 
     No method raises: a daemon whose supervisor does not listen goes on.
     """
 
     address: str = ""
     watchdog_s: float = 0.0
-    """We are killed when nothing is heard from us for so long; 0: we are not."""
+    """We are killed when we report nothing for so long; 0: we are not."""
 
     @classmethod
     def of(cls, env: Mapping[str, str], pid: int) -> SystemdNotifier:
-        """What NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID say to process `pid`."""
+        """Make the notifier that NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID ask of `pid`."""
         return cls(env.get("NOTIFY_SOCKET", ""), watchdog_s(env, pid))
 
     @property
     def ping_s(self) -> float:
-        """Seconds between two calls of `watchdog`; 0: none are wanted."""
+        """Return the seconds between two calls of `watchdog`; 0: none are wanted."""
         return self.watchdog_s / 2
 
     def ready(self, status: str = "") -> bool:
-        """We serve."""
+        """Say that we serve."""
         return self._tell("READY=1", *_status(status))
 
     def status(self, text: str) -> bool:
-        """One line that `systemctl status` shows."""
+        """Send one line that `systemctl status` shows."""
         return self._tell(*_status(text))
 
     def watchdog(self) -> bool:
-        """We are alive."""
+        """Say that we are alive."""
         return self._tell("WATCHDOG=1")
 
     def stopping(self, status: str = "") -> bool:
-        """We are about to end."""
+        """Say that we are about to end."""
         return self._tell("STOPPING=1", *_status(status))
 
     def _tell(self, *lines: str) -> bool:
@@ -64,7 +64,7 @@ class SystemdNotifier:
 
 
 def watchdog_s(env: Mapping[str, str], pid: int) -> float:
-    """How often process `pid` must say that it lives; 0: never."""
+    """Return how often process `pid` must say that it lives; 0: never."""
     meant = env.get("WATCHDOG_PID", "")
     microseconds = env.get("WATCHDOG_USEC", "")
     if (meant and meant != str(pid)) or not _is_number(microseconds):
@@ -73,7 +73,7 @@ def watchdog_s(env: Mapping[str, str], pid: int) -> float:
 
 
 def systemd_notifier() -> SystemdNotifier:
-    """The supervisor of this process."""
+    """Return the supervisor of this process."""
     return SystemdNotifier.of(os.environ, os.getpid())
 
 
@@ -82,10 +82,10 @@ def _is_number(text: str) -> bool:
 
 
 def _status(text: str) -> tuple[str, ...]:
-    """A line break in a status would be another message."""
+    """Return a line break in a status would be another message."""
     return (f"STATUS={escape_control(text)}",) if text else ()
 
 
 def _path(address: str) -> str:
-    """An address that begins with @ has no file: its first byte is zero."""
+    """Return the path of an address; one that begins with @ has no file, and a zero first."""
     return "\0" + address[1:] if address.startswith("@") else address

@@ -33,7 +33,7 @@ class Unit:
     systemd: int = 0
 
     def text(self) -> str:
-        """The whole file. Raises SertkError for a path that no unit can name."""
+        """Return the whole file. Raises SertkError for a path that no unit can name."""
         values = {
             "NAME": self.name,
             "COMMAND": " ".join(word(argument) for argument in self.command),
@@ -51,7 +51,7 @@ class Unit:
         return "RestartSec=10"
 
     def _credentials(self) -> str:
-        """systemd reads these as root and shows copies to the daemon alone."""
+        """Return lines for what systemd reads as root and shows to the daemon alone."""
         return "".join(
             f"LoadCredential={name}:{specifier_free(str(path))}\n"
             for name, path in self.credentials
@@ -59,12 +59,12 @@ class Unit:
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:
-    """The template with @NAME@ replaced, each once: values are not looked at again."""
+    """Return the template with @NAME@ replaced, each once: values are not looked at again."""
     return re.sub("@([A-Z_]+)@", lambda match: values[match[1]], template)
 
 
 def word(text: str) -> str:
-    """`text` as one word of a unit, where quotes, backslashes and % mean something."""
+    """Return `text` as one word of a unit, where quotes, backslashes and % mean something."""
     safe = specifier_free(text)
     if SAFE_WORD.fullmatch(safe):
         return safe
@@ -72,14 +72,14 @@ def word(text: str) -> str:
 
 
 def specifier_free(text: str) -> str:
-    """% begins a specifier; and what is not printable could begin another line."""
+    """Double each %, which begins a specifier; refuse what could begin another line."""
     if not text.isprintable():
         raise SertkError(f"{text!a} cannot stand in a unit: it has control characters")
     return text.replace("%", "%%")
 
 
 def checked_name(name: str) -> str:
-    """The name of a unit without its `.service`. Raises SertkError."""
+    """Return the name of a unit without its `.service`. Raises SertkError."""
     plain = name.removesuffix(".service")
     if not UNIT_NAME.fullmatch(plain):
         raise SertkError(f"--name expects letters, digits, '-', '_' and '.', received {name!r}")
@@ -87,7 +87,7 @@ def checked_name(name: str) -> str:
 
 
 def credential(text: str) -> tuple[str, Path]:
-    """NAME=FILE as a pair. Raises SertkError."""
+    """Return NAME=FILE as a pair. Raises SertkError."""
     name, _, path = text.partition("=")
     if not path or not CREDENTIAL_NAME.fullmatch(name):
         raise SertkError(f"--credential expects NAME=FILE, received {text!r}")
@@ -97,6 +97,6 @@ def credential(text: str) -> tuple[str, Path]:
 def service_command(
     sertk: Path, bundle: Path, config: Path | None, more: Sequence[str]
 ) -> tuple[str, ...]:
-    """The command that the service runs."""
+    """Return the command that the service runs."""
     options = ("--config", str(config)) if config else ()
     return (str(sertk), "serve-edge", str(bundle), *options, *more)

@@ -22,7 +22,7 @@ class WorkerThread:
         self._thread.start()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """The result of `work`, done in the thread after what was asked before."""
+        """Do `work` in the thread, after what was asked for before, and return its result."""
         done: Future[T] = Future()
         self._work.put((done, work))
         return await asyncio.wrap_future(done)
@@ -43,7 +43,7 @@ class WorkerThread:
 
 
 async def in_thread(work: Callable[[], T], name: str = "work") -> T:
-    """The result of `work`, done in a thread of its own."""
+    """Do `work` in a thread of its own, and return its result."""
     worker = WorkerThread(name)
     try:
         return await worker.run(work)

@@ -25,7 +25,9 @@ class InspectableSink(Sink):
 
 
 def read_secret(file: str) -> str:
-    """A password or token from a file, without the end of the line; errors do not quote it."""
+    """Return a password or token from a file, without the end of the line; errors do not quote
+    it.
+    """
     try:
         secret = Path(file).read_text("utf-8").strip()
     except UnicodeDecodeError:
@@ -36,7 +38,7 @@ def read_secret(file: str) -> str:
 
 
 def trusting(ca_file: str) -> SSLContext:
-    """TLS that trusts the certificates of a file; empty: those of the system."""
+    """Return TLS that trusts the certificates of a file; empty: those of the system."""
     import ssl
 
     try:

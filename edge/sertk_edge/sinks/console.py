@@ -23,7 +23,7 @@ class Console(Sink):
     durable: ClassVar[bool] = False
 
     def open(self, device: Device) -> Outlet:
-        """Lines wide enough for the longest label."""
+        """Begin to write lines wide enough for the longest label."""
         return _ConsoleOutlet(sys.stdout, max(map(len, (*device.labels, "uncertain"))))
 
 
@@ -57,13 +57,13 @@ def line_of(event: Event, label_width: int, drawn: Callable[[float], str]) -> st
 
 
 def bar(share: float) -> str:
-    """A bar of at most WIDTH characters, in eighths."""
+    """Return a bar of at most WIDTH characters, in eighths."""
     whole, rest = divmod(round(share * WIDTH * 8), 8)
     return "█" * whole + EIGHTHS[rest].strip()
 
 
 def plain_bar(share: float) -> str:
-    """A bar for what knows no blocks, in whole characters."""
+    """Return a bar of whole characters, for an output without blocks."""
     return "#" * round(share * WIDTH)
 
 

@@ -20,7 +20,7 @@ STDOUT = 1
 
 @dataclass(frozen=True)
 class JsonLines(InspectableSink):
-    """Writes to `path`; `-` is standard output. What is heard while it cannot is not kept."""
+    """Writes to `path`; `-` is standard output. Events are lost while it cannot."""
 
     name = "json_lines"
     durable: ClassVar[bool] = False
@@ -40,7 +40,7 @@ class JsonLines(InspectableSink):
             raise SertkError(f"'{self.path}' is a folder", "Name a file in it")
 
     def inspect(self) -> None:
-        """Whether the file can be written; one that is not there is not left behind."""
+        """Raise SertkError where the file cannot be written; leave none behind."""
         if self.path == "-":
             return
         try:
@@ -92,7 +92,7 @@ def _try_to_write(path: Path) -> None:
         if not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return
-    # What may be made in a folder is known by making it: in /proc, root may all and can nothing.
+    # Only making one shows whether a file can be made: in /proc, root may all and can nothing.
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
     path.unlink()
 

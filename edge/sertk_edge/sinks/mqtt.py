@@ -72,7 +72,7 @@ class Mqtt(InspectableSink):
             raise ValueError("password_file needs username")
 
     def inspect(self) -> None:
-        """Whether the password and the certificates can be used."""
+        """Raise SertkError or OSError where password or certificates cannot be used."""
         if self.password_file:
             read_secret(self.password_file)
         if self.tls:
@@ -139,7 +139,7 @@ class _MqttOutlet(Outlet):
         return client
 
     def _connect(self) -> None:
-        """Raises where the broker is not there, does not answer, or does not want us."""
+        """Connect. Raises where the broker is not there, does not answer, or refuses us."""
         host, _, port = self._where.rpartition(":")
         try:
             self._client.connect(host, int(port), self._sink.keepalive_s)
@@ -169,7 +169,7 @@ class _MqttOutlet(Outlet):
                 self._answered.set()
 
     def _born(self, _client: Client, _data: Any, message: Any) -> None:
-        # Home Assistant has started; if its broker kept nothing, it does not know us.
+        # Home Assistant has started; if its broker kept nothing, it has forgotten us.
         if message.payload == ONLINE.encode() and not message.retain:
             self._introduce()
 
@@ -206,7 +206,9 @@ def _secured(sink: Mqtt) -> SSLContext:
 
 
 def _closing_socket() -> type[SSLSocket]:
-    """paho forgets a socket whose handshake failed; one attempt after the other, they add up."""
+    """Return paho forgets a socket whose handshake failed; one attempt after the other, they add
+    up.
+    """
     from ssl import SSLSocket
 
     class Closing(SSLSocket):

@@ -21,12 +21,16 @@ TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
 def sinks_or_default(wanted: Sinks) -> Sinks:
-    """The sinks that were named; else standard output: lines for people on a terminal, or JSON."""
+    """Return the sinks that were named; else standard output: lines for people on a terminal, or
+    JSON.
+    """
     return wanted or (("console" if sys.stdout.isatty() else "json_lines", {}),)
 
 
 def sinks_of(wanted: Sinks) -> dict[str, Sink]:
-    """What `configured` gives, each one checked. Raises SertkError for what a check refuses."""
+    """Return what `configured` gives, each one checked. Raises SertkError for what a check
+    refuses.
+    """
     found = configured(wanted)
     for sink in found.values():
         sink.check()
@@ -34,7 +38,7 @@ def sinks_of(wanted: Sinks) -> dict[str, Sink]:
 
 
 def configured(wanted: Sinks) -> dict[str, Sink]:
-    """Each sink by a name of its own: that of the sink, with a number from the second on.
+    """Return each sink by a name of its own: that of the sink, with a number from the second on.
 
     Only the plugins that are needed are imported. Raises WrongUsageError for a sink that is not
     there or does not take a parameter.
@@ -49,7 +53,7 @@ def configured(wanted: Sinks) -> dict[str, Sink]:
 
 
 def _plugins(names: list[str]) -> Plugins:
-    """A sink of a stranger may come from any plugin, unless its name says from which."""
+    """Load the plugins of these sinks: all, unless each sink is ours or names its distribution."""
     homes = {name.rpartition(":")[0] if ":" in name else _home(name) for name in names}
     return load_plugins(only=None if None in homes else {home for home in homes if home})
 

@@ -57,7 +57,7 @@ class Webhook(InspectableSink):
             )
 
     def inspect(self) -> None:
-        """Whether the token and the certificates can be used."""
+        """Raise SertkError where the token or the certificates cannot be used."""
         if self.token_file:
             _token(self.token_file)
         if _checked(self.url).scheme == "https":
@@ -145,10 +145,12 @@ class _WebhookOutlet(Outlet):
     def _judge(self, answer: HTTPResponse) -> None:
         if 200 <= answer.status < 300:
             return
-        said = f"{self._url.hostname} answers {answer.status} {answer.reason}".strip()
+        answer_line = f"{self._url.hostname} answers {answer.status} {answer.reason}".strip()
         if 400 <= answer.status < 500 and answer.status not in LATER:
-            raise SertkError(f"{said}: it does not want these events", "They wait, look at its log")
-        raise SertkError(said, "The event will be sent again")
+            raise SertkError(
+                f"{answer_line}: it does not want these events", "They wait, look at its log"
+            )
+        raise SertkError(answer_line, "The event will be sent again")
 
 
 class _Deadline:

@@ -60,7 +60,7 @@ class CaptureCallback:
 
 
 def main(job: dict[str, Any]) -> NoReturn:
-    """Do a job, tell how it ended, and leave without asking PortAudio, which might hang."""
+    """Do a job, report how it ended, and exit without closing PortAudio, which might hang."""
     send = _sender()
     code = 0
     try:
@@ -81,7 +81,7 @@ def main(job: dict[str, Any]) -> NoReturn:
 
 
 def capture(sd: Any, job: dict[str, Any], send: Send) -> NoReturn:
-    """Send what the device hears until it is gone. Raises CaptureError."""
+    """Send what the microphone gives until it is gone. Raises CaptureError."""
     device = chosen(inputs(sd), job["device"])
     rate_hz = job["rate_hz"] or device["rate_hz"]
     channels = job["channels"] or min(device["channels"], 2)
@@ -121,7 +121,7 @@ def pass_on(stream: Any, tap: CaptureCallback, send: Send) -> None:
 
 
 def inputs(sd: Any) -> list[dict[str, Any]]:
-    """The devices that hear."""
+    """Return the input devices."""
     default = _default(sd)
     return [
         {
@@ -137,7 +137,9 @@ def inputs(sd: Any) -> list[dict[str, Any]]:
 
 
 def chosen(devices: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
-    """The device of an index, or of a name or a part that only one has. Raises CaptureError."""
+    """Return the device of an index, or of a name or a part that only one has. Raises
+    CaptureError.
+    """
     if not devices:
         raise CaptureError("no microphone was found", PLUG)
     if wanted is None:

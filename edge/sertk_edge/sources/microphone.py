@@ -35,12 +35,12 @@ Frame = tuple[bytes, bytes]
 
 
 class SourceLostError(Exception):
-    """Why no sound comes, told to a person."""
+    """Why no sound comes, for a person."""
 
 
 @dataclass(frozen=True)
 class InputDevice:
-    """A microphone that PortAudio knows."""
+    """A microphone that PortAudio lists."""
 
     index: int
     name: str
@@ -86,7 +86,7 @@ class Microphone(Source):
         self._n_failures = 0
 
     async def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
-        """Sound, and a Gap wherever some is missing, until `close`."""
+        """Yield sound, and a Gap wherever some is missing, until `close`."""
         try:
             while not self._closing.is_set():
                 if (item := await self._next()) is not None:
@@ -101,7 +101,7 @@ class Microphone(Source):
         _kill(self._process)
 
     async def _next(self) -> Chunk | Gap | None:
-        """The next item; None where there was no sound before it failed, nor now."""
+        """Return the next item; None where there was no sound before it failed, nor now."""
         try:
             opened = self._opened or await self._open()
             item = _item(await self._frame(self.stall_s), opened)
@@ -112,7 +112,7 @@ class Microphone(Source):
         return item
 
     async def _open(self) -> Opened:
-        """A new child with an open device, after a rest that grows with the failures."""
+        """Return a new child with an open device, after a rest that grows with the failures."""
         if self._n_failures:
             delay_s = DELAYS_S[min(self._n_failures, len(DELAYS_S)) - 1]
             with suppress(asyncio.TimeoutError):
@@ -173,7 +173,7 @@ class Microphone(Source):
 def capture_command(
     device: str | None = None, rate_hz: int = 0, channels: int = 0, only_list: bool = False
 ) -> list[str]:
-    """How the child process is started.
+    """Return how the child process is started.
 
     Isolated, because the folder of the file holds modules that have names of other packages.
     """
@@ -182,7 +182,7 @@ def capture_command(
 
 
 def list_devices() -> list[InputDevice]:
-    """The microphones there are. Raises SertkError without PortAudio."""
+    """Return the microphones there are. Raises SertkError without PortAudio."""
     command = capture_command(only_list=True)
     try:
         done = subprocess.run(command, capture_output=True, timeout=OPENS_S)
@@ -210,7 +210,7 @@ async def _started(command: Sequence[str]) -> Process:
 async def _read_frame(stream: asyncio.StreamReader) -> Frame | None:
     """Read a frame; None at the end.
 
-    Raises SourceLostError for what is no frame, or tells of an error.
+    Raises SourceLostError for what is no frame, or reports an error.
     """
     try:
         kind, length = HEAD.unpack(await stream.readexactly(HEAD.size))
@@ -248,7 +248,7 @@ def _item(frame: Frame, opened: Opened) -> Chunk | Gap:
 
 
 def _fields(payload: bytes, *names: str) -> dict[str, Any]:
-    """A JSON object with just these fields."""
+    """Return a JSON object with just these fields."""
     try:
         value = json.loads(payload)
     except ValueError:

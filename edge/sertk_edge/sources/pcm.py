@@ -37,7 +37,7 @@ class PcmSource(Source):
         self._pump = ThreadedIterator(self._frames())
 
     async def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
-        """What comes in, as it comes; half a frame waits for its other half."""
+        """Yield what comes in, as it comes; half a frame waits for its other half."""
         self.say("waiting", "nothing has come yet")
         try:
             async for pcm in self._pump:
@@ -52,7 +52,9 @@ class PcmSource(Source):
         self._pump.close()
 
     def _frames(self) -> Generator[bytes, None, None]:
-        """Whole frames; what is left of the last one at the end is dropped. Raises SertkError."""
+        """Yield whole frames; what is left of the last one at the end is dropped. Raises
+        SertkError.
+        """
         frame = 2 * self.channels
         n, rest, known = frame * round(self.rate_hz * BLOCK_S), b"", False
         heard = False

@@ -17,18 +17,18 @@ from ..service.ports import AddressInUseError
 
 MODE = 0o660
 OTHER_PATH = "Stop it or give another path"
-# A machine that loses its power says no farewell: it is asked after a minute of silence.
+# A machine that loses its power says no farewell: it is probed after a minute of silence.
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
 Serve = Callable[[StreamReader, StreamWriter], Awaitable[None]]
 
 
 async def listen_tcp(sockets: list[socket.socket], serve: Serve) -> list[AbstractServer]:
-    """A server on each socket."""
+    """Return a server on each socket."""
     return [await asyncio.start_server(serve, sock=sock) for sock in sockets]
 
 
 async def listen_unix(path: str, serve: Serve) -> AbstractServer:
-    """A server on a path, for user and group. Raises SertkError."""
+    """Return a server on a path, for user and group. Raises SertkError."""
     try:
         clear(path)
         return await asyncio.start_unix_server(serve, sock=_bound(path))
@@ -37,7 +37,7 @@ async def listen_unix(path: str, serve: Serve) -> AbstractServer:
 
 
 def notice_loss(writer: StreamWriter) -> None:
-    """Have a connection end when the machine at its other end is gone."""
+    """Let a connection end when the machine at its other end is gone."""
     found: socket.socket = writer.get_extra_info("socket")
     if found.family != socket.AF_UNIX:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -46,7 +46,7 @@ def notice_loss(writer: StreamWriter) -> None:
 
 
 def check_unix(path: str) -> None:
-    """Whether `listen_unix` would succeed; makes and removes nothing. Raises SertkError."""
+    """Raise SertkError where `listen_unix` would not succeed; make and remove nothing."""
     try:
         is_left_over(path)
         # A path that is too long for a socket is found out by asking who is there.
@@ -64,7 +64,9 @@ def clear(path: str) -> None:
 
 
 def is_left_over(path: str) -> bool:
-    """Whether a socket is there that nobody listens on. Raises SertkError for any other file."""
+    """Say whether a socket is there that nobody listens on. Raises SertkError for any other
+    file.
+    """
     try:
         mode = Path(path).stat().st_mode
     except FileNotFoundError:

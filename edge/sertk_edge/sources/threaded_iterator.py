@@ -35,7 +35,7 @@ class ThreadedIterator(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        """The next item; what the generator raises is raised here."""
+        """Return the next item; what the generator raises is raised here."""
         self._start()
         item = await self._queue.get()
         self._room.release()

@@ -39,7 +39,7 @@ NO_EVENT = "a Wyoming event was expected"
 
 
 class ClientRefusedError(Exception):
-    """What a client did wrong; it is told, and let go."""
+    """What a client did wrong; it gets the reason, and is disconnected."""
 
     def __init__(self, problem: str, code: str = "bad-event") -> None:
         super().__init__(problem)
@@ -72,10 +72,10 @@ class Client:
 
 
 class WyomingSource(Source):
-    """A server for Wyoming clients; one of them is heard at a time.
+    """A server for Wyoming clients; one of them is recognised at a time.
 
-    Who sends sound first is heard until it stops, goes, or is silent for `stall_s`; whoever else
-    sends sound meanwhile is refused. A client that sends faster than is judged has to wait.
+    Who sends sound first is recognised until it stops, goes, or is silent for `stall_s`; whoever
+    else sends sound meanwhile is refused. One that sends faster than is classified has to wait.
     Raises SertkError for an address that other machines can reach, unless `allow_network`.
     """
 
@@ -92,11 +92,11 @@ class WyomingSource(Source):
 
     @property
     def up(self) -> bool:
-        """Whether clients are heard, those too that may yet come."""
+        """Say whether clients can send sound, those too that may yet come."""
         return self.status.state in ("ok", "waiting")
 
     async def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
-        """The sound of one client after the other, a Gap after each. Raises SertkError."""
+        """Yield the sound of one client after the other, a Gap after each. Raises SertkError."""
         servers = await self._listen()
         self._wait_for_client()
         try:
@@ -140,7 +140,7 @@ class WyomingSource(Source):
         self.say("ended")
 
     async def _next(self) -> Chunk | Gap | None:
-        """What comes next; None after `close`. A client that is silent loses its turn."""
+        """Return what comes next; None after `close`. A client that is silent loses its turn."""
         getting = asyncio.ensure_future(self._queue.get())
         try:
             while not await done_within(getting, self.stall_s):
@@ -157,7 +157,7 @@ class WyomingSource(Source):
         self.say("waiting", "no client sends sound", self.address)
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
-        """One client, from its first event to its last."""
+        """Serve one client, from its first event to its last."""
         task = asyncio.current_task()
         assert task is not None
         client = Client(reader, writer)
@@ -183,7 +183,7 @@ class WyomingSource(Source):
             await async_write_event(Error(str(refused), refused.code).event(), client.writer)
 
     async def _heed(self, event: Event, client: Client) -> None:
-        """What an event asks for; of most kinds nothing."""
+        """Do what an event asks for; for most kinds nothing."""
         if event.type == "describe":
             await async_write_event(info(), client.writer)
         elif event.type == "audio-chunk":
@@ -204,7 +204,7 @@ class WyomingSource(Source):
             await self._queue.put(chunk)
 
     async def _leave(self, client: Client, why: str) -> None:
-        """Nothing is lost, but what comes next is another utterance."""
+        """End the utterance: nothing is lost, but what comes next is another one."""
         if self._speaker is client and not self._closed:
             await self._queue.put(Gap(f"{client.name} {why}", 0.0))
             self._wait_for_client()
@@ -219,14 +219,16 @@ class BoundedReader:
         self.readline = reader.readline
 
     async def readexactly(self, n: int) -> bytes:
-        """As a StreamReader does. Raises ClientRefusedError for too much."""
+        """Read as a StreamReader does. Raises ClientRefusedError for too much."""
         if n > MAX_BYTES:
             raise ClientRefusedError(f"at most {MAX_BYTES} bytes are taken at once")
         return await self._reader.readexactly(n)
 
 
 def shape_of(event: Event) -> tuple[int, int]:
-    """Rate and channels of a chunk of 16-bit samples. Raises ClientRefusedError for any other."""
+    """Return rate and channels of a chunk of 16-bit samples. Raises ClientRefusedError for any
+    other.
+    """
     data: dict[str, Any] = event.data if isinstance(event.data, dict) else {}
     numbers = [data[key] for key in ("rate", "width", "channels") if type(data.get(key)) is int]
     if len(numbers) != 3:
@@ -248,7 +250,8 @@ def shape_of(event: Event) -> tuple[int, int]:
 
 
 def info() -> Event:
-    """What is told to those who ask what this is; without words, so that nobody waits for one.
+    """Return what describes this program to clients; without wake words, so that nobody waits for
+    one.
 
     By hand, because `wyoming.info` imports `audioop`, which warns and costs a Pi time.
     """
@@ -267,7 +270,9 @@ def info() -> Event:
 
 
 def parsed(address: str, allow_network: bool = False) -> str | tuple[str, int]:
-    """The path of a UNIX socket, or host and port. Raises SertkError for any other address."""
+    """Return the path of a UNIX socket, or host and port. Raises SertkError for any other
+    address.
+    """
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port
