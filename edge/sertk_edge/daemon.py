@@ -168,7 +168,9 @@ class Daemon:
         """Take over bundles that are dropped in."""
         async for found in self._parts.watcher.changes():
             self.daemon_status.rejected = found if isinstance(found, RejectedBundle) else None
-            if found is not None:
+            if found is None:
+                log("bundle").debug("the file is the same as before")
+            else:
                 self._parts.metrics.swap(isinstance(found, LoadedBundle))
             if isinstance(found, LoadedBundle):
                 await self._audio_queue.put(Command(found))
