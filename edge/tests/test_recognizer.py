@@ -46,7 +46,7 @@ def test_live_sound_tells_when_it_was_heard(source: str, tiny_bundle: Path) -> N
         assert event.time_s == pytest.approx(BEGUN_S + event.offset_s, abs=0.002)
 
 
-def test_a_file_tells_when_it_was_judged(tiny_bundle: Path) -> None:
+def test_a_file_tells_when_it_was_classified(tiny_bundle: Path) -> None:
     before_s = round(time.time(), 3)
     for event in events("talk.wav", tiny_bundle):
         assert before_s <= event.time_s <= time.time() + 0.001

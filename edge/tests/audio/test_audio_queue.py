@@ -1,4 +1,4 @@
-"""What waits between source and ear: nothing is lost of a file, old sound gives way when live."""
+"""Between source and recognizer nothing of a file is lost; live, old sound gives way to new."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ear, by replaying real clips: streamed = offline, whatever the chunks, rates and gaps."""
+"""The stream, by replaying real clips: streamed = offline, whatever the chunks, rates and gaps."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def speech(data_dir: Path) -> np.ndarray:
 
 
 def listen(
-    ear: StreamClassifier, samples: np.ndarray, chunk: int, rate_hz: int = RATE_HZ
+    stream: StreamClassifier, samples: np.ndarray, chunk: int, rate_hz: int = RATE_HZ
 ) -> StreamResult:
     heard = StreamResult()
     for first in range(0, len(samples), chunk):
-        heard += ear.push(samples[first : first + chunk], rate_hz)
-    heard += ear.finish()
+        heard += stream.push(samples[first : first + chunk], rate_hz)
+    heard += stream.finish()
     return heard
 
 
@@ -127,22 +127,27 @@ def test_silence_costs_nothing_and_says_nothing(classifiers: dict[str, Classifie
 
 
 def test_nothing_at_all_is_no_fault(classifiers: dict[str, Classifier]) -> None:
-    ear = make(classifiers["tiny"])
-    assert ear.finish() == ear.gap() == ear.push(np.zeros(0, np.float32), RATE_HZ) == StreamResult()
-    assert (ear.offset_s, ear.label, ear.speech) == (0.0, None, False)
+    stream = make(classifiers["tiny"])
+    assert (
+        stream.finish()
+        == stream.gap()
+        == stream.push(np.zeros(0, np.float32), RATE_HZ)
+        == StreamResult()
+    )
+    assert (stream.offset_s, stream.label, stream.speech) == (0.0, None, False)
 
 
 def test_a_gap_ends_the_utterance_and_time_goes_on(
     classifiers: dict[str, Classifier], speech: np.ndarray
 ) -> None:
-    ear = make(classifiers["tiny"], "off")
-    ear.push(speech[: 4 * RATE_HZ], RATE_HZ)
-    assert ear.speech and ear.offset_s == 4.0
-    heard = ear.gap(lost_s=2.5)
+    stream = make(classifiers["tiny"], "off")
+    stream.push(speech[: 4 * RATE_HZ], RATE_HZ)
+    assert stream.speech and stream.offset_s == 4.0
+    heard = stream.gap(lost_s=2.5)
     assert [(u.start_s, u.end_s) for u in heard.segments] == [(0.0, 4.0)]
-    assert not ear.speech and ear.offset_s == 6.5
-    heard = ear.push(speech[: 4 * RATE_HZ], RATE_HZ)
-    heard += ear.finish()
+    assert not stream.speech and stream.offset_s == 6.5
+    heard = stream.push(speech[: 4 * RATE_HZ], RATE_HZ)
+    heard += stream.finish()
     assert heard.segments[0].start_s == 6.5
     assert heard.changes[-1].kind == "ended" and heard.changes[-1].offset_s == 10.5
 
@@ -150,14 +155,14 @@ def test_a_gap_ends_the_utterance_and_time_goes_on(
 def test_a_changed_rate_is_a_new_line(
     classifiers: dict[str, Classifier], speech: np.ndarray
 ) -> None:
-    ear = make(classifiers["tiny"], "off")
-    ear.push(speech[: 2 * RATE_HZ], RATE_HZ)
-    heard = ear.push(resample(speech[: 2 * RATE_HZ], RATE_HZ, 8000), 8000)
+    stream = make(classifiers["tiny"], "off")
+    stream.push(speech[: 2 * RATE_HZ], RATE_HZ)
+    heard = stream.push(resample(speech[: 2 * RATE_HZ], RATE_HZ, 8000), 8000)
     assert [(u.start_s, u.end_s) for u in heard.segments] == [(0.0, 2.0)]
-    assert ear.offset_s == 4.0
+    assert stream.offset_s == 4.0
 
 
-def test_a_word_too_short_is_not_judged(classifiers: dict[str, Classifier]) -> None:
+def test_a_word_too_short_is_not_classified(classifiers: dict[str, Classifier]) -> None:
     voice = synthetic_voice(3.0, RATE_HZ).astype(np.float32) / 32768
     click = np.zeros(4 * RATE_HZ, np.float32)
     click[RATE_HZ : RATE_HZ + 3200] = voice[2000:5200]
@@ -166,7 +171,7 @@ def test_a_word_too_short_is_not_judged(classifiers: dict[str, Classifier]) -> N
     assert not heard.predictions and not heard.changes
 
 
-def test_the_level_is_that_of_what_was_judged(classifiers: dict[str, Classifier]) -> None:
+def test_the_level_is_that_of_what_was_classified(classifiers: dict[str, Classifier]) -> None:
     tone = 0.5 * np.sin(2 * np.pi * 200 * np.arange(4 * RATE_HZ) / RATE_HZ)
     heard = listen(make(classifiers["tiny"], "off"), tone.astype(np.float32), 1600)
     expected = 20 * np.log10(0.5 / np.sqrt(2))
@@ -177,15 +182,15 @@ def test_the_level_is_that_of_what_was_judged(classifiers: dict[str, Classifier]
 def test_hours_of_speech_hold_no_more_memory(classifiers: dict[str, Classifier]) -> None:
     import tracemalloc
 
-    ear = make(classifiers["tiny"], "off", hop_s=5.0)
+    stream = make(classifiers["tiny"], "off", hop_s=5.0)
     block = np.random.default_rng(0).normal(0, 0.1, 60 * RATE_HZ).astype(np.float32)
-    ear.push(block, RATE_HZ)
+    stream.push(block, RATE_HZ)
     tracemalloc.start()
     try:
-        ear.push(block, RATE_HZ)
+        stream.push(block, RATE_HZ)
         before, _ = tracemalloc.get_traced_memory()
         for _ in range(5):
-            ear.push(block, RATE_HZ)
+            stream.push(block, RATE_HZ)
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

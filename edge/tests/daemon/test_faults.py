@@ -208,7 +208,7 @@ def test_a_daemon_that_was_frozen_counts_what_it_missed(
 
 
 @pytest.mark.slow
-def test_sound_that_comes_faster_than_it_is_judged_is_counted_and_named(
+def test_sound_that_comes_faster_than_it_is_classified_is_counted_and_named(
     live: Callable[..., Any], voices: Path, tiny_bundle: Path, slow_gate: Callable[[float], Any]
 ) -> None:
     played = ("--source", voices, "--realtime", "--repeat", "--gate", "silero")

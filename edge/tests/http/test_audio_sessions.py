@@ -1,4 +1,4 @@
-"""Audio that clients send is judged apart, by at most two at once."""
+"""Audio that clients send is classified apart, by at most two at once."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def sessions(voice_bundle: Path) -> AudioSessions:
 
 
 async def talked(sessions: AudioSessions, pcm: bytes, size: int, channels: int = 1) -> list[Any]:
-    talk = sessions.begin(16_000, channels)
+    session = sessions.begin(16_000, channels)
     events = []
     for first in range(0, len(pcm), size):
-        events += await talk.push(pcm[first : first + size])
-    events += await talk.finish()
-    talk.close()
-    talk.close()
+        events += await session.push(pcm[first : first + size])
+    events += await session.finish()
+    session.close()
+    session.close()
     return events
 
 

@@ -1,4 +1,4 @@
-"""Recordings are judged one after the other, and no bytes can break the judge."""
+"""Recordings are classified one after the other, and no bytes can break the classifier."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_when_too_many_wait_the_next_is_told_so(door: Door, wav: bytes) -> None:
     assert door.calls == 1
 
 
-def test_who_gives_up_makes_room_and_is_not_judged(door: Door, wav: bytes) -> None:
+def test_who_gives_up_makes_room_and_is_not_classified(door: Door, wav: bytes) -> None:
     async def ask() -> Any:
         recordings = FileClassifier(door, 60, waiting=1)
         first, second = (asyncio.ensure_future(recordings.classify(wav)) for _ in range(2))
@@ -125,7 +125,7 @@ VOICE = synthetic_voice(0.3, 8_000)
     ),
     length=st.one_of(st.none(), st.integers(0, 6_000)),
 )
-def test_damaged_files_are_refused_or_judged_but_break_nothing(
+def test_damaged_files_are_refused_or_classified_but_break_nothing(
     encode: Callable[..., bytes],
     is_flac: bool,
     changes: list[tuple[int, bytes]],

@@ -19,7 +19,7 @@ from sertk_edge.http.page_files import FOLDER
 JSON = "application/json; charset=utf-8"
 
 
-def test_a_recording_is_judged_as_predict_judges_it(
+def test_a_recording_is_classified_as_predict_classifies_it(
     site: Any, wav: bytes, tmp_path: Path, tiny_bundle: Path
 ) -> None:
     answer = site.classify(wav)
@@ -29,7 +29,7 @@ def test_a_recording_is_judged_as_predict_judges_it(
     assert answer.json["duration_s"] == 2.0
 
 
-def test_real_speech_is_judged_as_predict_judges_it(
+def test_real_speech_is_classified_as_predict_classifies_it(
     site: Any, data_dir: Path, tiny_bundle: Path
 ) -> None:
     for path in sorted((data_dir / "emodb/wav").glob("*.wav"))[::100]:

@@ -171,7 +171,7 @@ def test_answers_have_the_shape_that_is_described(site: Any, path: str, name: st
     jsonschema.validate(site.get(path).json, schema_of(described, name))
 
 
-def test_judgements_and_events_have_the_shape_that_is_described(site: Any, wav: bytes) -> None:
+def test_predictions_and_events_have_the_shape_that_is_described(site: Any, wav: bytes) -> None:
     described = site.get("/v1/openapi.json").json
     jsonschema.validate(site.classify(wav).json, schema_of(described, "Classification"))
     jsonschema.validate(asdict(site.tell(1)), schema_of(described, "Event"))

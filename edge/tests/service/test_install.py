@@ -1,4 +1,4 @@
-"""`sertk edge install-service`: the unit that it writes, judged by systemd's own tools."""
+"""`sertk edge install-service`: the unit that it writes, checked by systemd's own tools."""
 
 from __future__ import annotations
 

@@ -32,10 +32,10 @@ with warnings.catch_warnings():
 
 RATE_HZ = 16_000
 LOCAL = "tcp://127.0.0.1:0"
-Test = Callable[[WyomingSource, "Ear"], Awaitable[None]]
+Test = Callable[[WyomingSource, "Receiver"], Awaitable[None]]
 
 
-class Ear:
+class Receiver:
     """What has been heard so far, and when there is more of it."""
 
     def __init__(self) -> None:
@@ -56,19 +56,19 @@ class Ear:
 
 
 @asynccontextmanager
-async def listening(source: WyomingSource) -> AsyncIterator[Ear]:
+async def listening(source: WyomingSource) -> AsyncIterator[Receiver]:
     """A source whose sound is collected; it is closed in the end."""
-    ear = Ear()
+    receiver = Receiver()
 
     async def collect() -> None:
         async for item in source:
-            ear.items.append(item)
+            receiver.items.append(item)
 
     task = asyncio.ensure_future(collect())
     while source.status.state == "starting" and not task.done():
         await asyncio.sleep(0.01)
     try:
-        yield ear
+        yield receiver
     finally:
         await source.close()
         await task
@@ -77,8 +77,8 @@ async def listening(source: WyomingSource) -> AsyncIterator[Ear]:
 
 def run(test: Test, source: WyomingSource) -> None:
     async def whole() -> None:
-        async with listening(source) as ear:
-            await test(source, ear)
+        async with listening(source) as receiver:
+            await test(source, receiver)
 
     asyncio.run(asyncio.wait_for(whole(), 30))
 
@@ -114,28 +114,28 @@ def test_a_client_is_heard(scheme: str, tmp_path_factory: pytest.TempPathFactory
     path = tmp_path_factory.mktemp("wy") / "s"
     values = np.random.default_rng(0).integers(-9000, 9000, 3200).astype("<i2")
 
-    async def test(source: WyomingSource, ear: Ear) -> None:
+    async def test(source: WyomingSource, receiver: Receiver) -> None:
         async with AsyncClient.from_uri(source.address) as client:
             await client.write_event(AudioStart(RATE_HZ, 2, 1).event())
             for part in (values[:1000], values[1000:]):
                 await client.write_event(chunk(audio=part.tobytes()))
-            await ear.wait(2)
+            await receiver.wait(2)
             assert source.status.state == "ok"
             assert source.status.detail.startswith("16000 Hz, 1 channel(s) from ")
             await client.write_event(AudioStop().event())
-            await ear.wait(3)
-        np.testing.assert_array_equal(ear.samples(), (values / 32768).astype(np.float32))
-        assert [gap.lost_s for gap in ear.gaps()] == [0.0]
-        assert "has ended its sound" in ear.gaps()[0].reason
+            await receiver.wait(3)
+        np.testing.assert_array_equal(receiver.samples(), (values / 32768).astype(np.float32))
+        assert [gap.lost_s for gap in receiver.gaps()] == [0.0]
+        assert "has ended its sound" in receiver.gaps()[0].reason
         assert source.status.state == "waiting"
-        assert abs(time.time() - ear.items[0].time_s) < 30
+        assert abs(time.time() - receiver.items[0].time_s) < 30
 
     run(test, WyomingSource(LOCAL if scheme == "tcp" else f"unix://{path}"))
     assert not path.exists()
 
 
 def test_it_says_what_it_is() -> None:
-    async def test(source: WyomingSource, ear: Ear) -> None:
+    async def test(source: WyomingSource, receiver: Receiver) -> None:
         async with AsyncClient.from_uri(source.address) as client:
             await client.write_event(Describe().event())
             answer = await client.read_event()
@@ -144,44 +144,46 @@ def test_it_says_what_it_is() -> None:
             assert [(program.name, program.models) for program in info.wake] == [("sertk", [])]
             assert info.wake[0].installed
             assert not (info.asr or info.tts or info.snd)
-        assert not ear.items
+        assert not receiver.items
 
     run(test, WyomingSource(LOCAL))
 
 
 def test_a_satellite_that_wants_a_wake_word_is_heard_all_the_same() -> None:
-    async def test(source: WyomingSource, ear: Ear) -> None:
+    async def test(source: WyomingSource, receiver: Receiver) -> None:
         async with AsyncClient.from_uri(source.address) as client:
             for event in (Event("detect", {"names": ["ok_nabu"]}), chunk(), Event("ping"), chunk()):
                 await client.write_event(event)
-            await ear.wait(2)
-        await ear.wait(3)
-        assert "has gone" in ear.gaps()[0].reason
+            await receiver.wait(2)
+        await receiver.wait(3)
+        assert "has gone" in receiver.gaps()[0].reason
 
     run(test, WyomingSource(LOCAL))
 
 
 def test_rate_and_channels_may_change() -> None:
-    async def test(source: WyomingSource, ear: Ear) -> None:
+    async def test(source: WyomingSource, receiver: Receiver) -> None:
         async with AsyncClient.from_uri(source.address) as client:
             await client.write_event(chunk())
             await client.write_event(chunk(rate=48_000, channels=2))
             await client.write_event(AudioStart(8_000, 2, 1).event())
             await client.write_event(chunk(rate=8_000))
-            await ear.wait(5)
-        rates = [item.rate_hz if isinstance(item, Chunk) else item.reason for item in ear.items[:5]]
+            await receiver.wait(5)
+        rates = [
+            item.rate_hz if isinstance(item, Chunk) else item.reason for item in receiver.items[:5]
+        ]
         assert rates[:3] == [16_000, "the sample rate has changed", 48_000]
         assert rates[4] == 8_000
-        assert all(len(item.samples) == 1600 for item in ear.items if isinstance(item, Chunk))
+        assert all(len(item.samples) == 1600 for item in receiver.items if isinstance(item, Chunk))
 
     run(test, WyomingSource(LOCAL))
 
 
 def test_one_is_heard_at_a_time() -> None:
-    async def test(source: WyomingSource, ear: Ear) -> None:
+    async def test(source: WyomingSource, receiver: Receiver) -> None:
         async with AsyncClient.from_uri(source.address) as one:
             await one.write_event(chunk())
-            await ear.wait(1)
+            await receiver.wait(1)
             async with AsyncClient.from_uri(source.address) as other:
                 await other.write_event(AudioStart(RATE_HZ, 2, 1).event())
                 await other.write_event(chunk())
@@ -191,29 +193,29 @@ def test_one_is_heard_at_a_time() -> None:
                 assert await other.read_event() is None
             await one.write_event(chunk())
             await one.write_event(AudioStop().event())
-            await ear.wait(3)
+            await receiver.wait(3)
             async with AsyncClient.from_uri(source.address) as other:
                 await other.write_event(chunk())
-                await ear.wait(4)
-        assert [isinstance(item, Gap) for item in ear.items[:4]] == [False, False, True, False]
+                await receiver.wait(4)
+        assert [isinstance(item, Gap) for item in receiver.items[:4]] == [False, False, True, False]
 
     run(test, WyomingSource(LOCAL))
 
 
 def test_a_silent_client_loses_its_turn() -> None:
-    async def test(source: WyomingSource, ear: Ear) -> None:
+    async def test(source: WyomingSource, receiver: Receiver) -> None:
         async with AsyncClient.from_uri(source.address) as one:
             await one.write_event(chunk())
-            await ear.wait(2)
-            assert ear.gaps()[0].lost_s is None
-            assert "for 0.5 s" in ear.gaps()[0].reason
+            await receiver.wait(2)
+            assert receiver.gaps()[0].lost_s is None
+            assert "for 0.5 s" in receiver.gaps()[0].reason
             async with AsyncClient.from_uri(source.address) as other:
                 await other.write_event(chunk())
-                await ear.wait(3)
+                await receiver.wait(3)
                 await other.write_event(AudioStop().event())
-                await ear.wait(4)
+                await receiver.wait(4)
             await one.write_event(chunk())
-            await ear.wait(5)
+            await receiver.wait(5)
 
     run(test, WyomingSource(LOCAL, stall_s=0.5))
 
@@ -276,37 +278,37 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 def test_a_bad_client_alone_is_let_go(kind: str) -> None:
-    async def test(source: WyomingSource, ear: Ear) -> None:
+    async def test(source: WyomingSource, receiver: Receiver) -> None:
         async with AsyncClient.from_uri(source.address) as good, raw(source) as (reader, writer):
             await good.write_event(chunk())
-            await ear.wait(1)
+            await receiver.wait(1)
             writer.write(BAD[kind])
             event = await async_read_event(reader)
             assert event is not None
             assert event.type == "error"
             assert await reader.read() == b""
             await good.write_event(chunk())
-            await ear.wait(2)
-        assert not any(isinstance(item, Gap) for item in ear.items[:2])
+            await receiver.wait(2)
+        assert not any(isinstance(item, Gap) for item in receiver.items[:2])
 
     run(test, WyomingSource(LOCAL))
 
 
 def test_a_client_that_goes_in_the_middle_of_an_event() -> None:
-    async def test(source: WyomingSource, ear: Ear) -> None:
+    async def test(source: WyomingSource, receiver: Receiver) -> None:
         async with raw(source) as (_, writer):
             await async_write_event(chunk(), writer)
-            await ear.wait(1)
+            await receiver.wait(1)
             writer.write(header(data={"rate": 16000, "width": 2, "channels": 1}, payload_length=99))
             await writer.drain()
-        await ear.wait(2)
-        assert "has gone" in ear.gaps()[0].reason
+        await receiver.wait(2)
+        assert "has gone" in receiver.gaps()[0].reason
 
     run(test, WyomingSource(LOCAL))
 
 
 def test_too_many_clients() -> None:
-    async def test(source: WyomingSource, ear: Ear) -> None:
+    async def test(source: WyomingSource, receiver: Receiver) -> None:
         clients = [AsyncClient.from_uri(source.address) for _ in range(8)]
         for client in clients:
             await client.connect()
@@ -316,7 +318,7 @@ def test_too_many_clients() -> None:
             assert answer.data["code"] == "busy"
         await clients[0].disconnect()
         await clients[1].write_event(chunk())
-        await ear.wait(1)
+        await receiver.wait(1)
         for client in clients[1:]:
             await client.disconnect()
 
@@ -329,13 +331,13 @@ def test_too_many_clients() -> None:
 def test_a_path_that_is_taken(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("wy") / "s"
 
-    async def test(source: WyomingSource, ear: Ear) -> None:
+    async def test(source: WyomingSource, receiver: Receiver) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         with pytest.raises(SertkError, match="another program listens on"):
             await anext(WyomingSource(f"unix://{path}").chunks())
         async with AsyncClient.from_uri(source.address) as client:
             await client.write_event(chunk())
-            await ear.wait(1)
+            await receiver.wait(1)
 
     run(test, WyomingSource(f"unix://{path}"))
 
@@ -356,20 +358,20 @@ def test_a_socket_that_a_crash_left_is_replaced(tmp_path_factory: pytest.TempPat
         process.send_signal(signal.SIGKILL)
     assert path.exists()
 
-    async def test(source: WyomingSource, ear: Ear) -> None:
+    async def test(source: WyomingSource, receiver: Receiver) -> None:
         async with AsyncClient.from_uri(source.address) as client:
             await client.write_event(chunk())
-            await ear.wait(1)
+            await receiver.wait(1)
 
     run(test, WyomingSource(f"unix://{path}"))
 
 
 def test_it_ends_while_clients_are_connected() -> None:
-    async def test(source: WyomingSource, ear: Ear) -> None:
+    async def test(source: WyomingSource, receiver: Receiver) -> None:
         client = AsyncClient.from_uri(source.address)
         await client.connect()
         await client.write_event(chunk())
-        await ear.wait(1)
+        await receiver.wait(1)
         await source.close()
         assert await client.read_event() is None
         await client.disconnect()
@@ -378,7 +380,7 @@ def test_it_ends_while_clients_are_connected() -> None:
 
 
 def test_a_satellite_that_lost_its_power_does_not_hold_its_place_for_ever() -> None:
-    async def whole(source: WyomingSource, ear: Ear) -> None:
+    async def whole(source: WyomingSource, receiver: Receiver) -> None:
         async with raw(source) as (_, writer):
             writer.write(header(data_length=0))
             port = int(source.address.rpartition(":")[2])
