@@ -31,7 +31,7 @@ _HOMES = {
         "Reading",
         "Utterance",
     ),
-    "listener": ("Listener",),
+    "utils.progress": ("Callback",),
     "runtime.audio": ("Audio", "read_audio"),
     "runtime.component": ("Asset", "Component", "configure", "from_spec", "to_spec"),
     "runtime.errors": ("AudioError", "SertkError"),
@@ -58,6 +58,7 @@ __all__ = [
     "Audio",
     "AudioError",
     "Augmenter",
+    "Callback",
     "Clip",
     "Component",
     "Device",
@@ -66,7 +67,6 @@ __all__ = [
     "FrameAugmenter",
     "FrameExtractor",
     "Joined",
-    "Listener",
     "Match",
     "ModelBuilder",
     "Outlet",
@@ -118,7 +118,6 @@ if TYPE_CHECKING:
         Utterance,
     )
     from .hookspecs import HOOK_API, hookimpl
-    from .listener import Listener
     from .plugins import load_plugins
     from .recipe import Recipe, Training, Use
     from .run import Run
@@ -138,6 +137,7 @@ if TYPE_CHECKING:
     )
     from .runtime.predict import features, signal_of
     from .runtime.window import Window, WindowStream
+    from .utils.progress import Callback
 
 
 def __getattr__(name: str) -> Any:

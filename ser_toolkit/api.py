@@ -8,9 +8,10 @@ from typing import Any
 
 from . import evaluation, extraction, folds, inspection, pipeline, prediction, quantization
 from .convert import MODES
-from .listener import Listener
 from .run import Run
 from .runtime.errors import SertkError
+from .runtime.signing import read_key
+from .utils.progress import Callback
 
 Data = str | Path | Sequence[str | Path]
 
@@ -35,7 +36,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     fold: int = 1,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> Run:
     """Train one fold of a protocol and test it on speakers that it never heard.
 
@@ -54,7 +55,7 @@ def train(
         out: The run directory, by default `runs/RECIPE-TIME`; new, or with `resume` an old one.
         resume: Go on where a run in `out` stopped.
         fold: Which fold of the protocol, from 1 on.
-        listener: Hears what is said.
+        callback: Receives messages, warnings and progress.
 
     Returns:
         The run: its directory and its figures.
@@ -66,7 +67,7 @@ def train(
         _paths(data), plugin, recipe, reader, protocol, tuple(emotions), mapping, tuple(settings),
         epochs, seed, workers,
     )  # fmt: skip
-    return pipeline.train(options, Path(out) if out else None, resume, fold, listener)
+    return pipeline.train(options, Path(out) if out else None, resume, fold, callback)
 
 
 def crossval(
@@ -85,7 +86,7 @@ def crossval(
     quantize: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> Run:
     """Train and test every fold of a protocol; figures are pooled and per fold.
 
@@ -96,7 +97,7 @@ def crossval(
         _paths(data), plugin, recipe, reader, protocol, tuple(emotions), mapping, tuple(settings),
         epochs, seed, workers,
     )  # fmt: skip
-    return folds.crossval(options, Path(out) if out else None, resume, listener, quantize)
+    return folds.crossval(options, Path(out) if out else None, resume, callback, quantize)
 
 
 def quantize(
@@ -111,7 +112,7 @@ def quantize(
     float_layers: Sequence[str] = (),
     with_frontend: bool = False,
     workers: int = 0,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> dict[str, Any]:
     """Turn a run into a bundle (`out`, by default in the run), and say what that costs.
 
@@ -125,7 +126,7 @@ def quantize(
     options = quantization.Options(
         modes, _paths(data), reader, max_drop, force, tuple(float_layers), with_frontend, workers
     )
-    return quantization.quantize(opened, options, _bundle(opened, out), listener or Listener())
+    return quantization.quantize(opened, options, _bundle(opened, out), callback or Callback())
 
 
 def load(
@@ -148,7 +149,7 @@ def evaluate(
     mapping: Mapping[str, str] | None = None,
     include_training: bool = False,
     require_signature: str | Path | None = None,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> dict[str, Any]:
     """Figures of a run or a bundle on clips that took no part in its training.
 
@@ -156,7 +157,7 @@ def evaluate(
     labels the figure.
     """
     return evaluation.evaluate(
-        _path(run), _paths(data), reader, tuple(emotions), mapping, listener or Listener(),
+        _path(run), _paths(data), reader, tuple(emotions), mapping, callback or Callback(),
         include_training, _key(require_signature),
     )  # fmt: skip
 
@@ -168,7 +169,7 @@ def predict(
     windows: bool = False,
     workers: int = 1,
     require_signature: str | Path | None = None,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> list[dict[str, Any]]:
     """One dict per file of a run or a bundle; folders stand for the audio files in them.
 
@@ -177,7 +178,7 @@ def predict(
     """
     model = load(run, require_signature=require_signature)
     paths = prediction.listed([Path(path) for path in _paths(files)])
-    answers: list[dict[str, Any]] = model.predict(paths, windows, workers, listener)
+    answers: list[dict[str, Any]] = model.predict(paths, windows, workers, callback)
     return answers
 
 
@@ -190,7 +191,7 @@ def extract(
     reader: str | None = None,
     settings: Sequence[str] = (),
     workers: int = 0,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> dict[str, Any]:
     """Features of files (`.npy`, `.npz`) or of a corpus (`.npz`, `.csv`); returns a summary.
 
@@ -198,7 +199,7 @@ def extract(
     """
     return extraction.extract(
         recipe, [Path(path) for path in _paths(files)], _paths(data), Path(out), reader,
-        tuple(settings), workers, listener or Listener(),
+        tuple(settings), workers, callback or Callback(),
     )  # fmt: skip
 
 
@@ -210,7 +211,7 @@ def inspect(
     play_dir: str | Path | None = None,
     settings: Sequence[str] = (),
     seed: int = 0,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> dict[str, Any]:
     """One recording in one picture (`out`, PNG), its augmented sounds in `play_dir`; its figures.
 
@@ -218,7 +219,7 @@ def inspect(
     """
     return inspection.inspect(
         Path(file), recipe, Path(out) if out else None, Path(play_dir) if play_dir else None,
-        tuple(settings), seed, listener or Listener(),
+        tuple(settings), seed, callback or Callback(),
     )  # fmt: skip
 
 
@@ -235,12 +236,7 @@ def _bundle(run: Run, out: str | Path | None) -> Path:
 
 
 def _key(path: str | Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise SertkError(f"cannot read the key '{path}': {error.strerror}") from error
+    return None if path is None else read_key(Path(path))
 
 
 def _run(run: str | Path | Run) -> Run:

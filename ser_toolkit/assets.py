@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from .files import write_bytes
 from .runtime.component import Asset
 from .runtime.errors import SertkError
+from .utils.files import write_bytes
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,11 @@ from .runtime.adapter import adapters_to_bytes
 from .runtime.bundle import ASSETS, write_bundle
 from .runtime.component import assets_of, to_spec
 from .runtime.interpreter import Network, Runtime
+from .runtime.json_reader import to_json
 from .runtime.manifest import Manifest, Quantization
+from .runtime.npz import to_npz
 from .runtime.selftest import make_selftest, tolerances
-from .runtime.table import to_json
+from .runtime.text import plural
 from .split import speaker_hash
 
 PROVENANCE = (
@@ -65,7 +66,7 @@ def write(
         {
             "model.tflite": converted.content,
             "adapter.npz": adapters_to_bytes(predictor.adapters),
-            "selftest.npz": _npz(selftest),
+            "selftest.npz": to_npz(selftest),
             "split.json": to_json(_split(material), indent=None),
             "card.md": model_card(material.run, found, row, manifest).encode(),
             **{
@@ -137,15 +138,8 @@ def _split(material: Material) -> dict[str, Any]:
 
 def nameless(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The protocol of a run without the names of its test speakers, which may be people's."""
-    count = len(metrics["per_speaker"])
-    speakers = f"{count} test speaker{'s' if count > 1 else ''}"
+    speakers = plural(len(metrics["per_speaker"]), "test speaker")
     return {**metrics["protocol"], "fold": speakers}
-
-
-def _npz(arrays: Mapping[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
 
 
 def plot_delta(path: Path, found: Mapping[str, Any]) -> None:

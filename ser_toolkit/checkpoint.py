@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -11,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .files import read_npz, write_bytes
 from .recipe import Training
 from .runtime.errors import SertkError
+from .utils.files import read_npz, write_npz
 
 Arrays = Sequence[np.ndarray[Any, Any]]
 GROUPS = ("weights", "optimizer", "average", "best")
@@ -74,9 +73,7 @@ class Checkpoint:
         }
         keys = [field.name for field in fields(self) if field.name not in GROUPS]
         meta = json.dumps({key: getattr(self, key) for key in keys})
-        buffer = io.BytesIO()
-        np.savez(buffer, meta=np.frombuffer(meta.encode(), np.uint8), **arrays)
-        write_bytes(path, buffer.getvalue())
+        write_npz(path, {"meta": np.frombuffer(meta.encode(), np.uint8), **arrays})
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint | None:

@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .runtime.errors import SertkError
 from .runtime.extractor import F32
+from .runtime.npz import from_npz, to_npz
+from .runtime.text import shorten
 
 FAILURE = "failure.json"
-LONGEST_LINE = 300
 
 
 class ChildFailed(Exception):  # noqa: N818
@@ -84,7 +83,7 @@ def tell(folder: Path, error: Exception) -> None:
     if isinstance(error, SertkError):
         told = {"cause": error.problem, "todo": error.todo}
     else:
-        told = {"cause": shortened(f"{type(error).__name__}: {error}"), "todo": ""}
+        told = {"cause": shorten(f"{type(error).__name__}: {error}"), "todo": ""}
     (folder / FAILURE).write_text(json.dumps(told), "utf-8")
 
 
@@ -98,19 +97,11 @@ def serve(work: Callable[[Path], None]) -> None:
         sys.exit(1)
 
 
-def shortened(text: str) -> str:
-    """`text` in one line of bearable length."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1] + "…"
-
-
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Named arrays; the names may be any text, unlike those of `numpy.savez`."""
-    numbered = {f"array{index}": array for index, array in enumerate(arrays.values())}
-    np.savez(path, names=np.array(list(arrays), dtype=np.str_), **numbered)
+    """Write named arrays; the names may be any text."""
+    path.write_bytes(to_npz(arrays))
 
 
 def read_arrays(path: Path) -> dict[str, F32]:
-    """What `write_arrays` wrote."""
-    with np.load(path, allow_pickle=False) as file:
-        return {str(name): file[f"array{index}"] for index, name in enumerate(file["names"])}
+    """Read what `write_arrays` wrote."""
+    return from_npz(path.read_bytes())

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from .backend import import_keras, train_again
-from .child import read_arrays, serve, shortened
+from .child import read_arrays, serve
 from .flatbuffer import Operator, names_and_versions, operators
 from .runtime.errors import SertkError
 from .runtime.extractor import F32
 from .runtime.interpreter import Network
+from .runtime.text import shorten
 
 FLOAT32_LIMIT = 1e-4
 RANDOM_WINDOWS = 16
@@ -58,7 +59,7 @@ def load(path: str) -> Any:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py and Keras each raise their own
-        why = shortened(f"{type(error).__name__}: {error}")
+        why = shorten(f"{type(error).__name__}: {error}")
         problem = f"'{Path(path).name}' cannot be loaded ({why})"
         raise SertkError(problem, train_again(error)) from error
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .contracts import Clip, Match, Reader, Reading, Utterance
-from .files import cache_dir
 from .foreign import attempt, captured
 from .labels import select
-from .listener import Listener
 from .loading import DefectError, broken
 from .offers import Offer
 from .plugins import Plugins
 from .runtime.audio import check_speech, content_hash, read_audio
 from .runtime.errors import AudioError, SertkError
+from .utils.files import cache_dir
+from .utils.progress import Callback
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Corpus:
 def read_corpus(
     data: Sequence[str | Path],
     plugins: Plugins,
-    listener: Listener,
+    callback: Callback,
     reader: str | None = None,
     emotions: Sequence[str] = (),
     mapping: dict[str, str] | None = None,
@@ -44,10 +44,10 @@ def read_corpus(
     chosen = [_choose(plugins, where, reader) for where in data]
     clips: list[Clip] = []
     for (one, root, why), where in zip(chosen, data, strict=True):
-        listener.note(f"{Path(where).name or where}: read as '{one.name}' ({why})")
-        clips += _clips(_read(one, root), one, listener)
+        callback.note(f"{Path(where).name or where}: read as '{one.name}' ({why})")
+        clips += _clips(_read(one, root), one, callback)
     selected = select(clips, tuple(emotions), mapping or {})
-    utterances = _unique(_decoded(selected, listener), listener)
+    utterances = _unique(_decoded(selected, callback), callback)
     sources = tuple(
         {"reader": one.name, "licence": one.licence, "citation": one.citation}
         for one, _, _ in chosen
@@ -131,23 +131,23 @@ def _read(reader: Reader, root: Path) -> Reading:
     return found
 
 
-def _clips(reading: Reading, reader: Reader, listener: Listener) -> tuple[Clip, ...]:
+def _clips(reading: Reading, reader: Reader, callback: Callback) -> tuple[Clip, ...]:
     for note in reading.notes:
-        listener.note(f"{reader.name}: {note}")
+        callback.note(f"{reader.name}: {note}")
     if reading.skipped:
-        listener.warn(
+        callback.warn(
             f"{reader.name}: {len(reading.skipped)} files left out",
             [f"{name}: {why}" for name, why in sorted(reading.skipped.items())],
         )
     return reading.clips
 
 
-def _decoded(clips: Sequence[Clip], listener: Listener) -> list[Utterance]:
+def _decoded(clips: Sequence[Clip], callback: Callback) -> list[Utterance]:
     good: list[Utterance] = []
     bad: list[str] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(_decode, clips)
-        for result in listener.track(results, "Checking audio", len(clips)):
+        for result in callback.track(results, "Checking audio", len(clips)):
             if isinstance(result, Utterance):
                 good.append(result)
             else:
@@ -155,7 +155,7 @@ def _decoded(clips: Sequence[Clip], listener: Listener) -> list[Utterance]:
     if bad and not good:
         raise SertkError(f"none of {len(bad)} files is usable; the first: {bad[0]}")
     if bad:
-        listener.warn(f"{len(bad)} of {len(clips)} files are unusable and left out", bad)
+        callback.warn(f"{len(bad)} of {len(clips)} files are unusable and left out", bad)
     return good
 
 
@@ -168,7 +168,7 @@ def _decode(clip: Clip) -> Utterance | str:
     return Utterance(clip, content_hash(audio), len(audio.samples) / audio.rate_hz)
 
 
-def _unique(utterances: Sequence[Utterance], listener: Listener) -> tuple[Utterance, ...]:
+def _unique(utterances: Sequence[Utterance], callback: Callback) -> tuple[Utterance, ...]:
     """One utterance per recording; recordings that carry two labels are dropped altogether."""
     by_hash: dict[str, list[Utterance]] = defaultdict(list)
     for item in utterances:
@@ -176,7 +176,7 @@ def _unique(utterances: Sequence[Utterance], listener: Listener) -> tuple[Uttera
     repeated = [group for group in by_hash.values() if len(group) > 1]
     contested = {group[0].hash for group in repeated if len({u.emotion for u in group}) > 1}
     if repeated:
-        listener.warn(
+        callback.warn(
             f"{sum(len(group) - 1 for group in repeated)} duplicate recordings left out"
             + (f", and {len(contested)} that carry two emotions" if contested else ""),
             [" = ".join(item.name for item in group) for group in repeated],
@@ -189,7 +189,7 @@ def _unique(utterances: Sequence[Utterance], listener: Listener) -> tuple[Uttera
     return kept
 
 
-def hearable(corpus: Corpus, span_s: tuple[float, float] | None, listener: Listener) -> Corpus:
+def hearable(corpus: Corpus, span_s: tuple[float, float] | None, callback: Callback) -> Corpus:
     """The corpus without clips that end before the part that the recipe hears begins."""
     if span_s is None:
         return corpus
@@ -199,7 +199,7 @@ def hearable(corpus: Corpus, span_s: tuple[float, float] | None, listener: Liste
     if not kept:
         raise SertkError(f"all clips are too short: {reason}", "Choose another recipe")
     if short:
-        listener.warn(
+        callback.warn(
             f"{len(short)} clips left out, {reason}",
             [f"{item.name}: {item.seconds:.2f} s" for item in short],
         )

@@ -10,7 +10,6 @@ from typing import Any
 from .bundles import open_bytes
 from .contracts import Utterance
 from .corpus import hearable, read_corpus, summary
-from .listener import Listener
 from .plugins import load_plugins
 from .run import Run
 from .runtime.audio import read_audio
@@ -18,6 +17,7 @@ from .runtime.bundle import parse_bundle, read_bytes
 from .runtime.errors import SertkError
 from .scoring import Scores, metrics, utterance_scores
 from .split import hash_of, speaker_hash
+from .utils.progress import Callback
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Subject:
     protocol: Mapping[str, Any]
     span_s: tuple[float, float] | None
     name_of: Callable[[str | None], str | None]
-    score: Callable[[Sequence[Utterance], Listener], Scores]
+    score: Callable[[Sequence[Utterance], Callback], Scores]
 
 
 def evaluate(
@@ -42,7 +42,7 @@ def evaluate(
     reader: str | None,
     emotions: tuple[str, ...],
     mapping: Mapping[str, str] | None,
-    listener: Listener,
+    callback: Callback,
     include_training: bool = False,
     public_key: bytes | None = None,
 ) -> dict[str, Any]:
@@ -52,16 +52,16 @@ def evaluate(
     """
     subject = open_subject(path, public_key)
     plugins = load_plugins()
-    corpus = read_corpus(data, plugins, listener, reader, emotions, dict(mapping or {}))
-    corpus = hearable(corpus, subject.span_s, listener)
-    listener.note(summary(corpus.utterances))
-    known = _with_known_emotion(corpus.utterances, subject.labels, listener)
+    corpus = read_corpus(data, plugins, callback, reader, emotions, dict(mapping or {}))
+    corpus = hearable(corpus, subject.span_s, callback)
+    callback.note(summary(corpus.utterances))
+    known = _with_known_emotion(corpus.utterances, subject.labels, callback)
     clips = known if include_training else _unheard(known, subject.plan)
     counts = _counted(known, clips, subject)
     return {
         "recipe": subject.recipe,
         "synthetic": corpus.synthetic,
-        **metrics(subject.score(clips, listener)),
+        **metrics(subject.score(clips, callback)),
         "counts": counts,
         "protocol": _protocol(subject, clips, counts),
     }
@@ -95,8 +95,8 @@ def _of_bundle(path: Path, public_key: bytes | None) -> Subject:
     classifier = open_bytes(content, public_key)
     bundle = parse_bundle(content, public_key)
 
-    def score(clips: Sequence[Utterance], listener: Listener) -> Scores:
-        tracked = listener.track(clips, "Scoring", len(clips))
+    def score(clips: Sequence[Utterance], callback: Callback) -> Scores:
+        tracked = callback.track(clips, "Scoring", len(clips))
         windows = [
             classifier.windows(
                 read_audio(item.clip.path, item.clip.start_s, item.clip.end_s, shown=item.name)
@@ -118,7 +118,7 @@ def _of_bundle(path: Path, public_key: bytes | None) -> Subject:
 
 
 def _with_known_emotion(
-    utterances: Sequence[Utterance], labels: Sequence[str], listener: Listener
+    utterances: Sequence[Utterance], labels: Sequence[str], callback: Callback
 ) -> list[Utterance]:
     known = [item for item in utterances if item.emotion in labels]
     foreign = ", ".join(sorted({item.emotion for item in utterances} - set(labels)))
@@ -128,7 +128,7 @@ def _with_known_emotion(
             "Rename emotions with --map",
         )
     if foreign:
-        listener.warn(
+        callback.warn(
             f"{len(utterances) - len(known)} clips left out, the network does not know: "
             f"{foreign} (rename with --map)"
         )

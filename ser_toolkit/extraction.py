@@ -14,8 +14,6 @@ from .assemble import Assembly, apply_setting, assemble
 from .assets import Assets
 from .contracts import Utterance
 from .corpus import hearable, read_corpus, summary
-from .files import atomic, cache_dir
-from .listener import Listener
 from .pipeline import named_recipe
 from .plugins import load_plugins
 from .runtime.audio import check_speech, read_audio
@@ -23,6 +21,8 @@ from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor, FrameExtractor
 from .runtime.predict import features, signal_of
 from .store import Features, Store, processes
+from .utils.files import cache_dir, write_bytes, write_npz
+from .utils.progress import Callback
 
 
 def extract(
@@ -33,7 +33,7 @@ def extract(
     reader: str | None,
     settings: tuple[str, ...],
     workers: int,
-    listener: Listener,
+    callback: Callback,
 ) -> dict[str, Any]:
     """Features as they come from the extractor, before any standardisation."""
     if bool(files) == bool(data):
@@ -48,35 +48,34 @@ def extract(
         chosen = apply_setting(chosen, setting, plugins, assets)
     assembly = assemble(chosen, plugins)
     if files:
-        return _extract_files(assembly, assets, files, out, listener)
-    corpus = read_corpus(data, plugins, listener, reader)
-    corpus = hearable(corpus, assembly.extractor.span_s, listener)
-    listener.note(summary(corpus.utterances))
+        return _extract_files(assembly, assets, files, out, callback)
+    corpus = read_corpus(data, plugins, callback, reader)
+    corpus = hearable(corpus, assembly.extractor.span_s, callback)
+    callback.note(summary(corpus.utterances))
     wanted = Features(assembly.extractor, chosen.window, (), 0, assets.load)
-    return _extract_corpus(wanted, corpus.utterances, out, workers, listener)
+    return _extract_corpus(wanted, corpus.utterances, out, workers, callback)
 
 
 def _extract_files(
-    assembly: Assembly, assets: Assets, files: Sequence[Path], out: Path, listener: Listener
+    assembly: Assembly, assets: Assets, files: Sequence[Path], out: Path, callback: Callback
 ) -> dict[str, Any]:
     extractor = assembly.extractor.prepare(assets.load)
     arrays = []
-    for path in listener.track(files, "Extracting", len(files)):
+    for path in callback.track(files, "Extracting", len(files)):
         audio = read_audio(path, shown=path.name)
         check_speech(audio, path.name)
         signal = signal_of(audio, extractor, path.name)
         arrays.append(features(extractor, signal, assembly.recipe.window))
     rows = [{n: list(a.shape) for n, a in item.items()} for item in arrays]
-    with atomic(out) as file:
-        if out.suffix == ".npz":
-            pairs = enumerate(zip(files, arrays, strict=True))
-            named = {f"{index:04d}_{path.stem}": item for index, (path, item) in pairs}
-            np.savez(file, **_flat_names(named))
-        else:
-            # Through memory: written to a file, numpy's own error on a full disk has no cause.
-            content = io.BytesIO()
-            np.save(content, _joined(arrays))
-            file.write(content.getbuffer())
+    if out.suffix == ".npz":
+        pairs = enumerate(zip(files, arrays, strict=True))
+        named = {f"{index:04d}_{path.stem}": item for index, (path, item) in pairs}
+        write_npz(out, _flat_names(named))
+    else:
+        # Through memory: written to a file, numpy's own error on a full disk has no cause.
+        content = io.BytesIO()
+        np.save(content, _joined(arrays))
+        write_bytes(out, content.getvalue())
     return {"files": [p.name for p in files], "shapes": rows, "columns": list(extractor.columns)}
 
 
@@ -103,10 +102,10 @@ def _extract_corpus(
     utterances: Sequence[Utterance],
     out: Path,
     workers: int,
-    listener: Listener,
+    callback: Callback,
 ) -> dict[str, Any]:
     store = Store(cache_dir() / "features")
-    store.fill(wanted, [(item, 0) for item in utterances], processes(workers), listener)
+    store.fill(wanted, [(item, 0) for item in utterances], processes(workers), callback)
     names, table = _table(wanted, utterances, store)
     missing = int(np.isnan(table).sum())
     if out.suffix == ".csv":
@@ -172,9 +171,7 @@ def _write_npz(
     lengths = [len(next(iter(item.values()))) for item in loaded]
     arrays["start"] = np.cumsum([0, *lengths[:-1]])
     arrays["length"] = np.array(lengths)
-    # numpy takes no array called `file`.
     for key, column in (("files", "file"), ("emotion", "emotion"), ("speaker", "speaker")):
         arrays[key] = np.array([_about(item)[column] for item in utterances])
     arrays["table"], arrays["table_columns"] = table, np.array(names)
-    with atomic(out) as file:
-        np.savez(file, **arrays)
+    write_npz(out, arrays)

@@ -15,13 +15,13 @@ import numpy as np
 from . import report
 from .contracts import Utterance
 from .delta import compare
-from .listener import Listener, RunLog
 from .pipeline import Options, Prepared, label_of, prepare, run_fold, write_recipe
 from .quantization import check_mode, facts_name, predictions_name, quantize_fold
 from .run import Run, check_folder, default_folder, open_folder, read_scores
 from .runtime.errors import SertkError
 from .scoring import Scores, metrics
 from .split import Split, parse_protocol, protocol_hash
+from .utils.progress import Callback, FileLogger
 
 POLL_S = 0.5
 
@@ -30,24 +30,24 @@ def crossval(
     options: Options,
     out: Path | None = None,
     resume: bool = False,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
     mode: str | None = None,
 ) -> Run:
     """Train and test every fold; finished folds are kept, so an interrupted call can be resumed.
 
     With `mode` the network of every fold is quantized and scored on the same clips as well.
     """
-    listener = listener or Listener()
+    callback = callback or Callback()
     check_mode(mode)
     check_folder(out, resume)
     if parse_protocol(options.protocol)[0] in ("holdout", "official", "random"):
         raise SertkError(
             f"protocol '{options.protocol}' has one fold", "Use loso or kfold:K, or `sertk train`"
         )
-    prepared = prepare(options, listener)
+    prepared = prepare(options, callback)
     folder = out or default_folder(f"{prepared.assembly.recipe.name}-crossval")
     open_folder(folder, resume)
-    log = RunLog(folder, listener, prepared.said)
+    log = FileLogger(folder, callback, prepared.messages)
     write_recipe(prepared, folder)
     _fill(prepared, log)
     waiting = [i for i, split in enumerate(prepared.splits) if not _done(folder, i, split)]
@@ -65,7 +65,7 @@ def crossval(
     return Run(folder)
 
 
-def _watch(prepared: Prepared, folder: Path, waiting: Sequence[int], log: Listener) -> None:
+def _watch(prepared: Prepared, folder: Path, waiting: Sequence[int], log: Callback) -> None:
     epochs = _folds(prepared, folder, waiting)
     for _ in log.track(epochs, "Training folds", _work(prepared, waiting)):
         pass
@@ -81,7 +81,7 @@ def _done(folder: Path, number: int, split: Split) -> bool:
     return run.finished and run.metrics["protocol"]["hash"] == split.hash
 
 
-def _fill(prepared: Prepared, log: Listener) -> None:
+def _fill(prepared: Prepared, log: Callback) -> None:
     """All features before the folds start: they share them."""
     copies = prepared.assembly.copies
     training = {item.hash for split in prepared.splits for item in split.train}
@@ -148,7 +148,7 @@ def _train_one(prepared: Prepared, folder: Path, number: int, threads: int) -> N
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     where = fold_folder(folder, number)
     where.mkdir(parents=True, exist_ok=True)
-    run_fold(prepared, prepared.splits[number], where, Listener(), threads, threads)
+    run_fold(prepared, prepared.splits[number], where, Callback(), threads, threads)
 
 
 def _epochs(folder: Path, waiting: Sequence[int]) -> int:
@@ -161,7 +161,7 @@ def _epochs(folder: Path, waiting: Sequence[int]) -> int:
     return total
 
 
-def _pool(prepared: Prepared, folder: Path, log: Listener, mode: str | None) -> None:
+def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> None:
     """Figures over all test clips of all folds, and those of each fold."""
     runs = [Run(fold_folder(folder, number)) for number in range(len(prepared.splits))]
     parts = [

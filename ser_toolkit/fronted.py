@@ -11,7 +11,6 @@ from .contracts import Utterance
 from .corpus import read_corpus
 from .delta import compare
 from .frontend import GraphForm, graph_form, sample_windows, with_frontend
-from .listener import Listener
 from .material import CALIBRATION_WINDOWS, Material
 from .plugins import Plugins
 from .runtime.audio import read_audio
@@ -20,6 +19,7 @@ from .runtime.extractor import F32
 from .runtime.interpreter import Network
 from .runtime.predict import signal_of
 from .scoring import Scores, utterance_scores
+from .utils.progress import Callback
 
 
 def check_sound(data: Sequence[str]) -> None:
@@ -38,7 +38,7 @@ def make_fronted(
     data: Sequence[str],
     reader: str | None,
     plugins: Plugins,
-    listener: Listener,
+    callback: Callback,
 ) -> tuple[bytes, dict[str, Any]]:
     """Make the file and score it on validation and test clips, from their sound on.
 
@@ -46,13 +46,13 @@ def make_fronted(
     training repeats its frames.
     """
     form = graph_form(material.predictor.assembly.extractor)
-    clips = {item.hash: item for item in read_corpus(data, plugins, listener, reader).utterances}
+    clips = {item.hash: item for item in read_corpus(data, plugins, callback, reader).utterances}
     kind = "int8" if mode == "int8" else "float32"
     calibration = _calibration(material, form, clips)
     made = with_frontend(material.run.path, calibration, kind)
     network = Network(made.content)
     sides = {
-        side: compare(scores, _scores(network, material, form, clips, side, listener))
+        side: compare(scores, _scores(network, material, form, clips, side, callback))
         for side, scores in reference.items()
     }
     return made.content, {
@@ -93,10 +93,10 @@ def _scores(
     form: GraphForm,
     clips: Mapping[str, Utterance],
     side: str,
-    listener: Listener,
+    callback: Callback,
 ) -> Scores:
     items = material.sides[side]
     (name,) = network.inputs
-    tracked = listener.track(items, f"Raw audio, {side}", len(items))
+    tracked = callback.track(items, f"Raw audio, {side}", len(items))
     windows = [network({name: _windows(item, material, form, clips)}) for item in tracked]
     return utterance_scores(windows, items, material.predictor.labels)

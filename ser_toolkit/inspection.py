@@ -14,8 +14,6 @@ import numpy as np
 from .assemble import Assembly, apply_setting, assemble
 from .assets import Assets
 from .contracts import Augmenter, FrameAugmenter
-from .files import atomic, cache_dir
-from .listener import Listener
 from .panels import Sheet
 from .pipeline import named_recipe
 from .plugins import Plugins, load_plugins
@@ -25,6 +23,8 @@ from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor, Signal
 from .runtime.predict import signal_of
 from .store import augmented, clip_rng
+from .utils.files import atomic, cache_dir
+from .utils.progress import Callback
 from .views import Sound, View, parameters
 
 LONGEST_S = 30.0
@@ -67,7 +67,7 @@ def inspect(
     play_dir: Path | None,
     settings: tuple[str, ...],
     seed: int,
-    listener: Listener,
+    callback: Callback,
 ) -> dict[str, Any]:
     """Draw a recording into one picture, write its sounds, and return its figures.
 
@@ -84,13 +84,13 @@ def inspect(
     assembly, assets = _assembly(recipe, settings, plugins)
     load = assets.load
     extractor = assembly.extractor.prepare(load)
-    signal = _heard(audio, extractor, file.name, listener)
+    signal = _heard(audio, extractor, file.name, callback)
     if recipe is None:
-        chains, masks = _installed(plugins, load, listener)
+        chains, masks = _installed(plugins, load, callback)
     else:
-        chains, masks = _of_recipe(assembly, listener), list(assembly.masks)
+        chains, masks = _of_recipe(assembly, callback), list(assembly.masks)
     key = content_hash(audio)
-    tracked = listener.track(chains, "Augmenting", len(chains))
+    tracked = callback.track(chains, "Augmenting", len(chains))
     sounds = [chain.sound(signal, clip_rng(seed, chain.number, key), load) for chain in tracked]
     masked = [(mask, clip_rng(seed, number, key)) for number, mask in enumerate(masks, 1)]
     view = View(signal, assembly, extractor, plugins)
@@ -107,12 +107,12 @@ def inspect(
     }
 
 
-def _heard(audio: Audio, extractor: Extractor, shown: str, listener: Listener) -> Signal:
+def _heard(audio: Audio, extractor: Extractor, shown: str, callback: Callback) -> Signal:
     """What the recipe hears of a recording, 30 s at most: longer is neither drawn nor played."""
     first_s = (extractor.span_s or (0.0, 0.0))[0]
     end = round((first_s + LONGEST_S) * audio.rate_hz)
     if _heard_samples(audio, extractor) > round(LONGEST_S * extractor.rate_hz):
-        listener.warn(f"only {LONGEST_S:g} s of '{shown}' are drawn and played")
+        callback.warn(f"only {LONGEST_S:g} s of '{shown}' are drawn and played")
     return signal_of(Audio(audio.samples[:end], audio.rate_hz), extractor, shown)
 
 
@@ -138,30 +138,30 @@ def _assembly(
 
 
 def _installed(
-    plugins: Plugins, load: AssetLoader, listener: Listener
+    plugins: Plugins, load: AssetLoader, callback: Callback
 ) -> tuple[list[Chain], list[FrameAugmenter]]:
     """Every installed augmenter alone, but those that lack a file or a package."""
     audio = [a for a in plugins.augmenters if isinstance(a, Augmenter)]
-    ready = [a for a in audio if _is_ready(a, load, listener)]
+    ready = [a for a in audio if _is_ready(a, load, callback)]
     return _alone(ready), [a for a in plugins.augmenters if isinstance(a, FrameAugmenter)]
 
 
-def _is_ready(augmenter: Augmenter, load: AssetLoader, listener: Listener) -> bool:
+def _is_ready(augmenter: Augmenter, load: AssetLoader, callback: Callback) -> bool:
     try:
         augmenter.prepare(load)
     except SertkError as error:
-        listener.note(f"'{augmenter.name}' is not shown: {error.problem}")
+        callback.note(f"'{augmenter.name}' is not shown: {error.problem}")
         return False
     return True
 
 
-def _of_recipe(assembly: Assembly, listener: Listener) -> list[Chain]:
+def _of_recipe(assembly: Assembly, callback: Callback) -> list[Chain]:
     """Every augmenter alone, and the combinations where the recipe trains on all of them."""
     chains = _alone(assembly.augmenters)
     if assembly.recipe.training.combine == "all":
         combined = [n for n in range(1, assembly.copies + 1) if n & (n - 1)]
         if len(combined) > MOST_COMBINATIONS:
-            listener.warn(f"{MOST_COMBINATIONS} of {len(combined)} combinations are shown")
+            callback.warn(f"{MOST_COMBINATIONS} of {len(combined)} combinations are shown")
         for number in sorted(combined, key=lambda n: (n.bit_count(), n))[:MOST_COMBINATIONS]:
             parts = [a for bit, a in enumerate(assembly.augmenters) if number >> bit & 1]
             chains.append(Chain(number, tuple(parts)))

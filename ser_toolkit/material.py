@@ -12,13 +12,13 @@ from .assets import Assets
 from .contracts import Clip, Utterance
 from .corpus import read_corpus
 from .dataset import Dataset
-from .files import cache_dir
-from .listener import Listener
 from .plugins import Plugins
 from .run import Predictor, Run
 from .runtime.errors import SertkError
 from .runtime.extractor import F32
 from .store import Features, Store
+from .utils.files import cache_dir
+from .utils.progress import Callback
 
 CALIBRATION_WINDOWS = 200
 
@@ -49,7 +49,7 @@ def read_material(
     data: Sequence[str],
     reader: str | None,
     plugins: Plugins,
-    listener: Listener,
+    callback: Callback,
     workers: int,
 ) -> Material:
     """The clips of a finished run, from the feature cache or, where that lacks any, from `data`."""
@@ -66,7 +66,7 @@ def read_material(
     every = [item for items in sides.values() for item in items]
     missing = [item for item in every if not store.path(wanted.key(item, 0)).exists()]
     if missing:
-        _refill(missing, len(every), wanted, store, data, reader, plugins, listener, workers)
+        _refill(missing, len(every), wanted, store, data, reader, plugins, callback, workers)
     dataset = Dataset(store, wanted, predictor.adapters, predictor.labels)
     return Material(run, predictor, dataset, sides)
 
@@ -94,13 +94,13 @@ def _refill(
     data: Sequence[str],
     reader: str | None,
     plugins: Plugins,
-    listener: Listener,
+    callback: Callback,
     workers: int,
 ) -> None:
     problem = f"the features of {len(missing)} of the run's {total} clips are not in the cache"
     if not data:
         raise SertkError(problem, "Add --data, with the data that the run was trained on")
-    found = {item.hash: item for item in read_corpus(data, plugins, listener, reader).utterances}
+    found = {item.hash: item for item in read_corpus(data, plugins, callback, reader).utterances}
     lost = sum(item.hash not in found for item in missing)
     if lost:
         raise SertkError(
@@ -108,4 +108,4 @@ def _refill(
             "Give the data that the run was trained on",
         )
     here = [(replace(item, clip=found[item.hash].clip), 0) for item in missing]
-    store.fill(wanted, here, workers, listener)
+    store.fill(wanted, here, workers, callback)

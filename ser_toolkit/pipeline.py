@@ -18,8 +18,6 @@ from .contracts import Utterance
 from .corpus import Corpus, hearable, read_corpus, summary
 from .dataset import Dataset, fit_adapters
 from .delta import chow_threshold
-from .files import cache_dir, naming, write_bytes, write_text
-from .listener import Keeper, Listener, RunLog
 from .loading import one_line
 from .plugins import Plugins, load_plugins
 from .recipe import Recipe
@@ -31,6 +29,8 @@ from .scoring import Scores, metrics, network_probabilities, network_scores, tem
 from .split import Split, make_splits, parse_protocol
 from .store import Features, Store, processes
 from .training import Trained, fit
+from .utils.files import cache_dir, naming, write_bytes, write_text
+from .utils.progress import BufferedCallback, Callback, FileLogger
 
 CHECKPOINT = "checkpoint.npz"
 
@@ -68,30 +68,30 @@ class Prepared:
     store: Store
     features: Features
     assets: Assets
-    said: tuple[str, ...]
+    messages: tuple[str, ...]
 
 
-def prepare(options: Options, listener: Listener) -> Prepared:
+def prepare(options: Options, callback: Callback) -> Prepared:
     """Recipe, clips and splits. Nothing is fitted or augmented before the split."""
-    listener = Keeper(listener)
+    callback = BufferedCallback(callback)
     check_installed()
     parse_protocol(options.protocol)
     plugins = load_plugins(asked=[options.plugin] if options.plugin else ())
     assets = Assets((cache_dir() / "assets", *_assets_beside(options.recipe)))
     assembly = assemble(choose_recipe(options, plugins, assets), plugins)
-    listener.note(f"recipe: {assembly.recipe.name} ({assembly.recipe.description})")
+    callback.note(f"recipe: {assembly.recipe.name} ({assembly.recipe.description})")
     for line in assembly.licences:
-        listener.note(line)
+        callback.note(line)
     corpus = read_corpus(
         options.data,
         plugins,
-        listener,
+        callback,
         options.reader,
         options.emotions,
         dict(options.mapping or {}),
     )
-    corpus = hearable(corpus, assembly.extractor.span_s, listener)
-    listener.note(summary(corpus.utterances))
+    corpus = hearable(corpus, assembly.extractor.span_s, callback)
+    callback.note(summary(corpus.utterances))
     splits = make_splits(corpus.utterances, options.protocol, options.seed)
     features = Features(
         assembly.extractor,
@@ -102,8 +102,8 @@ def prepare(options: Options, listener: Listener) -> Prepared:
         assembly.recipe.training.combine,
     )
     store = Store(cache_dir() / "features")
-    said = tuple(listener.said)
-    return Prepared(options, assembly, corpus, splits, store, features, assets, said)
+    messages = tuple(callback.messages)
+    return Prepared(options, assembly, corpus, splits, store, features, assets, messages)
 
 
 def choose_recipe(options: Options, plugins: Plugins, assets: Assets) -> Recipe:
@@ -145,17 +145,17 @@ def train(
     out: Path | None = None,
     resume: bool = False,
     fold: int = 1,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> Run:
     """Train one fold of the protocol and write its run directory."""
-    listener = listener or Listener()
+    callback = callback or Callback()
     check_folder(out, resume)
-    prepared = prepare(options, listener)
+    prepared = prepare(options, callback)
     if not 1 <= fold <= len(prepared.splits):
         raise SertkError(f"fold expects 1 to {len(prepared.splits)}, received {fold}")
     folder = out or default_folder(prepared.assembly.recipe.name)
     open_folder(folder, resume)
-    run_fold(prepared, prepared.splits[fold - 1], folder, listener, options.processes)
+    run_fold(prepared, prepared.splits[fold - 1], folder, callback, options.processes)
     return Run(folder)
 
 
@@ -163,13 +163,13 @@ def run_fold(
     prepared: Prepared,
     split: Split,
     folder: Path,
-    listener: Listener,
+    callback: Callback,
     workers: int,
     threads: int | None = None,
 ) -> dict[str, Any]:
     """Split → features → adapter → network → calibration → figures, into `folder`."""
     began = time.perf_counter()
-    log = RunLog(folder, listener, prepared.said)
+    log = FileLogger(folder, callback, prepared.messages)
     _write_plan(prepared, split, folder)
     if Run(folder).finished:
         log.note("this run is finished; nothing is trained again")
@@ -249,12 +249,12 @@ def _same_plan(prepared: Prepared, split: Split, folder: Path) -> bool:
     return (stored.get("hash"), stored.get("seed")) == (split.hash, prepared.options.seed)
 
 
-def _dataset(prepared: Prepared, split: Split, listener: Listener, workers: int) -> Dataset:
+def _dataset(prepared: Prepared, split: Split, callback: Callback, workers: int) -> Dataset:
     """Features of every side; augmented copies of training clips alone; the fitted adapter."""
     copies = prepared.assembly.copies
     variants = [(item, 0) for _, item in split.sides()]
     variants += [(item, copy) for item in split.train for copy in range(1, copies + 1)]
-    prepared.store.fill(prepared.features, variants, workers, listener)
+    prepared.store.fill(prepared.features, variants, workers, callback)
     standardise = prepared.assembly.recipe.training.standardise
     adapters = fit_adapters(prepared.store, prepared.features, split.train, standardise)
     masks = prepared.assembly.masks
@@ -292,10 +292,10 @@ def _calibrate(network: Any, dataset: Dataset, validation: Sequence[Utterance]) 
 
 
 def score(
-    network: Any, dataset: Dataset, utterances: Sequence[Utterance], listener: Listener
+    network: Any, dataset: Dataset, utterances: Sequence[Utterance], callback: Callback
 ) -> Scores:
     """Scores of utterances as they are, by the mean over all their windows."""
-    tracked = listener.track(utterances, "Scoring", len(utterances))
+    tracked = callback.track(utterances, "Scoring", len(utterances))
     inputs = (dataset.windows(item) for item in tracked)
     return network_scores(network, inputs, utterances, dataset.labels)
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from .bundles import open_bytes
-from .listener import Listener
 from .plugins import load_plugins
 from .run import Run
 from .runtime.audio import Audio, audio_files, check_speech, read_audio
@@ -24,6 +23,7 @@ from .runtime.errors import AudioError, SertkError
 from .runtime.extractor import F32, Extractor
 from .runtime.predict import signal_of, utterance_score, window_times
 from .runtime.window import Window
+from .utils.progress import Callback
 
 MANY_FILES = 64
 CHUNK = 8
@@ -50,7 +50,7 @@ class Model:
         files: str | Path | Sequence[str | Path],
         windows: bool = False,
         workers: int = 1,
-        listener: Listener | None = None,
+        callback: Callback | None = None,
     ) -> Any:
         """One answer, or a list of them for a sequence of files; see `answer`.
 
@@ -61,7 +61,7 @@ class Model:
             return self.answer(Path(files), windows)
         paths = [Path(path) for path in files]
         found = answers(self, paths, windows, workers)
-        return list((listener or Listener()).track(found, "Predicting", len(paths)))
+        return list((callback or Callback()).track(found, "Predicting", len(paths)))
 
     def answer(self, path: Path, windows: bool = False) -> dict[str, Any]:
         """`file`, `emotion`, `probabilities`, `uncertain`; with `windows` also the timeline.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .child import ChildFailed, run, write_arrays
+from .child import ChildFailed, read_arrays, run, write_arrays
 from .flatbuffer import Operator, operators
 from .runtime.extractor import F32
 
@@ -93,8 +93,8 @@ def _proof(
             run([python, "-I", script, str(folder), name, str(threads)], folder, timeout_s)
         except ChildFailed as failed:
             return Proof(name, False, failed.cause)
-        with np.load(folder / "answer.npz", allow_pickle=False) as file:
-            return _judged(name, content, dict(file), expected, least)
+        found = read_arrays(folder / "answer.npz")
+        return _judged(name, content, found, expected, least)
 
 
 def _judged(

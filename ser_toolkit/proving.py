@@ -27,7 +27,7 @@ def borrow() -> None:
 def main() -> None:
     """Answer every window, and measure; a failure that is no crash leaves its reason."""
     borrow()
-    from ser_toolkit.child import tell
+    from ser_toolkit.child import tell, write_arrays
 
     folder, name, threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     try:
@@ -35,7 +35,7 @@ def main() -> None:
     except Exception as error:  # whatever a foreign runtime raises
         tell(folder, error)
         sys.exit(1)
-    np.savez(folder / "answer.npz", **found)
+    write_arrays(folder / "answer.npz", found)
 
 
 def measured(folder: Path, name: str, threads: int) -> dict[str, Any]:

@@ -14,10 +14,8 @@ from . import bundling
 from .contracts import Utterance
 from .convert import MODES, Converted, convert
 from .delta import chow_threshold, compare, figures
-from .files import write_bytes
 from .fronted import check_sound, make_fronted
 from .frontend import graph_form
-from .listener import Listener
 from .material import Material, read_material
 from .plugins import Plugins, load_plugins
 from .prove import Proof, prove
@@ -29,6 +27,8 @@ from .runtime.interpreter import Network
 from .scoring import Scores, network_probabilities, utterance_scores
 from .selective import select
 from .store import processes
+from .utils.files import write_bytes
+from .utils.progress import Callback
 
 AUTO = "auto"
 PROVING_WINDOWS = 64
@@ -73,7 +73,7 @@ class NotBundledError(SertkError):
         )
 
 
-def quantize(run: Run, options: Options, out: Path, listener: Listener) -> dict[str, Any]:
+def quantize(run: Run, options: Options, out: Path, callback: Callback) -> dict[str, Any]:
     """Measure every mode on validation clips (which decide) and test clips, and write bundles.
 
     The report lies in the run directory. A mode that loses more than `max_drop` is left out unless
@@ -86,12 +86,12 @@ def quantize(run: Run, options: Options, out: Path, listener: Listener) -> dict[
     if options.with_frontend:
         check_sound(options.data)
     workers = processes(options.workers)
-    material = read_material(run, options.data, options.reader, plugins, listener, workers)
+    material = read_material(run, options.data, options.reader, plugins, callback, workers)
     if options.with_frontend:
         graph_form(material.predictor.assembly.extractor)
     reference = {side: keras_scores(material, side) for side in SIDES}
-    tracked = listener.track(options.modes, "Quantizing", len(options.modes))
-    candidates = [_candidate(mode, material, reference, options, listener) for mode in tracked]
+    tracked = callback.track(options.modes, "Quantizing", len(options.modes))
+    candidates = [_candidate(mode, material, reference, options, callback) for mode in tracked]
     rows = [_row(candidate, reference, options) for candidate in candidates]
     found = _report(run, material, reference, rows)
     write_json(run.path / REPORT, found)
@@ -105,8 +105,8 @@ def quantize(run: Run, options: Options, out: Path, listener: Listener) -> dict[
         raise NotBundledError(found)
     for row in rows:
         if not row["bundled"]:
-            listener.warn(f"no bundle for {row['mode']}: {row['reason']}")
-    fronted = _fronted(out, options, material, reference, plugins, listener)
+            callback.warn(f"no bundle for {row['mode']}: {row['reason']}")
+    fronted = _fronted(out, options, material, reference, plugins, callback)
     write_json(run.path / REPORT, {**found, "frontend": fronted})
     return {
         **found,
@@ -122,7 +122,7 @@ def _fronted(
     material: Material,
     reference: Mapping[str, Scores],
     plugins: Plugins,
-    listener: Listener,
+    callback: Callback,
 ) -> list[dict[str, Any]]:
     """The file that takes raw audio, if it is wanted: int8 inside where int8 is."""
     if not options.with_frontend:
@@ -130,7 +130,7 @@ def _fronted(
     mode = "int8" if "int8" in options.modes else "float32"
     path = out.with_suffix(".tflite")
     content, row = make_fronted(
-        mode, material, reference, options.data, options.reader, plugins, listener
+        mode, material, reference, options.data, options.reader, plugins, callback
     )
     loss = _loss(row["validation"], options.max_drop)
     if loss and not options.force:
@@ -161,7 +161,7 @@ def quantize_fold(run: Run, mode: str) -> None:
     facts = run.path / facts_name(mode)
     if facts.is_file() and run.json(facts.name).get("network") == network:
         return
-    material = read_material(run, (), None, load_plugins(), Listener(), 1)
+    material = read_material(run, (), None, load_plugins(), Callback(), 1)
     converted = convert(run.file(NETWORK), mode, material.calibration(seed=0))
     scores = tflite_scores(material, converted.content, material.sides["test"])
     write_csv(run.path / predictions_name(mode), prediction_rows(scores))
@@ -195,10 +195,10 @@ def _candidate(
     material: Material,
     reference: Mapping[str, Scores],
     options: Options,
-    listener: Listener,
+    callback: Callback,
 ) -> Candidate:
     try:
-        converted = _converted(mode, material, reference, options, listener)
+        converted = _converted(mode, material, reference, options, callback)
     except SertkError as error:
         return Candidate(mode, error=str(error))
     scores = {
@@ -215,7 +215,7 @@ def _converted(
     material: Material,
     reference: Mapping[str, Scores],
     options: Options,
-    listener: Listener,
+    callback: Callback,
 ) -> Converted:
     network = material.run.file(NETWORK)
     windows = material.calibration(seed=0)
@@ -227,7 +227,7 @@ def _converted(
         return float(figures(tflite_scores(material, content, material.sides["validation"]))["uar"])
 
     target = figures(reference["validation"])["uar"]
-    return select(network, windows, score, target, options.max_drop / 100, 4, listener).converted
+    return select(network, windows, score, target, options.max_drop / 100, 4, callback).converted
 
 
 def _proving(material: Material) -> dict[str, F32]:

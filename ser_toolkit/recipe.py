@@ -7,13 +7,12 @@ plugin offers. Unknown keys are errors.
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from .runtime.component import configure_fields
 from .runtime.errors import SertkError
+from .runtime.validate import bounded, check_bounds, from_mapping, refuse_unknown
 from .runtime.window import Window
 
 if sys.version_info >= (3, 11):
@@ -21,23 +20,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-D = TypeVar("D")
 Combine = Literal["random", "all"]
-
-RANGES = (
-    ("epochs", 1, math.inf),
-    ("batch_size", 1, math.inf),
-    ("warmup_epochs", 0, math.inf),
-    ("plateau_patience", 1, math.inf),
-    ("plateau_floor", 0, 1),
-    ("weight_decay", 0, 1),
-    ("label_smoothing", 0, 1),
-    ("ema_momentum", 0, 1),
-    ("tolerance_se", 0, math.inf),
-    ("patience", 0, math.inf),
-    ("copies", 0, math.inf),
-    ("crops", 1, math.inf),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +35,7 @@ class Use:
         object.__setattr__(self, "params", {**(params or {}), **more})
 
     def with_params(self, **params: Any) -> Use:
-        """A copy with some parameters set."""
+        """Return a copy with some parameters set."""
         return Use(self.name, {**self.params, **params})
 
 
@@ -86,36 +69,28 @@ class Training:
         standardise: Whether columns get the mean 0 and the deviation 1 of the training clips.
     """
 
-    epochs: int = 60
-    batch_size: int = 32
+    epochs: int = bounded(60, 1)
+    batch_size: int = bounded(32, 1)
     optimizer: Literal["adamw", "adam"] = "adamw"
-    learning_rate: float = 2e-3
+    learning_rate: float = bounded(2e-3, above=0)
     schedule: Literal["cosine", "plateau", "constant"] = "cosine"
-    warmup_epochs: int = 2
-    plateau_patience: int = 3
-    plateau_floor: float = 1e-5
-    weight_decay: float = 1e-2
-    label_smoothing: float = 0.1
+    warmup_epochs: int = bounded(2, 0)
+    plateau_patience: int = bounded(3, 1)
+    plateau_floor: float = bounded(1e-5, 0, 1)
+    weight_decay: float = bounded(1e-2, 0, 1)
+    label_smoothing: float = bounded(0.1, 0, 1)
     class_weights: bool = True
-    ema_momentum: float = 0.99
-    tolerance_se: float = 1.0
-    patience: int = 20
-    copies: int = 4
+    ema_momentum: float = bounded(0.99, 0, 1)
+    tolerance_se: float = bounded(1.0, 0)
+    patience: int = bounded(20, 0)
+    copies: int = bounded(4, 0)
     combine: Combine = "random"
-    crops: int = 1
+    crops: int = bounded(1, 1)
     last_batch: bool = False
     standardise: bool = True
 
     def __post_init__(self) -> None:
-        for name, low, high in RANGES:
-            value = getattr(self, name)
-            if not low <= value <= high:
-                ends = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
-                raise SertkError(f"'training.{name}' expects {ends}, received {value:g}")
-        if not 0 < self.learning_rate < math.inf:
-            raise SertkError(
-                f"'training.learning_rate' expects more than 0, received {self.learning_rate:g}"
-            )
+        check_bounds(self, "training")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,10 +128,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> Recipe:
         """Build a recipe from the tables of a recipe file."""
-        known = [field.name for field in dataclasses.fields(cls)]
-        for key in table:
-            if key not in known:
-                raise SertkError(f"a recipe has no key '{key}'", f"It has: {', '.join(known)}")
+        refuse_unknown(table, [field.name for field in dataclasses.fields(cls)], "a recipe", "key")
         for key in ("name", "extractor", "model"):
             if key not in table:
                 raise SertkError(f"a recipe needs '{key}'", "See `sertk recipe show compact`")
@@ -166,12 +138,12 @@ class Recipe:
             extractor=_uses("extractor", table["extractor"]),
             model=_use("model", table["model"]),
             augmenter=_uses("augmenter", table.get("augmenter", [])),
-            window=_table(Window, "window", table.get("window", {})),
-            training=_table(Training, "training", table.get("training", {})),
+            window=from_mapping(Window, table.get("window", {}), "window"),
+            training=from_mapping(Training, table.get("training", {}), "training"),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The tables of the recipe file."""
+        """Return the tables of the recipe file."""
         return {
             "name": self.name,
             "description": self.description,
@@ -183,16 +155,10 @@ class Recipe:
         }
 
     def to_toml(self) -> str:
-        """The recipe as a file that `sertk train FILE.toml` runs."""
+        """Return the recipe as a file that `sertk train FILE.toml` runs."""
         import tomli_w
 
         return tomli_w.dumps(self.to_dict())
-
-
-def _table(kind: type[D], where: str, values: Any) -> D:
-    if not isinstance(values, Mapping):
-        raise SertkError(f"'{where}' expects a table, received {values!r}")
-    return dataclasses.replace(kind(), **configure_fields(kind, values, where))  # type: ignore[type-var]
 
 
 def _use(where: str, value: Any) -> Use:
@@ -209,7 +175,7 @@ def _uses(where: str, values: Any) -> tuple[Use, ...]:
 
 
 def parse_value(text: str) -> Any:
-    """A TOML value; what is not TOML is a string, so that quotes may be left out."""
+    """Parse a TOML value; what is not TOML is a string, so that quotes may be left out."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .files import atomic, write_text
 from .scoring import Scores, recalls
 from .split import Split
+from .utils.files import atomic, write_text
 
 if TYPE_CHECKING:
     import keras

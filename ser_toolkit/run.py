@@ -17,8 +17,6 @@ from .assemble import Assembly, assemble
 from .assets import Assets
 from .backend import import_keras, train_again
 from .contracts import Utterance
-from .files import DAMAGED
-from .listener import Listener
 from .plugins import Plugins
 from .recipe import Recipe
 from .runtime.adapter import Adapter, adapters_from_bytes
@@ -27,6 +25,8 @@ from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor
 from .runtime.predict import features, signal_of, utterance_score, windows
 from .scoring import Scores, network_probabilities, network_scores
+from .utils.files import DAMAGED
+from .utils.progress import Callback
 
 NETWORK = "model.keras"
 PARTS = ("recipe.toml", "adapter.npz", "split.json", NETWORK)
@@ -170,14 +170,14 @@ class Predictor:
             network_probabilities(self.network, [self.inputs(audio, path.name)])[0]
         )
 
-    def scores(self, utterances: Sequence[Utterance], listener: Listener) -> Scores:
+    def scores(self, utterances: Sequence[Utterance], callback: Callback) -> Scores:
         """Scores of utterances whose emotions the network knows."""
         inputs = (
             self.inputs(
                 read_audio(item.clip.path, item.clip.start_s, item.clip.end_s, shown=item.name),
                 item.name,
             )
-            for item in listener.track(utterances, "Scoring", len(utterances))
+            for item in callback.track(utterances, "Scoring", len(utterances))
         )
         return network_scores(self.network, inputs, utterances, self.labels)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .convert import TIMEOUT_S, Converted, convert_variants
-from .listener import Listener
 from .runtime.extractor import F32
+from .utils.progress import Callback
 
 Score = Callable[[bytes], float]
 
@@ -41,7 +41,7 @@ def select(
     target: float,
     allowed_loss: float,
     most: int = 4,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Selection:
     """The fewest float layers (at most `most`) with a score of `target - allowed_loss` or more.
@@ -50,7 +50,7 @@ def select(
     network. Each layer is tried alone; then the layers are added in the order of what each won,
     and of two that won the same, the one after which the file is nearer to the network.
     """
-    listener = listener or Listener()
+    callback = callback or Callback()
     enough = target - allowed_loss
 
     def files(choices: Sequence[Sequence[str]]) -> tuple[Converted, ...]:
@@ -61,7 +61,7 @@ def select(
     if first >= enough:
         return Selection(plain, first, first, {}, True)
     singles = files([(layer,) for layer in plain.layers])
-    tracked = listener.track(singles, "Trying each layer in float", len(singles))
+    tracked = callback.track(singles, "Trying each layer in float", len(singles))
     scored = [(score(single.content), single) for single in tracked]
     scores = {single.float_layers[0]: value for value, single in scored}
     order = [

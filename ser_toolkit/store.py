@@ -20,8 +20,6 @@ from typing import Any
 import numpy as np
 
 from .contracts import Augmenter, Utterance
-from .files import atomic, read_npz
-from .listener import Listener
 from .recipe import Combine
 from .runtime.audio import read_audio
 from .runtime.component import AssetLoader, Component, parts_of, to_spec
@@ -29,6 +27,8 @@ from .runtime.errors import SertkError
 from .runtime.extractor import F32, Extractor, FrameExtractor, Signal
 from .runtime.predict import features, signal_of
 from .runtime.window import Window
+from .utils.files import read_npz, write_npz
+from .utils.progress import Callback
 
 FORMAT = 1
 CHUNK = 8
@@ -113,7 +113,7 @@ class Store:
         wanted: Features,
         variants: Sequence[tuple[Utterance, int]],
         workers: int,
-        listener: Listener,
+        callback: Callback,
     ) -> None:
         """Compute what is missing, in `workers` processes, with a progress bar."""
         missing = [
@@ -123,7 +123,7 @@ class Store:
             return
         chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
         results = _run(self, wanted, chunks, min(workers, len(chunks)))
-        for _ in listener.track(results, "Computing features", len(missing)):
+        for _ in callback.track(results, "Computing features", len(missing)):
             pass
 
     def fill_chunk(self, wanted: Features, chunk: Sequence[tuple[Utterance, int]]) -> int:
@@ -134,8 +134,7 @@ class Store:
         return len(chunk)
 
     def _write(self, path: Path, arrays: Mapping[str, F32]) -> None:
-        with atomic(path) as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+        write_npz(path, arrays)
 
 
 def _run(store: Store, wanted: Features, chunks: Sequence[Any], workers: int) -> Iterator[None]:

@@ -14,11 +14,11 @@ import numpy as np
 from .checkpoint import Checkpoint
 from .contracts import Utterance
 from .dataset import Dataset, inverse_frequency, steps
-from .listener import Listener
 from .recipe import Training
 from .runtime.errors import SertkError
 from .runtime.extractor import F32
 from .scoring import Scores, fed, network_scores, uar
+from .utils.progress import Callback
 
 if TYPE_CHECKING:
     import keras
@@ -44,7 +44,7 @@ def fit(
     training: Training,
     seed: int,
     checkpoint: Path,
-    listener: Listener,
+    callback: Callback,
 ) -> Trained:
     """Train `network` and leave the best averaged weights in it.
 
@@ -59,12 +59,12 @@ def fit(
         while not state.over(training):
             state = loop.epoch(state)
             state.write(checkpoint)
-            listener.epoch(state.history[-1], training.epochs)
+            callback.epoch(state.history[-1], training.epochs)
     except KeyboardInterrupt:
         if not state.history:
             raise
         interrupted = True
-        listener.warn(
+        callback.warn(
             f"stopped by Ctrl-C after epoch {state.number}; the best epoch so far is kept"
         )
     _assign(network, state.best)

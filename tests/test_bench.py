@@ -21,11 +21,11 @@ from ser_toolkit.board import board, memory, power
 from ser_toolkit.bundles import describe_parts
 from ser_toolkit.plugins import load_plugins
 from ser_toolkit.runtime.archive import unpack
-from ser_toolkit.runtime.bundle import read_bundle, write_bundle
+from ser_toolkit.runtime.bundle import parse_bundle, read_bytes, write_bundle
 from ser_toolkit.runtime.component import to_spec
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.interpreter import Network
-from ser_toolkit.runtime.npz import arrays_to_bytes
+from ser_toolkit.runtime.npz import to_npz
 from ser_toolkit.runtime.selftest import make_selftest
 from ser_toolkit.runtime.signing import generate_keys
 
@@ -95,13 +95,13 @@ def nap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     monkeypatch.setenv("PYTHONPATH", str(site))
     plugins = load_plugins(only=["sertk-nap"])
     extractor = plugins.extractor("nap")
-    old, members = read_bundle(BUNDLE), unpack(BUNDLE.read_bytes())
+    old, members = parse_bundle(read_bytes(BUNDLE)), unpack(BUNDLE.read_bytes())
     parts = describe_parts(extractor, plugins)
     manifest = replace(old.manifest, extractor=to_spec(extractor), parts=parts)
     network = Network(old.model)
     test = make_selftest(extractor, old.adapters, manifest.window, network, 16000)
     path = tmp_path / "nap.sertk"
-    write_bundle(path, manifest, {**members, "selftest.npz": arrays_to_bytes(test)})
+    write_bundle(path, manifest, {**members, "selftest.npz": to_npz(test)})
     return path.read_bytes()
 
 

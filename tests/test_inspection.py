@@ -14,13 +14,13 @@ from ser_toolkit.assemble import assemble
 from ser_toolkit.assets import Assets
 from ser_toolkit.contracts import Utterance
 from ser_toolkit.inspection import LONGEST_S, write_pcm16
-from ser_toolkit.listener import Listener
 from ser_toolkit.panels import Image, Note, Panel, Strips, Vector, Wave
 from ser_toolkit.plugins import load_plugins
 from ser_toolkit.recipe import Recipe
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.extractor import Signal
 from ser_toolkit.store import Features, compute
+from ser_toolkit.utils.progress import Callback
 from ser_toolkit.views import View, log_mel
 
 RATE_HZ = 16_000
@@ -34,7 +34,7 @@ training = { epochs = 1, combine = "all" }
 """
 
 
-class Heard(Listener):
+class Heard(Callback):
     def __init__(self) -> None:
         self.warnings: list[str] = []
 
@@ -215,7 +215,7 @@ def test_of_a_long_file_the_beginning_is_drawn_and_that_is_said(
     heard = Heard()
     found = api.inspect(
         path, recipe=combined, settings=("augmenter=gain",), out=tmp_path / "x.png",
-        play_dir=tmp_path / "s", listener=heard,
+        play_dir=tmp_path / "s", callback=heard,
     )  # fmt: skip
     assert heard.warnings == ["only 30 s of 'long.wav' are drawn and played"]
     assert (found["duration_s"], found["drawn_s"]) == (40, LONGEST_S)

@@ -19,9 +19,9 @@ import ser_toolkit as sertk
 from ser_toolkit import prediction
 from ser_toolkit.cli.evaluate import evaluate as evaluate_command
 from ser_toolkit.cli.predict import predict as predict_command
-from ser_toolkit.listener import Listener
 from ser_toolkit.quantization import Options, quantize
 from ser_toolkit.run import Run
+from ser_toolkit.utils.progress import Callback
 
 Small = tuple[Any, Path]
 
@@ -31,7 +31,7 @@ def bundle(small_run: Small, cache: Path, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("bundles")
     run = Run(Path(shutil.copytree(small_run[0].path, folder / "run")))
     out = folder / "small.sertk"
-    quantize(run, Options(modes=("float32",), force=True), out, Listener())
+    quantize(run, Options(modes=("float32",), force=True), out, Callback())
     return out
 
 

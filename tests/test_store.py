@@ -13,7 +13,6 @@ import pytest
 
 from ser_toolkit.builtin.augmenters import Gain, Noise, Speed
 from ser_toolkit.contracts import Augmenter, Utterance
-from ser_toolkit.listener import Listener
 from ser_toolkit.runtime.audio import read_audio
 from ser_toolkit.runtime.component import Asset, AssetLoader
 from ser_toolkit.runtime.errors import AudioError, SertkError
@@ -21,6 +20,7 @@ from ser_toolkit.runtime.extractor import F32, Signal, Stack, WindowExtractor
 from ser_toolkit.runtime.features import Deltas, LogMel, Mfcc, Rms, Zcr
 from ser_toolkit.runtime.window import Window
 from ser_toolkit.store import Features, Store, clip_rng
+from ser_toolkit.utils.progress import Callback
 
 Variants = list[tuple[Utterance, int]]
 HUM = Asset("hum", "0" * 64, 1)
@@ -90,7 +90,7 @@ class NotFinite(Zcr):
         return np.full_like(super().frames(signal), np.nan)
 
 
-class Counter(Listener):
+class Counter(Callback):
     """Counts what it is told to expect, and interrupts after `stop` items."""
 
     def __init__(self, stop: int | None = None) -> None:
@@ -192,12 +192,12 @@ def test_the_window_counts_only_where_features_are_computed_per_window(
 def test_a_fill_computes_only_what_is_missing(
     tmp_path: Path, utterances: tuple[Utterance, ...]
 ) -> None:
-    store, listener = Store(tmp_path), Counter()
-    store.fill(PLAIN, variants(utterances[:3], 1), 1, listener)
+    store, callback = Store(tmp_path), Counter()
+    store.fill(PLAIN, variants(utterances[:3], 1), 1, callback)
     before = {path: path.stat().st_ino for path in tmp_path.rglob("*.npz")}
-    store.fill(PLAIN, variants(utterances[:5], 1), 1, listener)
-    store.fill(PLAIN, variants(utterances[:5], 1), 1, listener)
-    assert listener.totals == [6, 4]
+    store.fill(PLAIN, variants(utterances[:5], 1), 1, callback)
+    store.fill(PLAIN, variants(utterances[:5], 1), 1, callback)
+    assert callback.totals == [6, 4]
     assert len(before) == 6
     assert before == {path: path.stat().st_ino for path in before}
     assert len(files(store)) == 10
@@ -312,11 +312,11 @@ def test_one_worker_or_two_and_any_order_give_the_same_bytes(
     )
     todo = variants(utterances, 1)
     one, two = Store(tmp_path / "one"), Store(tmp_path / "two")
-    listener = Counter()
-    one.fill(wanted, todo, 1, listener)
+    callback = Counter()
+    one.fill(wanted, todo, 1, callback)
     shuffled = [todo[i] for i in np.random.default_rng(0).permutation(len(todo))]
-    two.fill(wanted, shuffled, 2, listener)
-    assert listener.totals == [len(todo), len(todo)]
+    two.fill(wanted, shuffled, 2, callback)
+    assert callback.totals == [len(todo), len(todo)]
     assert len(files(one)) == len(todo)
     assert files(one) == files(two)
 
@@ -331,7 +331,7 @@ def test_the_number_of_threads_changes_no_byte(
     for threads in (1, 2, 4):
         stores.append(Store(tmp_path / str(threads)))
         with threadpool_limits(threads):
-            stores[-1].fill(wanted, variants(utterances, 1), 1, Listener())
+            stores[-1].fill(wanted, variants(utterances, 1), 1, Callback())
     assert files(stores[0]) == files(stores[1]) == files(stores[2])
 
 
@@ -343,9 +343,9 @@ def test_an_interrupted_fill_goes_on_where_it_was(
         store.fill(PLAIN, todo, 1, Counter(stop=3))
     kept = files(store)
     assert 3 <= len(kept) < len(todo)
-    listener = Counter()
-    store.fill(PLAIN, todo, 1, listener)
-    assert listener.totals == [len(todo) - len(kept)]
+    callback = Counter()
+    store.fill(PLAIN, todo, 1, callback)
+    assert callback.totals == [len(todo) - len(kept)]
     assert kept.items() <= files(store).items()
 
 
@@ -357,13 +357,13 @@ def test_a_fault_in_one_chunk_keeps_the_others(
     clip = dataclasses.replace(utterances[-1].clip, path=tmp_path / "last.wav")
     todo = [(item, 0) for item in (*utterances[:-1], Utterance(clip, utterances[-1].hash, 1.0))]
     with pytest.raises(AudioError, match=r"'spk02/.*' is not there"):
-        store.fill(PLAIN, todo, 2, Listener())
+        store.fill(PLAIN, todo, 2, Callback())
     kept = files(store)
     assert len(kept) >= 8
     (tmp_path / "last.wav").write_bytes(utterances[-1].clip.path.read_bytes())
-    listener = Counter()
-    store.fill(PLAIN, todo, 2, listener)
-    assert listener.totals == [len(todo) - len(kept)]
+    callback = Counter()
+    store.fill(PLAIN, todo, 2, callback)
+    assert callback.totals == [len(todo) - len(kept)]
     assert len(files(store)) == len(todo)
 
 
@@ -371,8 +371,8 @@ def test_a_copy_does_not_depend_on_other_clips(
     tmp_path: Path, utterances: tuple[Utterance, ...]
 ) -> None:
     alone, together = Store(tmp_path / "alone"), Store(tmp_path / "together")
-    alone.fill(PLAIN, variants(utterances[3:4], 2), 1, Listener())
-    together.fill(PLAIN, variants(utterances[:6], 2), 1, Listener())
+    alone.fill(PLAIN, variants(utterances[3:4], 2), 1, Callback())
+    together.fill(PLAIN, variants(utterances[:6], 2), 1, Callback())
     assert len(files(alone)) == 3
     assert files(alone).items() <= files(together).items()
 
@@ -390,7 +390,7 @@ def test_values_that_are_not_finite_name_extractor_and_clip(
 ) -> None:
     store, item = Store(tmp_path), utterances[0]
     with pytest.raises(SertkError) as caught:
-        store.fill(changed(extractor=NotFinite()), [(item, copy)], 1, Listener())
+        store.fill(changed(extractor=NotFinite()), [(item, copy)], 1, Callback())
     assert "'log_of_zero' gave values that are not finite in 'frames'" in caught.value.problem
     assert f"{item.name} (copy {copy})" in caught.value.problem
     assert files(store) == {}

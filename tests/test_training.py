@@ -18,7 +18,6 @@ from ser_toolkit.backend import prepare_backend
 from ser_toolkit.checkpoint import Checkpoint
 from ser_toolkit.contracts import Utterance
 from ser_toolkit.dataset import Dataset, fit_adapters, inverse_frequency
-from ser_toolkit.listener import Listener
 from ser_toolkit.recipe import Training
 from ser_toolkit.runtime.component import Asset
 from ser_toolkit.runtime.errors import SertkError
@@ -27,6 +26,7 @@ from ser_toolkit.runtime.features import Rms, Zcr
 from ser_toolkit.runtime.window import Window
 from ser_toolkit.store import Features, Store
 from ser_toolkit.training import Trained, fit
+from ser_toolkit.utils.progress import Callback
 
 LABELS = ("anger", "boredom", "fear", "happiness", "neutral", "sadness")
 QUICK = Training(
@@ -82,12 +82,12 @@ def train(tmp_path: Path, dataset: Dataset, utterances: tuple[Utterance, ...]) -
         seed: int = 0,
         build: Callable[[], Any] = dense,
         checkpoint: Path | None = None,
-        listener: Listener | None = None,
+        callback: Callback | None = None,
     ) -> Trained:
         prepare_backend(seed)
         path = checkpoint or tmp_path / f"{next(numbers)}.npz"
         sides = (utterances[:12], utterances[12:])
-        return fit(build(), dataset, *sides, training, seed, path, listener or Listener())
+        return fit(build(), dataset, *sides, training, seed, path, callback or Callback())
 
     return train
 
@@ -100,7 +100,7 @@ def timeless(history: Any) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
 
 
-class Stop(Listener):
+class Stop(Callback):
     """Presses Ctrl-C after an epoch."""
 
     def __init__(self, after: int) -> None:
@@ -135,11 +135,11 @@ def test_stopped_and_resumed_is_as_if_never_stopped(
 ) -> None:
     training = quick(schedule=schedule, plateau_patience=1)
     whole = train(training, build=build)
-    path, listener = tmp_path / "kept.npz", Stop(after=2)
-    stopped = train(training, build=build, checkpoint=path, listener=listener)
+    path, callback = tmp_path / "kept.npz", Stop(after=2)
+    stopped = train(training, build=build, checkpoint=path, callback=callback)
     assert stopped.interrupted
     assert len(stopped.history) == 2
-    assert listener.warnings == ["stopped by Ctrl-C after epoch 2; the best epoch so far is kept"]
+    assert callback.warnings == ["stopped by Ctrl-C after epoch 2; the best epoch so far is kept"]
     resumed = train(training, build=build, checkpoint=path)
     assert not resumed.interrupted
     assert timeless(resumed.history) == timeless(whole.history)
@@ -280,7 +280,7 @@ def test_class_weights_and_their_absence_give_other_losses(
         training = quick(epochs=1, class_weights=class_weights, batch_size=99, label_smoothing=0)
         sides = (utterances[1:12], utterances[12:])
         path = tmp_path / f"{name}.npz"
-        trained = fit(dense(), dataset, *sides, training, 0, path, Listener())
+        trained = fit(dense(), dataset, *sides, training, 0, path, Callback())
         return float(trained.history[0]["loss"])
 
     assert first_loss("with", True) != first_loss("without", False)
@@ -316,7 +316,7 @@ def test_a_checkpoint_of_another_network_is_refused(
     other: dict[str, Any], what: str | None, train: Fit, tmp_path: Path
 ) -> None:
     path = tmp_path / "kept.npz"
-    train(checkpoint=path, listener=Stop(after=1))
+    train(checkpoint=path, callback=Stop(after=1))
     if what is None:  # Adam and AdamW keep the same variables
         train(checkpoint=path, **other)
         return

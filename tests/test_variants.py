@@ -16,7 +16,6 @@ from ser_toolkit.builtin.augmenters import Gain, Noise, Shift
 from ser_toolkit.contracts import Utterance
 from ser_toolkit.corpus import Corpus, hearable
 from ser_toolkit.dataset import Dataset, fit_adapters, steps
-from ser_toolkit.listener import Listener
 from ser_toolkit.plugins import load_plugins
 from ser_toolkit.recipe import Recipe, Training, Use
 from ser_toolkit.runtime.audio import Audio, read_audio, resample
@@ -27,6 +26,7 @@ from ser_toolkit.runtime.features import Rms, Zcr
 from ser_toolkit.runtime.predict import features, signal_of
 from ser_toolkit.runtime.window import Window
 from ser_toolkit.store import Features, Store, clip_rng
+from ser_toolkit.utils.progress import Callback
 
 LABELS = ("anger", "boredom", "fear", "happiness", "neutral", "sadness")
 Clips = tuple[Utterance, ...]
@@ -203,7 +203,7 @@ def test_features_may_stay_as_they_are(utterances: Clips, store: Store) -> None:
     np.testing.assert_array_equal(adapters["frames"].apply(frames)[0], frames)
 
 
-class Heard(Listener):
+class Heard(Callback):
     def __init__(self) -> None:
         self.warnings: list[tuple[str, list[str]]] = []
 
@@ -213,22 +213,22 @@ class Heard(Listener):
 
 def test_clips_that_end_before_the_recipe_listens_are_left_out(utterances: Clips) -> None:
     lengths = sorted(item.seconds for item in utterances)
-    corpus, listener = Corpus(utterances, False, ()), Heard()
+    corpus, callback = Corpus(utterances, False, ()), Heard()
     middle = lengths[len(lengths) // 2]
-    kept = hearable(corpus, (middle, middle + 1), listener).utterances
+    kept = hearable(corpus, (middle, middle + 1), callback).utterances
     assert kept == tuple(item for item in utterances if item.seconds > middle)
-    ((text, details),) = listener.warnings
+    ((text, details),) = callback.warnings
     assert text.startswith(f"{len(utterances) - len(kept)} clips left out")
     assert len(details) == len(utterances) - len(kept)
-    assert hearable(corpus, None, listener) is corpus
+    assert hearable(corpus, None, callback) is corpus
     with pytest.raises(SertkError, match="all clips are too short"):
-        hearable(corpus, (lengths[-1], 99.0), listener)
+        hearable(corpus, (lengths[-1], 99.0), callback)
 
 
 def test_no_clip_is_lost_where_all_are_long_enough(utterances: Clips) -> None:
-    corpus, listener = Corpus(utterances, False, ()), Heard()
-    assert hearable(corpus, (0.0, 1.0), listener).utterances == utterances
-    assert listener.warnings == []
+    corpus, callback = Corpus(utterances, False, ()), Heard()
+    assert hearable(corpus, (0.0, 1.0), callback).utterances == utterances
+    assert callback.warnings == []
 
 
 def test_a_saved_network_carries_no_optimizer(small_run: tuple[object, Path]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.validate import bounds
 
 MIB = 1 << 20
 DEFAULT_PORT = 8642
@@ -42,7 +43,7 @@ def setting(default: Any, about: str, flag: str = "", least: float = 0, most: fl
 
     `least` and `most` bound numbers.
     """
-    metadata = {"about": about, "flag": flag, "least": least, "most": most}
+    metadata = {"about": about, "flag": flag, **bounds(least, most)}
     return dataclasses.field(default=default, metadata=metadata)
 
 

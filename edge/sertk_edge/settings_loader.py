@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from ser_toolkit.runtime.component import configure_fields
 from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.validate import check_bounds, check_fields
 
 from .settings import SECTIONS, Settings, usage
 
@@ -47,7 +47,7 @@ def defaults_of(file: Path) -> dict[str, Any]:
     values = {
         f"{name}_{key}": value
         for name, kind in SECTIONS.items()
-        for key, value in configure_fields(kind, _table(tables, name, kind), name).items()
+        for key, value in check_fields(kind, _table(tables, name), name).items()
     }
     return {**values, "sinks": _sinks(tables.get("sink", []))}
 
@@ -77,13 +77,14 @@ def plain_type(hint: Any) -> Any:
 
 
 def _section(name: str, kind: type, options: Mapping[str, Any]) -> Any:
-    given = {}
-    for field in dataclasses.fields(kind):
-        value = options.get(f"{name}_{field.name}")
-        if value not in (None, ()):
-            _check_range(f"{name}.{field.name}", value, field.metadata)
-            given[field.name] = value
-    return kind(**given)
+    given = {
+        field.name: value
+        for field in dataclasses.fields(kind)
+        if (value := options.get(f"{name}_{field.name}")) not in (None, ())
+    }
+    section = kind(**given)
+    check_bounds(section, name)
+    return section
 
 
 def _sinks(rows: Any) -> list[SinkChoice]:
@@ -102,23 +103,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise SertkError(f"'{file.name}' is not TOML: {error}", "Fix that line") from error
 
 
-def _table(tables: Mapping[str, Any], name: str, kind: type) -> dict[str, Any]:
+def _table(tables: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     table = tables.get(name, {})
     if not isinstance(table, dict):
         raise SertkError(f"[{name}] expects a table, received {table!r:.40}")
-    hints = typing.get_type_hints(kind)
-    return {key: _as_path(value, hints.get(key)) for key, value in table.items()}
-
-
-def _as_path(value: Any, hint: Any) -> Any:
-    return Path(value) if plain_type(hint) is Path and isinstance(value, str) else value
-
-
-def _check_range(where: str, value: Any, bounds: Mapping[str, Any]) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return
-    if not bounds["least"] <= value <= bounds["most"]:
-        received = f"{value:g}" if isinstance(value, float) else str(value)
-        raise SertkError(
-            f"'{where}' expects {bounds['least']:g} to {bounds['most']:g}, received {received:.40}"
-        )
+    return table

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import secrets
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from ..contracts import Clip, Match, Reader, Reading
 from ..runtime.component import fields_of
 from ..runtime.errors import SertkError
 from ..runtime.extractor import F32
+from ..utils.files import write_bytes
 from . import synthesis
 from .synthesis import Prosody, Voice
 
@@ -171,13 +171,7 @@ def _write_wav(path: Path, samples: F32) -> None:
 
     pcm, buffer = np.round(samples * 32767).astype(np.int16), io.BytesIO()
     soundfile.write(buffer, pcm, synthesis.RATE_HZ, subtype="PCM_16", format="WAV")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    try:
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, buffer.getvalue())
 
 
 def _with_progress(utterances: Sequence[Utterance]) -> Iterator[Utterance]:

@@ -43,18 +43,18 @@ def bench(
 ) -> None:
     """Measure loading, features, network and memory of BUNDLE on this machine."""
     from ..bench import bench as measure
-    from ..files import write_text
     from ..runtime.bundle import read_bytes
+    from ..utils.files import write_text
     from . import show
 
-    listener = show.Warnings() if as_json else show.Terminal()
+    callback = show.Warnings() if as_json else show.Terminal()
     found = measure(
         read_bytes(bundle),
         bundle.name,
         _numbers(threads),
         seconds,
         key_bytes(key),
-        listener.track,
+        callback.track,
     )
     text = json.dumps(found, indent=2)
     if out:

@@ -30,8 +30,10 @@ def key_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def key_bytes(key: Path | None) -> bytes | None:
-    """The content of a key file."""
-    return key.read_bytes() if key else None
+    """Return the content of a key file."""
+    from ..runtime.signing import read_key
+
+    return read_key(key) if key else None
 
 
 @click.group()
@@ -47,6 +49,7 @@ def bundle() -> None:
 def show(file: Path, key: Path | None, as_json: bool, card: bool) -> None:
     """Say what FILE holds; nothing of it runs."""
     from ..runtime.bundle import parse_bundle, read_bytes
+    from ..runtime.text import escape_control
     from . import bundle_views as views
 
     content = read_bytes(file)
@@ -54,7 +57,7 @@ def show(file: Path, key: Path | None, as_json: bool, card: bool) -> None:
     if as_json:
         click.echo(json.dumps(views.to_dict(found, content, file.name), indent=2))
     elif card:
-        click.echo(views.harmless(found.card))
+        click.echo(escape_control(found.card, keep="\n"))
     else:
         views.print_pairs(views.rows(found, content, file.name))
 
@@ -93,8 +96,9 @@ def selftest(file: Path, key: Path | None) -> None:
 def sign(file: Path, key: Path) -> None:
     """Sign FILE, in place of any signature that it has."""
     from ..runtime.bundle import sign as sign_bundle
+    from ..runtime.signing import read_key
 
-    sign_bundle(file, key.read_bytes())
+    sign_bundle(file, read_key(key))
     click.echo(f"{file} is signed. Check it with `sertk bundle verify --require-signature`")
 
 

@@ -21,6 +21,7 @@ from ..runtime.extractor import Extractor
 from ..runtime.interpreter import Runtime
 from ..runtime.manifest import Manifest
 from ..runtime.selftest import SelfTest
+from ..runtime.text import escape_control
 from .show import table
 
 Pairs = Iterable[tuple[str, str]]
@@ -28,15 +29,10 @@ LONGEST_VALUE = 200
 MOST_ROWS = 20
 
 
-def harmless(text: str) -> str:
-    """`text` with everything escaped that is neither printable nor a new line."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-
-
 def print_pairs(pairs: Pairs) -> None:
     """One line each: what, and what about it."""
     for name, text in pairs:
-        click.echo(f"{name:<10}  {harmless(' '.join(text.split()))}")
+        click.echo(f"{name:<10}  {escape_control(' '.join(text.split()))}")
 
 
 def to_dict(bundle: Bundle, content: bytes, file: str) -> dict[str, Any]:

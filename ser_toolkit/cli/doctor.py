@@ -15,8 +15,8 @@ from typing import Literal
 
 import click
 
-from ..files import cache_dir
 from ..loading import BUILTIN_DISTRIBUTION, SLOW_TODO, damaged
+from ..utils.files import cache_dir
 
 BASE = ("numpy", "soxr", "soundfile", "pluggy", "packaging", "click", "rich")
 TRAINING = (

@@ -47,7 +47,7 @@ def evaluate(
         mapping=labels.parse_mapping(mapping),
         include_training=include_training,
         require_signature=require_signature,
-        listener=show.Warnings() if as_json else show.Terminal(),
+        callback=show.Warnings() if as_json else show.Terminal(),
     )
     if out:
         report.write_json(out, figures)

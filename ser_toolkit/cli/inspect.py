@@ -47,7 +47,7 @@ def inspect(
         play_dir=play_dir,
         settings=settings,
         seed=seed,
-        listener=show.Terminal(),
+        callback=show.Terminal(),
     )
     for name, value in _facts(found):
         click.echo(f"{name:<12}{value}")

@@ -57,8 +57,8 @@ def predict(
 
     opened = api.load(model, require_signature=require_signature)
     paths = prediction.listed(files)
-    listener = show.Warnings() if as_json or as_csv else show.Terminal()
-    rows = opened.predict(paths, windows, workers, listener)
+    callback = show.Warnings() if as_json or as_csv else show.Terminal()
+    rows = opened.predict(paths, windows, workers, callback)
     if as_csv:
         click.echo(prediction.as_csv(rows, opened.labels), nl=False)
     for row in () if as_csv else rows:

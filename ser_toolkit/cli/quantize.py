@@ -78,7 +78,7 @@ def quantize(
             float_layers=tuple(float_layers.split(",")) if float_layers else (),
             with_frontend=with_frontend,
             workers=workers,
-            listener=show.Terminal(),
+            callback=show.Terminal(),
         )
     except NotBundledError as refused:
         delta(refused.found)

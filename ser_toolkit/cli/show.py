@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..listener import Listener
+from ..utils.progress import Callback
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ def console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=width, highlight=False, markup=False, soft_wrap=False)
 
 
-class Terminal(Listener):
+class Terminal(Callback):
     """Notes and epochs as lines, passes as progress bars; warnings go to standard error.
 
     Of many names in a warning, all are shown unless they stand in a `log` as well.

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from .. import labels
-from ..listener import LOG
 from ..split import NAMES
+from ..utils.progress import LOG
 
 F = TypeVar("F", bound=Callable[..., Any])
 SEED = click.IntRange(min=0, max=2**32 - 1)
@@ -90,7 +90,7 @@ def train(resume: bool, out: Path | None, fold: int, **chosen: Any) -> None:
     from . import ending, show
 
     run = api.train(
-        **_arguments(chosen), out=out, resume=resume, fold=fold, listener=show.Terminal(LOG)
+        **_arguments(chosen), out=out, resume=resume, fold=fold, callback=show.Terminal(LOG)
     )
     show.figures(run.metrics)
     ending.ending(run)
@@ -115,7 +115,7 @@ def crossval(resume: bool, out: Path | None, **chosen: Any) -> None:
     from .. import api
     from . import ending, show
 
-    run = api.crossval(**_arguments(chosen), out=out, resume=resume, listener=show.Terminal(LOG))
+    run = api.crossval(**_arguments(chosen), out=out, resume=resume, callback=show.Terminal(LOG))
     show.figures(run.metrics)
     ending.guesses(run)
     first = run.path / "fold-01"

@@ -6,7 +6,6 @@ ranges would flatten the small ones.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +15,14 @@ from numpy.typing import NDArray
 
 from .errors import SertkError
 from .extractor import F32
+from .npz import from_npz, to_npz
 
 SMALLEST_STD = 1e-6
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """Standardises each column: (x - mean) / std, float32; `mean` and `std` are (F,).
+    """Standardise each column: (x - mean) / std, float32; `mean` and `std` are (F,).
 
     `apply` takes and returns a state, None here: an adapter that follows a voice keeps its
     running statistics there.
@@ -32,7 +32,7 @@ class Adapter:
     std: F32
 
     def apply(self, frames: F32, state: Any = None) -> tuple[F32, Any]:
-        """Standardised frames (T, F) float32, and the state for the next call."""
+        """Return standardised frames (T, F) float32, and the state for the next call."""
         if frames.shape[-1] != len(self.mean):
             raise SertkError(
                 f"{len(self.mean)} feature columns expected, {frames.shape[-1]} received",
@@ -42,28 +42,25 @@ class Adapter:
 
 
 def adapters_to_bytes(adapters: Mapping[str, Adapter]) -> bytes:
-    """The content of `adapter.npz`: one adapter per network input."""
-    buffer = io.BytesIO()
+    """Return the content of `adapter.npz`: one adapter per network input."""
     arrays = {f"{name}.mean": adapter.mean for name, adapter in adapters.items()}
-    arrays |= {f"{name}.std": adapter.std for name, adapter in adapters.items()}
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
+    return to_npz(arrays | {f"{name}.std": adapter.std for name, adapter in adapters.items()})
 
 
 def adapters_from_bytes(content: bytes) -> dict[str, Adapter]:
     """Read what `adapters_to_bytes` wrote; nothing is unpickled."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        names = [key[: -len(".mean")] for key in arrays.files if key.endswith(".mean")]
-        return {name: Adapter(arrays[f"{name}.mean"], arrays[f"{name}.std"]) for name in names}
+    arrays = from_npz(content)
+    names = [key[: -len(".mean")] for key in arrays if key.endswith(".mean")]
+    return {name: Adapter(arrays[f"{name}.mean"], arrays[f"{name}.std"]) for name in names}
 
 
 def unaltered(n_columns: int) -> Adapter:
-    """The adapter that leaves `n_columns` columns as they are."""
+    """Return the adapter that leaves `n_columns` columns as they are."""
     return Adapter(np.zeros(n_columns, np.float32), np.ones(n_columns, np.float32))
 
 
 def fit(batches: Iterable[NDArray[Any]]) -> Adapter:
-    """Mean and standard deviation of every column over all frames of training clips.
+    """Fit mean and standard deviation of every column over all frames of training clips.
 
     One pass in float64 with shifted sums (the shift is the first clip's mean), so that a large
     mean beside a small spread costs no accuracy. A constant column gets std 1.

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Mapping
 
 from .errors import SertkError
+from .text import escape_control, shorten
 
 MAX_BYTES = 512 << 20
 MAX_MEMBERS = 64
@@ -39,8 +40,7 @@ class BundleError(SertkError):
 
 
 def _shown(text: str) -> str:
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
-    return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1] + "…"
+    return shorten(escape_control(" ".join(text.split())), LONGEST_LINE)
 
 
 def pack(members: Mapping[str, bytes]) -> bytes:

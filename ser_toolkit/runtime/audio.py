@@ -17,6 +17,7 @@ import numpy as np
 
 from .errors import AudioError, MissingExtra, SertkError
 from .extractor import F32
+from .text import plural
 
 if TYPE_CHECKING:
     import soundfile
@@ -50,10 +51,6 @@ class Audio:
     def duration_s(self) -> float:
         """Length in seconds."""
         return len(self.samples) / self.rate_hz
-
-    def at(self, rate_hz: int) -> Audio:
-        """The same audio at another rate."""
-        return Audio(resample(self.samples, self.rate_hz, rate_hz), rate_hz)
 
 
 def read_audio(
@@ -262,8 +259,7 @@ def _reason(error: Exception) -> str:
 
 
 def _length(audio: Audio) -> str:
-    n = len(audio.samples)
-    return f"{n} sample{'s' if n > 1 else ''} at {audio.rate_hz} Hz"
+    return f"{plural(len(audio.samples), 'sample')} at {audio.rate_hz} Hz"
 
 
 def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:

@@ -20,7 +20,6 @@ manifest that fits. A reader that is given a public key accepts only what that k
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,13 +32,13 @@ from . import manifest as manifests
 from .adapter import Adapter
 from .archive import COPY_AGAIN, MAX_BYTES, BundleError, pack, unpack
 from .component import Asset
+from .files import atomic
+from .json_reader import parse_json
 from .manifest import Manifest, Member
-from .npz import arrays_from_bytes
+from .npz import from_npz
 from .signing import check_signature, signature_of
-from .table import parse_json
 
-__all__ = ["Bundle", "BundleError", "parse_bundle", "read_bundle", "read_bytes", "sign"]
-__all__ += ["write_bundle"]
+__all__ = ["Bundle", "BundleError", "parse_bundle", "read_bytes", "sign", "write_bundle"]
 
 MANIFEST, MODEL, SIGNATURE = manifests.NAME, "model.tflite", "signature"
 NEEDED = (MODEL, "adapter.npz", "selftest.npz", "split.json", "card.md")
@@ -73,7 +72,7 @@ class Bundle:
     signed: bool
 
     def load(self, asset: Asset) -> bytes:
-        """The bytes of an asset: what `Extractor.prepare` is given."""
+        """Return the bytes of an asset: what `Extractor.prepare` is given."""
         content = self.assets.get(asset.sha256)
         if content is None or len(content) != asset.size:
             raise BundleError(f"the bundle lacks the asset {asset.name!r:.80}", "Export it again")
@@ -102,16 +101,8 @@ def sign(path: Path, private_key_pem: bytes) -> None:
     _write(path, pack({**members, SIGNATURE: signature}))
 
 
-def read_bundle(path: Path, public_key: bytes | None = None) -> Bundle:
-    """Read and check a bundle; BundleError in one line for a file that is not to be believed.
-
-    With `public_key` (PEM) only what that key has signed is read.
-    """
-    return parse_bundle(read_bytes(path), public_key)
-
-
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file that is not too large for a bundle."""
+    """Return the bytes of a file that is not too large for a bundle."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -123,7 +114,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_bundle(content: bytes, public_key: bytes | None = None) -> Bundle:
-    """`read_bundle` of bytes in memory."""
+    """Check the bytes of a bundle; BundleError in one line for what is not to be believed.
+
+    With `public_key` (PEM) only what that key has signed is read.
+    """
     members = unpack(content)
     _check_names(members)
     manifest_bytes = members[MANIFEST]
@@ -144,7 +138,7 @@ def parse_bundle(content: bytes, public_key: bytes | None = None) -> Bundle:
 
 
 def member_of(content: bytes) -> Member:
-    """What the manifest says of a member with this content."""
+    """Return what the manifest says of a member with this content."""
     return Member(hashlib.sha256(content).hexdigest(), len(content))
 
 
@@ -155,16 +149,8 @@ def _place(name: str) -> tuple[int, str]:
 
 def _write(path: Path, content: bytes) -> None:
     parse_bundle(content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        error.filename = str(path)
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic(path) as file:
+        file.write(content)
 
 
 def _check_names(members: Mapping[str, bytes]) -> None:
@@ -198,8 +184,15 @@ def _check_members(manifest: Manifest, members: Mapping[str, bytes]) -> None:
             raise BundleError(f"{name} is damaged: its sha256 is {found[:12]}…", COPY_AGAIN)
 
 
+def _arrays(content: bytes, name: str) -> dict[str, NDArray[Any]]:
+    try:
+        return from_npz(content)
+    except ValueError as error:
+        raise BundleError(f"{name} is damaged: {error}", COPY_AGAIN) from error
+
+
 def _adapters(content: bytes, manifest: Manifest) -> dict[str, Adapter]:
-    arrays = arrays_from_bytes(content, "adapter.npz")
+    arrays = _arrays(content, "adapter.npz")
     wanted = {f"{name}.{kind}" for name in manifest.inputs for kind in ("mean", "std")}
     if set(arrays) != wanted:
         raise BundleError(f"adapter.npz expects {sorted(wanted)}, received {sorted(arrays)}")
@@ -215,7 +208,7 @@ def _adapters(content: bytes, manifest: Manifest) -> dict[str, Adapter]:
 
 
 def _selftest(content: bytes, manifest: Manifest) -> dict[str, NDArray[Any]]:
-    arrays = arrays_from_bytes(content, "selftest.npz")
+    arrays = _arrays(content, "selftest.npz")
     wanted = {"samples", "output", *(f"features.{name}" for name in manifest.inputs)}
     if set(arrays) != wanted:
         raise BundleError(f"selftest.npz expects {sorted(wanted)}, received {sorted(arrays)}")

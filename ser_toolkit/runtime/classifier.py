@@ -14,7 +14,7 @@ from .errors import SertkError
 from .extractor import F32, Extractor, Joined, Stack
 from .interpreter import Network
 from .manifest import Manifest, Part
-from .predict import features, signal_of, utterance_score, window_times, windows
+from .predict import features, signal_of, window_times, windows
 
 Resolve = Callable[[str], Component]
 CONTAINERS: tuple[type[Component], ...] = (Stack, Joined)
@@ -46,10 +46,6 @@ class Classifier:
     def windows(self, audio: Audio) -> F32:
         """Probabilities (W, n) float32 of every window of `audio`, W >= 1."""
         return self.score(self.features(audio))
-
-    def utterance(self, audio: Audio) -> F32:
-        """Probabilities (n,) float32 of the whole: the mean over its windows."""
-        return utterance_score(self.windows(audio))
 
     def times(self, audio: Audio) -> list[tuple[float, float]]:
         """Start and end in seconds of each window that `windows` scores."""

@@ -124,16 +124,6 @@ def power_spectrogram(
     return signal.memo(("power", *grid), lambda: _read_only(_power(signal.samples, *grid)))
 
 
-def magnitude_spectrogram(
-    signal: Signal, frame_length: int, hop_length: int, fft: Fft, precision: Precision = "single"
-) -> F32:
-    """The square root of `power_spectrogram`, memoised like it: (T, frame_length // 2 + 1)."""
-    grid = (frame_length, hop_length, fft, precision)
-    return signal.memo(
-        ("magnitude", *grid), lambda: _read_only(np.sqrt(power_spectrogram(signal, *grid)))
-    )
-
-
 def block_rows(frame_bytes: int) -> int:
     """Frames per block: whole fours where possible, which scipy transforms side by side."""
     rows = BLOCK_BYTES // frame_bytes

@@ -7,12 +7,13 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from typing import IO, Any
@@ -22,11 +23,17 @@ from numpy.typing import NDArray
 
 from .errors import MissingExtra, SertkError
 from .extractor import F32
+from .validate import bounds
 
 MODULES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 SIGNATURE = "serving_default"
 NOT_INSTALLED = "is not installed"
 PROBE_TIMEOUT_S = 60
+LINE = (1, 200)
+DISTRIBUTION = bounds(
+    characters=LINE, pattern=re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+)
+VERSION = bounds(characters=LINE, pattern=re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]*"))
 GREETING = (b"INFO: ", b"TensorFlow Lite")
 # There is one file descriptor 2 in a process: two threads that exchange it would lose it.
 _STDERR = threading.Lock()
@@ -36,8 +43,8 @@ _STDERR = threading.Lock()
 class Runtime:
     """What runs a network: the distribution's name and its version."""
 
-    name: str
-    version: str
+    name: str = field(metadata=DISTRIBUTION)
+    version: str = field(metadata=VERSION)
 
 
 @dataclass(frozen=True)

@@ -14,48 +14,50 @@ pass unseen. The price, a new format number for each new key, is what the number
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .archive import COPY_AGAIN, BundleError
-from .interpreter import Runtime
-from .table import Table, each, parse_json, to_json
+from .errors import SertkError
+from .interpreter import DISTRIBUTION, LINE, VERSION, Runtime
+from .json_reader import parse_json, to_json
+from .validate import UnknownKeyError, bounds, check_fields, from_mapping, refuse_unknown
 from .window import Window
 
 FORMAT = 1
 MODES = ("float32", "float16", "dynamic", "int8", "int16x8")
+THRESHOLDS = ("uncertain",)
 MAX_COUNT = 1_000_000
-DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
-NAME = "manifest.json"
+NAME, WHERE = "manifest.json", "manifest"
 
 
 @dataclass(frozen=True)
 class Part:
     """A component of the extractor, and the distribution that brings it."""
 
-    name: str
-    version: int
-    distribution: str
-    distribution_version: str
+    name: str = field(metadata=bounds(characters=LINE))
+    version: int = field(metadata=bounds(0, MAX_COUNT))
+    distribution: str = field(metadata=DISTRIBUTION)
+    distribution_version: str = field(metadata=VERSION)
 
 
 @dataclass(frozen=True)
 class Member:
     """What another member of the bundle must be."""
 
-    sha256: str
-    size: int
+    sha256: str = field(metadata=bounds(pattern=SHA256))
+    size: int = field(metadata=bounds(0, 1 << 40))
 
 
 @dataclass(frozen=True)
 class Quantization:
     """How the network's numbers are stored; `details` is free."""
 
-    mode: str
+    mode: str = field(metadata=bounds(choices=MODES))
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -65,8 +67,8 @@ class Tolerances:
     `output` in probability.
     """
 
-    features: float
-    output: float
+    features: float = field(metadata=bounds(0, 1))
+    output: float = field(metadata=bounds(0, 1))
 
 
 @dataclass(frozen=True)
@@ -78,131 +80,70 @@ class Manifest:
     are those that gave the right answers at export. `members` is filled in by `write_bundle`.
     """
 
-    name: str
-    created_by: str
-    labels: tuple[str, ...]
-    rate_hz: int
+    name: str = field(metadata=bounds(characters=LINE))
+    created_by: str = field(metadata=VERSION)
+    labels: tuple[str, ...] = field(metadata=bounds(items=(2, 1000), characters=(1, 100)))
+    rate_hz: int = field(metadata=bounds(1_000, 1_000_000))
     window: Window
     extractor: Mapping[str, Any]
-    parts: tuple[Part, ...]
-    inputs: Mapping[str, tuple[int, ...]]
+    parts: tuple[Part, ...] = field(metadata=bounds(items=(1, 100)))
+    inputs: Mapping[str, tuple[int, ...]] = field(metadata=bounds(1, MAX_COUNT, items=(1, 8)))
     quantization: Quantization
-    runtimes: tuple[Runtime, ...]
-    thresholds: Mapping[str, float]
+    runtimes: tuple[Runtime, ...] = field(metadata=bounds(items=(1, 20)))
+    thresholds: Mapping[str, float] = field(metadata=bounds(0, 1))
     tolerances: Tolerances
     training: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
     members: Mapping[str, Member] = field(default_factory=dict)
-    format: int = FORMAT
+    format: int = field(default=FORMAT, metadata=bounds(1, MAX_COUNT))
 
     def to_bytes(self) -> bytes:
-        """The content of `manifest.json`."""
+        """Return the content of `manifest.json`."""
         return to_json(asdict(self))
 
     @staticmethod
     def from_bytes(content: bytes) -> Manifest:
         """Read and check `manifest.json`; BundleError names the first key that is wrong."""
-        table = Table(parse_json(content, NAME), "manifest")
-        number = table.integer("format", 1, MAX_COUNT)
-        created_by = table.text("created_by", VERSION.fullmatch)
-        if number > FORMAT:
-            raise BundleError(
-                f"the bundle has format {number}, this ser-toolkit reads 1 to {FORMAT}",
-                f"Run `pip install 'ser-toolkit>={created_by}'`, which wrote it",
-            )
-        manifest = Manifest(
-            format=number,
-            name=table.text("name"),
-            created_by=created_by,
-            labels=_labels(table),
-            rate_hz=table.integer("rate_hz", 1_000, 1_000_000),
-            window=_window(table.table("window")),
-            extractor=table.free("extractor"),
-            parts=tuple(_part(row) for row in table.tables("parts", 1, 100)),
-            inputs=_inputs(table.table("inputs")),
-            quantization=_quantization(table.table("quantization")),
-            runtimes=tuple(_runtime(row) for row in table.tables("runtimes", 1, 20)),
-            thresholds=_thresholds(table.table("thresholds")),
-            tolerances=_tolerances(table.table("tolerances")),
-            training=table.free("training"),
-            figures=table.free("figures"),
-            members=_members(table.table("members")),
-        )
-        table.done()
+        table = parse_json(content, NAME)
+        with _as_bundle_error():
+            _refuse_newer(table)
+            manifest = from_mapping(Manifest, table, WHERE, complete=True)
+            _check(manifest)
         return manifest
 
 
-def _labels(table: Table) -> tuple[str, ...]:
-    def fits(value: Any) -> bool:
-        return isinstance(value, str) and 0 < len(value) <= 100 and value.isprintable()
-
-    labels = each(table.rows("labels", 2, 1000), "manifest.labels", fits, "printable names")
-    if len(set(labels)) != len(labels):
-        raise BundleError("manifest.labels expects each name once", COPY_AGAIN)
-    return tuple(labels)
-
-
-def _window(table: Table) -> Window:
-    short = table.choice("short", ("tile", "zero"))
-    length = table.integer("length_frames", 1, MAX_COUNT)
-    hop = table.integer("hop_frames", 1, MAX_COUNT)
-    table.done()
-    return Window(length, hop, short)  # type: ignore[arg-type]
+@contextlib.contextmanager
+def _as_bundle_error() -> Iterator[None]:
+    """Say what helps against a wrong manifest: its reader cannot fix a key of it."""
+    try:
+        yield
+    except BundleError:
+        raise
+    except UnknownKeyError as error:
+        raise BundleError(error.problem, "Upgrade ser-toolkit") from error
+    except SertkError as error:
+        raise BundleError(error.problem, COPY_AGAIN) from error
 
 
-def _part(table: Table) -> Part:
-    part = Part(
-        table.text("name"),
-        table.integer("version", 0, MAX_COUNT),
-        table.text("distribution", DISTRIBUTION.fullmatch),
-        table.text("distribution_version", VERSION.fullmatch),
-    )
-    table.done()
-    return part
+def _refuse_newer(table: Mapping[str, Any]) -> None:
+    """Refuse a higher format before its other keys, which may all be unknown here."""
+    given = {key: table[key] for key in ("format", "created_by") if key in table}
+    head = check_fields(Manifest, given, WHERE)
+    if head.get("format", FORMAT) > FORMAT and "created_by" in head:
+        raise BundleError(
+            f"the bundle has format {head['format']}, this ser-toolkit reads 1 to {FORMAT}",
+            f"Run `pip install 'ser-toolkit>={head['created_by']}'`, which wrote it",
+        )
 
 
-def _inputs(table: Table) -> dict[str, tuple[int, ...]]:
-    def fits(value: Any) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_COUNT
-
-    names = table.names()
+def _check(manifest: Manifest) -> None:
+    """Refuse what no single field shows."""
+    if len(set(manifest.labels)) != len(manifest.labels):
+        raise SertkError("'manifest.labels' expects each name once")
+    names = list(manifest.inputs)
     if not names or not all(name.isprintable() and 0 < len(name) < 100 for name in names):
-        raise BundleError("manifest.inputs expects inputs with printable names", COPY_AGAIN)
-    rows = {name: table.rows(name, 1, 8) for name in names}
-    wanted = "a list of whole numbers above 0"
-    return {name: tuple(each(row, "manifest.inputs", fits, wanted)) for name, row in rows.items()}
-
-
-def _quantization(table: Table) -> Quantization:
-    found = Quantization(table.choice("mode", MODES), table.free("details"))
-    table.done()
-    return found
-
-
-def _runtime(table: Table) -> Runtime:
-    found = Runtime(
-        table.text("name", DISTRIBUTION.fullmatch), table.text("version", VERSION.fullmatch)
-    )
-    table.done()
-    return found
-
-
-def _thresholds(table: Table) -> dict[str, float]:
-    found = {"uncertain": table.number("uncertain", 0, 1)}
-    table.done()
-    return found
-
-
-def _tolerances(table: Table) -> Tolerances:
-    found = Tolerances(table.number("features", 0, 1), table.number("output", 0, 1))
-    table.done()
-    return found
-
-
-def _members(table: Table) -> dict[str, Member]:
-    found = {}
-    for name in table.names():
-        row = table.table(name)
-        found[name] = Member(row.text("sha256", SHA256.fullmatch), row.integer("size", 0, 1 << 40))
-        row.done()
-    return found
+        raise SertkError("'manifest.inputs' expects inputs with printable names")
+    refuse_unknown(manifest.thresholds, THRESHOLDS, "'manifest.thresholds'", "key")
+    for name in THRESHOLDS:
+        if name not in manifest.thresholds:
+            raise SertkError(f"'manifest.thresholds' lacks '{name}'")

@@ -42,7 +42,7 @@ def read_key(path: Path) -> bytes:
 
 
 def signature_of(manifest: bytes, private_key_pem: bytes) -> bytes:
-    """The 64 bytes that only the owner of the private key can make."""
+    """Return the 64 bytes that only the owner of the private key can make."""
     ed25519, serialization = _library()
     try:
         key = serialization.load_pem_private_key(private_key_pem, password=None)

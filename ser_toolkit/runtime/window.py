@@ -8,15 +8,17 @@ from typing import Literal
 
 import numpy as np
 
-from .errors import SertkError
 from .extractor import F32
+from .validate import bounded, check_bounds
+
+MAX_FRAMES = 1_000_000
 
 
 @dataclass(frozen=True)
 class Window:
     """What the network sees at once, in whole frames.
 
-    Raises SertkError for less than one frame.
+    Raises SertkError for less than one frame, or more than MAX_FRAMES.
 
     Attributes:
         length_frames: Frames of a window.
@@ -25,24 +27,21 @@ class Window:
             appends zeros (after standardisation: the mean of each column).
     """
 
-    length_frames: int = 188
-    hop_frames: int = 94
-    short: Literal["tile", "zero"] = "tile"
+    length_frames: int = bounded(188, 1, MAX_FRAMES)
+    hop_frames: int = bounded(94, 1, MAX_FRAMES)
+    short: Literal["tile", "zero"] = bounded("tile", choices=("tile", "zero"))
 
     def __post_init__(self) -> None:
-        if min(self.length_frames, self.hop_frames) < 1:
-            raise SertkError("a window needs at least one frame of length and of hop")
-        if self.short not in ("tile", "zero"):
-            raise SertkError(f"window.short expects tile or zero, received {self.short!r}")
+        check_bounds(self, "window")
 
     def starts(self, n_frames: int) -> list[int]:
-        """First frames of the windows of a clip; the last window ends with the clip."""
+        """Return the first frames of the windows of a clip; the last window ends with the clip."""
         last = max(0, n_frames - self.length_frames)
         starts = list(range(0, last + 1, self.hop_frames))
         return starts if starts[-1] == last else [*starts, last]
 
     def fill(self, frames: F32) -> F32:
-        """`frames` (T, F), lengthened to at least one window."""
+        """Lengthen `frames` (T, F) to at least one window."""
         missing = self.length_frames - len(frames)
         if missing <= 0:
             return frames
@@ -52,14 +51,14 @@ class Window:
         return np.tile(frames, (repeats, 1))[: self.length_frames]
 
     def cut(self, frames: F32) -> F32:
-        """All windows of a clip: (W, length_frames, F), W >= 1."""
+        """Cut all windows of a clip: (W, length_frames, F), W >= 1."""
         filled = self.fill(frames)
         starts = self.starts(len(frames))
         return np.stack([filled[start : start + self.length_frames] for start in starts])
 
 
 class WindowStream:
-    """Cuts windows from frames as they come: (k, F) in, whole windows out.
+    """Cut windows from frames as they come: (k, F) in, whole windows out.
 
     What `push` gives and what `finish` gives at the end are the windows that `Window.cut` gives.
     """
@@ -72,16 +71,16 @@ class WindowStream:
 
     @property
     def count(self) -> int:
-        """How many frames have come."""
+        """Return how many frames have come."""
         return self._first + len(self.held)
 
     @property
     def held(self) -> F32:
-        """The last frames that have come, at least one window's length where so many came."""
+        """Return the last frames that have come, a window's length or more where so many came."""
         return np.zeros((0, 0), np.float32) if self._held is None else self._held
 
     def push(self, frames: F32) -> Iterator[F32]:
-        """Each window (length_frames, F) that `frames` complete, oldest first."""
+        """Yield each window (length_frames, F) that `frames` complete, oldest first."""
         if not len(frames):
             return iter(())
         held = frames if self._held is None else np.concatenate([self._held, frames])
@@ -97,7 +96,7 @@ class WindowStream:
         return iter(found)
 
     def finish(self) -> F32 | None:
-        """The window that ends with the last frame; None where `push` gave it, or nothing came."""
+        """Return the window that ends with the last frame; None where `push` gave it, or none."""
         if self._held is None:
             return None
         length = self._window.length_frames

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ..contracts import Reader
-from ..files import cache_dir
 from ..loading import one_line
 from ..plugins import Plugins, load_plugins
 from ..runtime.component import AssetLoader, Component
 from ..runtime.errors import SertkError
 from ..runtime.events import Sink
+from ..utils.files import cache_dir
 from .assets import empty_fields, loader_of
 from .check import CheckFailed, NotChecked
 

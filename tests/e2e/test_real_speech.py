@@ -12,7 +12,7 @@ import ser_toolkit as sertk
 QUICK = ("training.copies=0", "training.warmup_epochs=0")
 
 
-class Said(sertk.Listener):
+class Said(sertk.Callback):
     """Remembers what a run says."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ def test_msf_on_emodb(data_dir: Path, tmp_path: Path) -> None:
         epochs=8,
         settings=QUICK,
         out=tmp_path / "run",
-        listener=said,
+        callback=said,
     )
     figures, plan = run.metrics, run.json("split.json")
     assert any("535 of 535 audio files" in line for line in said.lines)
@@ -51,7 +51,7 @@ def test_msf_on_emodb(data_dir: Path, tmp_path: Path) -> None:
 def test_compact_on_tess_with_two_speakers(data_dir: Path, tmp_path: Path) -> None:
     said = Said()
     run = sertk.train(
-        data_dir / "tess", epochs=1, settings=QUICK, out=tmp_path / "run", listener=said
+        data_dir / "tess", epochs=1, settings=QUICK, out=tmp_path / "run", callback=said
     )
     figures, plan = run.metrics, run.json("split.json")
     assert figures["protocol"]["caveats"][0].startswith("validation is by text")
@@ -77,7 +77,7 @@ def test_several_corpora_leave_one_out(data_dir: Path, tmp_path: Path) -> None:
         settings=QUICK,
         workers=1,
         out=tmp_path / "run",
-        listener=said,
+        callback=said,
     )
     assert [fold["clips"] for fold in run.metrics["folds"]] == [7, 17, 288]
     assert any("duplicate" in line for line in said.lines)

@@ -23,7 +23,7 @@ from ser_toolkit.runtime.extractor import F32, Stack
 from ser_toolkit.runtime.features import LogMel, Mfcc
 from ser_toolkit.runtime.interpreter import Network, Runtime
 from ser_toolkit.runtime.manifest import Manifest, Quantization
-from ser_toolkit.runtime.npz import arrays_to_bytes
+from ser_toolkit.runtime.npz import to_npz
 from ser_toolkit.runtime.predict import features, signal_of, windows
 from ser_toolkit.runtime.selftest import make_selftest, synthetic_voice, tolerances
 from ser_toolkit.runtime.window import Window
@@ -68,7 +68,7 @@ class Tiny:
         members = {
             "model.tflite": self.networks[mode],
             "adapter.npz": adapters_to_bytes(self.adapters),
-            "selftest.npz": arrays_to_bytes(check),
+            "selftest.npz": to_npz(check),
             "split.json": b'{"clips": [{"hash": "00", "side": "test"}]}',
             "card.md": b"# tiny\n",
         }

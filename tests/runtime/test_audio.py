@@ -143,10 +143,9 @@ def test_the_same_rate_changes_nothing() -> None:
     assert resample(NOISE[:0], 48_000, RATE_HZ).shape == (0,)
 
 
-def test_audio_at_another_rate() -> None:
-    audio = Audio(NOISE, 48_000).at(16_000)
-    assert (audio.rate_hz, audio.duration_s) == (16_000, pytest.approx(1 / 3, abs=1e-4))
-    np.testing.assert_array_equal(audio.samples, resample(NOISE, 48_000, 16_000))
+def test_audio_at_another_rate_lasts_as_long() -> None:
+    audio = Audio(resample(NOISE, 48_000, 16_000), 16_000)
+    assert audio.duration_s == pytest.approx(1 / 3, abs=1e-4)
 
 
 def test_a_rate_of_nothing_is_refused() -> None:

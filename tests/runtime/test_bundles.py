@@ -16,7 +16,7 @@ import pytest
 from ser_toolkit.bundles import describe_parts, open_bundle, resolver, try_apart, try_here
 from ser_toolkit.plugins import load_plugins
 from ser_toolkit.runtime.archive import pack, unpack
-from ser_toolkit.runtime.bundle import read_bundle, sign, write_bundle
+from ser_toolkit.runtime.bundle import parse_bundle, read_bytes, sign, write_bundle
 from ser_toolkit.runtime.component import from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.extractor import Stack
@@ -93,12 +93,12 @@ def odd(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _with_selftest(path: Path, manifest: Manifest, members: Any, extractor: Any, tiny: Any) -> Path:
     from ser_toolkit.runtime.interpreter import Network
-    from ser_toolkit.runtime.npz import arrays_to_bytes
+    from ser_toolkit.runtime.npz import to_npz
     from ser_toolkit.runtime.selftest import make_selftest
 
     network = Network(members["model.tflite"])
     arrays = make_selftest(extractor, tiny.adapters, manifest.window, network, 16000)
-    write_bundle(path, manifest, {**members, "selftest.npz": arrays_to_bytes(arrays)})
+    write_bundle(path, manifest, {**members, "selftest.npz": to_npz(arrays)})
     return path
 
 
@@ -167,7 +167,7 @@ def test_another_network_is_refused_with_figures(make: Make, tiny: Any) -> None:
     path = make("int8", tolerances=Tolerances(1e-3, 1e-6))
     assert open_bundle(path).manifest.tolerances.output == 1e-6
     members = {**unpack(path.read_bytes()), "model.tflite": tiny.networks["float32"]}
-    write_bundle(path, read_bundle(path).manifest, members)
+    write_bundle(path, parse_bundle(read_bytes(path)).manifest, members)
     assert "(allowed 1e-06)" in refused(path)
 
 
@@ -180,7 +180,7 @@ def test_only_signed_bundles_where_a_key_is_given(make: Make, tmp_path: Path) ->
 
 
 def test_a_network_that_is_not_one_is_refused(bundles: dict[str, Path], tmp_path: Path) -> None:
-    bundle = read_bundle(bundles["float32"])
+    bundle = parse_bundle(read_bytes(bundles["float32"]))
     members = unpack(bundles["float32"].read_bytes())
     path = tmp_path / "own.sertk"
     for content in (b"", b"TFL3", members["model.tflite"][:4000], bytes(5000)):
@@ -232,8 +232,8 @@ def test_parts_of_nested_extractors_are_described_and_found() -> None:
 
 
 def test_only_the_plugins_of_the_bundle_are_loaded(odd: Path, bundles: dict[str, Path]) -> None:
-    assert resolver(read_bundle(odd).manifest)("odd").version == 4
-    resolve = resolver(read_bundle(bundles["float32"]).manifest)
+    assert resolver(parse_bundle(read_bytes(odd)).manifest)("odd").version == 4
+    resolve = resolver(parse_bundle(read_bytes(bundles["float32"])).manifest)
     assert resolve("mfcc") == Mfcc()
     with pytest.raises(KeyError):
         resolve("odd")
@@ -251,7 +251,7 @@ def test_the_parent_opens_the_bytes_that_the_child_has_checked(make: Make, tmp_p
     )
     writer = subprocess.Popen([sys.executable, str(script), str(path), str(fifo)])
     try:
-        assert open_bundle(fifo).labels == read_bundle(path).manifest.labels
+        assert open_bundle(fifo).labels == parse_bundle(read_bytes(path)).manifest.labels
     finally:
         writer.wait(10)
 

@@ -15,11 +15,11 @@ BUNDLE = Path(__file__).parents[1] / "bundles" / "v1" / "tiny.sertk"
 LOAD = """
 import os, sys, threading
 from pathlib import Path
-from ser_toolkit.runtime.bundle import read_bundle
+from ser_toolkit.runtime.bundle import parse_bundle, read_bytes
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.interpreter import Network
 from ser_toolkit.runtime import interpreter
-model = read_bundle(Path(sys.argv[1])).model
+model = parse_bundle(read_bytes(Path(sys.argv[1]))).model
 """
 FAKE = """
 import os

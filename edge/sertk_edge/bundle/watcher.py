@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ser_toolkit.runtime.errors import SertkError
 
-from ..service.text import error_text
+from ..service.error_text import error_text
 from ..service.worker_thread import in_thread
 from ..settings import BundleSettings
 from .loader import LoadedBundle, load, read

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
 
-from ..service.text import error_text
+from ..service.error_text import error_text
 from ..sinks.base import StdoutClosedError
 from .event_queue import EventQueue
 

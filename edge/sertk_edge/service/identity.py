@@ -9,8 +9,8 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from ser_toolkit.files import write_text
 from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.utils.files import write_text
 
 from ..settings import DeviceSettings
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from .text import escape_control
+from ser_toolkit.runtime.text import escape_control
 
 PLAIN = re.compile(r"[^\s\"'=\\]+")
 NO_KEY = re.compile(r"[^A-Za-z0-9_.-]")

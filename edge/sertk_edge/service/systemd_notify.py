@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .text import escape_control
+from ser_toolkit.runtime.text import escape_control
 
 TIMEOUT_S = 0.5
 MICROSECONDS = 1e6

@@ -12,7 +12,7 @@ from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Device, Event, Outlet
 
 from ..events import text_of
-from ..service.text import error_text
+from ..service.error_text import error_text
 from .base import InspectableSink, StdoutClosedError
 
 STDOUT = 1

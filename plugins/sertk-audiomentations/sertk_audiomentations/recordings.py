@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from ser_toolkit.files import cache_dir
 from ser_toolkit.runtime.audio import AUDIO_SUFFIXES, read_audio
 from ser_toolkit.runtime.component import Asset
 from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.utils.files import cache_dir
 
 from .transform import Transform
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ser_toolkit.files import cache_dir, write_bytes
 from ser_toolkit.runtime.audio import audio_files
 from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.utils.files import cache_dir, write_bytes
 
 SAVED = ("dataset_dict.json", "state.json")
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")

@@ -1,4 +1,4 @@
-"""How long work speaks to whoever watches: silent here, live in the terminal, kept in a log."""
+"""Progress and messages of long work: dropped, shown in the terminal, or written to a log."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ T = TypeVar("T")
 LOG = "log.txt"
 
 
-class Listener:
-    """Hears what a run says. This one keeps silent; subclasses show or store it."""
+class Callback:
+    """Receive messages and progress of a run: dropped here, shown or stored by subclasses."""
 
     def note(self, text: str) -> None:
-        """Something worth knowing."""
+        """Receive a message."""
 
     def warn(self, text: str, details: Iterable[str] = ()) -> None:
-        """Something wrong that the run survives; `details` (names) belong into the log."""
+        """Receive what is wrong and yet no end; `details` (names) belong into the log."""
 
     def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
-        """Pass `items` on, showing how far along they are."""
+        """Yield `items`, and show how far along they are."""
         del title, total
         yield from items
 
     def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
-        """One epoch is over; `row` is its line of history.csv."""
+        """Receive the end of an epoch; `row` is its line of history.csv."""
 
 
-class Keeper(Listener):
-    """Passes on what is said before there is a run directory, and keeps it for the log."""
+class BufferedCallback(Callback):
+    """Pass on the messages from before there is a run directory, and keep them for the log."""
 
-    def __init__(self, onward: Listener) -> None:
+    def __init__(self, onward: Callback) -> None:
         self._onward = onward
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def note(self, text: str) -> None:
-        self.said.append(text)
+        self.messages.append(text)
         self._onward.note(text)
 
     def warn(self, text: str, details: Iterable[str] = ()) -> None:
         lines = tuple(details)
-        self.said.append(_warning(text, lines))
+        self.messages.append(_warning(text, lines))
         self._onward.warn(text, lines)
 
     def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
         yield from self._onward.track(items, title, total)
 
 
-class RunLog(Listener):
-    """Writes all that is said into log.txt, each epoch into history.csv, and passes it on.
+class FileLogger(Callback):
+    """Write messages into log.txt and epochs into history.csv, and pass them on.
 
-    `earlier` is what was said before the folder was there; it is only written.
+    `earlier` are the messages from before the folder was there; they are only written.
     """
 
-    def __init__(self, folder: Path, onward: Listener, earlier: Iterable[str] = ()) -> None:
+    def __init__(self, folder: Path, onward: Callback, earlier: Iterable[str] = ()) -> None:
         self._log = folder / LOG
         self._history = folder / "history.csv"
         self._onward = onward

@@ -1,17 +1,10 @@
-"""Make any text safe for one line of a log, a terminal or a status."""
+"""Describe errors in one line, whatever raised them."""
 
 from __future__ import annotations
 
 from ser_toolkit.runtime.errors import SertkError
 
 LONGEST_LINE = 200
-
-
-def escape_control(text: str) -> str:
-    """Escape every character of `text` that is not printable."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def error_text(error: BaseException) -> str:
