@@ -22,6 +22,7 @@ from .runtime.bundle import Bundle, BundleError, parse_bundle
 from .runtime.classifier import Classifier, build_classifier
 from .runtime.dsp import best_fft
 from .runtime.extractor import F32, Extractor, FrameExtractor, Signal
+from .runtime.inference.streaming import AudioWindows
 from .runtime.interpreter import find_runtime
 from .runtime.predict import features
 from .runtime.selftest import FULL_SCALE, check_selftest
@@ -231,24 +232,23 @@ def _windows(classifier: Classifier, samples: F32, seconds: float) -> dict[str, 
 
 
 def _stream(classifier: Classifier, samples: F32, seconds: float) -> dict[str, Any] | None:
-    """One hop of a stream at a time, of which only the new frames are computed."""
+    """Time one hop of a stream after another, by the code of the daemon."""
     extractor, window = classifier.extractor, classifier.manifest.window
     if not isinstance(extractor, FrameExtractor):
         return None
-    stream = extractor.stream()
+    stream = AudioWindows(extractor, classifier.adapters, window)
     first = extractor.sample_count(window.length_frames)
-    held = stream.push(_piece(samples, 0, first))
+    list(stream.push(_piece(samples, 0, first)))
     hop = window.hop_frames * extractor.hop_length
     pieces = -(-hop // max(1, int(CHUNK_S * extractor.rate_hz)))
 
     def one(number: int) -> tuple[float, float]:
-        nonlocal held
         chunks = np.array_split(_piece(samples, first + number * hop, hop), pieces)
         start = time.perf_counter()
-        new = [stream.push(chunk) for chunk in chunks]
+        found = [complete for chunk in chunks for complete in stream.push(chunk)]
         middle = time.perf_counter()
-        held = np.concatenate([held, *new])[-window.length_frames :]
-        classifier.score({"frames": held})
+        for complete in found:
+            classifier.network({name: array[None] for name, array in complete.inputs.items()})
         return middle - start, time.perf_counter() - middle
 
     return {**_spreads(_repeated(one, seconds), "extractor", "network", "hop"), "chunks": pieces}

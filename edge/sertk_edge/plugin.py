@@ -14,5 +14,5 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_sinks() -> list[Sink]:
-    """A terminal, lines of JSON, MQTT, a web server."""
+    """Offer a terminal, lines of JSON, MQTT, a web server."""
     return [Console(), JsonLines(), Mqtt(), Webhook()]

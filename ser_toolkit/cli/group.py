@@ -12,6 +12,7 @@ from ..plugins.errors import FIX, one_line
 from ..plugins.hookspecs import COMMAND_GROUP
 from ..plugins.sandbox import attempt
 from ..runtime.errors import MissingExtra, SertkError
+from .docstrings import docstring_of
 
 EXTRAS = {
     **dict.fromkeys(("tensorflow", "keras", "librosa", "joblib", "matplotlib"), "train"),
@@ -106,7 +107,8 @@ def _load(point: EntryPoint) -> click.Command:
 
 def _summary(point: EntryPoint, width: int) -> str:
     if not is_builtin(origin(point).distribution):
-        summary = point.dist.metadata["Summary"] if point.dist else ""
+        of_package = point.dist.metadata["Summary"] if point.dist else ""
+        summary = docstring_of(point.value).rstrip(".") or of_package
         return f"{summary or 'No description'} [{origin(point).distribution}]"
     try:
         return _load(point).get_short_help_str(width)
