@@ -31,6 +31,7 @@ VARIABLES = {
 # What does not alter which packages are installed; constraints are those of PIP_CONSTRAINT.
 WITHOUT_EFFECT = {
     "cache-dir",
+    "config-file",
     "constraint",
     "disable-pip-version-check",
     "no-cache-dir",
@@ -99,11 +100,11 @@ def with_uv(arguments: Iterable[str]) -> bool:
         return False
     if not uv_there():
         return False
-    constraint = {"UV_CONSTRAINT": os.environ.get("PIP_CONSTRAINT", "")}
+    if "PIP_CONSTRAINT" in os.environ:
+        variables["UV_CONSTRAINT"] = os.environ["PIP_CONSTRAINT"]
     command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable]
-    done = subprocess.run(
-        [*command, *options, *arguments], env={**os.environ, **constraint, **variables}, check=False
-    )
+    env = {**os.environ, **variables}
+    done = subprocess.run([*command, *options, *arguments], env=env, check=False)
     return done.returncode == 0
 
 
