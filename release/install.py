@@ -69,7 +69,8 @@ def for_uv(told: dict[str, str]) -> tuple[list[str], dict[str, str]]:
     Raises ValueError for a setting that uv has no word for.
     """
     # pip looks into all indexes, uv by default into the first that knows a name.
-    options, variables = ["--index-strategy", "unsafe-best-match"], {}
+    options = ["--index-strategy", "unsafe-best-match"]
+    variables: dict[str, str] = {}
     for key, value in told.items():
         if key in OPTIONS:
             options += [part for word in value.split() for part in (OPTIONS[key], word)]
