@@ -67,7 +67,7 @@ def test_honest_figures_are_the_lowest(corpus: str) -> None:
     assert same_rows["the training rows"] == 100
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -6,6 +6,7 @@ what_users_see.py runs `sertk` there and makes the table of docs/plugins-broken.
 from __future__ import annotations
 
 import textwrap
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -237,42 +238,33 @@ PACKAGES = {
 BROKEN = {name: one.cause for name, one in PACKAGES.items() if one.broken}
 
 
-def write_project(folder: Path, name: str, package: Package) -> Path:
-    """A small hatchling project `acme-NAME` whose plugin is NAME."""
+def write_wheel(folder: Path, name: str, package: Package) -> Path:
+    """Write the wheel of `acme-NAME`, whose plugin is NAME; 34 builds would take a minute."""
     module = f"acme_{name.replace('-', '_')}"
     offered = "twin" if name.startswith("twin") else f"{name}-feature"
     preamble = PREAMBLE.format(name=offered, edge=name in ("good", "fickle"))
-    source = folder / module
-    source.mkdir(parents=True)
-    (source / "__init__.py").write_text(preamble + package.body + "\n")
-    text = f"""
-        [build-system]
-        requires = ["hatchling"]
-        build-backend = "hatchling.build"
-        [project]
-        name = "acme-{name}"
-        version = "1.2"
-        description = "Sayings of acme-{name}"
-        [project.entry-points.sertk]
-        {name} = "{module}{package.entry}"
-        [tool.hatch.build.targets.wheel]
-        packages = ["{module}"]
-        """
+    entries = f"[sertk]\n{name} = {module}{package.entry}\n"
+    files = {f"{module}/__init__.py": preamble + package.body + "\n"}
     if package.command:
-        typed, code = package.command
-        (source / "command.py").write_text(code)
-        text += f"""
-        [project.entry-points."sertk.commands"]
-        {typed} = "{module}.command:command"
-        """
-    (folder / "pyproject.toml").write_text(textwrap.dedent(text))
-    return folder
+        typed, files[f"{module}/command.py"] = package.command
+        entries += f"[sertk.commands]\n{typed} = {module}.command:command\n"
+    info, requires = f"{module}-1.2.dist-info", f"Requires-Dist: {package.requires}\n"
+    told = f"Name: acme-{name}\nVersion: 1.2\nSummary: Sayings of acme-{name}\n"
+    files |= {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\n{told}{requires if package.requires else ''}",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": entries,
+    }
+    files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))
+    wheel = folder / f"{module}-1.2-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+    return wheel
 
 
 def make_environment(base: Path) -> Path:
     """The interpreter of an environment that holds this toolkit and every package above."""
     python = make_venv(base / "venv")
-    install(
-        base / "venv", [write_project(base / name, name, one) for name, one in PACKAGES.items()]
-    )
+    install(base / "venv", [write_wheel(base, name, one) for name, one in PACKAGES.items()])
     return python

@@ -28,6 +28,7 @@ from ser_toolkit.runtime.predict import features, signal_of, windows
 from ser_toolkit.runtime.selftest import make_selftest, synthetic_voice, tolerances
 from ser_toolkit.runtime.window import Window
 
+Once = Callable[[str, Callable[[Path], object]], Path]
 LABELS = ("anger", "joy", "neutral", "sadness")
 WINDOW = Window(24, 12)
 EXTRACTOR = Stack((LogMel(n_mels=12), Mfcc(n_mfcc=5, n_mels=20)))
@@ -76,20 +77,22 @@ class Tiny:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+def tiny(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """Networks as TensorFlow converts them, in a process of its own."""
-    folder = tmp_path_factory.mktemp("tiny")
     audio = Audio(synthetic_voice(3, 16000).astype(np.float32) / 32768, 16000)
     frames = features(EXTRACTOR, signal_of(audio, EXTRACTOR), WINDOW)
     adapters = {"frames": fit([frames["frames"]])}
     inputs = windows(EXTRACTOR, WINDOW, adapters, frames)["frames"]
-    np.save(folder / "windows.npy", inputs)
-    script = Path(__file__).with_name("tiny_networks.py")
-    command = [sys.executable, str(script), str(folder)]
-    subprocess.run(command, check=True, capture_output=True, timeout=300, env=_quiet())
-    networks = {mode: (folder / f"{mode}.tflite").read_bytes() for mode in ("float32", "int8")}
-    expected = np.load(folder / "keras.npy")
-    return Tiny(folder, audio, adapters, inputs, expected, networks)
+
+    def convert(folder: Path) -> None:
+        np.save(folder / "windows.npy", inputs)
+        command = [sys.executable, str(Path(__file__).with_name("tiny_networks.py")), str(folder)]
+        subprocess.run(command, check=True, capture_output=True, timeout=300, env=_quiet())
+
+    made = once("tiny", convert)
+    networks = {mode: (made / f"{mode}.tflite").read_bytes() for mode in ("float32", "int8")}
+    expected = np.load(made / "keras.npy")
+    return Tiny(tmp_path_factory.mktemp("tiny"), audio, adapters, inputs, expected, networks)
 
 
 @pytest.fixture(scope="session")

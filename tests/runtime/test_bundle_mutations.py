@@ -33,15 +33,7 @@ MANIFEST = json.loads(MEMBERS["manifest.json"])
 NAMES = list(MEMBERS)
 ANSWER_S = 60.0
 
-KNOWN = [
-    "manifest.json",
-    "model.tflite",
-    "signature",
-    "../x",
-    "/x",
-    "x/",
-    "assets/" + "0" * 64,
-]
+KNOWN = ["manifest.json", "model.tflite", "signature", "../x", "/x", "x/", f"assets/{0:064}"]
 
 
 @dataclass(frozen=True)
@@ -102,17 +94,8 @@ def as_json(value: Any) -> bytes:
 def cut_or_spliced(draw: st.DrawFn) -> bytes:
     start, end = sorted(draw(st.tuples(*[st.integers(0, len(ORIGINAL))] * 2)))
     middle = draw(st.binary(max_size=40) | st.just(ORIGINAL[:2000]) | st.just(ORIGINAL[start:end]))
-    return draw(
-        st.sampled_from(
-            [
-                ORIGINAL[:end],
-                ORIGINAL[start:],
-                ORIGINAL + middle,
-                middle + ORIGINAL,
-                ORIGINAL[:start] + middle + ORIGINAL[end:],
-            ]
-        )
-    )
+    whole = [ORIGINAL[:end], ORIGINAL[start:], ORIGINAL + middle, middle + ORIGINAL]
+    return draw(st.sampled_from([*whole, ORIGINAL[:start] + middle + ORIGINAL[end:]]))
 
 
 @st.composite
@@ -230,7 +213,7 @@ def test_damaged_and_forged_bundles_are_refused_in_one_line(altered: Altered) ->
     check_parser(altered.content)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @given(altered_by(repaired_files | other_files))
 @settings(max_examples=10_000, suppress_health_check=list(HealthCheck))
 def test_ten_thousand_damaged_and_forged_bundles(altered: Altered) -> None:
@@ -308,15 +291,21 @@ def forge(members: dict[str, bytes], rng: np.random.Generator) -> bytes:
     return repaired({**members, "model.tflite": bytes(model)})
 
 
-@pytest.mark.slow
+FEW_OR_MANY = [
+    pytest.param(60, marks=pytest.mark.slow),
+    pytest.param(2000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)]),
+]
+
+
+@pytest.mark.parametrize("times", FEW_OR_MANY)
 @pytest.mark.parametrize("mode", ["float32", "int8"])
 def test_altered_networks_crash_no_one_but_the_child(
-    bundles: dict[str, Path], child: Child, mode: str
+    bundles: dict[str, Path], child: Child, mode: str, times: int
 ) -> None:
     members = unpack(bundles[mode].read_bytes())
     rng = np.random.default_rng(11)
     assert child.ask(bundles[mode].read_bytes()) == [None, []]
-    for _ in range(400):
+    for _ in range(times):
         answer = child.ask(forge(members, rng))
         if answer is None:
             continue
@@ -328,13 +317,28 @@ def test_altered_networks_crash_no_one_but_the_child(
     assert child.answers["passed"] and len(child.answers) > 1
 
 
-@pytest.mark.slow
-@given(altered=altered_by(repaired_files))
-@settings(
-    max_examples=400,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+FORGED = altered_by(repaired_files)
+HEALTHY = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
+
+
+@pytest.mark.slow
+@given(altered=FORGED)
+@settings(HEALTHY, max_examples=80)
 def test_forged_bundles_do_nothing_but_answer(child: Child, altered: Altered) -> None:
+    check_child(child, altered)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@given(altered=FORGED)
+@settings(HEALTHY, max_examples=4000)
+def test_thousands_of_forged_bundles_do_nothing_but_answer(child: Child, altered: Altered) -> None:
+    check_child(child, altered)
+
+
+def check_child(child: Child, altered: Altered) -> None:
     answer = child.ask(altered.content)
     if answer is not None:
         problem, seen = answer
