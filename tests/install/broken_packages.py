@@ -248,10 +248,10 @@ def write_wheel(folder: Path, name: str, package: Package) -> Path:
     if package.command:
         typed, files[f"{module}/command.py"] = package.command
         entries += f"[sertk.commands]\n{typed} = {module}.command:command\n"
-    info, requires = f"{module}-1.2.dist-info", f"Requires-Dist: {package.requires}\n"
+    info = f"{module}-1.2.dist-info"
     told = f"Name: acme-{name}\nVersion: 1.2\nSummary: Sayings of acme-{name}\n"
     files |= {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\n{told}{requires if package.requires else ''}",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\n{told}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": entries,
     }
