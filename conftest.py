@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from ser_toolkit.numba_cache import use_own_numba_cache
+from ser_toolkit.utils.numba_cache import use_own_numba_cache
 
 # Before a test imports librosa: the processes of pytest-xdist compile side by side.
 use_own_numba_cache()

@@ -16,12 +16,12 @@ from features import on
 from lines import Line
 from numpy.typing import NDArray
 
-from ser_toolkit.runtime import dsp
-from ser_toolkit.runtime.classifier import Classifier
-from ser_toolkit.runtime.extractor import F32, Signal, Stack
-from ser_toolkit.runtime.features import LogMel, Pitch
+from ser_toolkit.runtime.features import dsp
+from ser_toolkit.runtime.features.base import F32, Signal, Stack
+from ser_toolkit.runtime.features.pitch import Lags, fft_length
+from ser_toolkit.runtime.features.spectral import LogMel, Pitch
+from ser_toolkit.runtime.inference.classifier import Classifier
 from ser_toolkit.runtime.inference.streaming import AudioWindows, window_at
-from ser_toolkit.runtime.pitch import Lags, fft_length
 from sertk_edge.audio.stream_classifier import StreamClassifier
 from sertk_edge.audio.vad import detectors
 from sertk_edge.settings import SmoothingSettings, StreamSettings

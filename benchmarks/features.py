@@ -28,10 +28,10 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_toolkit.numba_cache import use_own_numba_cache
-from ser_toolkit.runtime import dsp
-from ser_toolkit.runtime.extractor import F32, FrameExtractor, Signal, Stack
-from ser_toolkit.runtime.features import Feature, LogMel, Mfcc, Pitch, Rms, Zcr
+from ser_toolkit.runtime.features import dsp
+from ser_toolkit.runtime.features.base import F32, FrameExtractor, Signal, Stack
+from ser_toolkit.runtime.features.spectral import Feature, LogMel, Mfcc, Pitch, Rms, Zcr
+from ser_toolkit.utils.numba_cache import use_own_numba_cache
 
 RATE_HZ, CLIP_S, FRAME, HOP = 22050, 2.5, 2048, 512
 EDGE_RATE_HZ, WINDOW_S, STEP_S = 16000, 3.0, 0.5

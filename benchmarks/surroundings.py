@@ -28,7 +28,7 @@ import soundfile
 import soxr
 
 from ser_toolkit.builtin.synthetic import SyntheticReader
-from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.runtime.features.base import F32
 
 RATE_HZ = 16_000
 # A Pi has no scipy: nothing that it installs asks for it.

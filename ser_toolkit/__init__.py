@@ -33,7 +33,7 @@ _HOMES = {
     "builtin.readers": ("FolderReader", "TableReader"),
     "builtin.synthetic": ("SyntheticReader",),
     "plugins.bundles": ("open_bundle",),
-    "contracts": (
+    "contracts.components": (
         "Augmenter",
         "Clip",
         "FrameAugmenter",
@@ -46,16 +46,16 @@ _HOMES = {
     ),
     "utils.files": ("cache_dir", "write_bytes", "write_text"),
     "plugins.hookspecs": ("HOOK_API", "hookimpl"),
-    "labels": ("EMOTIONS", "canonical_emotion"),
+    "data.labels": ("EMOTIONS", "canonical_emotion"),
     "utils.progress": ("Callback",),
     "plugins.registry": ("Plugins", "load_plugins"),
-    "recipe": ("ComponentSpec", "Recipe", "Training", "Use"),
-    "run": ("Run",),
-    "runtime.audio": ("AUDIO_SUFFIXES", "Audio", "audio_files", "read_audio"),
+    "contracts.recipe": ("ComponentSpec", "Recipe", "Training", "Use"),
+    "training.run_dir": ("Run",),
+    "runtime.audio.decode": ("AUDIO_SUFFIXES", "Audio", "audio_files", "read_audio"),
     "runtime.component": ("Asset", "AssetLoader", "Component", "configure", "from_spec", "to_spec"),
     "runtime.errors": ("AudioError", "MissingExtra", "SertkError"),
     "runtime.events": ("Device", "Event", "Outlet", "Sink"),
-    "runtime.extractor": (
+    "runtime.features.base": (
         "F32",
         "Extractor",
         "FrameExtractor",
@@ -67,11 +67,11 @@ _HOMES = {
         "Stream",
         "WindowExtractor",
     ),
-    "runtime.features": ("Deltas", "LogMel", "Mfcc", "Pitch", "Rms", "Zcr"),
-    "runtime.functionals": ("Functionals",),
-    "runtime.interpreter": ("find_runtime", "load_interpreter"),
-    "runtime.predict": ("features", "signal_of"),
-    "runtime.window": ("Window", "WindowStream"),
+    "runtime.features.spectral": ("Deltas", "LogMel", "Mfcc", "Pitch", "Rms", "Zcr"),
+    "runtime.features.functionals": ("Functionals",),
+    "runtime.inference.tflite": ("find_runtime", "load_interpreter"),
+    "runtime.inference.inputs": ("features", "signal_of"),
+    "runtime.features.window": ("Window", "WindowStream"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -174,7 +174,7 @@ if TYPE_CHECKING:
     from .builtin.models import Tcn
     from .builtin.readers import FolderReader, TableReader
     from .builtin.synthetic import SyntheticReader
-    from .contracts import (
+    from .contracts.components import (
         Augmenter,
         Clip,
         FrameAugmenter,
@@ -185,17 +185,16 @@ if TYPE_CHECKING:
         Subset,
         Utterance,
     )
-    from .labels import EMOTIONS, canonical_emotion
+    from .contracts.recipe import ComponentSpec, Recipe, Training, Use
+    from .data.labels import EMOTIONS, canonical_emotion
     from .plugins.bundles import open_bundle
     from .plugins.hookspecs import HOOK_API, hookimpl
     from .plugins.registry import Plugins, load_plugins
-    from .recipe import ComponentSpec, Recipe, Training, Use
-    from .run import Run
-    from .runtime.audio import AUDIO_SUFFIXES, Audio, audio_files, read_audio
+    from .runtime.audio.decode import AUDIO_SUFFIXES, Audio, audio_files, read_audio
     from .runtime.component import Asset, AssetLoader, Component, configure, from_spec, to_spec
     from .runtime.errors import AudioError, MissingExtra, SertkError
     from .runtime.events import Device, Event, Outlet, Sink
-    from .runtime.extractor import (
+    from .runtime.features.base import (
         F32,
         Extractor,
         FrameExtractor,
@@ -207,12 +206,13 @@ if TYPE_CHECKING:
         Stream,
         WindowExtractor,
     )
-    from .runtime.features import Deltas, LogMel, Mfcc, Pitch, Rms, Zcr
-    from .runtime.functionals import Functionals
-    from .runtime.interpreter import find_runtime, load_interpreter
-    from .runtime.predict import features, signal_of
-    from .runtime.window import Window, WindowStream
+    from .runtime.features.functionals import Functionals
+    from .runtime.features.spectral import Deltas, LogMel, Mfcc, Pitch, Rms, Zcr
+    from .runtime.features.window import Window, WindowStream
+    from .runtime.inference.inputs import features, signal_of
+    from .runtime.inference.tflite import find_runtime, load_interpreter
     from .training.backend import import_keras
+    from .training.run_dir import Run
     from .utils.files import cache_dir, write_bytes, write_text
     from .utils.progress import Callback
 

@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import evaluation, extraction, folds, inspection, pipeline, prediction
+from . import cross_validation as folds
+from . import pipeline
 from .export import quantize as quantization
-from .run import Run
+from .inference import evaluate as evaluation
+from .inference import extract as extraction
+from .inference import predict as prediction
+from .inspection import overview as inspection
+from .runtime.bundle.modes import MODES
+from .runtime.bundle.signing import read_key
 from .runtime.errors import SertkError
-from .runtime.modes import MODES
-from .runtime.signing import read_key
+from .training.run_dir import Run
 from .utils.progress import Callback
 
 Data = str | Path | Sequence[str | Path]

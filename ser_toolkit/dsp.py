@@ -4,8 +4,8 @@ The built-in features are made from the same ones. Light: numpy alone, and scipy
 is installed.
 """
 
-from .runtime.audio import resample
-from .runtime.dsp import (
+from .runtime.audio.decode import resample
+from .runtime.features.dsp import (
     BandedBank,
     Fft,
     MelParams,

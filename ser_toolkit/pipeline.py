@@ -8,26 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import report
-from .audit import audit, in_words
-from .contracts import Utterance
-from .corpus import Corpus, load_corpus
-from .dataset import Dataset, fit_adapters
-from .delta import chow_threshold
+from .contracts.components import Utterance
+from .data.batches import Dataset, fit_adapters
+from .data.corpus import Corpus, load_corpus
+from .data.feature_store import Features, Store, processes
+from .data.leakage import audit, in_words
+from .data.split import Split, make_splits, parse_protocol
+from .metrics.paired import chow_threshold
+from .metrics.scores import Scores, metrics, network_probabilities, network_scores, temperature
 from .plugins.assemble import Assembly, assemble, open_recipe
 from .plugins.assets import Assets
 from .plugins.errors import one_line
 from .plugins.registry import load_plugins
-from .run import NETWORK, Run, check_folder, default_folder, open_folder
-from .runtime.adapter import Adapter, adapters_to_bytes
 from .runtime.component import fields_of
 from .runtime.errors import SertkError
-from .scoring import Scores, metrics, network_probabilities, network_scores, temperature
-from .split import Split, make_splits, parse_protocol
-from .store import Features, Store, processes
+from .runtime.features.normalizer import Adapter, adapters_to_bytes
+from .training import report
 from .training.backend import check_installed, prepare_backend
 from .training.checkpoint import Checkpoint
 from .training.loop import Trained, fit
+from .training.run_dir import NETWORK, Run, check_folder, default_folder, open_folder
 from .utils.files import cache_dir, naming, write_bytes, write_text
 from .utils.progress import BufferedCallback, Callback, FileLogger
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from ser_toolkit.builtin.synthetic import SyntheticReader
-from ser_toolkit.contracts import Utterance
-from ser_toolkit.runtime.audio import content_hash, read_audio
+from ser_toolkit.contracts.components import Utterance
+from ser_toolkit.runtime.audio.decode import content_hash, read_audio
 
 SMALL = ("model.channels=16", "training.copies=1", "training.batch_size=12")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -77,7 +77,7 @@ def utterances(tmp_path_factory: pytest.TempPathFactory) -> tuple[Utterance, ...
 def small_run(small_corpus: Path, cache: Path, once: Once) -> tuple[Any, Path]:
     """A run of two epochs on the small corpus, and that corpus. Not to be changed."""
     import ser_toolkit as sertk
-    from ser_toolkit.run import Run as Trained
+    from ser_toolkit.training.run_dir import Run as Trained
 
     options: dict[str, Any] = {"epochs": 2, "settings": SMALL, "workers": 1, "seed": 3}
     made = once("run", lambda root: sertk.train(small_corpus, **options, out=root / "small"))

@@ -20,12 +20,12 @@ fi
 cp --archive "$VENV.new" "$VENV"
 PATH=$VENV/bin:$PATH
 # The pins are for the newer runtime; the older one needs an older NumPy, and a bundle proven on it.
-tests=(/sertk/edge/tests/test_{stream,gate,smoothing}.py)
+tests=(/sertk/tests/runtime/inference/test_streaming.py /sertk/edge/tests/audio/test_{vad,smoothing}.py)
 if [ "$RUNTIME" = tflite-runtime ]; then
   extra='[tflite-runtime]'
   grep -v -e '^numpy==' -e '^ml-dtypes==' /sertk/constraints.txt >constraints.txt
 else
-  tests+=(/sertk/edge/tests/test_ear.py)
+  tests+=(/sertk/edge/tests/audio/test_stream_classifier.py)
   extra=
   cp /sertk/constraints.txt constraints.txt
 fi

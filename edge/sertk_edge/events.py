@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ser_toolkit.runtime.events import Event, Kind
 
 if TYPE_CHECKING:
-    from ser_toolkit.runtime.extractor import F32
+    from ser_toolkit.runtime.features.base import F32
 
     from .audio.smoothing import StateChange
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ser_toolkit.runtime.bundle.selftest import synthetic_voice
 from ser_toolkit.runtime.events import Event
-from ser_toolkit.runtime.selftest import synthetic_voice
 from sertk_edge.audio.audio_queue import Command
 from sertk_edge.audio.vad import detectors
 from sertk_edge.bundle.watcher import BundleWatcher

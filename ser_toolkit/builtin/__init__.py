@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from ..plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from ..contracts import Augmenter, FrameAugmenter, ModelBuilder, Reader
-    from ..recipe import Recipe
-    from ..runtime.extractor import Extractor
+    from ..contracts.components import Augmenter, FrameAugmenter, ModelBuilder, Reader
+    from ..contracts.recipe import Recipe
+    from ..runtime.features.base import Extractor
 
 
 @hookimpl
@@ -45,8 +45,8 @@ def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
     """Streamable features that share one STFT, and their statistics over a window."""
-    from ..runtime import features as f
-    from ..runtime.functionals import Functionals
+    from ..runtime.features import spectral as f
+    from ..runtime.features.functionals import Functionals
 
     return [f.Zcr(), f.Rms(), f.Mfcc(), f.LogMel(), f.Pitch(), f.Deltas(), Functionals()]
 
@@ -63,7 +63,7 @@ def sertk_models() -> list[ModelBuilder]:
 @hookimpl
 def sertk_recipes() -> list[Recipe]:
     """The recipe files beside this module."""
-    from ..recipe import Recipe
+    from ..contracts.recipe import Recipe
 
     tables = sorted(files(__package__).iterdir(), key=lambda file: file.name)
     return [

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..contracts import Augmenter, FrameAugmenter
-from ..runtime.extractor import F32
+from ..contracts.components import Augmenter, FrameAugmenter
+from ..runtime.features.base import F32
 
 OCTAVE_DB = 20 * np.log10(2)
 LOWEST_HZ = 50.0

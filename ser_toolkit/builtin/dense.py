@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..contracts import ModelBuilder
+from ..contracts.components import ModelBuilder
 
 if TYPE_CHECKING:
     import keras

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..contracts import ModelBuilder
+from ..contracts.components import ModelBuilder
 from ..runtime.errors import SertkError
 
 if TYPE_CHECKING:

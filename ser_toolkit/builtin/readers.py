@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import ClassVar
 
-from ..contracts import Clip, Match, Reader, Reading, Subset
-from ..labels import canonical, canonical_emotion
-from ..runtime.audio import audio_files
+from ..contracts.components import Clip, Match, Reader, Reading, Subset
+from ..data.labels import canonical, canonical_emotion
+from ..runtime.audio.decode import audio_files
 from ..runtime.errors import SertkError
 
 COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.extractor import F32
+from ..runtime.features.base import F32
 
 F64 = NDArray[np.float64]
 Spectra = NDArray[np.complex128]

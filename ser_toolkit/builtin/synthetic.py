@@ -14,10 +14,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..contracts import Clip, Match, Reader, Reading
+from ..contracts.components import Clip, Match, Reader, Reading
 from ..runtime.component import fields_of
 from ..runtime.errors import SertkError
-from ..runtime.extractor import F32
+from ..runtime.features.base import F32
 from ..utils.files import write_bytes
 from . import synthesis
 from .synthesis import Prosody, Voice

@@ -42,8 +42,8 @@ def bench(
     out: Path | None,
 ) -> None:
     """Measure loading, features, network and memory of BUNDLE on this machine."""
-    from ..bench import bench as measure
-    from ..runtime.bundle import read_bytes
+    from ..bench.measure import bench as measure
+    from ..runtime.bundle.file import read_bytes
     from ..utils.files import write_text
     from . import show
 

@@ -11,16 +11,16 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..bench import window_seconds
+from ..bench.measure import window_seconds
 from ..plugins.bundles import resolver
-from ..runtime.archive import unpack
-from ..runtime.bundle import SIGNATURE, Bundle
-from ..runtime.classifier import container
+from ..runtime.bundle.container import unpack
+from ..runtime.bundle.file import SIGNATURE, Bundle
+from ..runtime.bundle.manifest import Manifest
+from ..runtime.bundle.selftest import SelfTest
 from ..runtime.component import Component, from_spec
-from ..runtime.extractor import Extractor
-from ..runtime.interpreter import Runtime
-from ..runtime.manifest import Manifest
-from ..runtime.selftest import SelfTest
+from ..runtime.features.base import Extractor
+from ..runtime.inference.classifier import container
+from ..runtime.inference.tflite import Runtime
 from ..runtime.text import escape_control
 from .show import table
 

@@ -86,7 +86,7 @@ def _base(name: str) -> Finding:
 
 
 def _fft() -> Finding:
-    from ..runtime.dsp import best_fft
+    from ..runtime.features.dsp import best_fft
 
     name = best_fft().name
     todo = "" if name == "scipy" else "`pip install scipy` makes features faster"
@@ -94,7 +94,7 @@ def _fft() -> Finding:
 
 
 def _runtimes() -> Iterator[Finding]:
-    from ..runtime.interpreter import NOT_INSTALLED, Runtime, examine_runtimes, mending
+    from ..runtime.inference.tflite import NOT_INSTALLED, Runtime, examine_runtimes, mending
 
     found = examine_runtimes()
     works = any(isinstance(state, Runtime) for state in found.values())

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ..run import Run
+from ..training.run_dir import Run
 from .show import console, table
 
 MOST_LAYERS = 40

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .. import labels
+from ..data import labels
 from .predict import signature_option
 from .train import data_options
 
@@ -36,7 +36,8 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Score a bundle or a run on its test side and on clips that it has never seen."""
-    from .. import api, report
+    from .. import api
+    from ..training import report
     from . import show
 
     figures = api.evaluate(

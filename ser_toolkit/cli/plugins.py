@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..contracts import describe
+from ..contracts.components import describe
 from ..plugins.components import PluginComponent
 from ..plugins.entry_points import Loaded, Origin, installed, origin
 from ..plugins.hookspecs import COMMAND_GROUP, HOOK_API

@@ -52,7 +52,8 @@ def predict(
     """
     if as_json and as_csv:
         raise click.UsageError("give either --json or --csv")
-    from .. import api, prediction
+    from .. import api
+    from ..inference import predict as prediction
     from . import show
 
     opened = api.load(model, require_signature=require_signature)
@@ -74,7 +75,7 @@ def _json(row: Mapping[str, Any], count: int | None) -> str:
 
 def _cut(part: Mapping[str, Any], count: int | None) -> dict[str, Any]:
     """With only the most probable emotions, where a number of them is asked for."""
-    from ..prediction import top
+    from ..inference.predict import top
 
     found = dict(part)
     if count and "probabilities" in part:
@@ -94,7 +95,7 @@ def _text(row: Mapping[str, Any], count: int | None) -> str:
 
 
 def _answer(part: Mapping[str, Any], count: int | None) -> str:
-    from ..prediction import top
+    from ..inference.predict import top
 
     ranked = top(part["probabilities"], count or len(part["probabilities"]))
     label = f"uncertain, perhaps {part['emotion']}" if part["uncertain"] else part["emotion"]

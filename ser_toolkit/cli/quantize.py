@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..runtime.modes import MODES
+from ..runtime.bundle.modes import MODES
 
 
 @click.command()

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from .. import labels
-from ..split import NAMES
+from ..data import labels
+from ..data.split import NAMES
 from ..utils.progress import LOG
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..data.split import speaker_hash
 from ..plugins.bundles import describe_parts
-from ..report import plain
-from ..runtime.adapter import adapters_to_bytes
-from ..runtime.bundle import ASSETS, write_bundle
+from ..runtime.bundle.file import ASSETS, write_bundle
+from ..runtime.bundle.manifest import Manifest, Quantization
+from ..runtime.bundle.selftest import make_selftest, tolerances
 from ..runtime.component import assets_of, to_spec
-from ..runtime.interpreter import Network, Runtime
+from ..runtime.features.normalizer import adapters_to_bytes
+from ..runtime.inference.tflite import Network, Runtime
 from ..runtime.json_reader import to_json
-from ..runtime.manifest import Manifest, Quantization
 from ..runtime.npz import to_npz
-from ..runtime.selftest import make_selftest, tolerances
 from ..runtime.text import plural
-from ..split import speaker_hash
+from ..training.report import plain
 from .converter import Converted
 from .model_card import model_card
 from .run_data import RunData

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from ..runtime.bundle.modes import CALIBRATED
 from ..runtime.errors import SertkError
-from ..runtime.extractor import F32
-from ..runtime.interpreter import Network
-from ..runtime.modes import CALIBRATED
+from ..runtime.features.base import F32
+from ..runtime.inference.tflite import Network
 from ..training.backend import load_network
 from ..utils.worker import read_arrays, reason_of, serve_folder
 from .tflite_converter import (

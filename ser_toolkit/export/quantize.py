@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..delta import chow_threshold, compare, figures
+from ..data.feature_store import processes
+from ..metrics.paired import chow_threshold, compare, figures
+from ..metrics.scores import Scores
 from ..plugins.registry import load_plugins
-from ..report import prediction_rows, write_csv, write_json
-from ..run import NETWORK, Run
 from ..runtime.errors import SertkError
-from ..runtime.interpreter import Network
-from ..scoring import Scores
-from ..store import processes
+from ..runtime.inference.tflite import Network
+from ..training.report import prediction_rows, write_csv, write_json
+from ..training.run_dir import NETWORK, Run
 from ..utils.files import write_bytes
 from ..utils.progress import Callback
 from . import bundle_writer

@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from ..contracts import Utterance
-from ..delta import compare
-from ..run import NETWORK, Predictor, Run
-from ..runtime.adapter import Adapter
-from ..runtime.audio import read_audio
+from ..contracts.components import Utterance
+from ..metrics.paired import compare
+from ..metrics.scores import Scores
+from ..runtime.audio.decode import read_audio
 from ..runtime.component import to_spec
 from ..runtime.errors import SertkError
-from ..runtime.extractor import F32, FrameExtractor, Signal
-from ..runtime.predict import signal_of
-from ..runtime.window import Window
-from ..scoring import Scores
+from ..runtime.features.base import F32, FrameExtractor, Signal
+from ..runtime.features.normalizer import Adapter
+from ..runtime.features.window import Window
+from ..runtime.inference.inputs import signal_of
+from ..training.run_dir import NETWORK, Predictor, Run
 from ..utils.worker import WorkerError, run_module, write_arrays
 from .converter import TIMEOUT_S
 from .raw_audio_graph import INPUT, GraphForm, graph_form

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.adapter import Adapter
-from ..runtime.dsp import MelParams, dct_matrix, hann, mel_weights
 from ..runtime.errors import SertkError
-from ..runtime.extractor import Extractor, FrameExtractor, Stack
-from ..runtime.features import ZERO_BAND, LogMel, Mfcc, Rms, Zcr
+from ..runtime.features.base import Extractor, FrameExtractor, Stack
+from ..runtime.features.dsp import MelParams, dct_matrix, hann, mel_weights
+from ..runtime.features.normalizer import Adapter
+from ..runtime.features.spectral import ZERO_BAND, LogMel, Mfcc, Rms, Zcr
 from .tflite_graph import Operator
 
 KINDS = (LogMel, Mfcc, Rms, Zcr)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.adapter import Adapter
 from ..runtime.component import from_spec
-from ..runtime.extractor import F32, Signal, Stack
-from ..runtime.interpreter import SIGNATURE, Network
+from ..runtime.features.base import F32, Signal, Stack
+from ..runtime.features.normalizer import Adapter
+from ..runtime.inference.tflite import SIGNATURE, Network
 from ..training.backend import load_network
 from ..utils.worker import read_arrays, serve_folder
 from .raw_audio_graph import (

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ..contracts import Clip, Utterance
-from ..corpus import read_corpus
-from ..dataset import Dataset
+from ..contracts.components import Clip, Utterance
+from ..data.batches import Dataset
+from ..data.corpus import read_corpus
+from ..data.feature_store import Features, Store
+from ..metrics.scores import Scores, network_scores, utterance_scores
 from ..plugins.assets import Assets
 from ..plugins.registry import Plugins
-from ..run import Predictor, Run
 from ..runtime.errors import SertkError
-from ..runtime.extractor import F32
-from ..runtime.interpreter import Network
-from ..scoring import Scores, network_scores, utterance_scores
-from ..store import Features, Store
+from ..runtime.features.base import F32
+from ..runtime.inference.tflite import Network
+from ..training.run_dir import Predictor, Run
 from ..utils.files import cache_dir
 from ..utils.progress import Callback
 

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..contracts import Augmenter, FrameAugmenter, ModelBuilder
-from ..recipe import ComponentSpec, Recipe, parse_value
+from ..contracts.components import Augmenter, FrameAugmenter, ModelBuilder
+from ..contracts.recipe import ComponentSpec, Recipe, parse_value
 from ..runtime.component import (
     Asset,
     Component,
@@ -23,7 +23,7 @@ from ..runtime.component import (
     to_spec,
 )
 from ..runtime.errors import SertkError
-from ..runtime.extractor import Extractor, FrameExtractor, Joined, Stack
+from ..runtime.features.base import Extractor, FrameExtractor, Joined, Stack
 from .assets import Assets
 from .components import PluginComponent
 from .entry_points import Loaded

@@ -10,15 +10,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..runtime.archive import COPY_AGAIN, BundleError
-from ..runtime.bundle import parse_bundle, read_bytes
-from ..runtime.classifier import Classifier, Resolve, build_classifier, container
+from ..runtime.bundle.container import COPY_AGAIN, BundleError
+from ..runtime.bundle.file import parse_bundle, read_bytes
+from ..runtime.bundle.manifest import Manifest, Part
+from ..runtime.bundle.selftest import check_selftest
 from ..runtime.component import parts_of
 from ..runtime.errors import SertkError
-from ..runtime.extractor import Extractor
-from ..runtime.interpreter import find_runtime
-from ..runtime.manifest import Manifest, Part
-from ..runtime.selftest import check_selftest
+from ..runtime.features.base import Extractor
+from ..runtime.inference.classifier import Classifier, Resolve, build_classifier, container
+from ..runtime.inference.tflite import find_runtime
 from ..utils.worker import WorkerCrashError, WorkerError, ask_code
 from .entry_points import BUILTIN_DISTRIBUTION
 from .errors import one_line

@@ -7,11 +7,11 @@ from typing import Any
 
 import pluggy
 
-from ..contracts import Augmenter, FrameAugmenter, ModelBuilder, Reader
-from ..recipe import Recipe
+from ..contracts.components import Augmenter, FrameAugmenter, ModelBuilder, Reader
+from ..contracts.recipe import Recipe
 from ..runtime.component import Component
 from ..runtime.events import Sink
-from ..runtime.extractor import Extractor
+from ..runtime.features.base import Extractor
 from .entry_points import Broken, Loaded
 from .errors import DefectError, broken
 from .loader import hook_of

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from ..contracts import Augmenter, FrameAugmenter, ModelBuilder, Reader
-    from ..recipe import Recipe
+    from ..contracts.components import Augmenter, FrameAugmenter, ModelBuilder, Reader
+    from ..contracts.recipe import Recipe
     from ..runtime.events import Sink
-    from ..runtime.extractor import Extractor
+    from ..runtime.features.base import Extractor
 
 HOOK_API = 1
 """The number of this seam; a module may say `SERTK_HOOK_API = 1`, the one it was written for."""

@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint
 
 import pluggy
 
-from ..numba_cache import use_own_numba_cache
+from ..utils.numba_cache import use_own_numba_cache
 from . import hookspecs
 from .entry_points import BUILTIN_DISTRIBUTION, Broken, Loaded, origin
 from .errors import DefectError, NewerHookApiError, broken

@@ -11,22 +11,14 @@ from typing import Any, Literal, overload
 
 import pluggy
 
-from ..contracts import Augmenter, FrameAugmenter, ModelBuilder, Reader
-from ..recipe import Recipe
+from ..contracts.components import Augmenter, FrameAugmenter, ModelBuilder, Reader
+from ..contracts.recipe import Recipe
 from ..runtime.errors import SertkError
 from ..runtime.events import Sink
-from ..runtime.extractor import Extractor
+from ..runtime.features.base import Extractor
 from . import errors
 from .components import PluginComponent, collect
-from .entry_points import (
-    BUILTIN_DISTRIBUTION,
-    SLOW_S,
-    SLOW_TODO,
-    Broken,
-    Loaded,
-    installed,
-    origin,
-)
+from .entry_points import BUILTIN_DISTRIBUTION, SLOW_S, SLOW_TODO, Broken, Loaded, installed, origin
 from .loader import KINDS, hook_of, load, new_manager
 
 

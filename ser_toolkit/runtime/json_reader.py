@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from .archive import COPY_AGAIN, BundleError
+from .bundle.container import COPY_AGAIN, BundleError
 
 MAX_DEPTH = 24
 MAX_DIGITS = 20

@@ -8,8 +8,8 @@ from typing import cast
 
 import numpy as np
 
-from ..contracts import Augmenter, FrameAugmenter
-from ..runtime.extractor import F32
+from ..contracts.components import Augmenter, FrameAugmenter
+from ..runtime.features.base import F32
 from . import signals
 from .check import Check, CheckFailed, expect
 from .compare import array, generators_alone, refuses_writing, same, twin, unchanged

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..contracts import Reader
+from ..contracts.components import Reader
+from ..contracts.recipe import Recipe, parse_value
 from ..plugins.components import PluginComponent
 from ..plugins.sandbox import attempt
-from ..recipe import Recipe, parse_value
 from ..runtime.component import Component, configure, fields_of
 from ..runtime.errors import SertkError
 from .assets import asset

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ..contracts import Augmenter, FrameAugmenter, describe
+from ..contracts.components import Augmenter, FrameAugmenter, describe
 from ..runtime.component import Component, from_spec, parts_of, to_spec
 from ..runtime.errors import SertkError
 from .check import Check, CheckFailed, expect

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..plugins.errors import one_line
 from ..runtime.component import fields_of
-from ..runtime.extractor import F32
+from ..runtime.features.base import F32
 from .check import CheckFailed, expect
 
 CLOSE = 1e-4

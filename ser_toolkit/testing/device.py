@@ -16,7 +16,7 @@ import numpy as np
 
 from ..runtime.component import Asset, Component, fields_of
 from ..runtime.events import Sink
-from ..runtime.extractor import F32, FrameExtractor, WindowExtractor
+from ..runtime.features.base import F32, FrameExtractor, WindowExtractor
 from ..utils.worker import WorkerError, read_arrays, run_module, write_arrays
 from . import signals
 from .assets import loaded

@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 
-from ..runtime.extractor import F32, FrameExtractor, Signal, StatefulExtractor
+from ..runtime.features.base import F32, FrameExtractor, Signal, StatefulExtractor
 from . import signals
 from .check import Check, NotChecked, expect
 from .compare import array, close, generators_alone, overwritten, same, twin, unchanged

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..contracts import Reader
+from ..contracts.components import Reader
 from ..plugins.errors import one_line
 from ..plugins.registry import Plugins, load_plugins
 from ..runtime.component import AssetLoader, Component

@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ..contracts import Augmenter, FrameAugmenter, ModelBuilder, Reader
+from ..contracts.components import Augmenter, FrameAugmenter, ModelBuilder, Reader
+from ..contracts.recipe import Recipe
 from ..plugins.entry_points import Broken
 from ..plugins.registry import Plugins, load_plugins
-from ..recipe import Recipe
 from ..runtime.component import AssetLoader, Component
 from ..runtime.errors import SertkError
 from ..runtime.events import Sink
-from ..runtime.extractor import FrameExtractor, WindowExtractor
+from ..runtime.features.base import FrameExtractor, WindowExtractor
 from . import misuse
 from . import plugin as plugins_of
 from .augmenters import audio_checks, frame_augmenter_checks

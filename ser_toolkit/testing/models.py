@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from ..contracts import ModelBuilder
+from ..contracts.components import ModelBuilder
+from ..metrics.scores import network_input
 from ..runtime.errors import SertkError
-from ..runtime.extractor import F32
-from ..scoring import network_input
+from ..runtime.features.base import F32
 from .check import Check, CheckFailed, NotChecked, expect
 from .compare import raised
 from .given import Given

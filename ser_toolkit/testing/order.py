@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..contracts import Clip, Reader
+from ..contracts.components import Clip, Reader
 from ..utils.worker import WorkerError, run_module
 from .check import CheckFailed
 from .device import TIMEOUT_S, encoded

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from ..runtime.audio import Audio
+    from ..runtime.audio.decode import Audio
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,7 +37,7 @@ def speech_clip() -> Audio:
     """One synthetic utterance at 16 kHz, never to be changed."""
     from ..builtin.synthesis import RATE_HZ
     from ..builtin.synthetic import SyntheticReader, Utterance
-    from ..runtime.audio import Audio
+    from ..runtime.audio.decode import Audio
 
     samples = SyntheticReader().samples(Utterance(1, "anger", 1, 1))
     samples.flags.writeable = False

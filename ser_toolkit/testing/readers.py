@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..contracts import Clip, Match, Reader, Reading
-from ..labels import canonical_emotion
+from ..contracts.components import Clip, Match, Reader, Reading
+from ..data.labels import canonical_emotion
 from ..runtime.errors import SertkError
 from .check import Check, CheckFailed, expect
 from .compare import raised

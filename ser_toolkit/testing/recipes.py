@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
 
+from ..contracts.recipe import ComponentSpec, Recipe
 from ..plugins.assemble import Assembly, assemble
-from ..recipe import ComponentSpec, Recipe
 from ..runtime.component import Component, from_spec
 from ..runtime.errors import SertkError
-from ..runtime.extractor import FrameExtractor, Signal, WindowExtractor
-from ..runtime.predict import features
+from ..runtime.features.base import FrameExtractor, Signal, WindowExtractor
+from ..runtime.inference.inputs import features
 from . import signals
 from .check import Check, CheckFailed, NotChecked, expect
 from .common import check_name

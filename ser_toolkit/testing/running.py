@@ -72,7 +72,7 @@ def made(job: dict[str, Any], folder: Path) -> None:
 
 def hear(job: dict[str, Any], folder: Path) -> None:
     """What an extractor computes."""
-    from ..runtime.extractor import FrameExtractor, Signal
+    from ..runtime.features.base import FrameExtractor, Signal
 
     contents = [path.read_bytes() for path in sorted(folder.glob("*.asset"))]
     from .assets import loader_of

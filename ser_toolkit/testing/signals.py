@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from ..runtime.events import Device, Event
-from ..runtime.extractor import F32
+from ..runtime.features.base import F32
 
 LONG_S = 60.0
 DEVICE = Device("kit-1", "Kit", ("anger", "happiness"), "kit", "0")

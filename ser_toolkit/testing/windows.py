@@ -9,9 +9,9 @@ from typing import cast
 
 import numpy as np
 
-from ..runtime.extractor import F32, Signal, WindowExtractor
-from ..runtime.predict import features
-from ..runtime.window import Window
+from ..runtime.features.base import F32, Signal, WindowExtractor
+from ..runtime.features.window import Window
+from ..runtime.inference.inputs import features
 from . import signals
 from .check import Check, expect
 from .compare import array, generators_alone, overwritten, same, twin, unchanged

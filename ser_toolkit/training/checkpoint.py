@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..recipe import Training
+from ..contracts.recipe import Training
 from ..runtime.errors import SertkError
 from ..utils.files import read_npz, write_npz
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..contracts import Utterance
-from ..dataset import Dataset, inverse_frequency, steps
-from ..recipe import Training
+from ..contracts.components import Utterance
+from ..contracts.recipe import Training
+from ..data.batches import Dataset, inverse_frequency, steps
+from ..metrics.scores import Scores, network_scores, uar
 from ..runtime.errors import SertkError
-from ..runtime.extractor import F32
-from ..scoring import Scores, network_scores, uar
+from ..runtime.features.base import F32
 from ..utils.progress import Callback
 from .checkpoint import Checkpoint
 from .trainer import Trainer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..recipe import Training
+from ..contracts.recipe import Training
 
 FINAL_SHARE = 0.01
 

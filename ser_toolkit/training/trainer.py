@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..dataset import Batch
-from ..recipe import Training
-from ..scoring import network_input
+from ..contracts.recipe import Training
+from ..data.batches import Batch
+from ..metrics.scores import network_input
 from .schedule import learning_rate_schedule
 
 MOMENTUM_RAMP = 10

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..runtime.errors import SertkError
-from ..runtime.extractor import F32
+from ..runtime.features.base import F32
 from ..runtime.npz import from_npz, to_npz
 from ..runtime.process import ChildProcess, ProcessError
 from ..runtime.text import shorten

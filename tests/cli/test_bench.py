@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ser_toolkit.runtime.signing import generate_keys
+from ser_toolkit.runtime.bundle.signing import generate_keys
 
 pytest.importorskip("ai_edge_litert")
 

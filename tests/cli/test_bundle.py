@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.runtime.archive import unpack
-from ser_toolkit.runtime.bundle import parse_bundle, read_bytes, write_bundle
-from ser_toolkit.runtime.manifest import Part
+from ser_toolkit.runtime.bundle.container import unpack
+from ser_toolkit.runtime.bundle.file import parse_bundle, read_bytes, write_bundle
+from ser_toolkit.runtime.bundle.manifest import Part
 from ser_toolkit.runtime.npz import to_npz
 
 pytest.importorskip("ai_edge_litert")

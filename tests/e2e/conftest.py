@@ -18,7 +18,7 @@ import pytest
 import soundfile
 
 from ser_toolkit.builtin.synthetic import SyntheticReader
-from ser_toolkit.contracts import Clip
+from ser_toolkit.contracts.components import Clip
 
 Result = subprocess.CompletedProcess[str]
 Sertk = Callable[..., Result]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ser_toolkit.folds import fold_folder
+from ser_toolkit.cross_validation import fold_folder
 
 COMMAND = "import sys; from ser_toolkit.cli import run; sys.exit(run(sys.argv[1:]))"
 DEADLINE_S = 240

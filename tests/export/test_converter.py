@@ -14,9 +14,9 @@ import pytest
 
 from ser_toolkit.export.converter import Converted, Converter, convert
 from ser_toolkit.export.tflite_graph import operators
+from ser_toolkit.runtime.bundle.modes import MODES
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.interpreter import Network
-from ser_toolkit.runtime.modes import MODES
+from ser_toolkit.runtime.inference.tflite import Network
 from ser_toolkit.training.backend import load_network
 from ser_toolkit.utils.worker import Worker, WorkerError, write_arrays
 

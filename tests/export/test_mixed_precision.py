@@ -11,7 +11,7 @@ import pytest
 from ser_toolkit.export.converter import Converted, Converter
 from ser_toolkit.export.mixed_precision import select_float_layers
 from ser_toolkit.export.tflite_graph import operators
-from ser_toolkit.runtime.interpreter import Network
+from ser_toolkit.runtime.inference.tflite import Network
 from ser_toolkit.utils.progress import Callback
 
 

@@ -17,10 +17,10 @@ from ser_toolkit.export.converter import convert
 from ser_toolkit.export.run_data import Source, open_run
 from ser_toolkit.plugins.bundles import open_bundle
 from ser_toolkit.plugins.registry import load_plugins
-from ser_toolkit.run import NETWORK, Run
-from ser_toolkit.runtime.audio import read_audio
-from ser_toolkit.runtime.bundle import parse_bundle, read_bytes
-from ser_toolkit.runtime.interpreter import Network
+from ser_toolkit.runtime.audio.decode import read_audio
+from ser_toolkit.runtime.bundle.file import parse_bundle, read_bytes
+from ser_toolkit.runtime.inference.tflite import Network
+from ser_toolkit.training.run_dir import NETWORK, Run
 from ser_toolkit.utils.progress import Callback
 
 Small = tuple[Any, Path]

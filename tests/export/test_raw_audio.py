@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from ser_toolkit.contracts.recipe import Recipe, Use
 from ser_toolkit.export.raw_audio import (
     RawAudioModel,
     check_network,
@@ -22,17 +23,16 @@ from ser_toolkit.export.raw_audio_graph import BORDER, check_border, graph_form,
 from ser_toolkit.export.tflite_graph import GraphTensor, Operator, operators
 from ser_toolkit.plugins.assemble import assemble
 from ser_toolkit.plugins.registry import load_plugins
-from ser_toolkit.recipe import Recipe, Use
-from ser_toolkit.run import NETWORK, Predictor, Run
-from ser_toolkit.runtime.adapter import Adapter, unaltered
-from ser_toolkit.runtime.audio import read_audio
+from ser_toolkit.runtime.audio.decode import read_audio
 from ser_toolkit.runtime.component import AssetLoader
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import FrameExtractor, Signal, Stack, WindowExtractor
-from ser_toolkit.runtime.features import Deltas, LogMel, Mfcc, Pitch, Rms, Zcr
-from ser_toolkit.runtime.interpreter import Network
-from ser_toolkit.runtime.window import Window
+from ser_toolkit.runtime.features.base import FrameExtractor, Signal, Stack, WindowExtractor
+from ser_toolkit.runtime.features.normalizer import Adapter, unaltered
+from ser_toolkit.runtime.features.spectral import Deltas, LogMel, Mfcc, Pitch, Rms, Zcr
+from ser_toolkit.runtime.features.window import Window
+from ser_toolkit.runtime.inference.tflite import Network
 from ser_toolkit.testing import relative_error
+from ser_toolkit.training.run_dir import NETWORK, Predictor, Run
 
 SETTINGS = (
     "extractor=log_mel,mfcc,rms,zcr",

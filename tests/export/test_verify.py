@@ -25,7 +25,7 @@ from ser_toolkit.export.verify import (
     verify,
 )
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.interpreter import Network
+from ser_toolkit.runtime.inference.tflite import Network
 
 HERE = {LITERT: sys.executable}
 

@@ -27,7 +27,7 @@ NOT_RUN = {
 }
 # A build in an environment of its own would ask an index for hatchling, which is here.
 INSTEAD = {"python -m build": "python -m build --no-isolation"}
-# What runs each block: here, or tests/test_guide.py.
+# What runs each block: here, or tests/docs/test_guide.py.
 LANGUAGES = {"bash", "toml", "yaml", "python", ""}
 
 

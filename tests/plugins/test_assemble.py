@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.contracts import Augmenter, Clip, Utterance
+from ser_toolkit.contracts.components import Augmenter, Clip, Utterance
+from ser_toolkit.contracts.recipe import ComponentSpec, Recipe
+from ser_toolkit.data.feature_store import Features, Store
 from ser_toolkit.plugins.assemble import apply_setting, assemble, default_recipe
 from ser_toolkit.plugins.assets import Assets
 from ser_toolkit.plugins.entry_points import installed
 from ser_toolkit.plugins.registry import Plugins, load_plugins
-from ser_toolkit.recipe import ComponentSpec, Recipe
-from ser_toolkit.runtime.audio import content_hash, read_audio
+from ser_toolkit.runtime.audio.decode import content_hash, read_audio
 from ser_toolkit.runtime.component import Asset, assets_of, to_spec
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import FrameExtractor, Signal, Stack
-from ser_toolkit.runtime.features import Deltas, LogMel, Mfcc, Rms
-from ser_toolkit.runtime.window import Window
-from ser_toolkit.store import Features, Store
+from ser_toolkit.runtime.features.base import FrameExtractor, Signal, Stack
+from ser_toolkit.runtime.features.spectral import Deltas, LogMel, Mfcc, Rms
+from ser_toolkit.runtime.features.window import Window
 from ser_toolkit.testing import relative_error
 
 PLUGIN = '''

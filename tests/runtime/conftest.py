@@ -15,18 +15,18 @@ import pytest
 
 from ser_toolkit.plugins.bundles import describe_parts
 from ser_toolkit.plugins.registry import load_plugins
-from ser_toolkit.runtime.adapter import Adapter, adapters_to_bytes, fit
-from ser_toolkit.runtime.audio import Audio
-from ser_toolkit.runtime.bundle import write_bundle
+from ser_toolkit.runtime.audio.decode import Audio
+from ser_toolkit.runtime.bundle.file import write_bundle
+from ser_toolkit.runtime.bundle.manifest import Manifest, Quantization
+from ser_toolkit.runtime.bundle.selftest import make_selftest, synthetic_voice, tolerances
 from ser_toolkit.runtime.component import to_spec
-from ser_toolkit.runtime.extractor import F32, Stack
-from ser_toolkit.runtime.features import LogMel, Mfcc
-from ser_toolkit.runtime.interpreter import Network, Runtime
-from ser_toolkit.runtime.manifest import Manifest, Quantization
+from ser_toolkit.runtime.features.base import F32, Stack
+from ser_toolkit.runtime.features.normalizer import Adapter, adapters_to_bytes, fit
+from ser_toolkit.runtime.features.spectral import LogMel, Mfcc
+from ser_toolkit.runtime.features.window import Window
+from ser_toolkit.runtime.inference.inputs import features, signal_of, windows
+from ser_toolkit.runtime.inference.tflite import Network, Runtime
 from ser_toolkit.runtime.npz import to_npz
-from ser_toolkit.runtime.predict import features, signal_of, windows
-from ser_toolkit.runtime.selftest import make_selftest, synthetic_voice, tolerances
-from ser_toolkit.runtime.window import Window
 
 Once = Callable[[str, Callable[[Path], object]], Path]
 LABELS = ("anger", "joy", "neutral", "sadness")

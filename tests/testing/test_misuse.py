@@ -15,7 +15,7 @@ from ser_toolkit.builtin import readers
 from ser_toolkit.builtin.augmenters import Mask
 from ser_toolkit.builtin.dense import Mlp
 from ser_toolkit.builtin.readers import FolderReader
-from ser_toolkit.contracts import Augmenter
+from ser_toolkit.contracts.components import Augmenter
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
 from ser_toolkit.testing import Check, CheckFailed, Peer, checks_for, sertk_checks

@@ -254,7 +254,7 @@ def test_without_pytest_the_checks_are_plain_functions() -> None:
     source = (
         "import sys; sys.modules['pytest'] = None\n"
         "from ser_toolkit.testing import checks_for\n"
-        "from ser_toolkit.runtime.features import Rms\n"
+        "from ser_toolkit.runtime.features.spectral import Rms\n"
         "for check in checks_for(Rms()): check()\n"
         "print('done')"
     )

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from ser_toolkit.contracts.recipe import ComponentSpec, Recipe
 from ser_toolkit.plugins.registry import Plugins, load_plugins
-from ser_toolkit.recipe import ComponentSpec, Recipe
 from ser_toolkit.testing import checks_for
 
 GOOD = Recipe(

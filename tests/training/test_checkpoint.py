@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.recipe import Training
+from ser_toolkit.contracts.recipe import Training
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.training.checkpoint import GROUPS, Checkpoint
 

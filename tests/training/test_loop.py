@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.contracts import Utterance
-from ser_toolkit.dataset import Dataset, fit_adapters, inverse_frequency
-from ser_toolkit.recipe import Training
+from ser_toolkit.contracts.components import Utterance
+from ser_toolkit.contracts.recipe import Training
+from ser_toolkit.data.batches import Dataset, fit_adapters, inverse_frequency
+from ser_toolkit.data.feature_store import Features, Store
 from ser_toolkit.runtime.component import Asset
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import Stack
-from ser_toolkit.runtime.features import Rms, Zcr
-from ser_toolkit.runtime.window import Window
-from ser_toolkit.store import Features, Store
+from ser_toolkit.runtime.features.base import Stack
+from ser_toolkit.runtime.features.spectral import Rms, Zcr
+from ser_toolkit.runtime.features.window import Window
 from ser_toolkit.testing import relative_error
 from ser_toolkit.training.backend import prepare_backend
 from ser_toolkit.training.checkpoint import Checkpoint

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.dataset import Batch
-from ser_toolkit.recipe import Training
+from ser_toolkit.contracts.recipe import Training
+from ser_toolkit.data.batches import Batch
 from ser_toolkit.training.backend import prepare_backend
 from ser_toolkit.training.schedule import learning_rate_schedule
 from ser_toolkit.training.trainer import Trainer

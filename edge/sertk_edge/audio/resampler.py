@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import soxr
 
-from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.runtime.features.base import F32
 
 
 class Resampler:

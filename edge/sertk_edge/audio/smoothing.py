@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ser_toolkit.runtime.events import Kind
-from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.runtime.features.base import F32
 
 from ..settings import SmoothingSettings
 

@@ -18,10 +18,10 @@ from math import isinf
 
 import numpy as np
 
-from ser_toolkit.runtime.classifier import Classifier
-from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.runtime.features.base import F32
+from ser_toolkit.runtime.features.window import Window
+from ser_toolkit.runtime.inference.classifier import Classifier
 from ser_toolkit.runtime.inference.streaming import AudioWindow, AudioWindows, window_at
-from ser_toolkit.runtime.window import Window
 
 from ..settings import SmoothingSettings, StreamSettings
 from .resampler import Resampler

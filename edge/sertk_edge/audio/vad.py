@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.runtime.features.base import F32
 
 from ..settings import StreamSettings
 

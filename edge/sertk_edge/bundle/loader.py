@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ser_toolkit import open_bundle
-from ser_toolkit.runtime.archive import BundleError
-from ser_toolkit.runtime.bundle import parse_bundle, read_bytes
-from ser_toolkit.runtime.classifier import Classifier
-from ser_toolkit.runtime.signing import read_key
+from ser_toolkit.runtime.bundle.container import BundleError
+from ser_toolkit.runtime.bundle.file import parse_bundle, read_bytes
+from ser_toolkit.runtime.bundle.signing import read_key
+from ser_toolkit.runtime.inference.classifier import Classifier
 
 from ..settings import BundleSettings
 

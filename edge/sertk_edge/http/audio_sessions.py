@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 
-from ser_toolkit.runtime.audio import from_pcm16
-from ser_toolkit.runtime.classifier import Classifier
-from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.runtime.audio.decode import from_pcm16
+from ser_toolkit.runtime.features.base import F32
+from ser_toolkit.runtime.inference.classifier import Classifier
 
 from ..audio.smoothing import StateChange
 from ..audio.stream_classifier import StreamClassifier, StreamResult

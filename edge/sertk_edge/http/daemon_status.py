@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ser_toolkit.runtime.bundle.manifest import Manifest
 from ser_toolkit.runtime.inference.streaming import window_at
-from ser_toolkit.runtime.manifest import Manifest
 
 from ..audio.live_state import CurrentEmotion, LevelMeter
 from ..bundle.loader import LoadedBundle

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ser_toolkit.runtime.audio import Audio, check_speech, decode_audio
-from ser_toolkit.runtime.classifier import Classifier
+from ser_toolkit.runtime.audio.decode import Audio, check_speech, decode_audio
 from ser_toolkit.runtime.errors import AudioError, SertkError
+from ser_toolkit.runtime.inference.classifier import Classifier
 from ser_toolkit.runtime.inference.prediction import predict_clip
 
 from ..service.worker_thread import WorkerThread

@@ -9,8 +9,8 @@ from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 
-from ser_toolkit.runtime.audio import from_pcm16
-from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.runtime.audio.decode import from_pcm16
+from ser_toolkit.runtime.features.base import F32
 
 T = TypeVar("T")
 BLOCK_S = 0.1

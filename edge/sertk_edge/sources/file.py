@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from ser_toolkit.runtime.audio import check_samples, open_audio
+from ser_toolkit.runtime.audio.decode import check_samples, open_audio
 from ser_toolkit.runtime.errors import AudioError
-from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.runtime.features.base import F32
 
 from .base import BLOCK_S, Chunk, Gap, Source, chunk_of
 from .threaded_iterator import ThreadedIterator

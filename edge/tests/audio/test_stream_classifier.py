@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from ser_toolkit import open_bundle
-from ser_toolkit.runtime.audio import read_audio, resample
-from ser_toolkit.runtime.classifier import Classifier
-from ser_toolkit.runtime.extractor import Signal
+from ser_toolkit.runtime.audio.decode import read_audio, resample
+from ser_toolkit.runtime.bundle.selftest import synthetic_voice
+from ser_toolkit.runtime.features.base import Signal
+from ser_toolkit.runtime.inference.classifier import Classifier
+from ser_toolkit.runtime.inference.inputs import features
 from ser_toolkit.runtime.inference.streaming import window_at
-from ser_toolkit.runtime.predict import features
-from ser_toolkit.runtime.selftest import synthetic_voice
 from sertk_edge.audio.resampler import Resampler
 from sertk_edge.audio.stream_classifier import StreamClassifier, StreamResult
 from sertk_edge.audio.vad import detectors

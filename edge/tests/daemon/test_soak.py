@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.runtime.audio import read_audio
+from ser_toolkit.runtime.audio.decode import read_audio
 
 RATE_HZ = 16_000
 HOURS = 4.0

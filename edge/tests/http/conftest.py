@@ -19,8 +19,8 @@ import pytest
 import soundfile
 
 from ser_toolkit import open_bundle
+from ser_toolkit.runtime.bundle.selftest import synthetic_voice
 from ser_toolkit.runtime.events import Event
-from ser_toolkit.runtime.selftest import synthetic_voice
 from sertk_edge.audio.vad import detectors
 from sertk_edge.http.app import Server, serve
 from sertk_edge.http.audio_sessions import AudioSessions

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ser_toolkit import open_bundle
-from ser_toolkit.runtime.selftest import synthetic_voice
+from ser_toolkit.runtime.bundle.selftest import synthetic_voice
 from sertk_edge.audio.vad import detectors
 from sertk_edge.http.audio_sessions import AudioSessions
 from sertk_edge.http.backend import BusyError

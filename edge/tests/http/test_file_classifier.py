@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ser_toolkit import open_bundle
-from ser_toolkit.runtime.audio import decode_audio, read_audio
-from ser_toolkit.runtime.classifier import Classifier
+from ser_toolkit.runtime.audio.decode import decode_audio, read_audio
+from ser_toolkit.runtime.bundle.selftest import synthetic_voice
 from ser_toolkit.runtime.errors import AudioError, SertkError
-from ser_toolkit.runtime.selftest import synthetic_voice
+from ser_toolkit.runtime.inference.classifier import Classifier
 from sertk_edge.http.backend import BusyError
 from sertk_edge.http.file_classifier import FileClassifier
 

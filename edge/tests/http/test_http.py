@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.prediction import load
+from ser_toolkit.inference.predict import load
 from ser_toolkit.runtime.errors import SertkError
 from sertk_edge.http.app import serve
 from sertk_edge.http.page_files import FOLDER

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.runtime.audio import read_audio
+from ser_toolkit.runtime.audio.decode import read_audio
 from ser_toolkit.runtime.errors import AudioError, SertkError
 from sertk_edge.settings import SourceSettings
 from sertk_edge.sources import Chunk, FileSource, Gap, Microphone, PcmSource, Source, open_source

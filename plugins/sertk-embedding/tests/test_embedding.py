@@ -13,15 +13,7 @@ import numpy as np
 import pytest
 
 import sertk_embedding
-from ser_toolkit import (
-    Asset,
-    FrameExtractor,
-    SertkError,
-    Signal,
-    Stack,
-    configure,
-    import_keras,
-)
+from ser_toolkit import Asset, FrameExtractor, SertkError, Signal, Stack, configure, import_keras
 from ser_toolkit.testing import CheckFailed, asset, checks_for, relative_error
 from sertk_embedding import Embedding
 

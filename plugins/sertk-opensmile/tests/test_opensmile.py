@@ -12,13 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_toolkit import (
-    SertkError,
-    Signal,
-    Window,
-    configure,
-    features,
-)
+from ser_toolkit import SertkError, Signal, Window, configure, features
 from sertk_opensmile import OpenSmile, sertk_extractors
 from sertk_opensmile.extractor import FeatureSet
 from sertk_opensmile.library import load_library

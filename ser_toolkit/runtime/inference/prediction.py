@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..audio import Audio
-from ..classifier import Classifier
-from ..extractor import F32
-from ..predict import utterance_score
+from ..audio.decode import Audio
+from ..features.base import F32
+from .classifier import Classifier
+from .inputs import utterance_score
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..adapter import Adapter
 from ..errors import SertkError
-from ..extractor import F32, Extractor, FrameExtractor, Signal, WindowExtractor
-from ..window import Window, WindowStream
+from ..features.base import F32, Extractor, FrameExtractor, Signal, WindowExtractor
+from ..features.normalizer import Adapter
+from ..features.window import Window, WindowStream
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from ser_toolkit.plugins.registry import load_plugins
-from ser_toolkit.runtime.adapter import Adapter
 from ser_toolkit.runtime.component import configure
-from ser_toolkit.runtime.extractor import Extractor, Joined, Signal, Stack, WindowExtractor
-from ser_toolkit.runtime.features import LogMel, Mfcc, Pitch
+from ser_toolkit.runtime.features.base import Extractor, Joined, Signal, Stack, WindowExtractor
+from ser_toolkit.runtime.features.normalizer import Adapter
+from ser_toolkit.runtime.features.spectral import LogMel, Mfcc, Pitch
+from ser_toolkit.runtime.features.window import Window
+from ser_toolkit.runtime.inference.inputs import features, windows
 from ser_toolkit.runtime.inference.streaming import AudioWindows, window_at
-from ser_toolkit.runtime.predict import features, windows
-from ser_toolkit.runtime.window import Window
 
 RATE_HZ = 16000
 WINDOW = Window(length_frames=50, hop_frames=20)
@@ -124,8 +124,8 @@ def test_it_runs_without_the_training_libraries() -> None:
         "    sys.modules[name] = None\n"
         "import numpy as np\n"
         "from ser_toolkit.plugins.registry import load_plugins\n"
-        "from ser_toolkit.runtime.adapter import Adapter\n"
-        "from ser_toolkit.runtime.window import Window\n"
+        "from ser_toolkit.runtime.features.normalizer import Adapter\n"
+        "from ser_toolkit.runtime.features.window import Window\n"
         "from ser_toolkit.runtime.inference.streaming import AudioWindows\n"
         "extractor = load_plugins().get('extractor', 'log_mel')\n"
         "ones = np.ones(len(extractor.columns), np.float32)\n"
