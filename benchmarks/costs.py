@@ -233,7 +233,7 @@ def librosa_calls(window: F32) -> Mapping[str, Callable[[], object]]:
 def one_hop(classifier: Classifier, samples: F32, hop: int) -> Callable[[], object]:
     """Push one hop of sound into a stream of windows and judge the window that it completes."""
     window = window_at(classifier.manifest.window, classifier.extractor, HOP_S)
-    windows = AudioWindows(classifier.extractor, classifier.adapters, window)
+    windows = AudioWindows(classifier.extractor, classifier.normalizers, window)
     list(windows.push(samples[: -(-len(samples) // hop) * hop]))
 
     def run() -> None:

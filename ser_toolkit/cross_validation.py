@@ -17,7 +17,7 @@ from .data.split import Split, parse_protocol, protocol_hash
 from .export.converter import check_mode
 from .export.quantize import facts_name, predictions_name, quantize_fold
 from .metrics.paired import compare
-from .metrics.scores import Scores, metrics
+from .metrics.scores import Scores, compute_metrics
 from .pipeline import Options, Prepared, prepare, run_fold, write_recipe
 from .runtime.errors import SertkError
 from .training import report
@@ -175,10 +175,10 @@ def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> 
     folds = [_fold_row(run, split) for run, split in zip(runs, prepared.splits, strict=True)]
     uars = [row["uar"] for row in folds]
     first = runs[0].metrics
-    figures = {
+    metrics = {
         "recipe": prepared.assembly.recipe.name,
         "synthetic": prepared.corpus.synthetic,
-        **metrics(scores, prepared.options.seed),
+        **compute_metrics(scores, prepared.options.seed),
         "mean_uar": float(np.mean(uars)),
         "sd_uar": float(np.std(uars, ddof=1)),
         "folds": folds,
@@ -195,14 +195,14 @@ def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> 
         "seconds": sum(run.metrics["seconds"] for run in runs),
     }
     if mode:
-        figures["quantized"] = _quantized(prepared, runs, scores, mode)
-    note = report.label_of(figures)
+        metrics["quantized"] = _quantized(prepared, runs, scores, mode)
+    note = report.label_of(metrics)
     report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
-    report.plot_confusion(folder / "plots", figures["confusion"], scores.labels, note)
-    report.plot_classes(folder / "plots", figures, note)
-    report.plot_folds(folder / "plots", folds, figures["uar"], note)
-    report.write_json(folder / "metrics.json", figures)
-    log.note(f"pooled UAR {100 * figures['uar']:.1f} over {len(folds)} folds{note}")
+    report.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, note)
+    report.plot_classes(folder / "plots", metrics, note)
+    report.plot_folds(folder / "plots", folds, metrics["uar"], note)
+    report.write_json(folder / "metrics.json", metrics)
+    log.note(f"pooled UAR {100 * metrics['uar']:.1f} over {len(folds)} folds{note}")
 
 
 def _quantized(
@@ -231,7 +231,7 @@ def _joined(parts: Sequence[Scores]) -> Scores:
 
 
 def _fold_row(run: Run, split: Split) -> dict[str, Any]:
-    figures = run.metrics
+    metrics = run.metrics
     keys = ("uar", "wa", "macro_f1", "loss", "best_epoch", "seconds")
     name = split.name.partition("test ")[2] or split.name
-    return {"fold": name, "clips": len(split.test), **{key: figures[key] for key in keys}}
+    return {"fold": name, "clips": len(split.test), **{key: metrics[key] for key in keys}}

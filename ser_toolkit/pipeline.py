@@ -9,20 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from .contracts.components import Utterance
-from .data.batches import Dataset, fit_adapters
+from .data.batches import Dataset, fit_normalizers
 from .data.corpus import Corpus, load_corpus
 from .data.feature_store import Features, Store, processes
 from .data.leakage import audit, in_words
 from .data.split import Split, make_splits, parse_protocol
 from .metrics.paired import chow_threshold
-from .metrics.scores import Scores, metrics, network_probabilities, network_scores, temperature
+from .metrics.scores import (
+    Scores,
+    compute_metrics,
+    fit_temperature,
+    network_probabilities,
+    network_scores,
+)
 from .plugins.assemble import Assembly, assemble, open_recipe
 from .plugins.assets import Assets
 from .plugins.errors import one_line
 from .plugins.registry import load_plugins
 from .runtime.component import fields_of
 from .runtime.errors import SertkError
-from .runtime.features.normalizer import Adapter, adapters_to_bytes
+from .runtime.features.normalizer import Normalizer, normalizers_to_bytes
 from .training import report
 from .training.backend import check_installed, prepare_backend
 from .training.checkpoint import Checkpoint
@@ -139,7 +145,7 @@ def run_fold(
     workers: int,
     threads: int | None = None,
 ) -> dict[str, Any]:
-    """Split → features → adapter → network → calibration → figures, into `folder`."""
+    """Split → features → normalizer → network → calibration → figures, into `folder`."""
     began = time.perf_counter()
     log = FileLogger(folder, callback, prepared.messages)
     _write_plan(prepared, split, folder)
@@ -164,17 +170,17 @@ def run_fold(
         folder / CHECKPOINT,
         log,
     )
-    heat = _calibrate(network, dataset, split.validation)
+    temperature = _calibrate(network, dataset, split.validation)
     validated = score(network, dataset, split.validation, log)
     scores = score(network, dataset, split.test, log)
-    figures = {
+    metrics = {
         "recipe": prepared.assembly.recipe.name,
         "synthetic": prepared.corpus.synthetic,
-        **metrics(scores, prepared.options.seed),
+        **compute_metrics(scores, prepared.options.seed),
         "protocol": _protocol(prepared, split),
         "audit": findings,
         "parameters": report.parameters(network),
-        "temperature": heat,
+        "temperature": temperature,
         "uncertain_below": chow_threshold(validated),
         "best_epoch": trained.best_epoch,
         "epochs": len(trained.history),
@@ -184,11 +190,11 @@ def run_fold(
         "seed": prepared.options.seed,
         "seconds": round(time.perf_counter() - began, 1),
     }
-    _write_results(folder, network, dataset.adapters, trained, scores, figures)
-    note = report.label_of(figures)
-    log.note(f"UAR {100 * figures['uar']:.1f} on {len(split.test)} test clips{note}")
+    _write_results(folder, network, dataset.normalizers, trained, scores, metrics)
+    note = report.label_of(metrics)
+    log.note(f"UAR {100 * metrics['uar']:.1f} on {len(split.test)} test clips{note}")
     log.note(report.weakest(scores))
-    return figures
+    return metrics
 
 
 def _write_plan(prepared: Prepared, split: Split, folder: Path) -> None:
@@ -223,15 +229,17 @@ def _same_plan(prepared: Prepared, split: Split, folder: Path) -> bool:
 
 
 def _dataset(prepared: Prepared, split: Split, callback: Callback, workers: int) -> Dataset:
-    """Features of every side; augmented copies of training clips alone; the fitted adapter."""
+    """Features of every side; augmented copies of training clips alone; the fitted normalizer."""
     copies = prepared.assembly.augmented_copies
     variants = [(item, 0) for _, item in split.sides()]
     variants += [(item, copy) for item in split.train for copy in range(1, copies + 1)]
     prepared.store.fill(prepared.features, variants, workers, callback)
     standardise = prepared.assembly.recipe.training.standardise
-    adapters = fit_adapters(prepared.store, prepared.features, split.train, standardise)
-    masks = prepared.assembly.frame_augmenters
-    return Dataset(prepared.store, prepared.features, adapters, split.labels, masks, copies)
+    normalizers = fit_normalizers(prepared.store, prepared.features, split.train, standardise)
+    frame_augmenters = prepared.assembly.frame_augmenters
+    return Dataset(
+        prepared.store, prepared.features, normalizers, split.labels, frame_augmenters, copies
+    )
 
 
 def _network(prepared: Prepared, split: Split, dataset: Dataset) -> Any:
@@ -258,10 +266,10 @@ def _network(prepared: Prepared, split: Split, dataset: Dataset) -> Any:
 def _calibrate(network: Any, dataset: Dataset, validation: Sequence[Utterance]) -> float:
     """Fit the temperature on validation clips and fold it into the last layer."""
     inputs = [dataset.windows(item) for item in validation]
-    heat = temperature(network_probabilities(network, inputs), dataset.index(validation))
+    temperature = fit_temperature(network_probabilities(network, inputs), dataset.index(validation))
     last = network.layers[-1]
-    last.set_weights([weights / heat for weights in last.get_weights()])
-    return heat
+    last.set_weights([weights / temperature for weights in last.get_weights()])
+    return temperature
 
 
 def score(
@@ -286,12 +294,12 @@ def _protocol(prepared: Prepared, split: Split) -> dict[str, Any]:
 def _write_results(
     folder: Path,
     network: Any,
-    adapters: Mapping[str, Adapter],
+    normalizers: Mapping[str, Normalizer],
     trained: Trained,
     scores: Scores,
-    figures: dict[str, Any],
+    metrics: dict[str, Any],
 ) -> None:
-    write_bytes(folder / "adapter.npz", adapters_to_bytes(adapters))
+    write_bytes(folder / "adapter.npz", normalizers_to_bytes(normalizers))
     write_text(folder / "model.txt", report.model_text(network))
     temporary = folder / f".{NETWORK}.tmp.keras"
     network.compile()  # or the optimizer's state goes into the file, twice the size of the weights
@@ -303,10 +311,10 @@ def _write_results(
         temporary.unlink(missing_ok=True)
     report.write_csv(folder / "history.csv", trained.history)
     report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
-    note = report.label_of(figures)
+    note = report.label_of(metrics)
     report.plot_curves(folder / "plots", trained.history, trained.best_epoch, note)
-    report.plot_confusion(folder / "plots", figures["confusion"], scores.labels, note)
-    report.plot_classes(folder / "plots", figures, note)
-    report.write_json(folder / "metrics.json", figures)
+    report.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, note)
+    report.plot_classes(folder / "plots", metrics, note)
+    report.write_json(folder / "metrics.json", metrics)
     if not trained.interrupted:
         (folder / CHECKPOINT).unlink(missing_ok=True)

@@ -113,30 +113,30 @@ def test_train_gives_a_run_with_its_figures(small_run: tuple[Any, Path]) -> None
 
 def test_evaluate_leaves_out_what_trained(small_run: tuple[Any, Path]) -> None:
     run, corpus = small_run
-    figures = sertk.evaluate(run, corpus)
-    assert figures["counts"] == {
+    metrics = sertk.evaluate(run, corpus)
+    assert metrics["counts"] == {
         "test_side": 12,
         "never_seen": 0,
         "never_seen_of_known_speakers": 0,
         "trained_on": 0,
         "left_out_as_trained_on": 36,
     }
-    assert figures["confusion"] == run.metrics["confusion"]
-    assert figures["protocol"]["hash"] == run.metrics["protocol"]["hash"]
-    assert figures["loss"] == pytest.approx(run.metrics["loss"], abs=1e-5)
-    assert figures["clips"] == 12
+    assert metrics["confusion"] == run.metrics["confusion"]
+    assert metrics["protocol"]["hash"] == run.metrics["protocol"]["hash"]
+    assert metrics["loss"] == pytest.approx(run.metrics["loss"], abs=1e-5)
+    assert metrics["clips"] == 12
 
 
 def test_evaluate_scores_new_clips(
     small_run: tuple[Any, Path], make_corpus: Callable[..., Path]
 ) -> None:
     new = make_corpus(speakers=2, sentences=1, seed=77)
-    figures = sertk.evaluate(str(small_run[0].path), str(new))
-    assert figures["protocol"]["hash"] != small_run[0].metrics["protocol"]["hash"]
-    assert figures["counts"]["never_seen"] == 12
-    assert figures["counts"]["test_side"] == 0
-    assert figures["counts"]["left_out_as_trained_on"] == 0
-    assert np.sum(figures["confusion"]) == 12
+    metrics = sertk.evaluate(str(small_run[0].path), str(new))
+    assert metrics["protocol"]["hash"] != small_run[0].metrics["protocol"]["hash"]
+    assert metrics["counts"]["never_seen"] == 12
+    assert metrics["counts"]["test_side"] == 0
+    assert metrics["counts"]["left_out_as_trained_on"] == 0
+    assert np.sum(metrics["confusion"]) == 12
 
 
 def test_evaluate_knows_recordings_by_what_they_hold(
@@ -173,10 +173,10 @@ def test_evaluate_says_when_nothing_is_left(small_run: tuple[Any, Path], tmp_pat
     with pytest.raises(sertk.SertkError, match="no clip to score: 24 of 24 clips") as caught:
         sertk.evaluate(run, tmp_path / "heard")
     assert caught.value.todo.startswith("Give data that the run has not seen")
-    figures = sertk.evaluate(run, tmp_path / "heard", include_training=True)
-    assert figures["counts"]["trained_on"] == 24
-    assert figures["protocol"]["caveats"][0].startswith("24 clips took part in training")
-    assert figures["protocol"]["comparable"] is False
+    metrics = sertk.evaluate(run, tmp_path / "heard", include_training=True)
+    assert metrics["counts"]["trained_on"] == 24
+    assert metrics["protocol"]["caveats"][0].startswith("24 clips took part in training")
+    assert metrics["protocol"]["comparable"] is False
 
 
 def test_predict_gives_the_stored_probabilities(small_run: tuple[Any, Path]) -> None:

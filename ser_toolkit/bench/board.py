@@ -31,10 +31,10 @@ def board(root: Path = Path("/")) -> dict[str, Any]:
 def power(root: Path = Path("/")) -> dict[str, Any]:
     """What slows a board down: heat, voltage, governor, other load; null where it is not told."""
     cpu = "sys/devices/system/cpu/cpu0/cpufreq"
-    heat = _number(_read(root, "sys/class/thermal/thermal_zone0/temp"))
+    temperature = _number(_read(root, "sys/class/thermal/thermal_zone0/temp"))
     khz = _number(_read(root, f"{cpu}/scaling_cur_freq"))
     return {
-        "temperature_c": None if heat is None else heat / 1000,
+        "temperature_c": None if temperature is None else temperature / 1000,
         "governor": _read(root, f"{cpu}/scaling_governor"),
         "frequency_mhz": None if khz is None else khz / 1000,
         "throttled": _throttled(root),

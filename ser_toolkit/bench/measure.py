@@ -236,7 +236,7 @@ def _stream(classifier: Classifier, samples: F32, seconds: float) -> dict[str, A
     extractor, window = classifier.extractor, classifier.manifest.window
     if not isinstance(extractor, FrameExtractor):
         return None
-    stream = AudioWindows(extractor, classifier.adapters, window)
+    stream = AudioWindows(extractor, classifier.normalizers, window)
     first = extractor.sample_count(window.length_frames)
     list(stream.push(_piece(samples, 0, first)))
     hop = window.hop_frames * extractor.hop_length

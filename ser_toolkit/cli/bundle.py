@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from ..runtime.bundle.file import Bundle
     from ..runtime.bundle.selftest import SelfTest
-    from ..runtime.inference.tflite import Runtime
+    from ..runtime.inference.tflite import TfliteRuntime
 
 PATH = click.Path(path_type=Path)
 FILE = click.argument("file", type=PATH)
@@ -113,7 +113,7 @@ def keys(folder: Path) -> None:
     click.echo(f"{public}   checks signatures; copy it to the devices")
 
 
-def _tested(content: bytes, found: Bundle) -> tuple[Runtime, SelfTest]:
+def _tested(content: bytes, found: Bundle) -> tuple[TfliteRuntime, SelfTest]:
     """The runtime and the self-test here, after a child process that it might have crashed."""
     from ..plugins.bundles import open_bundle
     from ..runtime.bundle.selftest import check_selftest

@@ -20,7 +20,7 @@ from ..runtime.bundle.selftest import SelfTest
 from ..runtime.component import Component, from_spec
 from ..runtime.features.base import Extractor
 from ..runtime.inference.classifier import container
-from ..runtime.inference.tflite import Runtime
+from ..runtime.inference.tflite import TfliteRuntime
 from ..runtime.text import escape_control
 from .show import table
 
@@ -84,7 +84,7 @@ def checked(bundle: Bundle, content: bytes) -> Iterator[tuple[str, str]]:
     yield "signature", SIGNED[_signature(bundle, content)]
 
 
-def proven(bundle: Bundle, runtime: Runtime, test: SelfTest) -> Iterator[tuple[str, str]]:
+def proven(bundle: Bundle, runtime: TfliteRuntime, test: SelfTest) -> Iterator[tuple[str, str]]:
     """What was found by running it."""
     parts = ", ".join(_part(part) for part in bundle.manifest.parts)
     yield "extractor", f"installed in the version of the export: {parts}"
@@ -208,23 +208,23 @@ def _figures(table: Mapping[str, Any]) -> Iterator[str]:
         yield from _compared(table[side])
 
 
-def _measured(figures: Mapping[str, Any]) -> str:
+def _measured(metrics: Mapping[str, Any]) -> str:
     names = {"uar": "UAR", "wa": "accuracy", "calibration_error": "calibration error"}
-    found = {name: _dig(figures, float, key) for key, name in names.items()}
+    found = {name: _dig(metrics, float, key) for key, name in names.items()}
     shares = [f"{name} {100 * v:.1f} %" for name, v in found.items() if v is not None]
-    clips = _dig(figures, int, "clips")
+    clips = _dig(metrics, int, "clips")
     return ", ".join([*shares, *([] if clips is None else [f"{clips} clips"])])
 
 
-def _compared(figures: Mapping[str, Any]) -> Iterator[str]:
+def _compared(metrics: Mapping[str, Any]) -> Iterator[str]:
     """What the quantized network loses against the trained one."""
-    difference = _dig(figures, float, "difference", "uar")
-    edges = _dig(figures, list, "ci95", "uar") or []
+    difference = _dig(metrics, float, "difference", "uar")
+    edges = _dig(metrics, list, "ci95", "uar") or []
     if difference is None or len(edges) != 2 or not all(map(_is_number, edges)):
         return
     low, high = (f"{100 * edge:+.1f}" for edge in edges)
     drawn = (
-        f"{_text(_dig(figures, int, 'ci95', 'groups'))} {_text(figures['ci95'].get('clusters'))}s"
+        f"{_text(_dig(metrics, int, 'ci95', 'groups'))} {_text(metrics['ci95'].get('clusters'))}s"
     )
     yield (
         f"UAR minus that of the trained network {100 * difference:+.1f} [{low}, {high}] points "

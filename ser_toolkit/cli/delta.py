@@ -39,16 +39,16 @@ def delta(found: Mapping[str, Any]) -> None:
     out.print(f"parameters: {counts['total']:,}, {counts['trainable']:,} of them trained")
 
 
-def _overview(row: Mapping[str, Any], figures: Mapping[str, Any]) -> tuple[Any, ...]:
+def _overview(row: Mapping[str, Any], metrics: Mapping[str, Any]) -> tuple[Any, ...]:
     return (
         row["mode"],
         f"{row['bytes'] / 1000:.0f}",
-        figures["uar"],
-        _points(figures["difference"]["uar"]),
-        _interval(figures["ci95"]["uar"]),
-        figures["wa"],
-        figures["calibration_error"],
-        figures["agreement"],
+        metrics["uar"],
+        _points(metrics["difference"]["uar"]),
+        _interval(metrics["ci95"]["uar"]),
+        metrics["wa"],
+        metrics["calibration_error"],
+        metrics["agreement"],
     )
 
 

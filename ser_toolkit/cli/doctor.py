@@ -94,12 +94,12 @@ def _fft() -> Finding:
 
 
 def _runtimes() -> Iterator[Finding]:
-    from ..runtime.inference.tflite import NOT_INSTALLED, Runtime, examine_runtimes, mending
+    from ..runtime.inference.tflite import NOT_INSTALLED, TfliteRuntime, examine_runtimes, mending
 
     found = examine_runtimes()
-    works = any(isinstance(state, Runtime) for state in found.values())
+    works = any(isinstance(state, TfliteRuntime) for state in found.values())
     for name, state in found.items():
-        if isinstance(state, Runtime):
+        if isinstance(state, TfliteRuntime):
             yield Finding(name, "ok", state.version)
         elif state != NOT_INSTALLED:
             yield Finding(name, "broken", state, mending(name))

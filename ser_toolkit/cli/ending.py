@@ -43,13 +43,13 @@ def ending(run: Run) -> None:
     with run.whole("model.txt") as path:
         out.print(layers(path.read_text("utf-8")))
         out.print("  " + " · ".join(_totals(path.read_text("utf-8"))))
-    guesses(run)
+    predictions(run)
 
 
-def guesses(run: Run) -> None:
+def predictions(run: Run) -> None:
     """The first and last predictions of a run or of a cross-validation."""
     with run.whole("predictions.csv") as path:
-        console().print(predictions(_rows(path.read_text("utf-8"))))
+        console().print(prediction_table(_rows(path.read_text("utf-8"))))
 
 
 def sides(metrics: Mapping[str, Any], kept: Mapping[str, str]) -> Table:
@@ -100,7 +100,7 @@ def _kinds(found: Sequence[Layer]) -> Table:
     return table(title, ("kind", "layers", "parameters"), rows)
 
 
-def predictions(rows: Sequence[Mapping[str, str]]) -> Table:
+def prediction_table(rows: Sequence[Mapping[str, str]]) -> Table:
     """The first and the last test clips: truth, prediction, its probability, a mark if wrong."""
     few = len(rows) <= 2 * PREDICTIONS
     cells = [_guess(row) for row in (rows if few else rows[:PREDICTIONS])]

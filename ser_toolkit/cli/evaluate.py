@@ -40,7 +40,7 @@ def evaluate(
     from ..training import report
     from . import show
 
-    figures = api.evaluate(
+    metrics = api.evaluate(
         model,
         data,
         reader=reader,
@@ -51,12 +51,12 @@ def evaluate(
         callback=show.Warnings() if as_json else show.Terminal(),
     )
     if out:
-        report.write_json(out, figures)
+        report.write_json(out, metrics)
     if as_json:
-        click.echo(json.dumps(figures))
+        click.echo(json.dumps(metrics))
     else:
-        show.figures(figures)
-        click.echo(_counted(figures["counts"]))
+        show.show_metrics(metrics)
+        click.echo(_counted(metrics["counts"]))
 
 
 def _counted(counts: dict[str, Any]) -> str:

@@ -88,7 +88,7 @@ class Warnings(Terminal):
         yield from items
 
 
-def figures(metrics: Mapping[str, Any]) -> None:
+def show_metrics(metrics: Mapping[str, Any]) -> None:
     """The report of a run: caveats first, then figures, classes, confusion, speakers."""
     out = console()
     out.print()

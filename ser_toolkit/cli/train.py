@@ -92,7 +92,7 @@ def train(resume: bool, out: Path | None, fold: int, **chosen: Any) -> None:
     run = api.train(
         **_arguments(chosen), out=out, resume=resume, fold=fold, callback=show.Terminal(LOG)
     )
-    show.figures(run.metrics)
+    show.show_metrics(run.metrics)
     ending.ending(run)
     show.next_steps(
         run.path,
@@ -116,8 +116,8 @@ def crossval(resume: bool, out: Path | None, **chosen: Any) -> None:
     from . import ending, show
 
     run = api.crossval(**_arguments(chosen), out=out, resume=resume, callback=show.Terminal(LOG))
-    show.figures(run.metrics)
-    ending.guesses(run)
+    show.show_metrics(run.metrics)
+    ending.predictions(run)
     first = run.path / "fold-01"
     show.next_steps(
         run.path,

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ..contracts.components import FrameAugmenter, Utterance
 from ..contracts.recipe import Training
-from ..runtime.features import normalizer as adapters
+from ..runtime.features import normalizer as normalizers
 from ..runtime.features.base import F32, FrameExtractor
-from ..runtime.features.normalizer import Adapter
+from ..runtime.features.normalizer import Normalizer
 from ..runtime.inference.inputs import windows
 from .feature_store import Features, Store, clip_rng
 
@@ -60,9 +60,9 @@ class Dataset:
 
     store: Store
     features: Features
-    adapters: Mapping[str, Adapter]
+    normalizers: Mapping[str, Normalizer]
     labels: tuple[str, ...]
-    masks: tuple[FrameAugmenter, ...] = ()
+    frame_augmenters: tuple[FrameAugmenter, ...] = ()
     copies: int = 0
     memory: Memory = field(default_factory=Memory)
 
@@ -72,7 +72,7 @@ class Dataset:
         arrays = self.memory.get(key)
         if arrays is None:
             raw = self.store.load(self.features, utterance, copy)
-            arrays = {name: self.adapters[name].apply(values)[0] for name, values in raw.items()}
+            arrays = {name: self.normalizers[name].apply(values)[0] for name, values in raw.items()}
             for values in arrays.values():
                 values.flags.writeable = False  # or an augmenter that works in place would stay
             self.memory.put(key, arrays)
@@ -81,7 +81,7 @@ class Dataset:
     def windows(self, utterance: Utterance) -> Inputs:
         """All windows of a clip as it is: (W, …) per input."""
         arrays = self.store.load(self.features, utterance, 0)
-        return windows(self.features.extractor, self.features.window, self.adapters, arrays)
+        return windows(self.features.extractor, self.features.window, self.normalizers, arrays)
 
     def example(
         self, utterance: Utterance, rng: np.random.Generator, copy: int | None = None
@@ -100,7 +100,7 @@ class Dataset:
         frames = arrays["frames"]
         start = int(rng.integers(max(0, len(frames) - window.length_frames) + 1))
         frames = window.fill(frames[start : start + window.length_frames])
-        for mask in self.masks:
+        for mask in self.frame_augmenters:
             if rng.random() < mask.p:
                 frames = mask.augment_frames(frames, rng)
         return {"frames": frames}
@@ -154,15 +154,15 @@ def steps(rows: int, training: Training) -> int:
     return -(-rows // size) if training.last_batch else rows // size
 
 
-def fit_adapters(
+def fit_normalizers(
     store: Store, features: Features, utterances: Sequence[Utterance], standardise: bool = True
-) -> dict[str, Adapter]:
-    """One adapter per network input, fitted on training clips as they are, or altering nothing."""
+) -> dict[str, Normalizer]:
+    """Fit one normalizer per network input on unaugmented training clips, or one that alters nothing."""
     arrays = store.load(features, utterances[0], 0)
     if not standardise:
-        return {name: adapters.unaltered(values.shape[-1]) for name, values in arrays.items()}
+        return {name: normalizers.unaltered(values.shape[-1]) for name, values in arrays.items()}
     return {
-        name: adapters.fit(store.load(features, item, 0)[name] for item in utterances)
+        name: normalizers.fit(store.load(features, item, 0)[name] for item in utterances)
         for name in arrays
     }
 

@@ -51,7 +51,7 @@ def load_corpus(
         mapping: New labels by old ones.
     """
     corpus = read_corpus(data, plugins, callback, reader, emotions, dict(mapping or {}))
-    corpus = hearable(corpus, span_s, callback)
+    corpus = drop_clips_shorter_than(corpus, span_s, callback)
     callback.note(summary(corpus.utterances))
     return corpus
 
@@ -217,7 +217,9 @@ def _unique(utterances: Sequence[Utterance], callback: Callback) -> tuple[Uttera
     return kept
 
 
-def hearable(corpus: Corpus, span_s: tuple[float, float] | None, callback: Callback) -> Corpus:
+def drop_clips_shorter_than(
+    corpus: Corpus, span_s: tuple[float, float] | None, callback: Callback
+) -> Corpus:
     """The corpus without clips that end before the part that the recipe hears begins."""
     if span_s is None:
         return corpus

@@ -12,8 +12,8 @@ from ..runtime.bundle.file import ASSETS, write_bundle
 from ..runtime.bundle.manifest import Manifest, Quantization
 from ..runtime.bundle.selftest import make_selftest, tolerances
 from ..runtime.component import assets_of, to_spec
-from ..runtime.features.normalizer import adapters_to_bytes
-from ..runtime.inference.tflite import Network, Runtime
+from ..runtime.features.normalizer import normalizers_to_bytes
+from ..runtime.inference.tflite import TfliteModel, TfliteRuntime
 from ..runtime.json_reader import to_json
 from ..runtime.npz import to_npz
 from ..runtime.text import plural
@@ -53,12 +53,12 @@ def write(
         report: What was measured of all modes.
         data: The run.
     """
-    network = Network(converted.content)
+    network = TfliteModel(converted.content)
     manifest = _manifest(converted, row, data, network)
     predictor = data.predictor
     window = predictor.assembly.recipe.window
     selftest = make_selftest(
-        predictor.extractor, predictor.adapters, window, network, predictor.extractor.rate_hz
+        predictor.extractor, predictor.normalizers, window, network, predictor.extractor.rate_hz
     )
     assets = assets_of(predictor.assembly.extractor)
     write_bundle(
@@ -66,7 +66,7 @@ def write(
         manifest,
         {
             "model.tflite": converted.content,
-            "adapter.npz": adapters_to_bytes(predictor.adapters),
+            "adapter.npz": normalizers_to_bytes(predictor.normalizers),
             "selftest.npz": to_npz(selftest),
             "split.json": to_json(_split(data), indent=None),
             "card.md": model_card(data.run, report, row, manifest).encode(),
@@ -76,7 +76,7 @@ def write(
 
 
 def _manifest(
-    converted: Converted, row: Mapping[str, Any], data: RunData, network: Network
+    converted: Converted, row: Mapping[str, Any], data: RunData, network: TfliteModel
 ) -> Manifest:
     from .. import __version__
 
@@ -95,7 +95,7 @@ def _manifest(
         parts=describe_parts(extractor, data.source.plugins),
         inputs=network.inputs,
         quantization=Quantization(converted.mode, plain(details)),
-        runtimes=tuple(Runtime(check["runtime"], str(check["version"])) for check in proven),
+        runtimes=tuple(TfliteRuntime(check["runtime"], str(check["version"])) for check in proven),
         thresholds={"uncertain": row["uncertain_below"]},
         tolerances=tolerances(converted.mode),
         training=plain(training),

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ..data.feature_store import processes
-from ..metrics.paired import chow_threshold, compare, figures
+from ..metrics.paired import chow_threshold, compare, headline_metrics
 from ..metrics.scores import Scores
 from ..plugins.registry import load_plugins
 from ..runtime.errors import SertkError
-from ..runtime.inference.tflite import Network
+from ..runtime.inference.tflite import TfliteModel
 from ..training.report import prediction_rows, write_csv, write_json
 from ..training.run_dir import NETWORK, Run
 from ..utils.files import write_bytes
@@ -165,7 +165,7 @@ def _candidate(
     scores = {subset: data.tflite_scores(content, subset) for subset in MEASURED}
     windows = data.first_windows("validation", VERIFIED_WINDOWS)
     # What the file says here, not what the network says: the loss is measured on whole clips.
-    expected = Network(content)(windows)
+    expected = TfliteModel(content)(windows)
     return Candidate(mode, converted, scores, tuple(verify(content, windows, expected)))
 
 
@@ -177,9 +177,9 @@ def _converted(
         return converter.convert(mode, layers)
 
     def score(content: bytes) -> float:
-        return float(figures(data.tflite_scores(content, "validation"))["uar"])
+        return float(headline_metrics(data.tflite_scores(content, "validation"))["uar"])
 
-    enough = figures(reference["validation"])["uar"] - options.max_drop / 100
+    enough = headline_metrics(reference["validation"])["uar"] - options.max_drop / 100
     return select_float_layers(converter, score, enough, data.source.callback)
 
 
@@ -231,7 +231,7 @@ def _report(
         "protocol": metrics["protocol"],
         "parameters": metrics["parameters"],
         "labels": list(data.predictor.labels),
-        "keras": {subset: figures(reference[subset]) for subset in MEASURED},
+        "keras": {subset: headline_metrics(reference[subset]) for subset in MEASURED},
         "modes": list(rows),
     }
 

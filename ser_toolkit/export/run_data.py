@@ -18,7 +18,7 @@ from ..plugins.assets import Assets
 from ..plugins.registry import Plugins
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32
-from ..runtime.inference.tflite import Network
+from ..runtime.inference.tflite import TfliteModel
 from ..training.run_dir import Predictor, Run
 from ..utils.files import cache_dir
 from ..utils.progress import Callback
@@ -91,7 +91,7 @@ class RunData:
             subset: Which clips.
             inputs: What the file sees of each clip, (W, …) per input; features if not given.
         """
-        network, clips = Network(content), self.subsets[subset]
+        network, clips = TfliteModel(content), self.subsets[subset]
         windows = map(network, map(self.dataset.windows, clips) if inputs is None else inputs)
         return utterance_scores(windows, clips, self.predictor.labels)
 
@@ -111,7 +111,9 @@ def open_run(run: Run, source: Source) -> RunData:
     plan = run.json("split.json")
     load = Assets((run.path / "assets", cache_dir() / "assets")).load
     wanted = Features(assembly.extractor, assembly.recipe.window, (), int(plan["seed"]), load)
-    dataset = Dataset(Store(cache_dir() / "features"), wanted, predictor.adapters, predictor.labels)
+    dataset = Dataset(
+        Store(cache_dir() / "features"), wanted, predictor.normalizers, predictor.labels
+    )
     subsets = {
         name: tuple(_utterance(row) for row in plan["clips"] if row["side"] == name)
         for name in SUBSETS

@@ -28,7 +28,7 @@ def borrow() -> None:
 
 def work() -> Iterator[dict[str, Any]]:
     """Leave the probabilities (N, n) of every window in the folder, and answer with the cost."""
-    from ..runtime.inference.tflite import Network, probe
+    from ..runtime.inference.tflite import TfliteModel, probe
     from ..utils.worker import read_arrays, write_arrays
 
     folder, name = Path(sys.argv[1]), sys.argv[2]
@@ -36,7 +36,7 @@ def work() -> Iterator[dict[str, Any]]:
     content = (folder / "model.tflite").read_bytes()
     probe(name)
     start = time.perf_counter()
-    network = Network(content, allowed=[name])
+    network = TfliteModel(content, allowed=[name])
     load_ms = 1000 * (time.perf_counter() - start)
     write_arrays(folder / "probabilities.npz", {"probabilities": network(windows)})
     times = times_ms(network, windows)

@@ -10,7 +10,7 @@ from typing import Any
 from ..contracts.components import Utterance
 from ..data.corpus import load_corpus
 from ..data.split import hash_of, speaker_hash
-from ..metrics.scores import Scores, metrics, utterance_scores
+from ..metrics.scores import Scores, compute_metrics, utterance_scores
 from ..plugins.bundles import open_bundle
 from ..plugins.registry import Plugins, load_plugins
 from ..runtime.audio.decode import read_audio
@@ -59,7 +59,7 @@ def evaluate(
     return {
         "recipe": subject.recipe,
         "synthetic": corpus.synthetic,
-        **metrics(subject.score(clips, callback)),
+        **compute_metrics(subject.score(clips, callback)),
         "counts": counts,
         "protocol": _protocol(subject, clips, counts),
     }

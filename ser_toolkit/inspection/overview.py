@@ -85,13 +85,15 @@ def inspect(
     extractor = assembly.extractor.prepare(load)
     signal = _heard(audio, extractor, file.name, callback)
     if recipe is None:
-        chains, masks = _installed(plugins, load, callback)
+        chains, frame_augmenters = _installed(plugins, load, callback)
     else:
-        chains, masks = _of_recipe(assembly, callback), list(assembly.frame_augmenters)
+        chains, frame_augmenters = _of_recipe(assembly, callback), list(assembly.frame_augmenters)
     key = content_hash(audio)
     tracked = callback.track(chains, "Augmenting", len(chains))
     sounds = [chain.sound(signal, clip_rng(seed, chain.number, key), load) for chain in tracked]
-    masked = [(mask, clip_rng(seed, number, key)) for number, mask in enumerate(masks, 1)]
+    masked = [
+        (mask, clip_rng(seed, number, key)) for number, mask in enumerate(frame_augmenters, 1)
+    ]
     view = View(signal, assembly, extractor, plugins)
     cells = (*view.cells(sounds), *view.masked(masked))
     title = _title(file, audio, assembly, signal)
@@ -100,7 +102,7 @@ def inspect(
         **_facts(file, audio, assembly, extractor),
         "drawn_s": len(signal) / signal.rate_hz,
         "augmentations": [_about(sound, signal.rate_hz) for sound in sounds],
-        "frame_augmentations": [mask.name for mask in masks],
+        "frame_augmentations": [mask.name for mask in frame_augmenters],
         "played": _play(signal, sounds, play_dir) if play_dir else [],
         "picture": str(out),
     }

@@ -13,7 +13,7 @@ from ..plugins.assemble import Assembly
 from ..plugins.registry import Plugins
 from ..runtime.audio.decode import resample
 from ..runtime.component import AssetLoader, assets_of, fields_of
-from ..runtime.features import normalizer as adapters
+from ..runtime.features import normalizer as normalizers
 from ..runtime.features.base import F32, Extractor, FrameExtractor, Heatmap, Signal, Stack
 from ..runtime.features.dsp import hz_to_mel
 from ..runtime.features.spectral import LogMel, Mfcc
@@ -74,7 +74,9 @@ class View:
             detail = "; ".join(text for text in (sound.detail, length) if text)
             yield Cell(sound.name, detail, image, wave)
 
-    def masked(self, masks: Sequence[tuple[FrameAugmenter, np.random.Generator]]) -> Iterator[Cell]:
+    def masked(
+        self, frame_augmenters: Sequence[tuple[FrameAugmenter, np.random.Generator]]
+    ) -> Iterator[Cell]:
         """The first window of the recipe's log-mel after each frame augmenter.
 
         Training standardises by all its clips; here the recording stands for them.
@@ -83,9 +85,9 @@ class View:
         hop = self.extractor.hop_length
         mel = part if isinstance(part, LogMel) else log_mel(self.signal.rate_hz, hop)
         frames = self._frames(mel)
-        scale = adapters.fit([frames])
+        scale = normalizers.fit([frames])
         first = self._window.cut(scale.apply(frames)[0])[0]
-        for mask, rng in masks:
+        for mask, rng in frame_augmenters:
             shown = mask.augment_frames(first, rng) * scale.std + scale.mean
             detail = f"{parameters(mask)}; on the first window of {mel.n_mels} bands"
             yield Cell(mask.name, detail, mel_image("", mel, shown, float(frames.max())))
@@ -215,7 +217,7 @@ def mel_image(title: str, mel: LogMel, frames: F32, reference: float) -> Image:
 
 def standardised(title: str, extractor: FrameExtractor, frames: F32, rows: str) -> Image:
     """Frames (T, F), each column standardised over the recording, or the first would outshine."""
-    values = adapters.fit([frames]).apply(frames)[0].T
+    values = normalizers.fit([frames]).apply(frames)[0].T
     unit, limits = "standard deviations", (-3.0, 3.0)
     return Image(
         f"{title}, each standardised over the recording",

@@ -21,7 +21,7 @@ from .scores import (
 )
 
 
-def figures(scores: Scores) -> dict[str, Any]:
+def headline_metrics(scores: Scores) -> dict[str, Any]:
     """UAR, accuracy, recalls and calibration error of one system."""
     recall = recalls(scores.confusion)
     return {
@@ -36,7 +36,7 @@ def figures(scores: Scores) -> dict[str, Any]:
 
 def compare(reference: Scores, other: Scores, seed: int = 0) -> dict[str, Any]:
     """`other` minus `reference` on the same utterances, with 95 % intervals of the differences."""
-    old, new = figures(reference), figures(other)
+    old, new = headline_metrics(reference), headline_metrics(other)
     keys = ("uar", "wa", "calibration_error")
     return {
         **new,

@@ -38,8 +38,8 @@ class Scores:
     @property
     def predicted(self) -> I64:
         """The most probable label of each utterance."""
-        guess: I64 = self.probabilities.argmax(axis=1)
-        return guess
+        prediction: I64 = self.probabilities.argmax(axis=1)
+        return prediction
 
     @property
     def confusion(self) -> I64:
@@ -155,7 +155,7 @@ def macro_f1(counts: NDArray[Any]) -> float:
     return float(np.nanmean(_f1(counts)))
 
 
-def metrics(scores: Scores, seed: int = 0) -> dict[str, Any]:
+def compute_metrics(scores: Scores, seed: int = 0) -> dict[str, Any]:
     """All figures of one set of utterances, as they stand in metrics.json."""
     counts = scores.confusion
     per_class = _per_class(counts, scores.labels)
@@ -264,19 +264,19 @@ def intervals(scores: Scores, seed: int = 0, resamples: int = RESAMPLES) -> dict
     stacked = np.stack(groups)
     draws = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), resamples)
     counts = np.tensordot(draws, stacked, axes=1)
-    figures: dict[str, Callable[[NDArray[Any]], F64]] = {
+    metrics: dict[str, Callable[[NDArray[Any]], F64]] = {
         "uar": lambda c: np.nanmean(recalls(c), axis=-1),
         "wa": lambda c: np.trace(c, axis1=-2, axis2=-1) / c.sum(axis=(-2, -1)),
         "macro_f1": lambda c: np.nanmean(_f1(c), axis=-1),
     }
     bounds = {
         key: [float(edge) for edge in np.quantile(figure(counts), (0.025, 0.975))]
-        for key, figure in figures.items()
+        for key, figure in metrics.items()
     }
     return {**bounds, "clusters": clusters, "groups": len(groups)}
 
 
-def temperature(windows: Sequence[F32], truth: I64) -> float:
+def fit_temperature(windows: Sequence[F32], truth: I64) -> float:
     """The temperature that minimises the cross-entropy of utterances (Guo et al. 2017).
 
     `windows` holds the window probabilities (W, n) of each utterance; the mean over windows is

@@ -72,10 +72,10 @@ def prediction_rows(scores: Scores) -> list[dict[str, Any]]:
             "file": item.name,
             "speaker": item.speaker or "",
             "emotion": item.emotion,
-            "predicted": scores.labels[int(guess)],
+            "predicted": scores.labels[int(prediction)],
             **{f"p_{label}": f"{p:.6f}" for label, p in zip(scores.labels, row, strict=True)},
         }
-        for item, guess, row in zip(
+        for item, prediction, row in zip(
             scores.utterances, scores.predicted, scores.probabilities, strict=True
         )
     ]
@@ -199,8 +199,8 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(file, format="png", dpi=120, metadata={"Software": None})
 
 
-def label_of(figures: Mapping[str, Any]) -> str:
+def label_of(metrics: Mapping[str, Any]) -> str:
     """Say what must stand beside a figure that is synthetic or compares with no other."""
-    words = ["synthetic speech"] if figures["synthetic"] else []
-    words += [] if figures["protocol"]["comparable"] else ["random split, not comparable"]
+    words = ["synthetic speech"] if metrics["synthetic"] else []
+    words += [] if metrics["protocol"]["comparable"] else ["random split, not comparable"]
     return f" — {', '.join(words)}" if words else ""

@@ -22,7 +22,7 @@ from ..plugins.registry import Plugins
 from ..runtime.audio.decode import Audio, check_speech, read_audio
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32, Extractor
-from ..runtime.features.normalizer import Adapter, adapters_from_bytes
+from ..runtime.features.normalizer import Normalizer, normalizers_from_bytes
 from ..runtime.inference.inputs import features, signal_of, utterance_score, windows
 from ..utils.files import DAMAGED
 from ..utils.progress import Callback
@@ -104,11 +104,11 @@ class Run:
             # Augmenters are for training: one that is gone by now keeps no run from predicting.
             assembly = assemble(replace(recipe, augmenter=()), plugins)
         with self.whole("adapter.npz") as path:
-            adapters = adapters_from_bytes(path.read_bytes())
+            normalizers = normalizers_from_bytes(path.read_bytes())
         labels = self.labels
         extractor = assembly.extractor.prepare(Assets((self.path / "assets",)).load)
         network = load_network(self.file(NETWORK))
-        return Predictor(assembly, extractor, adapters, labels, network)
+        return Predictor(assembly, extractor, normalizers, labels, network)
 
 
 def default_folder(recipe: str) -> Path:
@@ -143,7 +143,7 @@ class Predictor:
 
     assembly: Assembly
     extractor: Extractor
-    adapters: dict[str, Adapter]
+    normalizers: dict[str, Normalizer]
     labels: tuple[str, ...]
     network: Any
 
@@ -151,7 +151,7 @@ class Predictor:
         """What the network sees of audio: (W, …) per input."""
         window = self.assembly.recipe.window
         arrays = features(self.extractor, signal_of(audio, self.extractor, shown), window)
-        return windows(self.extractor, window, self.adapters, arrays)
+        return windows(self.extractor, window, self.normalizers, arrays)
 
     def file(self, path: Path) -> F32:
         """Probabilities (n,) of a whole file; AudioError where it cannot be speech."""

@@ -26,7 +26,7 @@ from ser_toolkit.runtime.bundle.selftest import make_selftest
 from ser_toolkit.runtime.bundle.signing import generate_keys
 from ser_toolkit.runtime.component import to_spec
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.inference.tflite import Network
+from ser_toolkit.runtime.inference.tflite import TfliteModel
 from ser_toolkit.runtime.npz import to_npz
 
 pytest.importorskip("ai_edge_litert")
@@ -98,8 +98,8 @@ def nap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     old, members = parse_bundle(read_bytes(BUNDLE)), unpack(BUNDLE.read_bytes())
     parts = describe_parts(extractor, plugins)
     manifest = replace(old.manifest, extractor=to_spec(extractor), parts=parts)
-    network = Network(old.model)
-    test = make_selftest(extractor, old.adapters, manifest.window, network, 16000)
+    network = TfliteModel(old.model)
+    test = make_selftest(extractor, old.normalizers, manifest.window, network, 16000)
     path = tmp_path / "nap.sertk"
     write_bundle(path, manifest, {**members, "selftest.npz": to_npz(test)})
     return path.read_bytes()

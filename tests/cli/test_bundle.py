@@ -102,7 +102,7 @@ def refused(done: subprocess.CompletedProcess[str], status: int = 1) -> str:
 
 
 def test_show_says_what_is_in_it(run: Run, own: Path) -> None:
-    change(own, training=TRAINING, figures=FIGURES)
+    change(own, training=TRAINING, metrics=FIGURES)
     done = run("show", own)
     said = pairs(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
@@ -173,7 +173,7 @@ def test_whatever_the_free_tables_hold_is_shown_and_steers_nothing(
     run: Run, own: Path, table: dict[str, Any]
 ) -> None:
     change(
-        own, {"card.md": "# \x1b[2J\u202e card\n\ttab\n".encode()}, training=table, figures=table
+        own, {"card.md": "# \x1b[2J\u202e card\n\ttab\n".encode()}, training=table, metrics=table
     )
     for more in ([], ["--json"], ["--card"]):
         done = run("show", own, *more)
@@ -202,7 +202,7 @@ def test_selftest_says_how_far_it_is_off(run: Run, own: Path) -> None:
     done = run("selftest", own)
     assert (done.returncode, done.stderr) == (0, "")
     rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()[2:]}
-    std = float(parse_bundle(read_bytes(own)).adapters["frames"].std[0])
+    std = float(parse_bundle(read_bytes(own)).normalizers["frames"].std[0])
     assert float(rows["features"][0]) == pytest.approx(1e-6 / std, rel=0.1)
     assert rows["features"][1:] == ["0.001", "standard", "deviations"]
     assert rows["answers"] == ["0.031", "0.05", "of", "probability"]

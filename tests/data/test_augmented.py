@@ -14,8 +14,8 @@ import pytest
 from ser_toolkit.builtin.augmenters import Gain, Noise, Shift
 from ser_toolkit.contracts.components import Utterance
 from ser_toolkit.contracts.recipe import ComponentSpec, Recipe, Training
-from ser_toolkit.data.batches import Dataset, fit_adapters, steps
-from ser_toolkit.data.corpus import Corpus, hearable
+from ser_toolkit.data.batches import Dataset, fit_normalizers, steps
+from ser_toolkit.data.corpus import Corpus, drop_clips_shorter_than
 from ser_toolkit.data.feature_store import Features, Store, clip_rng
 from ser_toolkit.plugins.assemble import assemble
 from ser_toolkit.plugins.registry import load_plugins
@@ -142,8 +142,8 @@ def test_a_recipe_joins_window_extractors_and_refuses_a_mixture() -> None:
 def combined(utterances: Clips, store: Store) -> Dataset:
     chain = (Gain(p=0.1), Shift(), Noise(p=0.5))
     wanted = Features(Stack((Zcr(), Rms())), Window(40, 20), chain, 0, no_assets, "all")
-    adapters = fit_adapters(store, wanted, utterances)
-    return Dataset(store, wanted, adapters, LABELS, copies=7)
+    normalizers = fit_normalizers(store, wanted, utterances)
+    return Dataset(store, wanted, normalizers, LABELS, copies=7)
 
 
 @pytest.fixture(scope="module")
@@ -207,9 +207,9 @@ def test_a_recipe_counts_its_combinations() -> None:
 
 def test_features_may_stay_as_they_are(utterances: Clips, store: Store) -> None:
     wanted = combined(utterances, store).features
-    adapters = fit_adapters(store, wanted, utterances, standardise=False)
+    normalizers = fit_normalizers(store, wanted, utterances, standardise=False)
     frames = store.load(wanted, utterances[0], 0)["frames"]
-    np.testing.assert_array_equal(adapters["frames"].apply(frames)[0], frames)
+    np.testing.assert_array_equal(normalizers["frames"].apply(frames)[0], frames)
 
 
 class Heard(Callback):
@@ -224,19 +224,19 @@ def test_clips_that_end_before_the_recipe_listens_are_left_out(utterances: Clips
     lengths = sorted(item.seconds for item in utterances)
     corpus, callback = Corpus(utterances, False, ()), Heard()
     middle = lengths[len(lengths) // 2]
-    kept = hearable(corpus, (middle, middle + 1), callback).utterances
+    kept = drop_clips_shorter_than(corpus, (middle, middle + 1), callback).utterances
     assert kept == tuple(item for item in utterances if item.seconds > middle)
     ((text, details),) = callback.warnings
     assert text.startswith(f"{len(utterances) - len(kept)} clips left out")
     assert len(details) == len(utterances) - len(kept)
-    assert hearable(corpus, None, callback) is corpus
+    assert drop_clips_shorter_than(corpus, None, callback) is corpus
     with pytest.raises(SertkError, match="all clips are too short"):
-        hearable(corpus, (lengths[-1], 99.0), callback)
+        drop_clips_shorter_than(corpus, (lengths[-1], 99.0), callback)
 
 
 def test_no_clip_is_lost_where_all_are_long_enough(utterances: Clips) -> None:
     corpus, callback = Corpus(utterances, False, ()), Heard()
-    assert hearable(corpus, (0.0, 1.0), callback).utterances == utterances
+    assert drop_clips_shorter_than(corpus, (0.0, 1.0), callback).utterances == utterances
     assert callback.warnings == []
 
 

@@ -1,4 +1,4 @@
-"""What the network is fed: windows, adapters, weights, and what they may depend on."""
+"""What the network is fed: windows, normalizers, weights, and what they may depend on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ser_toolkit.data.batches import (
     Batch,
     Dataset,
     Memory,
-    fit_adapters,
+    fit_normalizers,
     inverse_frequency,
 )
 from ser_toolkit.data.feature_store import Features, Store, clip_rng
@@ -88,8 +88,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def dataset(store: Store, clips: Clips, wanted: Features = FRAMES, **more: Any) -> Dataset:
-    adapters = fit_adapters(store, wanted, clips)
-    return Dataset(store, wanted, adapters, LABELS, **{"copies": 2, **more})
+    normalizers = fit_normalizers(store, wanted, clips)
+    return Dataset(store, wanted, normalizers, LABELS, **{"copies": 2, **more})
 
 
 def epoch(data: Dataset, clips: Clips, number: int = 0, **more: Any) -> list[Batch]:
@@ -194,13 +194,13 @@ def test_adapters_are_fitted_on_the_given_clips_as_they_are(
     store: Store, utterances: Clips
 ) -> None:
     train = utterances[:9]
-    adapter = fit_adapters(store, FRAMES, train)["frames"]
+    normalizer = fit_normalizers(store, FRAMES, train)["frames"]
     frames = np.concatenate([store.load(FRAMES, item, 0)["frames"] for item in train])
     wide = frames.astype(np.float64)
-    np.testing.assert_allclose(adapter.mean, wide.mean(axis=0), rtol=1e-6)
-    np.testing.assert_allclose(adapter.std, wide.std(axis=0), rtol=1e-6)
-    other = fit_adapters(store, FRAMES, utterances)["frames"]
-    assert not np.allclose(other.mean, adapter.mean, rtol=1e-4)
+    np.testing.assert_allclose(normalizer.mean, wide.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(normalizer.std, wide.std(axis=0), rtol=1e-6)
+    other = fit_normalizers(store, FRAMES, utterances)["frames"]
+    assert not np.allclose(other.mean, normalizer.mean, rtol=1e-4)
 
 
 def test_standardised_training_frames_have_mean_zero_and_deviation_one(
@@ -214,7 +214,7 @@ def test_standardised_training_frames_have_mean_zero_and_deviation_one(
 
 def test_figures_never_see_a_copy_or_a_mask(store: Store, utterances: Clips) -> None:
     plain = dataset(store, utterances, copies=0)
-    training = dataset(store, utterances, copies=2, masks=(AddHundred(),))
+    training = dataset(store, utterances, copies=2, frame_augmenters=(AddHundred(),))
     epoch(training, utterances)
     for item in utterances[:4]:
         frames = plain.scaled(item, 0)["frames"]
@@ -226,7 +226,9 @@ def test_frame_augmenters_get_standardised_training_windows(
     store: Store, utterances: Clips
 ) -> None:
     bare = epoch(dataset(store, utterances, copies=0), utterances)
-    masked = epoch(dataset(store, utterances, copies=0, masks=(AddHundred(),)), utterances)
+    masked = epoch(
+        dataset(store, utterances, copies=0, frame_augmenters=(AddHundred(),)), utterances
+    )
     for one, other in zip(bare, masked, strict=True):
         expected = one.inputs["frames"] + np.float32(100)
         np.testing.assert_array_equal(other.inputs["frames"], expected)
@@ -235,7 +237,7 @@ def test_frame_augmenters_get_standardised_training_windows(
 def test_frame_augmenters_are_applied_with_their_probability_and_anew(
     store: Store, utterances: Clips
 ) -> None:
-    data = dataset(store, utterances, masks=(AddHundred(p=0.5),))
+    data = dataset(store, utterances, frame_augmenters=(AddHundred(p=0.5),))
 
     def hit(number: int) -> list[bool]:
         batches = epoch(data, utterances, number, batch_size=1)
@@ -249,7 +251,7 @@ def test_frame_augmenters_are_applied_with_their_probability_and_anew(
 def test_a_frame_augmenter_that_writes_into_its_frames_is_stopped(
     store: Store, utterances: Clips
 ) -> None:
-    data = dataset(store, utterances, masks=(InPlace(),))
+    data = dataset(store, utterances, frame_augmenters=(InPlace(),))
     before = data.scaled(utterances[0], 0)["frames"].copy()
     with pytest.raises(ValueError, match="read-only"):
         epoch(data, utterances)

@@ -52,9 +52,9 @@ def test_every_cell_was_executed_in_order_and_without_an_error(name: str) -> Non
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_page_quotes_what_the_notebook_printed(name: str) -> None:
     page = (DOCS / "notebooks-revisited.md").read_text("utf-8")
-    figures = table(DOCS / name)
-    assert len(figures) == COUNTS[name]
-    assert not [figure for figure in figures.values() if f"{figure:.1f}" not in page]
+    metrics = table(DOCS / name)
+    assert len(metrics) == COUNTS[name]
+    assert not [figure for figure in metrics.values() if f"{figure:.1f}" not in page]
 
 
 @pytest.mark.parametrize("corpus", CORPORA)

@@ -35,16 +35,16 @@ def test_msf_on_emodb(data_dir: Path, tmp_path: Path) -> None:
         out=tmp_path / "run",
         callback=said,
     )
-    figures, plan = run.metrics, run.json("split.json")
+    metrics, plan = run.metrics, run.json("split.json")
     assert any("535 of 535 audio files" in line for line in said.lines)
     sides = Counter(clip["side"] for clip in plan["clips"])
-    assert sum(sides.values()) == 535 and figures["clips"] == sides["test"]
+    assert sum(sides.values()) == 535 and metrics["clips"] == sides["test"]
     speakers = {s: {c["speaker"] for c in plan["clips"] if c["side"] == s} for s in sides}
     assert {len(names) for names in speakers.values()} == {1, 2, 7}
     assert sum(len(names) for names in speakers.values()) == 10
-    assert figures["audit"]["clean"] and figures["audit"]["train-test"]["texts"] == 10
-    assert figures["parameters"]["total"] <= 300_000
-    assert figures["uar"] > 1.5 / 7, "clearly above chance after a few epochs"
+    assert metrics["audit"]["clean"] and metrics["audit"]["train-test"]["texts"] == 10
+    assert metrics["parameters"]["total"] <= 300_000
+    assert metrics["uar"] > 1.5 / 7, "clearly above chance after a few epochs"
 
 
 @pytest.mark.slow
@@ -53,15 +53,15 @@ def test_compact_on_tess_with_two_speakers(data_dir: Path, tmp_path: Path) -> No
     run = sertk.train(
         data_dir / "tess", epochs=1, settings=QUICK, out=tmp_path / "run", callback=said
     )
-    figures, plan = run.metrics, run.json("split.json")
-    assert figures["protocol"]["caveats"][0].startswith("validation is by text")
+    metrics, plan = run.metrics, run.json("split.json")
+    assert metrics["protocol"]["caveats"][0].startswith("validation is by text")
     texts = {
         side: {c["path"].split("_")[-2] for c in plan["clips"] if c["side"] == side}
         for side in ("train", "validation")
     }
     assert not texts["train"] & texts["validation"]
     assert len({c["speaker"] for c in plan["clips"] if c["side"] == "test"}) == 1
-    assert figures["ci95"]["clusters"] == "clip"
+    assert metrics["ci95"]["clusters"] == "clip"
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from ser_toolkit.export.converter import Converted, Converter, convert
 from ser_toolkit.export.tflite_graph import operators
 from ser_toolkit.runtime.bundle.modes import MODES
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.inference.tflite import Network
+from ser_toolkit.runtime.inference.tflite import TfliteModel
 from ser_toolkit.training.backend import load_network
 from ser_toolkit.utils.worker import Worker, WorkerError, write_arrays
 
@@ -107,7 +107,7 @@ def test_file_answers_as_keras_does(
     assert set(LIMITS) == set(MODES)
     for mode, limit in LIMITS.items():
         converted = files["two", mode]
-        difference = float(np.abs(Network(converted.content)(values) - expected).max())
+        difference = float(np.abs(TfliteModel(converted.content)(values) - expected).max())
         assert difference <= limit, mode
         assert converted.max_difference == pytest.approx(difference, abs=1e-6), mode
         assert converted.mode == mode
@@ -116,7 +116,7 @@ def test_file_answers_as_keras_does(
 @pytest.mark.slow
 def test_names_of_several_inputs_survive(files: dict[tuple[str, str], Converted]) -> None:
     for mode in MODES:
-        assert Network(files["two", mode].content).inputs == SHAPES, mode
+        assert TfliteModel(files["two", mode].content).inputs == SHAPES, mode
 
 
 def ends(content: bytes) -> set[str]:
@@ -162,7 +162,7 @@ def test_recurrent_layers_are_unrolled_for_integers_alone(
     converted = files["rnn", "int8"]
     assert converted.unrolled is True
     assert not any(op.startswith("WHILE") for op in converted.ops)
-    assert np.abs(Network(converted.content)(values) - expected).max() < 0.1
+    assert np.abs(TfliteModel(converted.content)(values) - expected).max() < 0.1
 
 
 @pytest.mark.slow

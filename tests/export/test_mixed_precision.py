@@ -11,7 +11,7 @@ import pytest
 from ser_toolkit.export.converter import Converted, Converter
 from ser_toolkit.export.mixed_precision import select_float_layers
 from ser_toolkit.export.tflite_graph import operators
-from ser_toolkit.runtime.inference.tflite import Network
+from ser_toolkit.runtime.inference.tflite import TfliteModel
 from ser_toolkit.utils.progress import Callback
 
 
@@ -49,7 +49,7 @@ def labelled() -> tuple[dict[str, Any], Any]:
 
 def accuracy(content: bytes) -> float:
     windows, truth = labelled()
-    return float((Network(content)(windows).argmax(1) == truth).mean())
+    return float((TfliteModel(content)(windows).argmax(1) == truth).mean())
 
 
 def chosen(network: Path, enough: float) -> Converted:

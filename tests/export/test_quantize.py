@@ -19,7 +19,7 @@ from ser_toolkit.plugins.bundles import open_bundle
 from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.runtime.audio.decode import read_audio
 from ser_toolkit.runtime.bundle.file import parse_bundle, read_bytes
-from ser_toolkit.runtime.inference.tflite import Network
+from ser_toolkit.runtime.inference.tflite import TfliteModel
 from ser_toolkit.training.run_dir import NETWORK, Run
 from ser_toolkit.utils.progress import Callback
 
@@ -82,10 +82,10 @@ def test_the_bundle_gives_what_the_report_says(
     for row in rows:
         path = small_run[1] / row["file"].partition("/")[2]
         mean = classifier.windows(read_audio(path)).mean(axis=0)
-        guess = classifier.labels[int(mean.argmax())]
-        hits.append((row["emotion"], guess))
+        prediction = classifier.labels[int(mean.argmax())]
+        hits.append((row["emotion"], prediction))
     per_class = [
-        np.mean([guess == truth for truth, guess in hits if truth == label])
+        np.mean([prediction == truth for truth, prediction in hits if truth == label])
         for label in classifier.labels
     ]
     assert np.mean(per_class) == pytest.approx(found["modes"][1]["test"]["uar"])
@@ -253,7 +253,7 @@ def test_columns_of_very_different_ranges_stay_in_step(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.keras"
         network.save(path)
         content = convert(path, "int8", {"frames": values}).content
-        guess = Network(content)({"frames": values}).argmax(axis=1)
-        agreement[name] = float((guess == truth).mean())
+        prediction = TfliteModel(content)({"frames": values}).argmax(axis=1)
+        agreement[name] = float((prediction == truth).mean())
     assert agreement["outside"] == 1
     assert agreement["inside"] < 0.7

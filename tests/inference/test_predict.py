@@ -163,11 +163,11 @@ def test_evaluate_gives_the_reports_figure_on_the_reports_clips(
     bundle: Path, small_run: Small
 ) -> None:
     stored = json.loads((bundle.parent / "run" / "quantization.json").read_text("utf-8"))
-    figures = sertk.evaluate(bundle, small_run[1])
-    assert figures["uar"] == pytest.approx(stored["modes"][0]["test"]["uar"])
-    assert figures["counts"]["test_side"] == 12
-    assert figures["counts"]["left_out_as_trained_on"] == 36
-    assert figures["protocol"]["hash"] == small_run[0].metrics["protocol"]["hash"]
+    metrics = sertk.evaluate(bundle, small_run[1])
+    assert metrics["uar"] == pytest.approx(stored["modes"][0]["test"]["uar"])
+    assert metrics["counts"]["test_side"] == 12
+    assert metrics["counts"]["left_out_as_trained_on"] == 36
+    assert metrics["protocol"]["hash"] == small_run[0].metrics["protocol"]["hash"]
 
 
 def test_evaluate_refuses_and_labels_training_clips(

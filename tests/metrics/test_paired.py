@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ser_toolkit.contracts.components import Clip, Utterance
-from ser_toolkit.metrics.paired import chow_threshold, compare, figures, paired_intervals
+from ser_toolkit.metrics.paired import chow_threshold, compare, headline_metrics, paired_intervals
 from ser_toolkit.metrics.scores import Scores, calibration_error
 
 LABELS = ("anger", "fear", "joy")
@@ -33,7 +33,7 @@ def test_figures_are_scikit_learns() -> None:
     from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
 
     some = scores(0)
-    found = figures(some)
+    found = headline_metrics(some)
     assert found["uar"] == pytest.approx(balanced_accuracy_score(some.truth, some.predicted))
     assert found["wa"] == pytest.approx(accuracy_score(some.truth, some.predicted))
     recall = recall_score(some.truth, some.predicted, average=None)
@@ -73,7 +73,7 @@ def test_intervals_equal_a_bootstrap_written_out(speakers: int) -> None:
             for one in (old, new)
         ]
         for key in ("uar", "wa"):
-            wanted[key].append(figures(pair[1])[key] - figures(pair[0])[key])
+            wanted[key].append(headline_metrics(pair[1])[key] - headline_metrics(pair[0])[key])
         errors = [calibration_error(one.probabilities, one.truth) for one in pair]
         wanted["calibration_error"].append(errors[1] - errors[0])
     found = paired_intervals(old, new, seed=5, resamples=300)

@@ -12,11 +12,11 @@ from ser_toolkit.contracts.components import Clip, Utterance
 from ser_toolkit.metrics.scores import (
     Scores,
     calibration_error,
+    compute_metrics,
+    fit_temperature,
     intervals,
     macro_f1,
-    metrics,
     recalls,
-    temperature,
     uar,
 )
 
@@ -37,22 +37,26 @@ def make_scores(n: int = 120, speakers: int = 5, seed: int = 0) -> Scores:
 
 def test_figures_equal_scikit_learn() -> None:
     scores = make_scores()
-    figures = metrics(scores)
-    truth, guess = scores.truth, scores.predicted
-    assert figures["uar"] == pytest.approx(reference.balanced_accuracy_score(truth, guess))
-    assert figures["wa"] == pytest.approx(reference.accuracy_score(truth, guess))
-    assert figures["macro_f1"] == pytest.approx(reference.f1_score(truth, guess, average="macro"))
-    assert figures["loss"] == pytest.approx(
+    metrics = compute_metrics(scores)
+    truth, prediction = scores.truth, scores.predicted
+    assert metrics["uar"] == pytest.approx(reference.balanced_accuracy_score(truth, prediction))
+    assert metrics["wa"] == pytest.approx(reference.accuracy_score(truth, prediction))
+    assert metrics["macro_f1"] == pytest.approx(
+        reference.f1_score(truth, prediction, average="macro")
+    )
+    assert metrics["loss"] == pytest.approx(
         reference.log_loss(truth, scores.probabilities), rel=1e-5
     )
-    assert figures["confusion"] == reference.confusion_matrix(truth, guess).tolist()
-    table = reference.classification_report(truth, guess, target_names=LABELS, output_dict=True)
+    assert metrics["confusion"] == reference.confusion_matrix(truth, prediction).tolist()
+    table = reference.classification_report(
+        truth, prediction, target_names=LABELS, output_dict=True
+    )
     for label in LABELS:
         for ours, theirs in (("precision",) * 2, ("recall",) * 2, ("f1", "f1-score")):
-            assert figures["per_class"][label][ours] == pytest.approx(table[label][theirs])
+            assert metrics["per_class"][label][ours] == pytest.approx(table[label][theirs])
     for key in ("precision", "recall"):
-        assert figures["weighted"][key] == pytest.approx(table["weighted avg"][key])
-        assert figures["macro"][key] == pytest.approx(table["macro avg"][key])
+        assert metrics["weighted"][key] == pytest.approx(table["weighted avg"][key])
+        assert metrics["macro"][key] == pytest.approx(table["macro avg"][key])
 
 
 def test_a_class_that_never_occurs_does_not_count() -> None:
@@ -83,7 +87,7 @@ def test_intervals_draw_speakers_as_a_slow_loop_does() -> None:
             reference.balanced_accuracy_score(scores.truth[index], scores.predicted[index])
         )
     assert found["uar"] == pytest.approx(np.quantile(draws, (0.025, 0.975)), abs=0.02)
-    assert found["uar"][0] <= metrics(scores)["uar"] <= found["uar"][1]
+    assert found["uar"][0] <= compute_metrics(scores)["uar"] <= found["uar"][1]
 
 
 def test_one_speaker_gives_intervals_over_clips_and_says_so() -> None:
@@ -97,14 +101,14 @@ def test_the_temperature_minimises_the_loss() -> None:
     sharp = np.log(scores.probabilities) * 2.5
     sharp = np.exp(sharp) / np.exp(sharp).sum(1, keepdims=True)
     windows = [row[None].astype(np.float32) for row in sharp]
-    found = temperature(windows, scores.truth)
+    found = fit_temperature(windows, scores.truth)
 
-    def loss(heat: float) -> float:
-        cooled = np.exp(np.log(sharp) / heat)
+    def loss(temperature: float) -> float:
+        cooled = np.exp(np.log(sharp) / temperature)
         cooled /= cooled.sum(1, keepdims=True)
         return float(reference.log_loss(scores.truth, cooled))
 
     grid = np.exp(np.linspace(np.log(0.25), np.log(4), 400))
-    best = grid[np.argmin([loss(heat) for heat in grid])]
+    best = grid[np.argmin([loss(temperature) for temperature in grid])]
     assert found == pytest.approx(best, rel=0.02)
     assert loss(found) < loss(1.0)

@@ -21,18 +21,18 @@ from ser_toolkit.runtime.bundle.manifest import Manifest, Quantization
 from ser_toolkit.runtime.bundle.selftest import make_selftest, synthetic_voice, tolerances
 from ser_toolkit.runtime.component import to_spec
 from ser_toolkit.runtime.features.base import F32, Stack
-from ser_toolkit.runtime.features.normalizer import Adapter, adapters_to_bytes, fit
+from ser_toolkit.runtime.features.normalizer import Normalizer, fit, normalizers_to_bytes
 from ser_toolkit.runtime.features.spectral import LogMel, Mfcc
 from ser_toolkit.runtime.features.window import Window
 from ser_toolkit.runtime.inference.inputs import features, signal_of, windows
-from ser_toolkit.runtime.inference.tflite import Network, Runtime
+from ser_toolkit.runtime.inference.tflite import TfliteModel, TfliteRuntime
 from ser_toolkit.runtime.npz import to_npz
 
 Once = Callable[[str, Callable[[Path], object]], Path]
 LABELS = ("anger", "joy", "neutral", "sadness")
 WINDOW = Window(24, 12)
 EXTRACTOR = Stack((LogMel(n_mels=12), Mfcc(n_mfcc=5, n_mels=20)))
-RUNTIMES = (Runtime("ai-edge-litert", "2.3.0"), Runtime("tflite-runtime", "2.14.0"))
+RUNTIMES = (TfliteRuntime("ai-edge-litert", "2.3.0"), TfliteRuntime("tflite-runtime", "2.14.0"))
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class Tiny:
 
     folder: Path
     audio: Audio
-    adapters: Mapping[str, Adapter]
+    normalizers: Mapping[str, Normalizer]
     inputs: F32
     expected: F32
     networks: Mapping[str, bytes]
 
     def parts(self, mode: str, **changes: Any) -> tuple[Manifest, dict[str, bytes]]:
         """Manifest and members of a bundle, with fields of the manifest changed."""
-        network = Network(self.networks[mode])
-        check = make_selftest(EXTRACTOR, self.adapters, WINDOW, network, 16000)
+        network = TfliteModel(self.networks[mode])
+        check = make_selftest(EXTRACTOR, self.normalizers, WINDOW, network, 16000)
         fields: dict[str, Any] = {
             "name": "tiny",
             "created_by": "0.1.0",
@@ -68,7 +68,7 @@ class Tiny:
         }
         members = {
             "model.tflite": self.networks[mode],
-            "adapter.npz": adapters_to_bytes(self.adapters),
+            "adapter.npz": normalizers_to_bytes(self.normalizers),
             "selftest.npz": to_npz(check),
             "split.json": b'{"clips": [{"hash": "00", "side": "test"}]}',
             "card.md": b"# tiny\n",
@@ -81,8 +81,8 @@ def tiny(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """Networks as TensorFlow converts them, in a process of its own."""
     audio = Audio(synthetic_voice(3, 16000).astype(np.float32) / 32768, 16000)
     frames = features(EXTRACTOR, signal_of(audio, EXTRACTOR), WINDOW)
-    adapters = {"frames": fit([frames["frames"]])}
-    inputs = windows(EXTRACTOR, WINDOW, adapters, frames)["frames"]
+    normalizers = {"frames": fit([frames["frames"]])}
+    inputs = windows(EXTRACTOR, WINDOW, normalizers, frames)["frames"]
 
     def convert(folder: Path) -> None:
         np.save(folder / "windows.npy", inputs)
@@ -92,7 +92,7 @@ def tiny(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     made = once("tiny", convert)
     networks = {mode: (made / f"{mode}.tflite").read_bytes() for mode in ("float32", "int8")}
     expected = np.load(made / "keras.npy")
-    return Tiny(tmp_path_factory.mktemp("tiny"), audio, adapters, inputs, expected, networks)
+    return Tiny(tmp_path_factory.mktemp("tiny"), audio, normalizers, inputs, expected, networks)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import pytest
 
 from ser_toolkit.contracts.components import Utterance
 from ser_toolkit.contracts.recipe import Training
-from ser_toolkit.data.batches import Dataset, fit_adapters, inverse_frequency
+from ser_toolkit.data.batches import Dataset, fit_normalizers, inverse_frequency
 from ser_toolkit.data.feature_store import Features, Store
 from ser_toolkit.runtime.component import Asset
 from ser_toolkit.runtime.errors import SertkError
@@ -70,7 +70,7 @@ def recurrent() -> Any:
 def dataset(tmp_path_factory: pytest.TempPathFactory, utterances: tuple[Utterance, ...]) -> Dataset:
     store = Store(tmp_path_factory.mktemp("features"))
     wanted = Features(Stack((Zcr(), Rms())), Window(30, 15), (), 0, no_assets)
-    return Dataset(store, wanted, fit_adapters(store, wanted, utterances[:12]), LABELS)
+    return Dataset(store, wanted, fit_normalizers(store, wanted, utterances[:12]), LABELS)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from ser_toolkit.plugins.assemble import assemble
 from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.runtime.audio.decode import content_hash, read_audio
 from ser_toolkit.runtime.features.base import Signal
-from ser_toolkit.runtime.features.normalizer import adapters_from_bytes
+from ser_toolkit.runtime.features.normalizer import normalizers_from_bytes
 from ser_toolkit.testing import relative_error
 from ser_toolkit.training import report
 from ser_toolkit.training.backend import load_network
@@ -142,21 +142,23 @@ def test_predictions_give_the_figures(
     from sklearn import metrics as reference
 
     truth = [row["emotion"] for row in predictions]
-    guess = [row["predicted"] for row in predictions]
+    prediction = [row["predicted"] for row in predictions]
     labels = metrics["labels"]
     chances = np.array([[float(row[f"p_{label}"]) for label in labels] for row in predictions])
-    table = reference.confusion_matrix(truth, guess, labels=labels)
+    table = reference.confusion_matrix(truth, prediction, labels=labels)
     assert metrics["confusion"] == table.tolist()
-    assert metrics["uar"] == pytest.approx(reference.recall_score(truth, guess, average="macro"))
-    assert metrics["wa"] == pytest.approx(reference.accuracy_score(truth, guess))
+    assert metrics["uar"] == pytest.approx(
+        reference.recall_score(truth, prediction, average="macro")
+    )
+    assert metrics["wa"] == pytest.approx(reference.accuracy_score(truth, prediction))
     scores = reference.precision_recall_fscore_support(
-        truth, guess, average="weighted", zero_division=0
+        truth, prediction, average="weighted", zero_division=0
     )
     expected = dict(zip(("precision", "recall", "f1"), scores, strict=False))
     assert metrics["weighted"] == pytest.approx(expected)
     loss = reference.log_loss(truth, chances / chances.sum(1, keepdims=True), labels=labels)
     assert metrics["loss"] == pytest.approx(loss, abs=1e-5)
-    assert [labels[i] for i in chances.argmax(axis=1)] == guess
+    assert [labels[i] for i in chances.argmax(axis=1)] == prediction
     np.testing.assert_allclose(chances.sum(axis=1), 1, atol=6e-6)
 
 
@@ -202,7 +204,7 @@ def test_the_adapter_is_fitted_on_the_training_clips(
     """Computed again from the recordings, without the store."""
     recipe = Recipe.from_toml((folder / "recipe.toml").read_text("utf-8"))
     extractor: Any = assemble(recipe, load_plugins(env={})).extractor
-    adapter = adapters_from_bytes((folder / "adapter.npz").read_bytes())["frames"]
+    normalizer = normalizers_from_bytes((folder / "adapter.npz").read_bytes())["frames"]
 
     def moments(side: str) -> tuple[Any, Any]:
         paths = [corpus / clip["path"] for clip in plan["clips"] if clip["side"] == side]
@@ -211,8 +213,8 @@ def test_the_adapter_is_fitted_on_the_training_clips(
         return frames.mean(axis=0), frames.std(axis=0)
 
     mean, std = moments("train")
-    assert relative_error(adapter.mean, mean) <= 1e-5
-    assert relative_error(adapter.std, std) <= 1e-5
+    assert relative_error(normalizer.mean, mean) <= 1e-5
+    assert relative_error(normalizer.std, std) <= 1e-5
     assert np.abs(moments("test")[0] - mean).max() > 0.01
 
 
@@ -222,10 +224,10 @@ def test_the_stored_network_gives_the_calibrated_predictions(
     """So the temperature is in the graph, and a copy of the network needs no other number."""
     recipe = Recipe.from_toml((folder / "recipe.toml").read_text("utf-8"))
     extractor: Any = assemble(recipe, load_plugins(env={})).extractor
-    adapter = adapters_from_bytes((folder / "adapter.npz").read_bytes())["frames"]
+    normalizer = normalizers_from_bytes((folder / "adapter.npz").read_bytes())["frames"]
     for row in predictions:
         samples = read_audio(corpus / row["file"].removeprefix(f"{corpus.name}/")).samples
-        frames = (extractor.frames(Signal(samples, 16000)) - adapter.mean) / adapter.std
+        frames = (extractor.frames(Signal(samples, 16000)) - normalizer.mean) / normalizer.std
         outputs = np.asarray(network(recipe.window.cut(frames.astype(np.float32))))
         stored = [float(value) for key, value in row.items() if key.startswith("p_")]
         np.testing.assert_allclose(outputs.mean(axis=0), stored, atol=2e-5)
@@ -237,17 +239,17 @@ def test_the_temperature_is_the_best_one_on_the_validation_side(
     """Heating the calibrated network a little either way makes its validation loss worse."""
     recipe = Recipe.from_toml((folder / "recipe.toml").read_text("utf-8"))
     extractor: Any = assemble(recipe, load_plugins(env={})).extractor
-    adapter = adapters_from_bytes((folder / "adapter.npz").read_bytes())["frames"]
+    normalizer = normalizers_from_bytes((folder / "adapter.npz").read_bytes())["frames"]
     windows, truth = [], []
     for clip in plan["clips"]:
         if clip["side"] == "validation":
             frames = extractor.frames(Signal(read_audio(corpus / clip["path"]).samples, 16000))
-            frames = (frames - adapter.mean) / adapter.std
+            frames = (frames - normalizer.mean) / normalizer.std
             windows.append(np.asarray(network(recipe.window.cut(frames.astype(np.float32)))))
             truth.append(plan["labels"].index(clip["emotion"]))
 
-    def loss(heat: float) -> float:
-        powers = [p ** (1 / heat) for p in windows]
+    def loss(temperature: float) -> float:
+        powers = [p ** (1 / temperature) for p in windows]
         means = [(p / p.sum(axis=1, keepdims=True)).mean(axis=0) for p in powers]
         return float(-np.mean([np.log(p[t]) for p, t in zip(means, truth, strict=True)]))
 
@@ -294,9 +296,9 @@ def test_the_plots_are_pictures_with_something_on_them(name: str, folder: Path) 
 def test_the_pictures_take_any_labels(labels: tuple[str, ...], tmp_path: Path) -> None:
     n = len(labels)
     row = {"precision": 0.5, "recall": 0.0, "f1": 1.0, "support": 3}
-    figures = {"labels": list(labels), "uar": 0.5, "per_class": dict.fromkeys(labels, row)}
+    metrics = {"labels": list(labels), "uar": 0.5, "per_class": dict.fromkeys(labels, row)}
     report.plot_confusion(tmp_path, np.eye(n, dtype=int), labels, " — synthetic speech")
-    report.plot_classes(tmp_path, figures, "")
+    report.plot_classes(tmp_path, metrics, "")
     folds = [{"fold": label, "uar": 0.3} for label in labels]
     report.plot_folds(tmp_path, folds, 0.4, "")
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -313,18 +315,18 @@ def test_one_epoch_is_enough_for_the_curves(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"accuracy.png", "loss.png"}
 
 
-def scores(guesses: str, truths: str) -> Scores:
-    labels = tuple(sorted(set(truths + guesses)))
+def scores(predictions: str, truths: str) -> Scores:
+    labels = tuple(sorted(set(truths + predictions)))
     clips = tuple(
         Utterance(Clip(Path("x"), f"{i}.wav", "c", t, "s"), f"{i:064x}", 1.0)
         for i, t in enumerate(truths)
     )
-    chances = np.array([[0.9 if label == g else 0.1 for label in labels] for g in guesses])
+    chances = np.array([[0.9 if label == g else 0.1 for label in labels] for g in predictions])
     return Scores(clips, labels, np.array([labels.index(t) for t in truths]), chances)
 
 
 def test_the_weakest_class_and_what_it_is_taken_for() -> None:
-    text = report.weakest(scores(guesses="aabbbccc", truths="aaaabbcc"))
+    text = report.weakest(scores(predictions="aabbbccc", truths="aaaabbcc"))
     assert text == "weakest class: a (recall 50 %), most often taken for b"
     assert report.weakest(scores("aabb", "aabb")) == "no class is ever mistaken"
     assert "weakest class: b (recall 0 %)" in report.weakest(scores("aaaa", "aabb"))

@@ -245,8 +245,8 @@ class _UnbrokenStream:
             yield from self._ended(segment, step)
 
     def _begin(self, first: int) -> _OpenSegment:
-        extractor, adapters = self._classifier.extractor, self._classifier.adapters
-        return _OpenSegment(first, AudioWindows(extractor, adapters, self._window))
+        extractor, normalizers = self._classifier.extractor, self._classifier.normalizers
+        return _OpenSegment(first, AudioWindows(extractor, normalizers, self._window))
 
     def _is_speech(self, segment: _OpenSegment, step: Step) -> bool:
         """Say whether enough of it was speech, or it lasts too long to hold it back."""

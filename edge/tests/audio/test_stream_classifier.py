@@ -72,7 +72,7 @@ def test_what_is_heard_in_an_utterance_is_what_training_computes(
         ends = round(segment.start_s * rate_hz), round(segment.end_s * rate_hz)
         signal = Signal(samples[slice(*ends)], rate_hz)
         frames = features(classifier.extractor, signal, window)["frames"]
-        adapted, _ = classifier.adapters["frames"].apply(frames)
+        adapted, _ = classifier.normalizers["frames"].apply(frames)
         expected.append(classifier.network({"frames": window.cut(adapted)}))
     found = np.stack([prediction.probabilities for prediction in heard.predictions])
     assert len(classified) >= 8

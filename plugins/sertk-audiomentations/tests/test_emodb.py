@@ -95,6 +95,6 @@ def test_the_run_names_the_transform_and_has_learnt(runs: list[Path]) -> None:
         "transform": "AddGaussianSNR",
         "params": params,
     }
-    figures = read(runs[0], "metrics.json")
-    assert len(predictions(runs[0])) == figures["clips"] == figures["sides"]["test"]
-    assert 1.5 / 2 < figures["uar"] <= 1, "clearly above chance"
+    metrics = read(runs[0], "metrics.json")
+    assert len(predictions(runs[0])) == metrics["clips"] == metrics["sides"]["test"]
+    assert 1.5 / 2 < metrics["uar"] <= 1, "clearly above chance"

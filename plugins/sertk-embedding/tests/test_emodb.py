@@ -91,11 +91,11 @@ def rows(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def test_no_clip_is_lost_and_it_has_learnt(trained: Path) -> None:
-    plan, figures = read(trained, "split.json")["clips"], read(trained, "metrics.json")
+    plan, metrics = read(trained, "split.json")["clips"], read(trained, "metrics.json")
     assert len(plan) == 127 + 62 and {clip["emotion"] for clip in plan} == set(EMOTIONS)
     tested = {f"emodb/{clip['path']}" for clip in plan if clip["side"] == "test"}
-    assert set(rows(trained)) == tested and len(tested) == figures["clips"]
-    assert 1.5 / 2 < figures["uar"] <= 1, "clearly above chance"
+    assert set(rows(trained)) == tested and len(tested) == metrics["clips"]
+    assert 1.5 / 2 < metrics["uar"] <= 1, "clearly above chance"
 
 
 def test_the_network_is_named_by_its_hash_and_travels(trained: Path) -> None:

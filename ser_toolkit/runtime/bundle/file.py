@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..component import Asset
-from ..features.normalizer import Adapter
+from ..features.normalizer import Normalizer
 from ..files import atomic
 from ..json_reader import parse_json
 from ..npz import from_npz
@@ -64,7 +64,7 @@ class Bundle:
 
     manifest: Manifest
     model: bytes
-    adapters: Mapping[str, Adapter]
+    normalizers: Mapping[str, Normalizer]
     selftest: Mapping[str, NDArray[Any]]
     split: Mapping[str, Any]
     card: str
@@ -191,7 +191,7 @@ def _arrays(content: bytes, name: str) -> dict[str, NDArray[Any]]:
         raise BundleError(f"{name} is damaged: {error}", COPY_AGAIN) from error
 
 
-def _adapters(content: bytes, manifest: Manifest) -> dict[str, Adapter]:
+def _adapters(content: bytes, manifest: Manifest) -> dict[str, Normalizer]:
     arrays = _arrays(content, "adapter.npz")
     wanted = {f"{name}.{kind}" for name in manifest.inputs for kind in ("mean", "std")}
     if set(arrays) != wanted:
@@ -203,7 +203,7 @@ def _adapters(content: bytes, manifest: Manifest) -> dict[str, Adapter]:
             if not right or not np.isfinite(values).all() or (values < lowest).any():
                 raise BundleError(f"adapter.npz: {name}.{kind} does not fit the manifest")
     return {
-        name: Adapter(arrays[f"{name}.mean"], arrays[f"{name}.std"]) for name in manifest.inputs
+        name: Normalizer(arrays[f"{name}.mean"], arrays[f"{name}.std"]) for name in manifest.inputs
     }
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from ..errors import SertkError
 from ..features.window import Window
-from ..inference.tflite import DISTRIBUTION, LINE, VERSION, Runtime
+from ..inference.tflite import DISTRIBUTION, LINE, VERSION, TfliteRuntime
 from ..json_reader import parse_json, to_json
 from ..validate import UnknownKeyError, bounds, check_fields, from_mapping, refuse_unknown
 from .container import COPY_AGAIN, BundleError
@@ -91,7 +91,7 @@ class Manifest:
     parts: tuple[Part, ...] = field(metadata=bounds(items=(1, 100)))
     inputs: Mapping[str, tuple[int, ...]] = field(metadata=bounds(1, MAX_COUNT, items=(1, 8)))
     quantization: Quantization
-    runtimes: tuple[Runtime, ...] = field(metadata=bounds(items=(1, 20)))
+    runtimes: tuple[TfliteRuntime, ...] = field(metadata=bounds(items=(1, 20)))
     thresholds: Mapping[str, float] = field(metadata=bounds(0, 1))
     tolerances: Tolerances
     training: Mapping[str, Any] = field(default_factory=dict)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from ..audio.decode import Audio
 from ..features.base import F32, Extractor
 from ..features.dsp import F64
-from ..features.normalizer import Adapter
+from ..features.normalizer import Normalizer
 from ..features.window import Window
 from ..inference.classifier import Classifier
 from ..inference.inputs import features, signal_of, windows
-from ..inference.tflite import Network
+from ..inference.tflite import TfliteModel
 from .container import BundleError
 from .manifest import Tolerances
 
@@ -62,9 +62,9 @@ class SelfTest:
 
 def make_selftest(
     extractor: Extractor,
-    adapters: Mapping[str, Adapter],
+    normalizers: Mapping[str, Normalizer],
     window: Window,
-    network: Network,
+    network: TfliteModel,
     rate_hz: int,
 ) -> dict[str, NDArray[Any]]:
     """The arrays of `selftest.npz`: int16 samples at `rate_hz`, raw features, probabilities.
@@ -75,7 +75,7 @@ def make_selftest(
     start_s = extractor.span_s[0] if extractor.span_s else 0.0
     samples = synthetic_voice(start_s + n_samples / extractor.rate_hz, rate_hz)
     found = features(extractor, signal_of(_audio(samples, rate_hz), extractor), window)
-    output = network(windows(extractor, window, adapters, found))
+    output = network(windows(extractor, window, normalizers, found))
     named = {f"{PREFIX}{name}": values for name, values in found.items()}
     return {"samples": samples, "output": output, **named}
 
@@ -89,7 +89,7 @@ def run_selftest(
     output = classifier.score(found)
     _check_shapes(found, output, arrays)
     errors = [
-        np.abs(values - arrays[PREFIX + name]) / classifier.adapters[name].std
+        np.abs(values - arrays[PREFIX + name]) / classifier.normalizers[name].std
         for name, values in found.items()
     ]
     worst = max(float(error.max()) for error in errors)

@@ -21,10 +21,10 @@ SMALLEST_STD = 1e-6
 
 
 @dataclass(frozen=True)
-class Adapter:
+class Normalizer:
     """Standardise each column: (x - mean) / std, float32; `mean` and `std` are (F,).
 
-    `apply` takes and returns a state, None here: an adapter that follows a voice keeps its
+    `apply` takes and returns a state, None here: an normalizer that follows a voice keeps its
     running statistics there.
     """
 
@@ -36,30 +36,32 @@ class Adapter:
         if frames.shape[-1] != len(self.mean):
             raise SertkError(
                 f"{len(self.mean)} feature columns expected, {frames.shape[-1]} received",
-                "Use the extractor that the adapter was fitted with",
+                "Use the extractor that the normalizer was fitted with",
             )
         return (frames - self.mean) * (np.float32(1) / self.std), state
 
 
-def adapters_to_bytes(adapters: Mapping[str, Adapter]) -> bytes:
-    """Return the content of `adapter.npz`: one adapter per network input."""
-    arrays = {f"{name}.mean": adapter.mean for name, adapter in adapters.items()}
-    return to_npz(arrays | {f"{name}.std": adapter.std for name, adapter in adapters.items()})
+def normalizers_to_bytes(normalizers: Mapping[str, Normalizer]) -> bytes:
+    """Return the content of `adapter.npz`: one normalizer per network input."""
+    arrays = {f"{name}.mean": normalizer.mean for name, normalizer in normalizers.items()}
+    return to_npz(
+        arrays | {f"{name}.std": normalizer.std for name, normalizer in normalizers.items()}
+    )
 
 
-def adapters_from_bytes(content: bytes) -> dict[str, Adapter]:
+def normalizers_from_bytes(content: bytes) -> dict[str, Normalizer]:
     """Read what `adapters_to_bytes` wrote; nothing is unpickled."""
     arrays = from_npz(content)
     names = [key[: -len(".mean")] for key in arrays if key.endswith(".mean")]
-    return {name: Adapter(arrays[f"{name}.mean"], arrays[f"{name}.std"]) for name in names}
+    return {name: Normalizer(arrays[f"{name}.mean"], arrays[f"{name}.std"]) for name in names}
 
 
-def unaltered(n_columns: int) -> Adapter:
-    """Return the adapter that leaves `n_columns` columns as they are."""
-    return Adapter(np.zeros(n_columns, np.float32), np.ones(n_columns, np.float32))
+def unaltered(n_columns: int) -> Normalizer:
+    """Return the normalizer that leaves `n_columns` columns as they are."""
+    return Normalizer(np.zeros(n_columns, np.float32), np.ones(n_columns, np.float32))
 
 
-def fit(batches: Iterable[NDArray[Any]]) -> Adapter:
+def fit(batches: Iterable[NDArray[Any]]) -> Normalizer:
     """Fit mean and standard deviation of every column over all frames of training clips.
 
     One pass in float64 with shifted sums (the shift is the first clip's mean), so that a large
@@ -74,8 +76,8 @@ def fit(batches: Iterable[NDArray[Any]]) -> Adapter:
         total = total + centred.sum(0)
         squares = squares + (centred**2).sum(0)
     if shift is None:
-        raise SertkError("no frames to fit the adapter on", "Check the training clips")
+        raise SertkError("no frames to fit the normalizer on", "Check the training clips")
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
     std = np.where(std < SMALLEST_STD * np.maximum(1, np.abs(shift)), 1.0, std)
-    return Adapter((shift + mean).astype(np.float32), std.astype(np.float32))
+    return Normalizer((shift + mean).astype(np.float32), std.astype(np.float32))

@@ -12,9 +12,9 @@ from ..bundle.manifest import Manifest, Part
 from ..component import Component, from_spec, parts_of
 from ..errors import SertkError
 from ..features.base import F32, Extractor, Joined, Stack
-from ..features.normalizer import Adapter
+from ..features.normalizer import Normalizer
 from .inputs import features, signal_of, window_times, windows
-from .tflite import Network
+from .tflite import TfliteModel
 
 Resolve = Callable[[str], Component]
 CONTAINERS: tuple[type[Component], ...] = (Stack, Joined)
@@ -26,8 +26,8 @@ class Classifier:
 
     manifest: Manifest
     extractor: Extractor
-    adapters: Mapping[str, Adapter]
-    network: Network
+    normalizers: Mapping[str, Normalizer]
+    network: TfliteModel
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ class Classifier:
     def score(self, arrays: Mapping[str, F32]) -> F32:
         """Probabilities (W, n) of what `features` gave."""
         window = self.manifest.window
-        return self.network(windows(self.extractor, window, self.adapters, arrays))
+        return self.network(windows(self.extractor, window, self.normalizers, arrays))
 
     def windows(self, audio: Audio) -> F32:
         """Probabilities (W, n) float32 of every window of `audio`, W >= 1."""
@@ -71,14 +71,14 @@ def build_classifier(bundle: Bundle, resolve: Resolve, threads: int = 1) -> Clas
             f"the bundle is for {manifest.rate_hz} Hz, its extractor for {extractor.rate_hz} Hz",
             "Export it again",
         )
-    network = Network(bundle.model, threads, [runtime.name for runtime in manifest.runtimes])
+    network = TfliteModel(bundle.model, threads, [runtime.name for runtime in manifest.runtimes])
     if network.inputs != manifest.inputs or network.n_classes != len(manifest.labels):
         raise BundleError(
             f"the network has inputs {network.inputs} and {network.n_classes} outputs, the "
             f"manifest {dict(manifest.inputs)} and {len(manifest.labels)} labels",
             "Export it again",
         )
-    return Classifier(manifest, extractor, bundle.adapters, network)
+    return Classifier(manifest, extractor, bundle.normalizers, network)
 
 
 def _extractor(manifest: Manifest, resolve: Resolve) -> Extractor:

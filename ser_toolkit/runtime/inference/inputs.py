@@ -9,7 +9,7 @@ import numpy as np
 from ..audio.decode import Audio, resample
 from ..errors import AudioError, SertkError
 from ..features.base import F32, Extractor, FrameExtractor, Signal, WindowExtractor
-from ..features.normalizer import Adapter
+from ..features.normalizer import Normalizer
 from ..features.window import Window
 
 
@@ -60,11 +60,11 @@ def _at_least(signal: Signal, length: int) -> Signal:
 def windows(
     extractor: Extractor,
     window: Window,
-    adapters: Mapping[str, Adapter],
+    normalizers: Mapping[str, Normalizer],
     arrays: Mapping[str, F32],
 ) -> dict[str, F32]:
     """What the network sees: standardised (W, …) arrays, one per input."""
-    scaled = {name: adapters[name].apply(values)[0] for name, values in arrays.items()}
+    scaled = {name: normalizers[name].apply(values)[0] for name, values in arrays.items()}
     if isinstance(extractor, FrameExtractor):
         return {name: window.cut(frames) for name, frames in scaled.items()}
     return scaled

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import SertkError
 from ..features.base import F32, Extractor, FrameExtractor, Signal, WindowExtractor
-from ..features.normalizer import Adapter
+from ..features.normalizer import Normalizer
 from ..features.window import Window, WindowStream
 
 
@@ -37,9 +37,9 @@ class AudioWindows:
     """
 
     def __init__(
-        self, extractor: Extractor, adapters: Mapping[str, Adapter], window: Window
+        self, extractor: Extractor, normalizers: Mapping[str, Normalizer], window: Window
     ) -> None:
-        self._features = _features_of(extractor, adapters, window)
+        self._features = _features_of(extractor, normalizers, window)
         self._window = window
         self._extractor = extractor
         self._samples = 0
@@ -84,10 +84,10 @@ def window_at(window: Window, extractor: Extractor, hop_s: float) -> Window:
 class _Frames:
     """Frames as they come, standardised, then cut."""
 
-    def __init__(self, extractor: FrameExtractor, adapter: Adapter, window: Window) -> None:
+    def __init__(self, extractor: FrameExtractor, normalizer: Normalizer, window: Window) -> None:
         self._stream = extractor.stream()
         self._frame_length = extractor.frame_length
-        self._adapter = adapter
+        self._adapter = normalizer
         self._state: Any = None
         self._windows = WindowStream(window)
 
@@ -110,10 +110,10 @@ class _Samples:
     """Samples as they come, cut to windows, then features of each."""
 
     def __init__(
-        self, extractor: WindowExtractor, adapters: Mapping[str, Adapter], window: Window
+        self, extractor: WindowExtractor, normalizers: Mapping[str, Normalizer], window: Window
     ) -> None:
         self._extractor = extractor
-        self._adapters = adapters
+        self._adapters = normalizers
         length = extractor.sample_count(window.length_frames)
         hop = window.hop_frames * extractor.hop_length
         self._length = length
@@ -144,10 +144,10 @@ class _Samples:
 
 
 def _features_of(
-    extractor: Extractor, adapters: Mapping[str, Adapter], window: Window
+    extractor: Extractor, normalizers: Mapping[str, Normalizer], window: Window
 ) -> _Frames | _Samples:
     if isinstance(extractor, FrameExtractor):
-        return _Frames(extractor, adapters["frames"], window)
+        return _Frames(extractor, normalizers["frames"], window)
     if isinstance(extractor, WindowExtractor):
-        return _Samples(extractor, adapters, window)
+        return _Samples(extractor, normalizers, window)
     raise SertkError(f"'{extractor.name}' is neither a frame nor a window extractor")

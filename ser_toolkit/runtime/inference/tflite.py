@@ -39,7 +39,7 @@ _STDERR = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Runtime:
+class TfliteRuntime:
     """What runs a network: the distribution's name and its version."""
 
     name: str = field(metadata=DISTRIBUTION)
@@ -47,7 +47,7 @@ class Runtime:
 
 
 @dataclass(frozen=True)
-class Tensor:
+class TfliteTensor:
     """An input or output of a network: float32, or int8/int16 with (q - zero_point) * scale."""
 
     index: int
@@ -76,7 +76,7 @@ class Tensor:
         return values
 
 
-class Network:
+class TfliteModel:
     """A `.tflite` network that runs from memory. One thread at a time may call it.
 
     `inputs` maps the names of its SavedModel signature to shapes without the batch. `allowed`
@@ -127,7 +127,7 @@ class Network:
         return row
 
 
-def find_runtime(allowed: Sequence[str] | None = None) -> Runtime:
+def find_runtime(allowed: Sequence[str] | None = None) -> TfliteRuntime:
     """Return the first TFLite runtime of `allowed` (None: any) that works here.
 
     Raises MissingExtra where none is installed, SertkError where what is installed is not allowed
@@ -137,7 +137,7 @@ def find_runtime(allowed: Sequence[str] | None = None) -> Runtime:
     reasons = {}
     for name in wanted:
         found = probe(name)
-        if isinstance(found, Runtime):
+        if isinstance(found, TfliteRuntime):
             return found
         reasons[name] = found
     broken = [name for name, why in reasons.items() if why != NOT_INSTALLED]
@@ -162,7 +162,7 @@ def mending(name: str) -> str:
     return f"Run `pip install --force-reinstall {name}`"
 
 
-def probe(name: str) -> Runtime | str:
+def probe(name: str) -> TfliteRuntime | str:
     """The runtime if it computes 1 + 1 here, else the reason in words.
 
     Importing proves little: a runtime built for another numpy imports, and fails when used.
@@ -176,15 +176,15 @@ def probe(name: str) -> Runtime | str:
         return f"cannot run a network ({' '.join(f'{type(cause).__name__}: {cause}'.split())})"
     if answer != 2:
         return f"says that 1 + 1 is {answer:g}"
-    return Runtime(name, _version(name))
+    return TfliteRuntime(name, _version(name))
 
 
-def examine_runtimes(timeout_s: float = PROBE_TIMEOUT_S) -> dict[str, Runtime | str]:
+def examine_runtimes(timeout_s: float = PROBE_TIMEOUT_S) -> dict[str, TfliteRuntime | str]:
     """`probe` of every runtime, each in a process of its own, which it may crash."""
     return {name: _probe_apart(name, timeout_s) for name in MODULES}
 
 
-def _probe_apart(name: str, timeout_s: float) -> Runtime | str:
+def _probe_apart(name: str, timeout_s: float) -> TfliteRuntime | str:
     if not _is_installed(name):
         return NOT_INSTALLED
     command = [sys.executable, "-c", f"from {__name__} import _main; _main()", name]
@@ -193,12 +193,12 @@ def _probe_apart(name: str, timeout_s: float) -> Runtime | str:
     except ProcessError as error:
         return str(error)
     answer = json.loads(last)
-    return answer if isinstance(answer, str) else Runtime(**answer)
+    return answer if isinstance(answer, str) else TfliteRuntime(**answer)
 
 
 def _main() -> None:
     found = probe(sys.argv[1])
-    print(json.dumps(asdict(found) if isinstance(found, Runtime) else found))
+    print(json.dumps(asdict(found) if isinstance(found, TfliteRuntime) else found))
 
 
 def _is_installed(name: str) -> bool:
@@ -285,7 +285,7 @@ def _greets(line: bytes) -> bool:
     return line.startswith(GREETING[0]) and GREETING[1] in line
 
 
-def _tensors(interpreter: Any) -> tuple[dict[str, Tensor], Tensor]:
+def _tensors(interpreter: Any) -> tuple[dict[str, TfliteTensor], TfliteTensor]:
     """The inputs by the names of the signature, and the one output."""
     if SIGNATURE not in interpreter.get_signature_list():
         raise ValueError(f"it has no signature '{SIGNATURE}'")
@@ -302,7 +302,7 @@ def _tensors(interpreter: Any) -> tuple[dict[str, Tensor], Tensor]:
     return inputs, outputs[0]
 
 
-def _tensor(detail: Mapping[str, Any]) -> Tensor:
+def _tensor(detail: Mapping[str, Any]) -> TfliteTensor:
     shape = tuple(int(length) for length in detail["shape"])
     dtype = detail["dtype"]
     scale, zero_point = detail["quantization"]
@@ -312,10 +312,10 @@ def _tensor(detail: Mapping[str, Any]) -> Tensor:
         raise ValueError(f"a batch of 1 expected, received the shape {shape}")
     if dtype is not np.float32 and not (np.isfinite(scale) and scale > 0):
         raise ValueError(f"a quantization scale above 0 expected, received {scale}")
-    return Tensor(int(detail["index"]), shape, dtype, float(scale), int(zero_point))
+    return TfliteTensor(int(detail["index"]), shape, dtype, float(scale), int(zero_point))
 
 
-def _refused(runtime: Runtime, error: Exception) -> SertkError:
+def _refused(runtime: TfliteRuntime, error: Exception) -> SertkError:
     why = " ".join(str(error).split()) or type(error).__name__
     return SertkError(
         f"{runtime.name} {runtime.version} cannot run the network: {why}",

@@ -77,7 +77,9 @@ def test_what_was_written_is_read(tiny: Any, tmp_path: Path) -> None:
     assert bundle.split == json.loads(members["split.json"])
     assert not bundle.signed
     assert bundle.load(Asset("weights", digest, len(asset))) == asset
-    np.testing.assert_array_equal(bundle.adapters["frames"].mean, tiny.adapters["frames"].mean)
+    np.testing.assert_array_equal(
+        bundle.normalizers["frames"].mean, tiny.normalizers["frames"].mean
+    )
     assert set(bundle.selftest) == {"samples", "output", "features.frames"}
     assert [file.name for file in path.parent.iterdir()] == ["own.sertk"]
 
@@ -111,7 +113,7 @@ def test_what_a_reader_would_refuse_is_not_written(tiny: Any, tmp_path: Path) ->
     path.write_bytes(b"what was there before")
     for wrong, given in (
         (replace(manifest, labels=("one",)), members),
-        (replace(manifest, figures={"uar": float("nan")}), members),
+        (replace(manifest, metrics={"uar": float("nan")}), members),
         (replace(manifest, training={"folder": tmp_path}), members),
         (manifest, {**members, "card.md": b"\xff"}),
         (manifest, {**members, "notes.txt": b"hello"}),

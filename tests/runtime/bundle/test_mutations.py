@@ -183,7 +183,7 @@ def check_parser(content: bytes) -> None:
     if isinstance(found, Bundle):
         assert content.startswith(b"PK")
         assert pack(unpack(content)) == content
-        assert set(found.adapters) == set(found.manifest.inputs)
+        assert set(found.normalizers) == set(found.manifest.inputs)
         assert all(np.isfinite(array).all() for array in found.selftest.values())
 
 

@@ -93,11 +93,11 @@ def odd(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _with_selftest(path: Path, manifest: Manifest, members: Any, extractor: Any, tiny: Any) -> Path:
     from ser_toolkit.runtime.bundle.selftest import make_selftest
-    from ser_toolkit.runtime.inference.tflite import Network
+    from ser_toolkit.runtime.inference.tflite import TfliteModel
     from ser_toolkit.runtime.npz import to_npz
 
-    network = Network(members["model.tflite"])
-    arrays = make_selftest(extractor, tiny.adapters, manifest.window, network, 16000)
+    network = TfliteModel(members["model.tflite"])
+    arrays = make_selftest(extractor, tiny.normalizers, manifest.window, network, 16000)
     write_bundle(path, manifest, {**members, "selftest.npz": to_npz(arrays)})
     return path
 

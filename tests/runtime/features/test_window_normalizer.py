@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.features.normalizer import (
-    Adapter,
-    adapters_from_bytes,
-    adapters_to_bytes,
+    Normalizer,
     fit,
+    normalizers_from_bytes,
+    normalizers_to_bytes,
 )
 from ser_toolkit.runtime.features.window import Window, WindowStream
 
@@ -83,26 +83,26 @@ def test_a_window_of_nothing_is_refused() -> None:
 def test_the_fit_equals_numpy_even_far_from_zero() -> None:
     rng = np.random.default_rng(0)
     parts = [rng.normal((1e4, 0.08, -250), (0.5, 0.03, 120), (n, 3)) for n in (50, 1, 300)]
-    adapter = fit(part.astype(np.float64) for part in parts)
+    normalizer = fit(part.astype(np.float64) for part in parts)
     whole = np.concatenate(parts)
-    assert adapter.mean == pytest.approx(whole.mean(0), rel=1e-6)
-    assert adapter.std == pytest.approx(whole.std(0), rel=1e-5)
-    scaled, _ = adapter.apply(whole.astype(np.float32))
+    assert normalizer.mean == pytest.approx(whole.mean(0), rel=1e-6)
+    assert normalizer.std == pytest.approx(whole.std(0), rel=1e-5)
+    scaled, _ = normalizer.apply(whole.astype(np.float32))
     assert np.abs(scaled.mean(0)).max() < 2e-3 and scaled.dtype == np.float32
 
 
 def test_a_constant_column_stays_finite() -> None:
-    adapter = fit([np.full((10, 2), 7.0)])
-    assert adapter.std.tolist() == [1, 1]
-    assert adapter.apply(np.full((3, 2), 7, np.float32))[0].tolist() == [[0, 0]] * 3
+    normalizer = fit([np.full((10, 2), 7.0)])
+    assert normalizer.std.tolist() == [1, 1]
+    assert normalizer.apply(np.full((3, 2), 7, np.float32))[0].tolist() == [[0, 0]] * 3
 
 
 def test_it_survives_a_file_and_refuses_other_columns() -> None:
-    adapter = Adapter(np.array([1, 2], np.float32), np.array([3, 4], np.float32))
-    again = adapters_from_bytes(adapters_to_bytes({"frames": adapter}))["frames"]
-    assert np.array_equal(again.mean, adapter.mean) and np.array_equal(again.std, adapter.std)
+    normalizer = Normalizer(np.array([1, 2], np.float32), np.array([3, 4], np.float32))
+    again = normalizers_from_bytes(normalizers_to_bytes({"frames": normalizer}))["frames"]
+    assert np.array_equal(again.mean, normalizer.mean) and np.array_equal(again.std, normalizer.std)
     with pytest.raises(SertkError, match="2 feature columns expected, 3 received"):
-        adapter.apply(np.zeros((1, 3), np.float32))
+        normalizer.apply(np.zeros((1, 3), np.float32))
 
 
 def test_nothing_to_fit_is_an_error() -> None:

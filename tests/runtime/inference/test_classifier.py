@@ -31,7 +31,7 @@ from ser_toolkit.runtime.features.spectral import LogMel, Mfcc, Pitch
 from ser_toolkit.runtime.features.window import Window
 from ser_toolkit.runtime.inference.classifier import Classifier, build_classifier, container
 from ser_toolkit.runtime.inference.inputs import features, signal_of
-from ser_toolkit.runtime.inference.tflite import Network, Runtime
+from ser_toolkit.runtime.inference.tflite import TfliteModel, TfliteRuntime
 
 Make = Callable[..., Path]
 INSTALLED = {item.name: item for item in (LogMel(), Mfcc(), Pitch())}
@@ -170,7 +170,7 @@ def test_a_network_that_does_not_fit_the_manifest_is_refused(tiny: Any, make: Ma
 
 
 def test_a_runtime_that_the_bundle_was_not_proven_on_is_refused(make: Make) -> None:
-    path = make(runtimes=(Runtime("another-runtime", "1.0"),))
+    path = make(runtimes=(TfliteRuntime("another-runtime", "1.0"),))
     with pytest.raises(SertkError, match="proven on another-runtime, and ai-edge-litert is"):
         opened(path)
 
@@ -217,7 +217,7 @@ def test_other_numbers_are_told_in_figures(tiny: Any, bundles: dict[str, Path]) 
     classifier = opened(bundles["float32"])
     shifted = dict(bundle.selftest)
     shifted["features.frames"] = shifted["features.frames"].copy()
-    std = bundle.adapters["frames"].std
+    std = bundle.normalizers["frames"].std
     shifted["features.frames"][3, 5] += 0.25 * std[5]
     with pytest.raises(BundleError, match=r"off by 0\.25 standard deviations \(allowed 0\.001\)"):
         check_selftest(classifier, shifted)
@@ -229,7 +229,7 @@ def test_other_numbers_are_told_in_figures(tiny: Any, bundles: dict[str, Path]) 
 
 def test_another_network_fails_the_self_test(tiny: Any, make: Make) -> None:
     classifier = opened(make())
-    swapped = replace(classifier, network=Network(tiny.networks["int8"]))
+    swapped = replace(classifier, network=TfliteModel(tiny.networks["int8"]))
     arrays = dict(parse_bundle(read_bytes(make())).selftest)
     assert run_selftest(swapped, arrays, tolerances("int8")).ok
     assert not run_selftest(swapped, arrays, tolerances("float32")).ok
@@ -280,4 +280,4 @@ def test_features_are_those_of_training(tiny: Any, bundles: dict[str, Path]) -> 
     extractor = Stack((LogMel(n_mels=12), Mfcc(n_mfcc=5, n_mels=20)))
     frames = features(extractor, signal_of(tiny.audio, extractor), Window(24, 12))["frames"]
     np.testing.assert_array_equal(classifier.features(tiny.audio)["frames"], frames)
-    np.testing.assert_array_equal(classifier.adapters["frames"].mean, fit([frames]).mean)
+    np.testing.assert_array_equal(classifier.normalizers["frames"].mean, fit([frames]).mean)

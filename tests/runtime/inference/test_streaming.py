@@ -11,7 +11,7 @@ import pytest
 from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.runtime.component import configure
 from ser_toolkit.runtime.features.base import Extractor, Joined, Signal, Stack, WindowExtractor
-from ser_toolkit.runtime.features.normalizer import Adapter
+from ser_toolkit.runtime.features.normalizer import Normalizer
 from ser_toolkit.runtime.features.spectral import LogMel, Mfcc, Pitch
 from ser_toolkit.runtime.features.window import Window
 from ser_toolkit.runtime.inference.inputs import features, windows
@@ -38,10 +38,10 @@ def extractors() -> dict[str, Extractor]:
     }
 
 
-def adapters_of(extractor: Extractor, signal: Signal) -> dict[str, Adapter]:
+def adapters_of(extractor: Extractor, signal: Signal) -> dict[str, Normalizer]:
     found = features(extractor, signal, WINDOW)
     return {
-        name: Adapter(np.full(a.shape[-1], 0.5, np.float32), np.full(a.shape[-1], 2, np.float32))
+        name: Normalizer(np.full(a.shape[-1], 0.5, np.float32), np.full(a.shape[-1], 2, np.float32))
         for name, a in found.items()
     }
 
@@ -62,11 +62,11 @@ def test_the_stream_gives_the_windows_of_the_clip(kind: str) -> None:
     for n_samples in (200, 9000, 13056, 22400, 35000):
         samples = speech_like(n_samples)
         signal = Signal(samples, RATE_HZ)
-        adapters = adapters_of(extractor, signal)
-        expected = windows(extractor, WINDOW, adapters, features(extractor, signal, WINDOW))
+        normalizers = adapters_of(extractor, signal)
+        expected = windows(extractor, WINDOW, normalizers, features(extractor, signal, WINDOW))
         # Sample by sample is slow, and there is more than one window from 22400 on.
         for chunk in (1 if n_samples <= 13056 else 37, *CHUNKS):
-            found = streamed(AudioWindows(extractor, adapters, WINDOW), samples, chunk)
+            found = streamed(AudioWindows(extractor, normalizers, WINDOW), samples, chunk)
             for name, arrays in expected.items():
                 stacked = np.stack([window.inputs[name] for window in found])
                 assert stacked.shape == arrays.shape, (n_samples, chunk)
@@ -76,20 +76,20 @@ def test_the_stream_gives_the_windows_of_the_clip(kind: str) -> None:
 
 def test_windows_say_which_samples_they_cover() -> None:
     extractor, samples = extractors()["frames"], speech_like(35000)
-    adapters = adapters_of(extractor, Signal(samples, RATE_HZ))
-    found = streamed(AudioWindows(extractor, adapters, WINDOW), samples, 777)
+    normalizers = adapters_of(extractor, Signal(samples, RATE_HZ))
+    found = streamed(AudioWindows(extractor, normalizers, WINDOW), samples, 777)
     length = extractor.sample_count(50)
     frames = extractor.frame_count(35000)
     starts = [start * extractor.hop_length for start in WINDOW.starts(frames)]
     assert [(s.start, s.end) for s in found] == [(at, at + length) for at in starts]
-    short = streamed(AudioWindows(extractor, adapters, WINDOW), samples[:5000], 777)
+    short = streamed(AudioWindows(extractor, normalizers, WINDOW), samples[:5000], 777)
     assert [(s.start, s.end) for s in short] == [(0, 5000)]
 
 
 def test_a_stream_of_nothing_has_no_window() -> None:
     extractor = extractors()["frames"]
-    adapters = adapters_of(extractor, Signal(speech_like(9000), RATE_HZ))
-    assert AudioWindows(extractor, adapters, WINDOW).finish() is None
+    normalizers = adapters_of(extractor, Signal(speech_like(9000), RATE_HZ))
+    assert AudioWindows(extractor, normalizers, WINDOW).finish() is None
 
 
 def test_short_audio_comes_as_it_is_to_what_takes_it() -> None:
@@ -101,7 +101,7 @@ def test_short_audio_comes_as_it_is_to_what_takes_it() -> None:
         def arrays(self, signal: Signal) -> dict[str, np.ndarray]:
             return {"length": np.array([len(signal)], np.float32)}
 
-    one = {"length": Adapter(np.zeros(1, np.float32), np.ones(1, np.float32))}
+    one = {"length": Normalizer(np.zeros(1, np.float32), np.ones(1, np.float32))}
     for n_samples, heard in [(100, 512), (600, 600), (20000, 13056)]:
         found = streamed(AudioWindows(Length(), one, WINDOW), speech_like(n_samples), 300)
         assert found[0].inputs["length"].tolist() == [heard]
@@ -124,12 +124,12 @@ def test_it_runs_without_the_training_libraries() -> None:
         "    sys.modules[name] = None\n"
         "import numpy as np\n"
         "from ser_toolkit.plugins.registry import load_plugins\n"
-        "from ser_toolkit.runtime.features.normalizer import Adapter\n"
+        "from ser_toolkit.runtime.features.normalizer import Normalizer\n"
         "from ser_toolkit.runtime.features.window import Window\n"
         "from ser_toolkit.runtime.inference.streaming import AudioWindows\n"
         "extractor = load_plugins().get('extractor', 'log_mel')\n"
         "ones = np.ones(len(extractor.columns), np.float32)\n"
-        "stream = AudioWindows(extractor, {'frames': Adapter(0 * ones, ones)}, Window(10, 5))\n"
+        "stream = AudioWindows(extractor, {'frames': Normalizer(0 * ones, ones)}, Window(10, 5))\n"
         "print(len(list(stream.push(np.zeros(16000, np.float32)))))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from ser_toolkit.runtime.errors import MissingExtra, SertkError
 from ser_toolkit.runtime.inference.tflite import (
     NOT_INSTALLED,
-    Network,
-    Runtime,
-    Tensor,
+    TfliteModel,
+    TfliteRuntime,
+    TfliteTensor,
     examine_runtimes,
     find_runtime,
     probe,
@@ -60,7 +60,7 @@ def examined(env: dict[str, str]) -> str:
 
 def test_the_runtime_here_works_and_says_its_version() -> None:
     found = probe(INSTALLED)
-    assert isinstance(found, Runtime)
+    assert isinstance(found, TfliteRuntime)
     assert found.version[0].isdigit()
     assert find_runtime() == find_runtime([OTHER, INSTALLED]) == found
     assert examine_runtimes()[INSTALLED] == found
@@ -74,7 +74,7 @@ def test_a_runtime_that_is_not_allowed_is_refused_with_the_reason() -> None:
     with pytest.raises(SertkError, match="proven on tflite-runtime, and ai-edge-litert is inst"):
         find_runtime([OTHER])
     with pytest.raises(SertkError, match="pip install tflite-runtime"):
-        Network(PROBE, allowed=[OTHER])
+        TfliteModel(PROBE, allowed=[OTHER])
 
 
 def test_without_any_runtime_the_pip_line_is_told() -> None:
@@ -129,20 +129,20 @@ def test_a_runtime_that_crashes_or_hangs_is_examined_apart(
 
 
 def test_names_and_shapes_come_from_the_signature(tiny: Any) -> None:
-    network = Network(tiny.networks["float32"])
+    network = TfliteModel(tiny.networks["float32"])
     assert network.inputs == {"frames": tiny.inputs.shape[1:]}
     assert network.n_classes == 4
-    assert Network(PROBE).inputs == {"x": (2,)}
+    assert TfliteModel(PROBE).inputs == {"x": (2,)}
 
 
 def test_float_networks_answer_as_keras_does(tiny: Any) -> None:
-    answer = Network(tiny.networks["float32"])({"frames": tiny.inputs})
+    answer = TfliteModel(tiny.networks["float32"])({"frames": tiny.inputs})
     assert answer.dtype == np.float32
     np.testing.assert_allclose(answer, tiny.expected, rtol=0, atol=1e-5)
 
 
 def test_int8_networks_answer_nearly_as_keras_does(tiny: Any) -> None:
-    answer = Network(tiny.networks["int8"], threads=2)({"frames": tiny.inputs})
+    answer = TfliteModel(tiny.networks["int8"], threads=2)({"frames": tiny.inputs})
     np.testing.assert_allclose(answer, tiny.expected, atol=0.03)
     np.testing.assert_allclose(answer.sum(axis=1), 1, atol=0.02)
     np.testing.assert_array_equal(answer * 256, np.round(answer * 256))
@@ -160,7 +160,7 @@ def test_int8_equals_the_runtime_used_by_hand(tiny: Any) -> None:
         stored = np.clip(np.floor(np.abs(wide) + 0.5) * np.sign(wide) + zero, -128, 127)
         by_hand = run(frames=stored.astype(np.int8)[None])["output_0"]
         expected = (by_hand.astype(np.float64) - out_zero) * out_scale
-        answer = Network(tiny.networks["int8"])({"frames": row[None]})
+        answer = TfliteModel(tiny.networks["int8"])({"frames": row[None]})
         np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-6)
 
 
@@ -172,7 +172,7 @@ def test_rounding_is_half_away_from_zero_and_clipped(
     values: list[float], kind: tuple[Any, float, int]
 ) -> None:
     dtype, scale, zero_point = kind
-    tensor = Tensor(0, (1, len(values)), dtype, scale, zero_point)
+    tensor = TfliteTensor(0, (1, len(values)), dtype, scale, zero_point)
     stored = tensor.encode(np.array(values, np.float32))
     limits = np.iinfo(dtype)
     for value, found in zip(values, stored, strict=True):
@@ -183,13 +183,13 @@ def test_rounding_is_half_away_from_zero_and_clipped(
 
 
 def test_what_was_stored_is_read_back_within_half_a_step() -> None:
-    tensor = Tensor(0, (1, 5), np.int8, 0.1, 5)
+    tensor = TfliteTensor(0, (1, 5), np.int8, 0.1, 5)
     values = np.array([-13.3, -1, 0, 0.05, 12.2], np.float32)
     np.testing.assert_allclose(tensor.decode(tensor.encode(values)), values, atol=0.0501)
 
 
 def test_no_window_gives_no_answer(tiny: Any) -> None:
-    answer = Network(tiny.networks["float32"])({"frames": tiny.inputs[:0]})
+    answer = TfliteModel(tiny.networks["float32"])({"frames": tiny.inputs[:0]})
     assert answer.shape == (0, 4)
 
 
@@ -205,11 +205,11 @@ def test_no_window_gives_no_answer(tiny: Any) -> None:
 )
 def test_wrong_windows_are_refused(tiny: Any, wrong: dict[str, Any]) -> None:
     with pytest.raises(SertkError, match=r"expects W x|not numbers"):
-        Network(tiny.networks["float32"])(wrong)
+        TfliteModel(tiny.networks["float32"])(wrong)
 
 
 @pytest.mark.parametrize("content", [b"", b"TFL3", b"PK\x03\x04" * 9, PROBE[:100], bytes(500)])
 def test_bytes_that_are_no_network_are_refused_in_one_line(content: bytes) -> None:
     with pytest.raises(SertkError, match="cannot run the network") as refused:
-        Network(content)
+        TfliteModel(content)
     assert "\n" not in str(refused.value)
