@@ -158,7 +158,7 @@ def evaluate(
     require_signature: str | Path | None = None,
     callback: Callback | None = None,
 ) -> dict[str, Any]:
-    """Figures of a run or a bundle on clips that took no part in its training.
+    """Score a run or a bundle on clips that took no part in its training.
 
     These are its test side and new clips; `include_training` adds those that it has learnt, and
     labels the figure.
@@ -178,7 +178,7 @@ def predict(
     require_signature: str | Path | None = None,
     callback: Callback | None = None,
 ) -> list[dict[str, Any]]:
-    """One dict per file of a run or a bundle; folders stand for the audio files in them.
+    """Return one dict per file of a run or a bundle; folders stand for the audio files in them.
 
     It has `file`, `emotion`, `probabilities`, `uncertain`, and `windows` if asked for; or `file`
     and `error`, for a file that cannot be used.
@@ -200,7 +200,7 @@ def extract(
     workers: int = 0,
     callback: Callback | None = None,
 ) -> dict[str, Any]:
-    """Features of files (`.npy`, `.npz`) or of a corpus (`.npz`, `.csv`); returns a summary.
+    """Extract features of files (`.npy`, `.npz`) or of a corpus (`.npz`, `.csv`); returns a summary.
 
     `recipe` names the extractors, the ending of `out` chooses the form, nothing is standardised.
     """
@@ -220,7 +220,8 @@ def inspect(
     seed: int = 0,
     callback: Callback | None = None,
 ) -> dict[str, Any]:
-    """One recording in one picture (`out`, PNG), its augmented sounds in `play_dir`; its figures.
+    """Draw one recording in one picture (`out`, PNG), its augmented sounds in `play_dir`; its
+    figures.
 
     Without a recipe, every installed augmenter is shown with its defaults.
     """

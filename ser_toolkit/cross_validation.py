@@ -75,7 +75,7 @@ def _watch(prepared: Prepared, folder: Path, waiting: Sequence[int], log: Callba
 
 
 def fold_folder(folder: Path, number: int) -> Path:
-    """Where fold `number` (from 0) lies."""
+    """Return where fold `number` (from 0) lies."""
     return folder / f"fold-{number + 1:02d}"
 
 
@@ -85,7 +85,7 @@ def _done(folder: Path, number: int, split: Split) -> bool:
 
 
 def _fill(prepared: Prepared, log: Callback) -> None:
-    """All features before the folds start: they share them."""
+    """Compute all features before the folds start, which share them."""
     copies = prepared.assembly.augmented_copies
     training = {item.hash for split in prepared.splits for item in split.train}
     variants: list[tuple[Utterance, int]] = []
@@ -101,7 +101,7 @@ def _work(prepared: Prepared, waiting: Sequence[int]) -> int:
 
 
 def _folds(prepared: Prepared, folder: Path, waiting: Sequence[int]) -> Iterator[None]:
-    """Runs the folds; yields one None per epoch done, for the progress bar."""
+    """Run the folds; yield one None per epoch done, for the progress bar."""
     results: list[BaseException | None] = []
     worker = threading.Thread(target=_train_all, args=(prepared, folder, waiting, results))
     worker.daemon = True
@@ -155,7 +155,7 @@ def _train_one(prepared: Prepared, folder: Path, number: int, threads: int) -> N
 
 
 def _epochs(folder: Path, waiting: Sequence[int]) -> int:
-    """Epochs that stand in the history files of the folds under way."""
+    """Return epochs that stand in the history files of the folds under way."""
     total = 0
     for number in waiting:
         path = fold_folder(folder, number) / "history.csv"
@@ -165,7 +165,7 @@ def _epochs(folder: Path, waiting: Sequence[int]) -> int:
 
 
 def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> None:
-    """Figures over all test clips of all folds, and those of each fold."""
+    """Score all test clips of all folds together, and each fold alone."""
     runs = [Run(fold_folder(folder, number)) for number in range(len(prepared.splits))]
     parts = [
         read_scores(run.file("predictions.csv"), split.test, split.labels)
@@ -208,7 +208,7 @@ def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> 
 def _quantized(
     prepared: Prepared, runs: Sequence[Run], scores: Scores, mode: str
 ) -> dict[str, Any]:
-    """What the mode costs over all test clips, each scored by the network of its fold."""
+    """Return what the mode costs over all test clips, each scored by the network of its fold."""
     parts = [
         read_scores(run.file(predictions_name(mode)), split.test, split.labels)
         for run, split in zip(runs, prepared.splits, strict=True)

@@ -58,7 +58,7 @@ class Options:
 
     @property
     def processes(self) -> int:
-        """Worker processes: as many as there are cores unless chosen."""
+        """Return worker processes: as many as there are cores unless chosen."""
         return processes(self.workers)
 
 
@@ -77,7 +77,7 @@ class Prepared:
 
 
 def prepare(options: Options, callback: Callback) -> Prepared:
-    """Recipe, clips and splits. Nothing is fitted or augmented before the split."""
+    """Read recipe and clips, and split them. Nothing is fitted or augmented before the split."""
     callback = BufferedCallback(callback)
     check_installed()
     parse_protocol(options.protocol)
@@ -198,7 +198,7 @@ def run_fold(
 
 
 def _write_plan(prepared: Prepared, split: Split, folder: Path) -> None:
-    """recipe.toml and split.json; a resumed run must have the same."""
+    """Write recipe.toml and split.json; a resumed run must have the same."""
     write_recipe(prepared, folder)
     plan = folder / "split.json"
     if plan.exists() and not _same_plan(prepared, split, folder):
@@ -212,7 +212,7 @@ def _write_plan(prepared: Prepared, split: Split, folder: Path) -> None:
 
 
 def write_recipe(prepared: Prepared, folder: Path) -> None:
-    """recipe.toml; refuses a folder that was started with another one."""
+    """Write recipe.toml; refuse a folder that was started with another one."""
     content = prepared.assembly.recipe.to_toml()
     path = folder / "recipe.toml"
     if path.exists() and path.read_bytes() != content.encode():
@@ -229,7 +229,9 @@ def _same_plan(prepared: Prepared, split: Split, folder: Path) -> bool:
 
 
 def _dataset(prepared: Prepared, split: Split, callback: Callback, workers: int) -> Dataset:
-    """Features of every side; augmented copies of training clips alone; the fitted normalizer."""
+    """Compute features of every subset; augmented copies of training clips alone; the fitted
+    normalizer.
+    """
     copies = prepared.assembly.augmented_copies
     variants = [(item, 0) for _, item in split.sides()]
     variants += [(item, copy) for item in split.train for copy in range(1, copies + 1)]
@@ -275,7 +277,7 @@ def _calibrate(network: Any, dataset: Dataset, validation: Sequence[Utterance]) 
 def score(
     network: Any, dataset: Dataset, utterances: Sequence[Utterance], callback: Callback
 ) -> Scores:
-    """Scores of utterances as they are, by the mean over all their windows."""
+    """Score utterances as they are, by the mean over all their windows."""
     tracked = callback.track(utterances, "Scoring", len(utterances))
     inputs = (dataset.windows(item) for item in tracked)
     return network_scores(network, inputs, utterances, dataset.labels)

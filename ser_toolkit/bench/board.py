@@ -15,7 +15,7 @@ THROTTLED = ("under-voltage", "frequency capped", "throttled", "soft temperature
 
 
 def board(root: Path = Path("/")) -> dict[str, Any]:
-    """Model, processor, cores and memory; null for what the system does not tell."""
+    """Return model, processor, cores and memory; null for what the system does not tell."""
     top_khz = _number(_read(root, "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq"))
     return {
         "model": _read(root, "proc/device-tree/model"),
@@ -29,7 +29,9 @@ def board(root: Path = Path("/")) -> dict[str, Any]:
 
 
 def power(root: Path = Path("/")) -> dict[str, Any]:
-    """What slows a board down: heat, voltage, governor, other load; null where it is not told."""
+    """Return what slows a board down: heat, voltage, governor, other load; null where it is not
+    told.
+    """
     cpu = "sys/devices/system/cpu/cpu0/cpufreq"
     temperature = _number(_read(root, "sys/class/thermal/thermal_zone0/temp"))
     khz = _number(_read(root, f"{cpu}/scaling_cur_freq"))
@@ -43,20 +45,20 @@ def power(root: Path = Path("/")) -> dict[str, Any]:
 
 
 def memory(root: Path = Path("/")) -> dict[str, float | None]:
-    """What this process holds, and the most that it has held; null where it is not told."""
+    """Return what this process holds, and the most that it has held; null where it is not told."""
     status = _read(root, "proc/self/status")
     return {"resident_mb": _mb(_entry(status, "VmRSS")), "peak_mb": _mb(_entry(status, "VmHWM"))}
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Return how many this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _throttled(root: Path) -> dict[str, list[str]] | None:
-    """What a Raspberry Pi says about its power, now and since it was started."""
+    """Return what a Raspberry Pi says about its power, now and since it was started."""
     told = _read(root, "sys/devices/platform/soc/soc:firmware/get_throttled") or _vcgencmd()
     try:
         bits = int(told.removeprefix("throttled="), 16)
@@ -85,7 +87,7 @@ def _system() -> str:
 
 
 def _read(root: Path, name: str) -> str | None:
-    """A small text of the system's; None where there is none."""
+    """Return a small text of the system's; None where there is none."""
     try:
         return (root / name).read_text("utf-8", "replace").strip("\0 \n") or None
     except OSError:
@@ -98,7 +100,7 @@ def _entry(text: str | None, key: str) -> str | None:
 
 
 def _mb(text: str | None) -> float | None:
-    """Megabytes, of a text such as `1234 kB`, by which the kernel means 1024 bytes."""
+    """Return megabytes, of a text such as `1234 kB`, by which the kernel means 1024 bytes."""
     return int(text.split()[0]) * 1024 / 1e6 if text else None
 
 

@@ -81,18 +81,18 @@ def bench(
 
 
 def thread_counts(cores: int) -> list[int]:
-    """1 to `cores`; above 4 only powers of two."""
+    """Return 1 to `cores`; above 4 only powers of two."""
     return [n for n in range(1, cores + 1) if n <= 4 or n & (n - 1) == 0]
 
 
 def spread(durations_s: Sequence[float]) -> dict[str, Any]:
-    """Median and tail of some durations, in milliseconds."""
+    """Return median and tail of some durations, in milliseconds."""
     median, p95, p99 = (float(q) for q in np.quantile(durations_s, (0.5, 0.95, 0.99)) * 1000)
     return {"median_ms": median, "p95_ms": p95, "p99_ms": p99, "rounds": len(durations_s)}
 
 
 def window_seconds(extractor: Extractor, window: Window) -> tuple[float, float]:
-    """How much audio a window covers, and how much later the next one begins."""
+    """Return how much audio a window covers, and how much later the next one begins."""
     samples = (
         extractor.sample_count(window.length_frames),
         window.hop_frames * extractor.hop_length,
@@ -149,7 +149,7 @@ def _one_run(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _run(content: bytes, threads: int, seconds: float) -> Iterator[Step]:
-    """The stages of one child, as they come."""
+    """Yield the stages of one child, as they come."""
     # numpy's matrix products would take every core, whatever the network is told.
     env = dict.fromkeys(THREAD_VARIABLES, str(threads))
     arguments = [str(threads), str(seconds)]
@@ -209,7 +209,7 @@ def _load(content: bytes, threads: int, clock: _Clock) -> tuple[Classifier, Bund
 
 
 def _windows(classifier: Classifier, samples: F32, seconds: float) -> dict[str, Any]:
-    """One window at a time, from its samples to its probabilities."""
+    """Time one window at a time, from its samples to its probabilities."""
     extractor, window = classifier.extractor, classifier.manifest.window
     length = extractor.sample_count(window.length_frames)
     hop = window.hop_frames * extractor.hop_length
@@ -232,7 +232,7 @@ def _windows(classifier: Classifier, samples: F32, seconds: float) -> dict[str, 
 
 
 def _stream(classifier: Classifier, samples: F32, seconds: float) -> dict[str, Any] | None:
-    """Time one hop of a stream after another, by the code of the daemon."""
+    """Return time one hop of a stream after another, by the code of the daemon."""
     extractor, window = classifier.extractor, classifier.manifest.window
     if not isinstance(extractor, FrameExtractor):
         return None
@@ -255,14 +255,14 @@ def _stream(classifier: Classifier, samples: F32, seconds: float) -> dict[str, A
 
 
 def _piece(samples: F32, first: int, length: int) -> F32:
-    """`length` samples of the endlessly repeated signal."""
+    """Return `length` samples of the endlessly repeated signal."""
     return np.take(samples, np.arange(first, first + length), mode="wrap")
 
 
 def _repeated(
     one: Callable[[int], tuple[float, float]], seconds: float
 ) -> list[tuple[float, float]]:
-    """The durations of one round after another, without the first."""
+    """Return the durations of one round after another, without the first."""
     rounds: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
     while len(rounds) < WARM_UP_ROUNDS + LEAST_ROUNDS or time.perf_counter() < end:

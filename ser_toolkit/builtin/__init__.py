@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def sertk_readers() -> list[Reader]:
-    """Folders named after emotions, tables, and the synthetic corpus."""
+    """Return folders named after emotions, tables, and the synthetic corpus."""
     from .readers import FolderReader, TableReader
     from .synthetic import SyntheticReader
 
@@ -27,7 +27,7 @@ def sertk_readers() -> list[Reader]:
 
 @hookimpl
 def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:
-    """What numpy and soxr can do; stretching, pitch and rooms come with sertk-augment."""
+    """Return what numpy and soxr can do; stretching, pitch and rooms come with sertk-augment."""
     from . import augmenters as a
 
     return [
@@ -44,7 +44,7 @@ def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """Streamable features that share one STFT, and their statistics over a window."""
+    """Return streamable features that share one STFT, and their statistics over a window."""
     from ..runtime.features import spectral as f
     from ..runtime.features.functionals import Functionals
 
@@ -53,7 +53,7 @@ def sertk_extractors() -> list[Extractor]:
 
 @hookimpl
 def sertk_models() -> list[ModelBuilder]:
-    """The default network, and a dense one for features of whole windows."""
+    """Return the default network, and a dense one for features of whole windows."""
     from .dense import Mlp
     from .models import Tcn
 
@@ -62,7 +62,7 @@ def sertk_models() -> list[ModelBuilder]:
 
 @hookimpl
 def sertk_recipes() -> list[Recipe]:
-    """The recipe files beside this module."""
+    """Return the recipe files beside this module."""
     from ..contracts.recipe import Recipe
 
     tables = sorted(files(__package__).iterdir(), key=lambda file: file.name)

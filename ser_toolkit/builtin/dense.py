@@ -41,7 +41,7 @@ class Mlp(ModelBuilder):
 
 
 def _flat(x: Any) -> Any:
-    """(…) -> (n,); without a layer where nothing is to do."""
+    """Return (…) -> (n,); without a layer where nothing is to do."""
     from keras import layers
 
     return x if len(x.shape) == 2 else layers.Reshape((math.prod(x.shape[1:]),))(x)

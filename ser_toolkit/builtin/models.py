@@ -80,7 +80,7 @@ class Tcn(ModelBuilder):
 
 
 def _statistics(x: Any) -> Any:
-    """Mean and standard deviation over time, side by side: (T, C) -> (2 C,)."""
+    """Return mean and standard deviation over time, side by side: (T, C) -> (2 C,)."""
     from keras import layers, ops
 
     mean = layers.GlobalAveragePooling1D()(x)

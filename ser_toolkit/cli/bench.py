@@ -66,7 +66,7 @@ def bench(
 
 
 def _numbers(given: Sequence[str]) -> list[int]:
-    """Numbers of threads, each once; none for the default."""
+    """Return numbers of threads, each once; none for the default."""
     words = [word.strip() for text in given for word in text.split(",")]
     if not all(word.isascii() and word.isdigit() and 1 <= int(word) <= 256 for word in words):
         raise click.BadParameter(

@@ -19,7 +19,7 @@ FILE = click.argument("file", type=PATH)
 
 
 def key_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What every command takes that reads a bundle."""
+    """Return what every command takes that reads a bundle."""
     return click.option(
         "--require-signature",
         "key",
@@ -114,7 +114,9 @@ def keys(folder: Path) -> None:
 
 
 def _tested(content: bytes, found: Bundle) -> tuple[TfliteRuntime, SelfTest]:
-    """The runtime and the self-test here, after a child process that it might have crashed."""
+    """Self-test a bundle here, after a child process that it might have
+    crashed.
+    """
     from ..plugins.bundles import open_bundle
     from ..runtime.bundle.selftest import check_selftest
 

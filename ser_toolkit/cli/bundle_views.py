@@ -30,13 +30,13 @@ MOST_ROWS = 20
 
 
 def print_pairs(pairs: Pairs) -> None:
-    """One line each: what, and what about it."""
+    """Print one line for each pair: name and value."""
     for name, text in pairs:
         click.echo(f"{name:<10}  {escape_control(' '.join(text.split()))}")
 
 
 def to_dict(bundle: Bundle, content: bytes, file: str) -> dict[str, Any]:
-    """The manifest, and what it does not say itself, as JSON values."""
+    """Return the manifest, and what it does not say itself, as JSON values."""
     seconds = _seconds(bundle.manifest)
     return {
         "file": file,
@@ -50,7 +50,7 @@ def to_dict(bundle: Bundle, content: bytes, file: str) -> dict[str, Any]:
 
 
 def rows(bundle: Bundle, content: bytes, file: str) -> Iterator[tuple[str, str]]:
-    """Everything about a bundle that fits in a line each."""
+    """Yield everything about a bundle that fits in a line each."""
     manifest = bundle.manifest
     made = f"format {manifest.format}, made by ser-toolkit {manifest.created_by}"
     yield "file", f"{file}, {_kb(len(content))}, {made}"
@@ -69,7 +69,7 @@ def rows(bundle: Bundle, content: bytes, file: str) -> Iterator[tuple[str, str]]
 
 
 def checked(bundle: Bundle, content: bytes) -> Iterator[tuple[str, str]]:
-    """What was checked before anything of the bundle ran."""
+    """Yield what was checked before anything of the bundle ran."""
     manifest = bundle.manifest
     yield (
         "container",
@@ -85,7 +85,7 @@ def checked(bundle: Bundle, content: bytes) -> Iterator[tuple[str, str]]:
 
 
 def proven(bundle: Bundle, runtime: TfliteRuntime, test: SelfTest) -> Iterator[tuple[str, str]]:
-    """What was found by running it."""
+    """Yield what was found by running it."""
     parts = ", ".join(_part(part) for part in bundle.manifest.parts)
     yield "extractor", f"installed in the version of the export: {parts}"
     yield "runtime", f"{runtime.name} {runtime.version} loads the network, which fits the manifest"
@@ -93,7 +93,7 @@ def proven(bundle: Bundle, runtime: TfliteRuntime, test: SelfTest) -> Iterator[t
 
 
 def selftest_table(test: SelfTest) -> Table:
-    """How far it is off, and how far it may be."""
+    """Return how far it is off, and how far it may be."""
     allowed = test.tolerances
     cells = [
         ("features", f"{test.feature_error:.2g}", f"{allowed.features:.2g}", "standard deviations"),
@@ -116,7 +116,7 @@ def _signature(bundle: Bundle, content: bytes) -> str:
 
 
 def _labelled(name: str, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """`name` before the first line only."""
+    """Yield `name` before the first line only."""
     for index, line in enumerate(lines):
         yield "" if index else name, line
 
@@ -135,7 +135,9 @@ def _window(manifest: Manifest) -> str:
 
 
 def _seconds(manifest: Manifest) -> tuple[float, float] | None:
-    """Window and hop in seconds; None where the extractor is not installed, or another one."""
+    """Return window and hop in seconds; None where the extractor is not installed, or another
+    one.
+    """
     try:
         found = from_spec(manifest.extractor, _finder(manifest), exact=True)
         return window_seconds(found, manifest.window) if isinstance(found, Extractor) else None
@@ -217,7 +219,7 @@ def _measured(metrics: Mapping[str, Any]) -> str:
 
 
 def _compared(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """What the quantized network loses against the trained one."""
+    """Yield what the quantized network loses against the trained one."""
     difference = _dig(metrics, float, "difference", "uar")
     edges = _dig(metrics, list, "ci95", "uar") or []
     if difference is None or len(edges) != 2 or not all(map(_is_number, edges)):
@@ -233,7 +235,7 @@ def _compared(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _dig(table: Any, kind: type, *keys: str) -> Any:
-    """The value under some keys if it is of this kind, else None."""
+    """Return the value under some keys if it is of this kind, else None."""
     for key in keys:
         table = table.get(key) if isinstance(table, Mapping) else None
     if kind is float:

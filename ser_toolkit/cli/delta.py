@@ -15,7 +15,7 @@ FIGURES = {"uar": "UAR", "wa": "WA", "calibration_error": "calibration error"}
 
 
 def delta(found: Mapping[str, Any]) -> None:
-    """Figures of every mode beside Keras, and what the runtimes made of each file."""
+    """Show the metrics of every mode beside Keras, and how each file did in the runtimes."""
     out = show.console()
     for caveat in show.caveats(found):
         out.print(f"! {caveat}", style="bold yellow")
@@ -62,7 +62,7 @@ def _details(row: Mapping[str, Any], labels: Sequence[str]) -> list[tuple[Any, .
 
 
 def _cells(row: Mapping[str, Any], pick: Any) -> list[Any]:
-    """Value, difference and interval on validation and on test clips."""
+    """Return value, difference and interval on validation and on test clips."""
     return [
         cell
         for side in SIDES
@@ -90,7 +90,7 @@ def _interval(edges: Sequence[float | None]) -> str:
 
 
 def _absent(value: float | None) -> bool:
-    """NaN in memory, null in a file: a class that does not occur."""
+    """Return NaN in memory, null in a file: a class that does not occur."""
     return value is None or value != value
 
 

@@ -57,7 +57,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
 
 def examine() -> Iterator[Finding]:
-    """Everything that a report of a defect should say about this installation."""
+    """Yield everything that a report of a defect should say about this installation."""
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")
     base = [_base(name) for name in BASE]
     yield from base

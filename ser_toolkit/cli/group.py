@@ -24,7 +24,7 @@ class Commands(click.Group):
     """A group whose commands are the entry points of `sertk.commands`, loaded when typed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of all commands; where two distributions share one, both in full."""
+        """Return names of all commands; where two distributions share one, both in full."""
         return sorted(_by_name())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -47,7 +47,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with a hint at plugins for a command that nobody offers."""
+        """Resolve as click does, with a hint at plugins for a command that nobody offers."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             near = difflib.get_close_matches(name, self.list_commands(ctx), 1)
@@ -56,7 +56,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One line per command; those of strangers are described without importing them."""
+        """Write one line per command; those of plugins are described without importing them."""
         points = _by_name()
         width = formatter.width - 6 - max(map(len, points), default=0)
         rows = [(name, _summary(points[name], width)) for name in sorted(points)]
@@ -66,7 +66,7 @@ class Commands(click.Group):
 
 
 def missing_extra(error: ImportError) -> MissingExtra | None:
-    """The pip line for an optional library that could not be imported."""
+    """Return the pip line for an optional library that could not be imported."""
     library = (error.name or "").split(".")[0]
     if library not in EXTRAS:
         return None

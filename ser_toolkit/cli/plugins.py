@@ -85,7 +85,7 @@ plugins.add_command(new)
 
 
 def to_dict(found: Plugins) -> dict[str, Any]:
-    """Plugins and broken plugins as JSON values."""
+    """Return plugins and broken plugins as JSON values."""
     return {
         "hook_api": HOOK_API,
         "plugins": [_plugin(plugin, found.components_of(plugin)) for plugin in found.loaded],

@@ -11,7 +11,7 @@ import click
 
 
 def signature_option(command: Any) -> Any:
-    """`--require-signature`, for every command that reads a bundle."""
+    """Return `--require-signature`, for every command that reads a bundle."""
     return click.option(
         "--require-signature",
         type=click.Path(path_type=Path),
@@ -74,7 +74,7 @@ def _json(row: Mapping[str, Any], count: int | None) -> str:
 
 
 def _cut(part: Mapping[str, Any], count: int | None) -> dict[str, Any]:
-    """With only the most probable emotions, where a number of them is asked for."""
+    """Keep only the most probable emotions, where a number of them is asked for."""
     from ..inference.predict import top
 
     found = dict(part)

@@ -17,7 +17,7 @@ SEED = click.IntRange(min=0, max=2**32 - 1)
 
 
 def data_options(command: F) -> F:
-    """Which data, and which of its emotions."""
+    """Return which data, and which of its emotions."""
     for option in (
         click.option(
             "--map", "mapping", multiple=True, metavar="OLD=NEW", help="Rename an emotion."

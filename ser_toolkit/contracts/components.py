@@ -66,23 +66,23 @@ class Utterance:
 
     @property
     def name(self) -> str:
-        """Corpus and relative path, with the start where a file holds several clips."""
+        """Return corpus and relative path, with the start where a file holds several clips."""
         start = f"@{self.clip.start_s:g}s" if self.clip.start_s else ""
         return f"{self.clip.corpus}/{self.clip.relative}{start}"
 
     @property
     def emotion(self) -> str:
-        """The emotion asked for."""
+        """Return the emotion asked for."""
         return self.clip.emotion
 
     @property
     def speaker(self) -> str | None:
-        """The speaker, unique over all corpora."""
+        """Return the speaker, unique over all corpora."""
         return None if self.clip.speaker is None else f"{self.clip.corpus}/{self.clip.speaker}"
 
     @property
     def text(self) -> str | None:
-        """The text, unique over all corpora."""
+        """Return the text, unique over all corpora."""
         return None if self.clip.text is None else f"{self.clip.corpus}/{self.clip.text}"
 
 
@@ -136,11 +136,13 @@ class Reader(Component):
     homepage: str = ""
 
     def recognises(self, root: Path) -> Match | None:
-        """A match when `root` looks like this corpus, else None. Only names are looked at."""
+        """Return a match when `root` looks like this corpus, else None. Only names are looked
+        at.
+        """
         raise NotImplementedError
 
     def read(self, root: Path) -> Reading:
-        """All clips below `root`. Raises SertkError when there is none."""
+        """Return all clips below `root`. Raises SertkError when there is none."""
         raise NotImplementedError
 
 
@@ -155,12 +157,16 @@ class Augmenter(Component):
     p: float = field(default=1.0, kw_only=True)
 
     def prepare(self, load: AssetLoader) -> Augmenter:
-        """This augmenter ready to run; those with assets get their bytes by `load(asset)`."""
+        """Return this augmenter ready to run; those with assets get their bytes by
+        `load(asset)`.
+        """
         del load
         return self
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """A new float32 array (any length), full scale 1; `samples` (N,) is never changed."""
+        """Return a new float32 array (any length), full scale 1; `samples` (N,) is never
+        changed.
+        """
         raise NotImplementedError
 
 
@@ -174,7 +180,9 @@ class FrameAugmenter(Component):
     p: float = field(default=1.0, kw_only=True)
 
     def augment_frames(self, frames: F32, rng: np.random.Generator) -> F32:
-        """A new (T, F) float32 array; `frames` is never changed. 0 is the mean of a column."""
+        """Return a new (T, F) float32 array; `frames` is never changed. 0 is the mean of a
+        column.
+        """
         raise NotImplementedError
 
 
@@ -182,7 +190,7 @@ class ModelBuilder(Component):
     """Builds a Keras network for given input shapes."""
 
     def build(self, inputs: Mapping[str, tuple[int, ...]], n_classes: int) -> keras.Model:
-        """An uncompiled model with one input per name, its last layer Dense with softmax.
+        """Return an uncompiled model with one input per name, its last layer Dense with softmax.
 
         `inputs` maps input names to shapes without the batch: {"frames": (T, F)} for frame
         extractors. The last layer must be Dense(n_classes, activation="softmax"), because the
@@ -192,5 +200,5 @@ class ModelBuilder(Component):
 
 
 def describe(component: Any) -> str:
-    """The first line of a component's docstring."""
+    """Return the first line of a component's docstring."""
     return (type(component).__doc__ or "").strip().split("\n")[0]

@@ -35,7 +35,7 @@ class ComponentSpec:
         object.__setattr__(self, "params", {**(params or {}), **more})
 
     def with_params(self, **params: Any) -> ComponentSpec:
-        """A copy with some parameters set."""
+        """Return a copy with some parameters set."""
         return ComponentSpec(self.name, {**self.params, **params})
 
 

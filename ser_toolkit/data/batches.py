@@ -43,7 +43,7 @@ class Memory:
     _bytes: int = 0
 
     def get(self, key: tuple[str, int]) -> Inputs | None:
-        """What was kept under `key`."""
+        """Return what was kept under `key`."""
         return self._held.get(key)
 
     def put(self, key: tuple[str, int], arrays: Inputs) -> None:
@@ -67,7 +67,7 @@ class Dataset:
     memory: Memory = field(default_factory=Memory)
 
     def scaled(self, utterance: Utterance, copy: int) -> Inputs:
-        """Standardised arrays of one variant of a clip."""
+        """Return the standardised arrays of one variant of a clip."""
         key = (utterance.hash, copy)
         arrays = self.memory.get(key)
         if arrays is None:
@@ -79,14 +79,14 @@ class Dataset:
         return arrays
 
     def windows(self, utterance: Utterance) -> Inputs:
-        """All windows of a clip as it is: (W, …) per input."""
+        """Return all windows of a clip as it is: (W, …) per input."""
         arrays = self.store.load(self.features, utterance, 0)
         return windows(self.features.extractor, self.features.window, self.normalizers, arrays)
 
     def example(
         self, utterance: Utterance, rng: np.random.Generator, copy: int | None = None
     ) -> Inputs:
-        """One random window of a clip, of a random variant where no `copy` is named.
+        """Return one random window of a clip, of a random variant where no `copy` is named.
 
         The frame augmenters are applied.
         """
@@ -106,7 +106,9 @@ class Dataset:
         return {"frames": frames}
 
     def rows(self, utterances: Sequence[Utterance], crops: int) -> list[Row]:
-        """What one epoch shows: every copy of every clip, or `crops` of each with a copy drawn."""
+        """Return what one epoch shows: every copy of every clip, or `crops` of each with a copy
+        drawn.
+        """
         every = range(self.copies + 1) if self.features.combine == "all" else (None,)
         return [(item, copy) for item in utterances for copy in every for _ in range(crops)]
 
@@ -118,7 +120,7 @@ class Dataset:
         seed: int,
         number: int,
     ) -> Iterator[Batch]:
-        """The batches of one epoch; they depend on (seed, epoch, clip) alone.
+        """Yield the batches of one epoch; they depend on (seed, epoch, clip) alone.
 
         Unless `training.last_batch` asks for it, an incomplete last batch is left out if there is
         another.
@@ -136,11 +138,11 @@ class Dataset:
             yield Batch(_stacked(examples), self.one_hot(clips), class_weights[self.index(clips)])
 
     def index(self, utterances: Sequence[Utterance]) -> NDArray[np.int64]:
-        """Label numbers (N,)."""
+        """Return label numbers (N,)."""
         return np.array([self.labels.index(item.emotion) for item in utterances], np.int64)
 
     def one_hot(self, utterances: Sequence[Utterance]) -> F32:
-        """Targets (N, n)."""
+        """Return targets (N, n)."""
         return np.eye(len(self.labels), dtype=np.float32)[self.index(utterances)]
 
 
@@ -149,7 +151,7 @@ def _stacked(examples: Sequence[Inputs]) -> Inputs:
 
 
 def steps(rows: int, training: Training) -> int:
-    """Batches of an epoch with so many rows."""
+    """Return batches of an epoch with so many rows."""
     size = min(training.batch_size, rows)
     return -(-rows // size) if training.last_batch else rows // size
 
@@ -157,7 +159,7 @@ def steps(rows: int, training: Training) -> int:
 def fit_normalizers(
     store: Store, features: Features, utterances: Sequence[Utterance], standardise: bool = True
 ) -> dict[str, Normalizer]:
-    """Fit one normalizer per network input on unaugmented training clips, or one that alters nothing."""
+    """Fit one normalizer per network input on training clips, or one that alters nothing."""
     arrays = store.load(features, utterances[0], 0)
     if not standardise:
         return {name: normalizers.unaltered(values.shape[-1]) for name, values in arrays.items()}
@@ -168,7 +170,7 @@ def fit_normalizers(
 
 
 def inverse_frequency(utterances: Sequence[Utterance], labels: Sequence[str]) -> F32:
-    """Class weights with mean 1 over the clips: N / (n * count)."""
+    """Return class weights with mean 1 over the clips: N / (n * count)."""
     counts = Counter(item.emotion for item in utterances)
     scale = len(utterances) / len(labels)
     return np.array([scale / counts[label] for label in labels], np.float32)

@@ -132,7 +132,7 @@ def _recognised(plugins: Plugins, root: Path) -> tuple[Reader, Path, str]:
 
 
 def _ask(plugins: Plugins, offer: PluginComponent, root: Path) -> Match | Exception | None:
-    """What a reader says of a folder; a defect of it is told, and stands in nobody's way."""
+    """Return what a reader says of a folder; a defect of it is told, and stands in nobody's way."""
     answer: list[object] = []
     with captured():
         doing = f"asking reader '{offer.name}' of {offer.plugin.label}"
@@ -197,7 +197,9 @@ def _decode(clip: Clip) -> Utterance | str:
 
 
 def _unique(utterances: Sequence[Utterance], callback: Callback) -> tuple[Utterance, ...]:
-    """One utterance per recording; recordings that carry two labels are dropped altogether."""
+    """Return one utterance per recording; recordings that carry two labels are dropped
+    altogether.
+    """
     by_hash: dict[str, list[Utterance]] = defaultdict(list)
     for item in utterances:
         by_hash[item.hash].append(item)
@@ -220,7 +222,7 @@ def _unique(utterances: Sequence[Utterance], callback: Callback) -> tuple[Uttera
 def drop_clips_shorter_than(
     corpus: Corpus, span_s: tuple[float, float] | None, callback: Callback
 ) -> Corpus:
-    """The corpus without clips that end before the part that the recipe hears begins."""
+    """Return the corpus without clips that end before the part that the recipe hears begins."""
     if span_s is None:
         return corpus
     kept = tuple(item for item in corpus.utterances if item.seconds > span_s[0])
@@ -237,7 +239,7 @@ def drop_clips_shorter_than(
 
 
 def summary(utterances: Sequence[Utterance]) -> str:
-    """Clips, speakers and emotions in one line."""
+    """Return clips, speakers and emotions in one line."""
     counts = Counter(item.emotion for item in utterances)
     speakers = {item.speaker for item in utterances if item.speaker is not None}
     minutes = sum(item.seconds for item in utterances) / 60

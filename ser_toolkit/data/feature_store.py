@@ -47,7 +47,7 @@ class Features:
     combine: Combine = "random"
 
     def chain(self, copy: int) -> tuple[Augmenter, ...]:
-        """The augmenters of one variant; copy 0 is the clip as it is.
+        """Return the augmenters of one variant; copy 0 is the clip as it is.
 
         With `combine="all"` the bits of `copy` say which augmenters are applied for certain.
         """
@@ -59,7 +59,7 @@ class Features:
         return tuple(replace(augmenter, p=1.0) for augmenter in chosen)
 
     def key(self, utterance: Utterance, copy: int) -> str:
-        """The address of one variant of one clip."""
+        """Return the address of one variant of one clip."""
         chain = [_spec(item) for item in self.chain(copy)]
         parts = [FORMAT, utterance.hash, _spec(self.extractor), _window_part(self), copy, chain]
         if copy:
@@ -68,7 +68,9 @@ class Features:
 
 
 def _spec(component: Component) -> list[Any]:
-    """Parameters and classes: two plugins may offer different code under one name and version."""
+    """Return parameters and classes: two plugins may offer different code under one name and
+    version.
+    """
     classes = [type(part) for part in parts_of(component)]
     return [to_spec(component), [f"{c.__module__}.{c.__qualname__}" for c in classes]]
 
@@ -80,12 +82,12 @@ def _window_part(wanted: Features) -> Any:
 
 
 def processes(workers: int) -> int:
-    """How many worker processes: as many as there are cores unless chosen."""
+    """Return how many worker processes: as many as there are cores unless chosen."""
     return workers or os.cpu_count() or 1
 
 
 def clip_rng(seed: int, number: int, clip_hash: str) -> np.random.Generator:
-    """The generator of one clip: the same whatever the order and the number of workers."""
+    """Return the generator of one clip: the same whatever the order and the number of workers."""
     return np.random.default_rng([seed, number, int(clip_hash[:16], 16)])
 
 
@@ -96,11 +98,11 @@ class Store:
     root: Path
 
     def path(self, key: str) -> Path:
-        """Where the variant with this key lies."""
+        """Return where the variant with this key lies."""
         return self.root / key[:2] / f"{key}.npz"
 
     def load(self, wanted: Features, utterance: Utterance, copy: int) -> dict[str, F32]:
-        """The named arrays of one variant, computed now if they are not there."""
+        """Return the named arrays of one variant, computed now if they are not there."""
         path = self.path(wanted.key(utterance, copy))
         try:
             return read_npz(path)
@@ -139,7 +141,7 @@ class Store:
 
 
 def _run(store: Store, wanted: Features, chunks: Sequence[Any], workers: int) -> Iterator[None]:
-    """One None per clip done, so that a progress bar counts clips."""
+    """Yield one None per clip done, so that a progress bar counts clips."""
     if workers <= 1 or len(chunks) < 3:
         for chunk in chunks:
             for item in chunk:
@@ -179,7 +181,7 @@ def compute(wanted: Features, utterance: Utterance, copy: int) -> dict[str, F32]
 
 
 def _one_thread() -> contextlib.AbstractContextManager[Any]:
-    """Matrix products round otherwise with every number of threads, so there is one.
+    """Limit BLAS to one thread: matrix products round otherwise with every number of threads.
 
     Without the [train] extra, which brings threadpoolctl, the last bits may depend on the machine.
     """
@@ -194,7 +196,7 @@ def _one_thread() -> contextlib.AbstractContextManager[Any]:
 def augmented(
     augmenters: Sequence[Augmenter], samples: F32, rate_hz: int, rng: np.random.Generator
 ) -> F32:
-    """The chain of augmenters, each applied with its probability."""
+    """Apply a chain of augmenters, each with its probability."""
     for augmenter in augmenters:
         if rng.random() < augmenter.p:
             samples = augmenter.augment(samples, rate_hz, rng)

@@ -56,7 +56,7 @@ def canonical_emotion(word: str) -> str:
 
 
 def parse_mapping(pairs: Iterable[str]) -> dict[str, str]:
-    """`old=new` (several, or comma-separated) to a mapping from label to label."""
+    """Return `old=new` (several, or comma-separated) to a mapping from label to label."""
     mapping: dict[str, str] = {}
     for pair in (part for text in pairs for part in text.split(",") if part.strip()):
         old, equals, new = (part.strip() for part in pair.partition("="))
@@ -69,7 +69,7 @@ def parse_mapping(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def parse_emotions(text: str) -> tuple[str, ...]:
-    """`a,b,c` to labels, each once."""
+    """Return `a,b,c` to labels, each once."""
     words = [canonical_emotion(word) for word in text.split(",") if word.strip()]
     if not words:
         raise SertkError(f"emotions separated by commas expected, received '{text}'")
@@ -77,7 +77,7 @@ def parse_emotions(text: str) -> tuple[str, ...]:
 
 
 def class_names(clips: Iterable[Clip]) -> tuple[str, ...]:
-    """The labels of the clips, sorted: the order of the classes."""
+    """Return the labels of the clips, sorted: the order of the classes."""
     return tuple(sorted({clip.emotion for clip in clips}))
 
 
@@ -86,7 +86,8 @@ def select(
     emotions: Sequence[str] = (),
     mapping: Mapping[str, str] | None = None,
 ) -> tuple[Clip, ...]:
-    """Clips with labels mapped, then only those of `emotions` (all of them when it is empty).
+    """Map labels, and keep clips, then only those of `emotions` (all of them when it is
+    empty).
 
     Mapping is simultaneous, so a=b with b=a swaps the two. Raises SertkError for a word that is
     no label of the data.

@@ -13,7 +13,7 @@ PAIRS = (("train", "test"), ("validation", "test"), ("train", "validation"))
 
 
 def audit(split: Split) -> dict[str, Any]:
-    """Shared speakers, duplicate audio and shared texts for each pair of sides.
+    """Return shared speakers, duplicate audio and shared texts for each pair of sides.
 
     `clean` is true when no test speaker and no test audio occurs on another side. Shared texts
     are reported, not judged: most corpora have every speaker say the same sentences.
@@ -45,7 +45,7 @@ def _shared(
 
 
 def in_words(report: dict[str, Any]) -> str:
-    """One line for the terminal and the log."""
+    """Return one line for the terminal and the log."""
     pair = report["train-test"]
     if not report["speakers_known"]:
         start = "leakage audit: speakers unknown"

@@ -32,7 +32,7 @@ class Split:
     caveats: tuple[str, ...] = ()
 
     def sides(self) -> list[tuple[Subset, Utterance]]:
-        """Every utterance with its side."""
+        """Return every utterance with its side."""
         return [
             *(("train", item) for item in self.train),
             *(("validation", item) for item in self.validation),
@@ -41,13 +41,13 @@ class Split:
 
     @property
     def counted(self) -> str:
-        """The number of clips on each side, in words."""
+        """Return the number of clips on each side, in words."""
         sides = (("training", self.train), ("validation", self.validation), ("test", self.test))
         return ", ".join(f"{len(items)} {name} clips" for name, items in sides)
 
     @property
     def hash(self) -> str:
-        """Two figures are comparable when this agrees: clips, labels and sides."""
+        """Return two figures are comparable when this agrees: clips, labels and sides."""
         return protocol_hash([self])
 
 
@@ -55,7 +55,7 @@ Rows = Sequence[tuple[str, str, str]]
 
 
 def protocol_hash(splits: Sequence[Split]) -> str:
-    """The hash of all folds together."""
+    """Return the hash of all folds together."""
     return hash_of(
         [
             (split.labels, [(item.hash, item.emotion, side) for side, item in split.sides()])
@@ -65,18 +65,20 @@ def protocol_hash(splits: Sequence[Split]) -> str:
 
 
 def hash_of(folds: Sequence[tuple[Sequence[str], Rows]]) -> str:
-    """The first 16 hexadecimal digits of a sha256 over labels and (clip, emotion, side) rows."""
+    """Return the first 16 hexadecimal digits of a sha256 over labels and (clip, emotion, side)
+    rows.
+    """
     content = [[list(labels), sorted(rows)] for labels, rows in folds]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def speaker_hash(speaker: str | None) -> str | None:
-    """What leaves this machine of a speaker's name: enough to say whether it is the same."""
+    """Return what leaves this machine of a speaker's name: enough to say whether it is the same."""
     return None if speaker is None else hashlib.sha256(speaker.encode()).hexdigest()[:16]
 
 
 def make_splits(utterances: Sequence[Utterance], protocol: str, seed: int) -> tuple[Split, ...]:
-    """All folds of a protocol. Raises SertkError where the data cannot support it."""
+    """Return all folds of a protocol. Raises SertkError where the data cannot support it."""
     kind, folds = parse_protocol(protocol)
     labels = _labels(utterances)
     ordered = sorted(utterances, key=lambda item: (item.name, item.hash))
@@ -98,7 +100,7 @@ def make_splits(utterances: Sequence[Utterance], protocol: str, seed: int) -> tu
 
 
 def parse_protocol(protocol: str) -> tuple[str, int]:
-    """('kfold', 5) from 'kfold:5'; other names with 0."""
+    """Return ('kfold', 5) from 'kfold:5'; other names with 0."""
     match = re.fullmatch(r"(holdout|loso|official|cross-corpus|random)|kfold:(\d+)", protocol)
     if not match or (match[2] and int(match[2]) < 2):
         raise SertkError(f"protocol expects one of {NAMES}, received {protocol!r}")
@@ -205,7 +207,7 @@ Sides = tuple[tuple[Utterance, ...], tuple[Utterance, ...], tuple[str, ...]]
 
 
 def _validation(rest: Sequence[Utterance], name: str, seed: int) -> Sides:
-    """Training and validation: other speakers, else other texts, else other clips."""
+    """Return training and validation: other speakers, else other texts, else other clips."""
     speakers = _speakers(rest)
     rng = _rng(seed, "validation", name)
     if len(speakers) >= 2:
@@ -227,7 +229,9 @@ def _validation(rest: Sequence[Utterance], name: str, seed: int) -> Sides:
 def _speakers_with_all_emotions(
     rest: Sequence[Utterance], speakers: list[str], count: int, rng: np.random.Generator
 ) -> set[str]:
-    """`count` speakers in random order, those whose removal leaves every emotion to train on."""
+    """Return `count` speakers in random order, those whose removal leaves every emotion to train
+    on.
+    """
     emotions = {item.emotion for item in rest}
     heard: dict[str, set[str]] = defaultdict(set)
     for item in rest:
@@ -251,7 +255,9 @@ def _parted(
 
 
 def _stratified(items: Sequence[Utterance], share: float, rng: np.random.Generator) -> set[str]:
-    """Hashes of about `share` of the clips of each emotion, at least one where it has two."""
+    """Return hashes of about `share` of the clips of each emotion, at least one where it has
+    two.
+    """
     by_emotion: dict[str, list[str]] = defaultdict(list)
     for item in items:
         by_emotion[item.emotion].append(item.hash)

@@ -43,7 +43,7 @@ class Source:
 
     @cached_property
     def clips(self) -> dict[str, Utterance]:
-        """The clips of the data by content, read and decoded once."""
+        """Return the clips of the data by content, read and decoded once."""
         corpus = read_corpus(self.data, self.plugins, self.callback, self.reader)
         return {item.hash: item for item in corpus.utterances}
 

@@ -66,7 +66,7 @@ def evaluate(
 
 
 def open_subject(path: Path, public_key: bytes | None, plugins: Plugins) -> Subject:
-    """A run directory or a bundle."""
+    """Return a run directory or a bundle."""
     if path.is_file():
         return _of_bundle(path, public_key, plugins)
     if public_key is not None:
@@ -134,7 +134,7 @@ def _with_known_emotion(
 
 
 def _unheard(known: Sequence[Utterance], plan: Mapping[str, Any]) -> list[Utterance]:
-    """Clips of the test side, and clips that the run has never seen."""
+    """Return clips of the test side, and clips that the run has never seen."""
     learnt = _learnt(plan)
     clips = [item for item in known if item.hash not in learnt]
     if not clips:
@@ -169,7 +169,7 @@ def _counted(
 def _protocol(
     subject: Subject, clips: Sequence[Utterance], counts: Mapping[str, int]
 ) -> dict[str, Any]:
-    """The training's own hash where its whole test side was scored and nothing else."""
+    """Return the training's own hash where its whole test side was scored and nothing else."""
     others = [clip for clip in subject.plan["clips"] if clip["side"] != "test"]
     rows = [(clip["hash"], clip["emotion"], clip["side"]) for clip in others]
     rows += [(item.hash, item.emotion, "test") for item in clips]

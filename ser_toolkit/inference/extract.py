@@ -34,7 +34,7 @@ def extract(
     workers: int,
     callback: Callback,
 ) -> dict[str, Any]:
-    """Features as they come from the extractor, before any standardisation."""
+    """Return features as they come from the extractor, before any standardisation."""
     if bool(files) == bool(data):
         raise SertkError("extract expects either files or --data", "Give one of them")
     allowed = (".npz", ".csv") if data else (".npy", ".npz")
@@ -83,7 +83,7 @@ def _flat_names(named: Mapping[str, Mapping[str, F32]]) -> dict[str, Any]:
 
 
 def _joined(arrays: Sequence[Mapping[str, F32]]) -> F32:
-    """Rows of all files, one after another: (T1 + T2 + …, F)."""
+    """Return rows of all files, one after another: (T1 + T2 + …, F)."""
     names = list(arrays[0])
     if len(names) > 1:
         raise SertkError(
@@ -121,7 +121,8 @@ def _about(item: Utterance) -> dict[str, str]:
 def _table(
     wanted: Features, utterances: Sequence[Utterance], store: Store
 ) -> tuple[list[str], F32]:
-    """One row per clip: mean and standard deviation over time (or over windows) of each column.
+    """Return one row per clip: mean and standard deviation over time (or over windows) of each
+    column.
 
     Where every clip is one window of a window extractor, its values stand there as they are.
     """
@@ -141,7 +142,7 @@ def _table(
 
 
 def _columns(extractor: Extractor, arrays: Mapping[str, F32]) -> list[list[str]]:
-    """The names of the values of each array, in its order."""
+    """Return the names of the values of each array, in its order."""
     sizes = [values[0].size for values in arrays.values()]
     if isinstance(extractor, FrameExtractor):
         return [list(extractor.columns)]

@@ -52,7 +52,7 @@ class Model:
         workers: int = 1,
         callback: Callback | None = None,
     ) -> Any:
-        """One answer, or a list of them for a sequence of files; see `answer`.
+        """Return one answer, or a list of them for a sequence of files; see `answer`.
 
         Many files are shared out to `workers` processes (0: one per core) where a bundle answers.
         A file that cannot be used has `error` in place of an answer.
@@ -64,7 +64,7 @@ class Model:
         return list((callback or Callback()).track(found, "Predicting", len(paths)))
 
     def answer(self, path: Path, windows: bool = False) -> dict[str, Any]:
-        """`file`, `emotion`, `probabilities`, `uncertain`; with `windows` also the timeline.
+        """Return `file`, `emotion`, `probabilities`, `uncertain`; with `windows` also the timeline.
 
         The emotion is the most probable one even where the answer counts as uncertain. Or `file`
         and `error`.
@@ -139,7 +139,7 @@ def _of_bundle(classifier: Classifier, content: bytes) -> Model:
 
 
 def listed(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are, folders as the audio files below them."""
+    """Return files as they are, folders as the audio files below them."""
     found: list[Path] = []
     for path in paths:
         inside = list(audio_files(path).values()) if path.is_dir() else [path]
@@ -152,7 +152,7 @@ def listed(paths: Sequence[Path]) -> list[Path]:
 def answers(
     model: Model, paths: Sequence[Path], windows: bool, workers: int
 ) -> Iterator[dict[str, Any]]:
-    """An answer for each file, in order."""
+    """Yield an answer for each file, in order."""
     processes = min(workers or os.cpu_count() or 1, len(paths) // CHUNK)
     if model.bundle is None or processes < 2 or len(paths) < MANY_FILES:
         for path in paths:
@@ -172,7 +172,7 @@ class _Worker:
 
     @classmethod
     def open(cls, content: bytes) -> None:
-        """The parent has verified these very bytes."""
+        """Open the bundle; the parent has verified these very bytes."""
         cls.model = _of_bundle(open_bundle(content, check=False), content)
 
     @classmethod
@@ -182,7 +182,7 @@ class _Worker:
 
 
 def as_csv(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> str:
-    """One line per file (or per window where there are windows), with a header."""
+    """Return one line per file (or per window where there are windows), with a header."""
     heads = ["file", "start_s", "end_s", "emotion", "uncertain", *labels, "error"]
     lines = [heads]
     for row in rows:
@@ -209,7 +209,7 @@ def _quoted(cell: str) -> str:
 
 
 def top(probabilities: dict[str, float], count: int) -> list[tuple[str, float]]:
-    """The `count` most probable emotions, the first first."""
+    """Return the `count` most probable emotions, the first first."""
     order = np.argsort([-p for p in probabilities.values()], kind="stable")
     ranked = list(probabilities.items())
     return [ranked[index] for index in order[:count]]

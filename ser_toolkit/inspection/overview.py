@@ -43,11 +43,11 @@ class Chain:
 
     @property
     def name(self) -> str:
-        """The names of the parts."""
+        """Return the names of the parts."""
         return "+".join(part.name for part in self.parts)
 
     def sound(self, signal: Signal, rng: np.random.Generator, load: AssetLoader) -> Sound:
-        """The recording after the chain; drawn as training draws it for this copy."""
+        """Return the recording after the chain; drawn as training draws it for this copy."""
         certain = [replace(part, p=1.0).prepare(load) for part in self.parts]
         samples = augmented(certain, signal.samples, signal.rate_hz, rng)
         if not len(samples) or not np.isfinite(samples).all():
@@ -109,7 +109,9 @@ def inspect(
 
 
 def _heard(audio: Audio, extractor: Extractor, shown: str, callback: Callback) -> Signal:
-    """What the recipe hears of a recording, 30 s at most: longer is neither drawn nor played."""
+    """Return what the recipe hears of a recording, 30 s at most: longer is neither drawn nor
+    played.
+    """
     first_s = (extractor.span_s or (0.0, 0.0))[0]
     end = round((first_s + LONGEST_S) * audio.rate_hz)
     if _heard_samples(audio, extractor) > round(LONGEST_S * extractor.rate_hz):
@@ -139,7 +141,7 @@ def _assembly(
 def _installed(
     plugins: Plugins, load: AssetLoader, callback: Callback
 ) -> tuple[list[Chain], list[FrameAugmenter]]:
-    """Every installed augmenter alone, but those that lack a file or a package."""
+    """Return every installed augmenter alone, but those that lack a file or a package."""
     audio = [a for a in plugins.all("augmenter") if isinstance(a, Augmenter)]
     ready = [a for a in audio if _is_ready(a, load, callback)]
     return _alone(ready), [a for a in plugins.all("augmenter") if isinstance(a, FrameAugmenter)]
@@ -155,7 +157,7 @@ def _is_ready(augmenter: Augmenter, load: AssetLoader, callback: Callback) -> bo
 
 
 def _of_recipe(assembly: Assembly, callback: Callback) -> list[Chain]:
-    """Every augmenter alone, and the combinations where the recipe trains on all of them."""
+    """Return every augmenter alone, and the combinations where the recipe trains on all of them."""
     chains = _alone(assembly.augmenters)
     if assembly.recipe.training.combine == "all":
         combined = [n for n in range(1, assembly.augmented_copies + 1) if n & (n - 1)]
@@ -173,7 +175,7 @@ def _alone(augmenters: Sequence[Augmenter]) -> list[Chain]:
 
 
 def _facts(file: Path, audio: Audio, assembly: Assembly, extractor: Extractor) -> dict[str, Any]:
-    """The figures of the whole file; level and peak are those of the mono mix."""
+    """Return the figures of the whole file; level and peak are those of the mono mix."""
     channels, clipped = _raw(file)
     heard = _heard_samples(audio, extractor)
     window = assembly.recipe.window
@@ -200,7 +202,7 @@ def _facts(file: Path, audio: Audio, assembly: Assembly, extractor: Extractor) -
 
 
 def _heard_samples(audio: Audio, extractor: Extractor) -> int:
-    """Samples that the extractor gets of the whole file, without resampling all of it."""
+    """Return samples that the extractor gets of the whole file, without resampling all of it."""
     start_s, end_s = extractor.span_s or (0.0, audio.duration_s)
     first = int(start_s * audio.rate_hz)
     last = min(len(audio.samples), first + round((end_s - start_s) * audio.rate_hz))
@@ -208,7 +210,7 @@ def _heard_samples(audio: Audio, extractor: Extractor) -> int:
 
 
 def _raw(file: Path) -> tuple[int, float]:
-    """Channels, and the share of samples in any channel at the end of the 16-bit range."""
+    """Return channels, and the share of samples in any channel at the end of the 16-bit range."""
     import soundfile
 
     clipped = total = 0
@@ -240,7 +242,7 @@ def _title(file: Path, audio: Audio, assembly: Assembly, signal: Signal) -> str:
 
 
 def _play(signal: Signal, sounds: Sequence[Sound], folder: Path) -> list[dict[str, Any]]:
-    """Every sound as a WAV file, the recording first; what would overflow is made softer."""
+    """Write every sound as a WAV file, the recording first; what would overflow is made softer."""
     written = []
     for number, sound in enumerate([Sound("original", "", signal.samples), *sounds]):
         path = folder / f"{number:02d}-{_file_name(sound.name)}.wav"
@@ -254,7 +256,7 @@ def _file_name(name: str) -> str:
 
 
 def write_pcm16(path: Path, samples: F32, rate_hz: int) -> float:
-    """A mono 16-bit WAV file of samples (N,); returns by how many dB they were made softer.
+    """Write a mono 16-bit WAV file of samples (N,); returns by how many dB they were made softer.
 
     Samples within full scale are written as they are, to the nearest of the 16-bit steps.
     """

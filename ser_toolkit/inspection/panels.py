@@ -179,7 +179,7 @@ class Sheet:
     cells: tuple[Cell, ...] = field(default=())
 
     def draw(self) -> Figure:
-        """The picture: panels above, cells below."""
+        """Return the picture: panels above, cells below."""
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -254,7 +254,7 @@ def _draw_cells(figure: Figure | SubFigure, cells: Sequence[Cell], rows: int) ->
 
 
 def _head(axes: Axes, cell: Cell, lines: int) -> None:
-    """The name, and below it the parameters in small letters, in room for so many lines."""
+    """Write the name, and below it the parameters in small letters, in room for so many lines."""
     _above(axes, cell.name, 4 + LINE_PT * lines, fontsize=10, fontweight="bold")
     for row, line in enumerate(_lines(cell), 1):
         _above(axes, line, 2 + LINE_PT * (lines - row), fontsize=7, color="0.35")
@@ -270,7 +270,7 @@ def _above(axes: Axes, text: str, height_pt: float, **style: Any) -> None:
 
 
 def _end_s(cells: Sequence[Cell], sounds: bool) -> float:
-    """Where the longest ends, of the cells with a waveform or of those without one."""
+    """Return where the longest ends, of the cells with a waveform or of those without one."""
     images = [cell.image for cell in cells if (cell.wave is not None) == sounds]
     waves = [cell.wave for cell in cells if sounds and cell.wave is not None]
     ends_s = [image.start_s + image.values.shape[1] * image.step_s for image in images]
@@ -279,7 +279,7 @@ def _end_s(cells: Sequence[Cell], sounds: bool) -> float:
 
 
 def _envelope(axes: Axes, samples: F32, rate_hz: int, colour: str) -> None:
-    """Lowest and highest sample of each short stretch: as a line it would be drawn for seconds."""
+    """Draw the lowest and highest sample of each short stretch; a line would take seconds."""
     step = max(1, len(samples) // ENVELOPE_STEPS)
     starts = np.arange(0, len(samples), step)
     low, high = np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)
@@ -287,7 +287,7 @@ def _envelope(axes: Axes, samples: F32, rate_hz: int, colour: str) -> None:
 
 
 def _groups(columns: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Neighbours whose names begin with the same word: word, first, one past the last."""
+    """Return neighbours whose names begin with the same word: word, first, one past the last."""
     found, first = [], 0
     for word, members in groupby(columns, lambda column: re.split(r"[-_\d]", column)[0]):
         last = first + len(list(members))
@@ -297,7 +297,7 @@ def _groups(columns: Sequence[str]) -> list[tuple[str, int, int]]:
 
 
 def drawable(text: str) -> str:
-    """`text` without what the font of the picture lacks."""
+    """Return `text` without what the font of the picture lacks."""
     from matplotlib import font_manager
 
     font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))

@@ -48,7 +48,9 @@ class View:
     plugins: Plugins
 
     def panels(self, load: AssetLoader) -> tuple[Panel, ...]:
-        """Waveform, log-mel, MFCC, heatmaps of plugins, and what else the recipe computes."""
+        """Return waveform, log-mel, MFCC, heatmaps of plugins, and what else the recipe
+        computes.
+        """
         mel = log_mel(self.signal.rate_hz)
         title = f"Log-mel spectrogram: {mel.n_mels} bands to {mel.fmax_hz / 1000:g} kHz"
         mfcc = self._part("mfcc") or mfcc_of(self.signal.rate_hz)
@@ -63,7 +65,7 @@ class View:
         )
 
     def cells(self, sounds: Sequence[Sound]) -> Iterator[Cell]:
-        """Waveform and spectrogram of each sound, in the colours of the recording's."""
+        """Yield waveform and spectrogram of each sound, in the colours of the recording's."""
         mel, rate_hz = log_mel(self.signal.rate_hz), self.signal.rate_hz
         for sound in sounds:
             frames = features(mel, Signal(sound.samples, rate_hz), self._window)["frames"]
@@ -77,7 +79,7 @@ class View:
     def masked(
         self, frame_augmenters: Sequence[tuple[FrameAugmenter, np.random.Generator]]
     ) -> Iterator[Cell]:
-        """The first window of the recipe's log-mel after each frame augmenter.
+        """Yield the first window of the recipe's log-mel after each frame augmenter.
 
         Training standardises by all its clips; here the recording stands for them.
         """
@@ -106,7 +108,7 @@ class View:
         return whole.parts if isinstance(whole, Stack) else (whole,)
 
     def _part(self, name: str) -> FrameExtractor | None:
-        """The first part of the recipe's extractor that has this name."""
+        """Return the first part of the recipe's extractor that has this name."""
         found = (p for p in self._parts if p.name == name and isinstance(p, FrameExtractor))
         return next(found, None)
 
@@ -117,7 +119,9 @@ class View:
         return self.signal.memo(("frames", extractor), compute)
 
     def _heatmaps(self, load: AssetLoader) -> Iterator[Panel]:
-        """Every installed extractor that declares how it is drawn; the recipe's own as it is."""
+        """Yield every installed extractor that declares how it is drawn; the recipe's own as it
+        is.
+        """
         for offered in self.plugins.all("extractor"):
             part = self._part(offered.name)
             if part is None and any(assets_of(offered)):
@@ -144,7 +148,7 @@ class View:
         )
 
     def _others(self) -> Iterator[Panel]:
-        """The parts of the recipe that are neither log-mel nor MFCC nor drawn as heatmaps."""
+        """Yield the parts of the recipe that are neither log-mel nor MFCC nor drawn as heatmaps."""
         if not isinstance(self.extractor, FrameExtractor):
             yield from self._vectors()
             return
@@ -181,7 +185,7 @@ class View:
 
 
 def parameters(component: Any) -> str:
-    """The fields of an augmenter in words, without its probability."""
+    """Return the fields of an augmenter in words, without its probability."""
     values = {key: value for key, value in fields_of(component).items() if key != "p"}
     return ", ".join(
         f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
@@ -190,14 +194,16 @@ def parameters(component: Any) -> str:
 
 
 def log_mel(rate_hz: int, hop_length: int = 0) -> LogMel:
-    """The spectrogram drawn of every sound: 10 ms hop by default, frames of 64 to 128 ms, dB."""
+    """Return the spectrogram drawn of every sound: 10 ms hop by default, frames of 64 to 128 ms,
+    dB.
+    """
     grid = (rate_hz, _frame_length(rate_hz), hop_length or round(HOP_S * rate_hz))
     ends_hz = (0.0, min(HIGHEST_HZ, rate_hz / 2))
     return LogMel(*grid, BANDS, *ends_hz, "slaney", "slaney", log="db", floor=1e-12)
 
 
 def mfcc_of(rate_hz: int) -> Mfcc:
-    """20 coefficients on the grid of `log_mel`, for a recipe without MFCC."""
+    """Return 20 coefficients on the grid of `log_mel`, for a recipe without MFCC."""
     grid = (rate_hz, _frame_length(rate_hz), round(HOP_S * rate_hz))
     return Mfcc(*grid, fmax_hz=min(HIGHEST_HZ, rate_hz / 2))
 
@@ -207,7 +213,7 @@ def _frame_length(rate_hz: int) -> int:
 
 
 def mel_image(title: str, mel: LogMel, frames: F32, reference: float) -> Image:
-    """Log-mel frames (T, F) in dB below the `reference` value."""
+    """Return log-mel frames (T, F) in dB below the `reference` value."""
     factor = LN_TO_DB if mel.log == "ln" else 1.0
     values = (frames - np.float32(reference)).T * np.float32(factor)
     unit = "dB, 0 at the loudest"
@@ -216,7 +222,9 @@ def mel_image(title: str, mel: LogMel, frames: F32, reference: float) -> Image:
 
 
 def standardised(title: str, extractor: FrameExtractor, frames: F32, rows: str) -> Image:
-    """Frames (T, F), each column standardised over the recording, or the first would outshine."""
+    """Return frames (T, F), each column standardised over the recording, or the first would
+    outshine.
+    """
     values = normalizers.fit([frames]).apply(frames)[0].T
     unit, limits = "standard deviations", (-3.0, 3.0)
     return Image(
@@ -235,7 +243,9 @@ def _columns(extractor: Extractor) -> str:
 
 
 def _grid(extractor: Extractor) -> tuple[float, float]:
-    """Where the picture of frame 0 begins, and its width, in s: a frame stands at its middle."""
+    """Return where the picture of frame 0 begins, and its width, in s: a frame stands at its
+    middle.
+    """
     step_s = extractor.hop_length / extractor.rate_hz
     return extractor.frame_length / extractor.rate_hz / 2 - step_s / 2, step_s
 

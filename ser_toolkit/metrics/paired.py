@@ -22,7 +22,7 @@ from .scores import (
 
 
 def headline_metrics(scores: Scores) -> dict[str, Any]:
-    """UAR, accuracy, recalls and calibration error of one system."""
+    """Return UAR, accuracy, recalls and calibration error of one system."""
     recall = recalls(scores.confusion)
     return {
         "uar": uar(scores.confusion),
@@ -35,7 +35,9 @@ def headline_metrics(scores: Scores) -> dict[str, Any]:
 
 
 def compare(reference: Scores, other: Scores, seed: int = 0) -> dict[str, Any]:
-    """`other` minus `reference` on the same utterances, with 95 % intervals of the differences."""
+    """Return `other` minus `reference` on the same utterances, with 95 % intervals of the
+    differences.
+    """
     old, new = headline_metrics(reference), headline_metrics(other)
     keys = ("uar", "wa", "calibration_error")
     return {
@@ -50,7 +52,8 @@ def compare(reference: Scores, other: Scores, seed: int = 0) -> dict[str, Any]:
 def paired_intervals(
     reference: Scores, other: Scores, seed: int = 0, resamples: int = RESAMPLES
 ) -> dict[str, Any]:
-    """95 % bootstrap intervals of the differences of UAR, accuracy, calibration error, recalls.
+    """Return 95 % bootstrap intervals of the differences of UAR, accuracy, calibration error,
+    recalls.
 
     Both systems are drawn together, by speaker where there are two or more and else by clip:
     what one speaker makes hard for both does not count as a difference.
@@ -66,7 +69,7 @@ def paired_intervals(
 
 
 def _groups(scores: Scores) -> tuple[list[I64], str]:
-    """Positions of the clips that are drawn together."""
+    """Return positions of the clips that are drawn together."""
     speakers = np.array([item.speaker or "unknown" for item in scores.utterances])
     names = np.unique(speakers)
     if len(names) > 1:
@@ -75,7 +78,7 @@ def _groups(scores: Scores) -> tuple[list[I64], str]:
 
 
 def _sums(scores: Scores, groups: list[I64], draws: Any) -> Mapping[str, F64]:
-    """Figures (resamples, …) of each draw of groups."""
+    """Return figures (resamples, …) of each draw of groups."""
     n = len(scores.labels)
     counts = np.stack([confusion(scores.truth[g], scores.predicted[g], n) for g in groups])
     drawn = np.tensordot(draws, counts, axes=1)
@@ -99,14 +102,14 @@ def _calibration(scores: Scores, groups: list[I64], draws: Any) -> F64:
 
 
 def _bounds(values: F64) -> list[float]:
-    """NaN where no draw has a value: the recall of a class that does not occur."""
+    """Return NaN where no draw has a value: the recall of a class that does not occur."""
     if np.isnan(values).all():
         return [float("nan")] * 2
     return [float(edge) for edge in np.nanquantile(values, (0.025, 0.975))]
 
 
 def chow_threshold(scores: Scores) -> float:
-    """The confidence below which an answer should rather be "uncertain".
+    """Return the confidence below which an answer should rather be "uncertain".
 
     The threshold with the fewest errors on these clips, counting a wrong answer that is given and
     a right one that is withheld alike; the lowest of equal ones (Chow, IEEE Trans. Information

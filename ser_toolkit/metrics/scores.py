@@ -37,30 +37,30 @@ class Scores:
 
     @property
     def predicted(self) -> I64:
-        """The most probable label of each utterance."""
+        """Return the most probable label of each utterance."""
         prediction: I64 = self.probabilities.argmax(axis=1)
         return prediction
 
     @property
     def confusion(self) -> I64:
-        """(n, n) counts: row = truth, column = prediction."""
+        """Return (n, n) counts: row = truth, column = prediction."""
         return confusion(self.truth, self.predicted, len(self.labels))
 
     @property
     def losses(self) -> F32:
-        """Cross-entropy of each utterance in nat."""
+        """Return cross-entropy of each utterance in nat."""
         chosen = self.probabilities[np.arange(len(self.truth)), self.truth]
         result: F32 = -np.log(np.maximum(chosen, SMALLEST))
         return result
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy in nat."""
+        """Return mean cross-entropy in nat."""
         return float(self.losses.mean())
 
     @property
     def loss_se(self) -> float:
-        """Standard error of `loss` over utterances; 0 where there is only one."""
+        """Return the standard error of `loss` over utterances; 0 where there is only one."""
         n = len(self.truth)
         return float(self.losses.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
 
@@ -71,7 +71,9 @@ class Scores:
 
 
 def network_probabilities(network: Any, inputs: Iterable[Mapping[str, F32]]) -> list[F32]:
-    """Window probabilities (W, n) per utterance; `inputs` is read some utterances at a time."""
+    """Return window probabilities (W, n) per utterance; `inputs` is read some utterances at a
+    time.
+    """
     waiting = iter(inputs)
     found: list[F32] = []
     while group := list(itertools.islice(waiting, GROUP)):
@@ -80,7 +82,7 @@ def network_probabilities(network: Any, inputs: Iterable[Mapping[str, F32]]) -> 
 
 
 def _group_probabilities(network: Any, inputs: Sequence[Mapping[str, F32]]) -> list[F32]:
-    """The windows of several utterances share batches."""
+    """Return the windows of several utterances share batches."""
     counts = [len(next(iter(item.values()))) for item in inputs]
     joined = {name: np.concatenate([item[name] for item in inputs]) for name in inputs[0]}
     parts = []
@@ -91,7 +93,7 @@ def _group_probabilities(network: Any, inputs: Sequence[Mapping[str, F32]]) -> l
 
 
 def _predicted(network: Any, batch: dict[str, F32]) -> F32:
-    """Batches are filled up to one size: another shape would trace the graph again."""
+    """Predict a batch, filled up to one size: another shape would trace the graph again."""
     size = len(next(iter(batch.values())))
     full = {
         name: np.concatenate([values, np.repeat(values[:1], BATCH - size, axis=0)])
@@ -112,26 +114,26 @@ def network_scores(
     utterances: Sequence[Utterance],
     labels: tuple[str, ...],
 ) -> Scores:
-    """Scores of a Keras network."""
+    """Score a Keras network."""
     return utterance_scores(network_probabilities(network, inputs), utterances, labels)
 
 
 def utterance_scores(
     windows: Iterable[F32], utterances: Sequence[Utterance], labels: tuple[str, ...]
 ) -> Scores:
-    """Scores of any system; an utterance's score is the mean over its windows (W, n)."""
+    """Score any system; an utterance's score is the mean over its windows (W, n)."""
     probabilities = np.stack([utterance_score(p) for p in windows])
     truth = np.array([labels.index(item.emotion) for item in utterances], np.int64)
     return Scores(tuple(utterances), labels, truth, probabilities)
 
 
 def confusion(truth: I64, predicted: I64, n: int) -> I64:
-    """(n, n) counts: row = truth, column = prediction."""
+    """Return (n, n) counts: row = truth, column = prediction."""
     return np.bincount(truth * n + predicted, minlength=n * n).reshape(n, n)
 
 
 def recalls(counts: NDArray[Any]) -> F64:
-    """Recall per class of (…, n, n) confusions; NaN for a class that does not occur."""
+    """Return recall per class of (…, n, n) confusions; NaN for a class that does not occur."""
     support = counts.sum(axis=-1)
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     result: F64 = np.divide(hits, support, out=np.full(support.shape, np.nan), where=support > 0)
@@ -139,7 +141,7 @@ def recalls(counts: NDArray[Any]) -> F64:
 
 
 def uar(counts: NDArray[Any]) -> float:
-    """Unweighted average recall over the classes that occur."""
+    """Return unweighted average recall over the classes that occur."""
     return float(np.nanmean(recalls(counts)))
 
 
@@ -151,12 +153,12 @@ def _f1(counts: NDArray[Any]) -> F64:
 
 
 def macro_f1(counts: NDArray[Any]) -> float:
-    """Mean F1 over the classes that occur or are predicted."""
+    """Return mean F1 over the classes that occur or are predicted."""
     return float(np.nanmean(_f1(counts)))
 
 
 def compute_metrics(scores: Scores, seed: int = 0) -> dict[str, Any]:
-    """All figures of one set of utterances, as they stand in metrics.json."""
+    """Return all figures of one set of utterances, as they stand in metrics.json."""
     counts = scores.confusion
     per_class = _per_class(counts, scores.labels)
     return {
@@ -193,7 +195,7 @@ def _per_class(counts: I64, labels: Sequence[str]) -> dict[str, dict[str, float]
 
 
 def _macro(counts: I64, per_class: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Means over classes; one that neither occurs nor is predicted does not count."""
+    """Return means over classes; one that neither occurs nor is predicted does not count."""
     there = (counts.sum(axis=0) + counts.sum(axis=1)) > 0
     precision = np.array([row["precision"] for row in per_class.values()])
     return {
@@ -244,13 +246,13 @@ def calibration_error(probabilities: F32, truth: I64) -> float:
 
 
 def confidence_bins(confidence: NDArray[Any]) -> I64:
-    """The bin of each confidence, 0 to BINS - 1."""
+    """Return the bin of each confidence, 0 to BINS - 1."""
     number: I64 = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return number
 
 
 def intervals(scores: Scores, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """95 % bootstrap intervals. Speakers are drawn, not clips, where there are two or more.
+    """Return 95 % bootstrap intervals. Speakers are drawn, not clips, where there are two or more.
 
     Clips of one speaker are alike, so drawing clips would give too narrow an interval.
     """
@@ -277,7 +279,7 @@ def intervals(scores: Scores, seed: int = 0, resamples: int = RESAMPLES) -> dict
 
 
 def fit_temperature(windows: Sequence[F32], truth: I64) -> float:
-    """The temperature that minimises the cross-entropy of utterances (Guo et al. 2017).
+    """Return the temperature that minimises the cross-entropy of utterances (Guo et al. 2017).
 
     `windows` holds the window probabilities (W, n) of each utterance; the mean over windows is
     scored, as in every figure. A golden-section search over its logarithm.

@@ -28,7 +28,7 @@ class Assets:
         return Asset(path.name, digest, len(content))
 
     def load(self, asset: Asset) -> bytes:
-        """The bytes of an asset, verified."""
+        """Return the bytes of an asset, verified."""
         for folder in self.folders:
             path = folder / asset.sha256
             if path.is_file():

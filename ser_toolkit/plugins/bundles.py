@@ -77,7 +77,7 @@ def try_apart(content: bytes, threads: int = 1, timeout_s: float = TIMEOUT_S) ->
 
 
 def describe_parts(extractor: Extractor, plugins: Plugins) -> tuple[Part, ...]:
-    """`Manifest.parts` of an extractor: which distribution brings each of its components."""
+    """Return `Manifest.parts` of an extractor: which distribution brings each of its components."""
     return tuple(_part(part.name, part.version, plugins) for part in parts_of(extractor))
 
 
@@ -98,7 +98,7 @@ def resolver(manifest: Manifest, plugins: Plugins | None = None) -> Resolve:
 
 
 def _work() -> Iterator[None]:
-    """Self-test the bundle in standard input; in the child."""
+    """Yield self-test the bundle in standard input; in the child."""
     _limit_memory()
     problem = try_here(sys.stdin.buffer.read(), int(sys.argv[1]))
     if problem:

@@ -29,7 +29,7 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 
 @hookspec
 def sertk_readers() -> list[Reader]:  # type: ignore[empty-body]
-    """Readers of corpora, as default instances.
+    """Return readers of corpora, as default instances.
 
     Called when data is to be read. `--data` finds them by what they recognise, `--reader` by name.
     """
@@ -37,7 +37,7 @@ def sertk_readers() -> list[Reader]:  # type: ignore[empty-body]
 
 @hookspec
 def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:  # type: ignore[empty-body]
-    """Augmenters of audio or of frames, as default instances.
+    """Return augmenters of audio or of frames, as default instances.
 
     Called when a recipe with augmenters is assembled. They meet training clips only.
     """
@@ -45,7 +45,7 @@ def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:  # type: ignore[empt
 
 @hookspec
 def sertk_extractors() -> list[Extractor]:  # type: ignore[empty-body]
-    """Feature extractors, as default instances.
+    """Return feature extractors, as default instances.
 
     Called when a recipe is assembled, a run or a bundle opened; on a device too.
     """
@@ -53,7 +53,7 @@ def sertk_extractors() -> list[Extractor]:  # type: ignore[empty-body]
 
 @hookspec
 def sertk_models() -> list[ModelBuilder]:  # type: ignore[empty-body]
-    """Builders of networks, as default instances.
+    """Return builders of networks, as default instances.
 
     Called when a recipe is assembled. A run and a bundle hold the network itself.
     """
@@ -61,7 +61,7 @@ def sertk_models() -> list[ModelBuilder]:  # type: ignore[empty-body]
 
 @hookspec
 def sertk_recipes() -> list[Recipe]:  # type: ignore[empty-body]
-    """Named sets of extractor, augmenters, model, training parameters and window.
+    """Return named sets of extractor, augmenters, model, training parameters and window.
 
     Called when a recipe is looked for. They name components, those of other plugins too.
     """
@@ -69,7 +69,7 @@ def sertk_recipes() -> list[Recipe]:  # type: ignore[empty-body]
 
 @hookspec
 def sertk_sinks() -> list[Sink]:  # type: ignore[empty-body]
-    """Where the daemon's events go, as default instances.
+    """Return where the daemon's events go, as default instances.
 
     Called by `sertk serve-edge` for the sinks that it is told of.
     """

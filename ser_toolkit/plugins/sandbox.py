@@ -50,7 +50,7 @@ def captured() -> Iterator[io.StringIO]:
 
 @contextlib.contextmanager
 def _stdout_kept() -> Iterator[None]:
-    """What C code or a child writes to descriptor 1 appears on standard error."""
+    """Send what C code or a child writes to descriptor 1 to standard error."""
     with contextlib.ExitStack() as stack:
         # It may be closed, or stand for a pipe that nobody reads.
         with contextlib.suppress(AttributeError, OSError, ValueError):
@@ -84,7 +84,7 @@ def _handlers_kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _warnings_kept() -> Iterator[None]:
-    """Only errors are taken back: libraries may well silence their own warnings for good."""
+    """Restore error filters alone: libraries may well silence their own warnings for good."""
     before = list(warnings.filters)
     try:
         yield

@@ -102,7 +102,9 @@ def configure_fields(
     where: str,
     resolve: Callable[[str], Component] | None = None,
 ) -> dict[str, Any]:
-    """`params` with the types that the dataclass `kind` declares; errors begin with `where`."""
+    """Return `params` with the types that the dataclass `kind` declares; errors begin with
+    `where`.
+    """
     return check_fields(kind, params, where, _maker(resolve))
 
 

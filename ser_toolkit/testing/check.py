@@ -53,15 +53,15 @@ class Check:
 
     @property
     def id(self) -> str:
-        """`extractor:loud:streaming`."""
+        """Return `extractor:loud:streaming`."""
         return f"{self.subject}:{self.name}"
 
     def is_called(self, key: str) -> bool:
-        """Whether `key` is the name, the id, or `component:name`."""
+        """Say whether `key` is the name, the id, or `component:name`."""
         return f":{self.id}".endswith(f":{key}")
 
     def __call__(self) -> None:
-        """Raises CheckFailed, or NotChecked; whatever else the component raises is a failure."""
+        """Run the check; raises CheckFailed or NotChecked, and anything else is a failure too."""
         __tracebackhide__ = True
         try:
             self.run()

@@ -28,7 +28,7 @@ Instead = dict[tuple[str, str], Component]
 def configured(
     offers: Sequence[PluginComponent], settings: Sequence[str]
 ) -> tuple[Instead, list[bytes]]:
-    """The components in which something is set, by kind and name, and the bytes of files.
+    """Return the components in which something is set, by kind and name, and the bytes of files.
 
     A setting is COMPONENT.FIELD=VALUE, or KIND.COMPONENT.FIELD=VALUE where two kinds have the name;
     the value @FILE stands for the bytes of a file. Raises SertkError for anything else.
@@ -45,7 +45,7 @@ def configured(
 
 
 def corpora(components: Sequence[Any], data: Path | None) -> Mapping[str, MakeCorpus]:
-    """`data` for the readers that recognise it, or for the only one.
+    """Return `data` for the readers that recognise it, or for the only one.
 
     Raises SertkError where no reader does, and for what is no folder or too large to be copied.
     """
@@ -114,7 +114,9 @@ def _may_read(reader: Reader, data: Path) -> bool:
 
 
 def _is_too_large(data: Path) -> bool:
-    """Links are followed, as in copying; one that leads back to itself ends at the limit too."""
+    """Follow links, as copying does; one that leads back to itself ends at the limit
+    too.
+    """
     size = 0
     for folder, _, names in os.walk(data, followlinks=True):
         files = (Path(folder, name) for name in names)

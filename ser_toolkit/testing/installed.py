@@ -24,7 +24,8 @@ from .plugin import offers
 def checks_of(
     name: str, data: Path | None = None, settings: Sequence[str] = ()
 ) -> list[tuple[Check, str | None]]:
-    """Every check of the components and commands of a plugin, and why one is expected to fail.
+    """Return every check of the components and commands of a plugin, and why one is expected to
+    fail.
 
     `data` is a corpus for its readers; `settings` are those of `chosen.configured`. Raises
     SertkError where nothing is called `name`, where two plugins are, where it is broken, and for
@@ -54,7 +55,7 @@ def _given(modules: Sequence[Any], data: Path | None, settings: Sequence[str]) -
 
 
 def _brings(command: EntryPoint, name: str) -> bool:
-    """Whether a command is called `name`, or belongs to a plugin or distribution that is."""
+    """Say whether a command is called `name`, or belongs to a plugin or distribution that is."""
     source = origin(command)
     if source.is_called(name):
         return True

@@ -51,12 +51,12 @@ class Networks:
 
     @property
     def tried(self) -> tuple[Shapes, ...]:
-        """The author's shapes, else what extractors usually give."""
+        """Return the author's shapes, else what extractors usually give."""
         own = self.given.inputs.get(self.component.name)
         return USUAL if own is None else (own,)
 
     def build(self, n_classes: int = N_CLASSES) -> tuple[Any, Shapes]:
-        """A network for the first shapes that the builder takes."""
+        """Return a network for the first shapes that the builder takes."""
         refused = []
         for shapes in self.tried:
             try:
@@ -71,7 +71,7 @@ class Networks:
 
 
 def model_checks(component: ModelBuilder, given: Given) -> Iterator[Check]:
-    """All checks of a model builder but those of every component."""
+    """Yield all checks of a model builder but those of every component."""
     under = Networks(component, given)
     table: dict[str, tuple[str, Callable[[Networks], None]]] = {
         "shapes": ("input shapes are taken, or refused with a SertkError", _shapes),
@@ -92,7 +92,7 @@ def model_checks(component: ModelBuilder, given: Given) -> Iterator[Check]:
 
 
 def need_keras() -> Any:
-    """Keras on TensorFlow; without them nothing can be checked."""
+    """Return Keras on TensorFlow; without them nothing can be checked."""
     missing = [lib for lib in ("tensorflow", "keras") if importlib.util.find_spec(lib) is None]
     if missing:
         raise NotChecked(f'{missing[0]} is not installed: pip install "ser-toolkit[train]"')
@@ -220,7 +220,7 @@ def _deterministic(under: Networks) -> None:
 
 
 def _drawn(under: Networks, seed: int) -> tuple[list[Any], dict[str, float]]:
-    """The weights of a network, and what generators give after it was built."""
+    """Return the weights of a network, and what generators give after it was built."""
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -263,7 +263,7 @@ def _saves(under: Networks) -> None:
 
 @contextlib.contextmanager
 def _no_classes_of_ones_own() -> Iterator[None]:
-    """Layers that were registered here are in no other process, as that of `sertk quantize`."""
+    """Hide registered layers, which no other process has, such as that of `sertk quantize`."""
     import keras
 
     registered = keras.saving.get_custom_objects()

@@ -31,16 +31,16 @@ class Here:
 
     @property
     def value(self) -> str:
-        """Where it is."""
+        """Return where it is."""
         return str(self.module.__name__)
 
     def load(self) -> Any:
-        """The module."""
+        """Return the module."""
         return self.module
 
 
 def is_plugin(subject: object) -> bool:
-    """Whether something is a module, or has hooks, well written or not."""
+    """Say whether something is a module, or has hooks, well written or not."""
     if isinstance(subject, ModuleType):
         return True
     names = (name for name in dir(subject) if name.startswith(f"{GROUP}_"))
@@ -48,14 +48,14 @@ def is_plugin(subject: object) -> bool:
 
 
 def entry_point(module: Any) -> EntryPoint:
-    """The installed entry point of a module, else one that is made up."""
+    """Return the installed entry point of a module, else one that is made up."""
     name = getattr(module, "__name__", type(module).__name__)
     found = [point for point in installed() if point.value == name]
     return found[0] if found else cast(EntryPoint, Here(name, module))
 
 
 def offers(module: Any) -> tuple[PluginComponent, ...] | Broken:
-    """Everything that its hooks offer, or why one cannot be used."""
+    """Return everything that its hooks offer, or why one cannot be used."""
     manager = new_manager()
     loaded = load(manager, cast(EntryPoint, Here(entry_point(module).name, module)))
     if isinstance(loaded, Broken):
@@ -70,7 +70,9 @@ def offers(module: Any) -> tuple[PluginComponent, ...] | Broken:
 
 
 def with_others(module: Any) -> Plugins:
-    """The plugins of this installation, this one among them even where it is not installed."""
+    """Return the plugins of this installation, this one among them even where it is not
+    installed.
+    """
     point = entry_point(module)
     points = installed()
     points = points if point in points else [*points, point]
@@ -78,7 +80,7 @@ def with_others(module: Any) -> Plugins:
 
 
 def plugin_checks(module: Any, found: tuple[PluginComponent, ...] | Broken) -> Iterator[Check]:
-    """The checks of the plugin itself."""
+    """Yield the checks of the plugin itself."""
     yield Check(
         "hooks", "hooks have the names and answers of the seam", lambda: _hooks(module, found)
     )
@@ -101,7 +103,9 @@ def _hooks(module: Any, found: tuple[PluginComponent, ...] | Broken) -> None:
 
 
 def _overlooked(module: Any, bare: bool) -> Iterator[tuple[str, str]]:
-    """Functions named nearly as a hook, or where `bare` as one without its prefix; and the hook."""
+    """Yield functions named nearly as a hook, or where `bare` as one without its prefix; and the
+    hook.
+    """
     missing = [hook for hook in map(hook_of, KINDS) if not hasattr(module, hook)]
     for name in dir(module):
         function = getattr(module, name)

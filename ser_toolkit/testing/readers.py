@@ -25,7 +25,7 @@ SHOWN = 3
 
 
 def reader_checks(component: Reader, given: Given) -> Iterator[Check]:
-    """All checks of a reader but those of every component."""
+    """Yield all checks of a reader but those of every component."""
     table: Table = {
         "strangers": ("what is not its corpus is not recognised, and is no crash", _strangers),
         "recognised": ("its corpus is recognised, with a reason", _recognised),
@@ -228,7 +228,7 @@ def _reasons(component: Reader, given: Given) -> None:
 
 
 def _renamed(component: Reader, root: Path, before: Reading) -> None:
-    """A file that got a strange name: it stays a clip, is skipped, or is missed aloud."""
+    """Require that a file with a strange name stays a clip, is skipped, or is reported."""
     path = before.clips[0].path
     if not (path.is_relative_to(root) and path.is_file()):
         return

@@ -24,7 +24,7 @@ SECONDS = 4
 
 
 def recipe_checks(recipe: Recipe, given: Given) -> Iterator[Check]:
-    """All checks of a recipe."""
+    """Yield all checks of a recipe."""
     table: dict[str, tuple[str, Callable[[Recipe, Given], None]]] = {
         "declared": ("a name and a description", _declared),
         "toml": ("what goes through TOML and JSON comes back equal", _toml),
@@ -60,7 +60,7 @@ def _toml(recipe: Recipe, given: Given) -> None:
 
 
 def _plain(recipe: Recipe) -> Any:
-    """Tuples and lists are the same in a file."""
+    """Return tuples and lists are the same in a file."""
     return json.loads(json.dumps(recipe.to_dict()))
 
 

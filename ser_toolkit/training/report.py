@@ -23,12 +23,12 @@ LONGEST_NAME = 20
 
 
 def write_json(path: Path, content: Any) -> None:
-    """JSON with two spaces of indentation; NaN becomes null, which every parser reads."""
+    """Write JSON with two spaces of indentation; NaN becomes null, which every parser reads."""
     write_text(path, json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n")
 
 
 def plain(value: Any) -> Any:
-    """As JSON can say it: text keys, lists, and null for what is not finite."""
+    """Return `value` as JSON has it: text keys, lists, and null for what is not finite."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -39,7 +39,7 @@ def plain(value: Any) -> Any:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A CSV with the keys of the first row as its header."""
+    """Write a CSV with the keys of the first row as its header."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
@@ -48,7 +48,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def write_split(path: Path, split: Split, protocol: str, seed: int) -> None:
-    """split.json: content hash, relative path, side and speaker of each clip; no absolute path."""
+    """Write split.json: hash, relative path, subset and speaker of each clip; no absolute path."""
     clips = [
         {
             "hash": item.hash,
@@ -66,7 +66,7 @@ def write_split(path: Path, split: Split, protocol: str, seed: int) -> None:
 
 
 def prediction_rows(scores: Scores) -> list[dict[str, Any]]:
-    """One row per utterance: what was meant, what was heard, and every probability."""
+    """Return one row per utterance: what was meant, what was heard, and every probability."""
     return [
         {
             "file": item.name,
@@ -82,7 +82,7 @@ def prediction_rows(scores: Scores) -> list[dict[str, Any]]:
 
 
 def model_text(network: keras.Model) -> str:
-    """Layers with output shape, units and parameters; then the totals."""
+    """Return layers with output shape, units and parameters; then the totals."""
     lines = [f"{'layer':<28} {'kind':<24} {'output':<20} {'units':>6} {'parameters':>11}"]
     for layer in network.layers:
         units = getattr(layer, "units", None) or getattr(layer, "filters", None) or ""
@@ -98,7 +98,7 @@ def model_text(network: keras.Model) -> str:
 
 
 def parameters(network: keras.Model) -> dict[str, int]:
-    """Counts of the network's parameters."""
+    """Return counts of the network's parameters."""
     trainable = sum(int(np.prod(v.shape)) for v in network.trainable_weights)
     return {"trainable": trainable, "total": int(network.count_params())}
 
@@ -106,7 +106,7 @@ def parameters(network: keras.Model) -> dict[str, int]:
 def plot_curves(
     folder: Path, history: Sequence[Mapping[str, Any]], best_epoch: int, note: str
 ) -> None:
-    """Accuracy and loss of training and validation over the epochs."""
+    """Plot accuracy and loss of training and validation over the epochs."""
     for name, title in (("accuracy", "Accuracy"), ("loss", "Loss")):
         figure = new_figure(6.4, 4)
         axes = figure.subplots()
@@ -120,7 +120,7 @@ def plot_curves(
 
 
 def plot_confusion(folder: Path, counts: Any, labels: Sequence[str], note: str) -> None:
-    """The confusion matrix in counts and in per cent of each row."""
+    """Plot the confusion matrix in counts and in per cent of each row."""
     table = np.asarray(counts)
     share = 100 * table / np.maximum(1, table.sum(axis=1, keepdims=True))
     for name, values, form in (("counts", table, "{:.0f}"), ("percent", share, "{:.0f}")):
@@ -138,7 +138,7 @@ def plot_confusion(folder: Path, counts: Any, labels: Sequence[str], note: str) 
 
 
 def plot_classes(folder: Path, metrics: Mapping[str, Any], note: str) -> None:
-    """Precision, recall and F1 of each class as bars."""
+    """Plot precision, recall and F1 of each class as bars."""
     labels = metrics["labels"]
     figure = new_figure(1.5 + 1.1 * len(labels), 4)
     axes = figure.subplots()
@@ -154,7 +154,7 @@ def plot_classes(folder: Path, metrics: Mapping[str, Any], note: str) -> None:
 
 
 def plot_folds(folder: Path, folds: Sequence[Mapping[str, Any]], pooled: float, note: str) -> None:
-    """UAR of each fold beside the pooled figure."""
+    """Plot the UAR of each fold beside the pooled UAR."""
     figure = new_figure(2 + 0.6 * len(folds), 4)
     axes = figure.subplots()
     axes.bar(range(len(folds)), [100 * fold["uar"] for fold in folds])
@@ -171,7 +171,7 @@ def _short(name: str) -> str:
 
 
 def weakest(scores: Scores) -> str:
-    """The class with the lowest recall and what it is taken for, in words."""
+    """Return the class with the lowest recall and what it is taken for, in words."""
     counts = scores.confusion
     recall = recalls(counts)
     row = int(np.nanargmin(recall))
@@ -187,7 +187,7 @@ def weakest(scores: Scores) -> str:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty picture; width and height in inches."""
+    """Return an empty picture; width and height in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

@@ -39,7 +39,7 @@ class Run:
     path: Path
 
     def file(self, name: str) -> Path:
-        """A file that must be there."""
+        """Return a file that must be there."""
         path = self.path / name
         if path.is_file():
             return path
@@ -57,7 +57,7 @@ class Run:
 
     @contextlib.contextmanager
     def whole(self, name: str) -> Iterator[Path]:
-        """A file that must be there; what reading it raises is told in one line."""
+        """Open a file that must be there; what reading it raises becomes one line."""
         path = self.file(name)
         try:
             yield path
@@ -68,7 +68,7 @@ class Run:
             ) from error
 
     def json(self, name: str) -> dict[str, Any]:
-        """The content of metrics.json or split.json."""
+        """Return the content of metrics.json or split.json."""
         with self.whole(name) as path:
             content = json.loads(path.read_text("utf-8"))
             if not isinstance(content, dict):
@@ -82,22 +82,24 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The figures of the run."""
+        """Return the figures of the run."""
         return self.json("metrics.json")
 
     @property
     def finished(self) -> bool:
-        """Whether training ran to its end here, uninterrupted."""
+        """Say whether training ran to its end here, uninterrupted."""
         return (self.path / "metrics.json").is_file() and not self.metrics["interrupted"]
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The emotions that the network knows, in its order."""
+        """Return the emotions that the network knows, in its order."""
         with self.whole("split.json"):
             return tuple(self.json("split.json")["labels"])
 
     def predictor(self, plugins: Plugins) -> Predictor:
-        """Everything that predicts; refuses extractors of another version than trained with."""
+        """Return everything that predicts; refuses extractors of another version than trained
+        with.
+        """
         self.check()
         with self.whole("recipe.toml") as path:
             recipe = Recipe.from_toml(path.read_text("utf-8"), path.name)
@@ -112,7 +114,7 @@ class Run:
 
 
 def default_folder(recipe: str) -> Path:
-    """runs/<recipe>-<time>."""
+    """Return runs/<recipe>-<time>."""
     return Path("runs") / f"{recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
@@ -148,13 +150,13 @@ class Predictor:
     network: Any
 
     def inputs(self, audio: Audio, shown: str) -> dict[str, F32]:
-        """What the network sees of audio: (W, …) per input."""
+        """Return what the network sees of audio: (W, …) per input."""
         window = self.assembly.recipe.window
         arrays = features(self.extractor, signal_of(audio, self.extractor, shown), window)
         return windows(self.extractor, window, self.normalizers, arrays)
 
     def file(self, path: Path) -> F32:
-        """Probabilities (n,) of a whole file; AudioError where it cannot be speech."""
+        """Return probabilities (n,) of a whole file; AudioError where it cannot be speech."""
         audio = read_audio(path, shown=path.name)
         check_speech(audio, path.name)
         return utterance_score(
@@ -162,7 +164,7 @@ class Predictor:
         )
 
     def scores(self, utterances: Sequence[Utterance], callback: Callback) -> Scores:
-        """Scores of utterances whose emotions the network knows."""
+        """Score utterances whose emotions the network knows."""
         inputs = (
             self.inputs(
                 read_audio(item.clip.path, item.clip.start_s, item.clip.end_s, shown=item.name),
@@ -174,7 +176,9 @@ class Predictor:
 
 
 def read_scores(path: Path, utterances: Sequence[Utterance], labels: tuple[str, ...]) -> Scores:
-    """The scores that a run wrote to predictions.csv, for the utterances of its test side."""
+    """Return the scores that a run wrote to predictions.csv, for the utterances of its test
+    side.
+    """
     with path.open(encoding="utf-8", newline="") as file:
         rows = {row["file"]: row for row in csv.DictReader(file)}
     try:

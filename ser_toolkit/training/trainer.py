@@ -65,7 +65,7 @@ class Trainer:
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the latest step."""
+        """Return the rate of the latest step."""
         return float(self.optimizer.learning_rate)
 
     def _step(self, values: Any) -> None:

@@ -31,13 +31,15 @@ class AudformatReader(Reader):
     name: ClassVar[str] = "audformat"
 
     def recognises(self, root: Path) -> Match | None:
-        """A folder with a header; no other reader knows as much about it."""
+        """Return a folder with a header; no other reader knows as much about it."""
         if not (root / HEADER).is_file():
             return None
         return Match(1.0, f"{HEADER} is the header of an audformat database")
 
     def read(self, root: Path) -> Reading:
-        """One clip per segment that has an emotion; a segment with two emotions is left out."""
+        """Return one clip per segment that has an emotion; a segment with two emotions is left
+        out.
+        """
         database = _load(root)
         emotions = _Values(database, "emotion", ("emotion",))
         speakers, texts = _Values(database, "speaker", SPEAKERS), _Values(database, "", TEXTS)
@@ -97,7 +99,7 @@ class _Values:
 
 
 def _columns(table: Any, scheme: str, names: tuple[str, ...]) -> list[str]:
-    """A column of the right name, else those of the scheme; votes of raters are not it."""
+    """Return a column of the right name, else those of the scheme; votes of raters are not it."""
     named = [name for name in names if name in table.columns]
     if named:
         return named[:1]
@@ -128,7 +130,7 @@ def _shown(segment: Segment) -> str:
 
 
 def _load(root: Path) -> Any:
-    """The database, read from text and Parquet alone."""
+    """Return the database, read from text and Parquet alone."""
     header = _header(root)
     for table in [*(header.get("tables") or {}), *(header.get("misc_tables") or {})]:
         if (root / f"db.{table}.pkl").exists():
@@ -149,7 +151,9 @@ def _load(root: Path) -> Any:
 
 
 def _header(root: Path) -> Mapping[str, Any]:
-    """The header, read safely first: audformat's own loader would obey tags that make objects."""
+    """Return the header, read safely first: audformat's own loader would obey tags that make
+    objects.
+    """
     import yaml
 
     path = root / HEADER

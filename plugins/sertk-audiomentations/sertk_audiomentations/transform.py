@@ -65,7 +65,9 @@ class Audiomentations(Augmenter):
         return self
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """`samples` transformed; clips under half a second are lengthened with zeros meanwhile."""
+        """Return `samples` transformed; clips under half a second are lengthened with zeros
+        meanwhile.
+        """
         if self.transform in library.RECORDED and self._folder() is None:
             raise SertkError(
                 f"'{self.name}' with {self.transform} has no recordings yet",

@@ -13,5 +13,5 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:
-    """Time stretch and pitch shift, as default instances."""
+    """Return time stretch and pitch shift, as default instances."""
     return [Stretch(), Pitch(), NotebookPitch()]

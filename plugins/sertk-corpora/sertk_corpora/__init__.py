@@ -14,5 +14,5 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_readers() -> list[Reader]:
-    """One reader per corpus."""
+    """Return one reader per corpus."""
     return list(CORPORA)

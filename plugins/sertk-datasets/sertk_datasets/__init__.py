@@ -13,5 +13,5 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_readers() -> list[Reader]:
-    """The one reader."""
+    """Return the one reader."""
     return [DatasetsReader()]

@@ -42,7 +42,7 @@ class DatasetsReader(Reader):
     name: ClassVar[str] = "datasets"
 
     def recognises(self, root: Path) -> Match | None:
-        """What `save_to_disk` wrote, metadata beside audio, or SPLIT/EMOTION/ folders."""
+        """Return what `save_to_disk` wrote, metadata beside audio, or SPLIT/EMOTION/ folders."""
         if not root.is_dir():
             return None
         if saved(root):
@@ -55,7 +55,7 @@ class DatasetsReader(Reader):
         return None
 
     def read(self, root: Path) -> Reading:
-        """One clip per row; a row without an emotion or without its audio is left out."""
+        """Return one clip per row; a row without an emotion or without its audio is left out."""
         clips: list[Clip] = []
         skipped: dict[str, str] = {}
         splits = open_dataset(root)
@@ -97,7 +97,7 @@ def _clip(root: Path, row: Row, emotion: str, subset: Subset | None) -> Clip:
 
 
 def _needed(rows: Iterable[Row]) -> str:
-    """The column of emotions."""
+    """Return the column of emotions."""
     columns = list(dict.fromkeys(key for row in rows for key in row.values))
     for name in EMOTIONS:
         if name in columns:
@@ -110,7 +110,7 @@ def _needed(rows: Iterable[Row]) -> str:
 
 
 def _said(row: Row, names: tuple[str, ...]) -> str | None:
-    """The value of the first of these columns, as text; None where it says nothing."""
+    """Return the value of the first of these columns, as text; None where it says nothing."""
     value: Any = next((row.values[name] for name in names if name in row.values), None)
     if value is None or value != value:  # NaN in a table of numbers
         return None

@@ -13,5 +13,5 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """The one extractor; its file is given with `--set extractor.file=@FILE`."""
+    """Return the one extractor; its file is given with `--set extractor.file=@FILE`."""
     return [Embedding()]

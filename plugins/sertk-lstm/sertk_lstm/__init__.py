@@ -16,19 +16,19 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """The means of MFCC that the notebook feeds its network."""
+    """Return the means of MFCC that the notebook feeds its network."""
     return [MfccMean()]
 
 
 @hookimpl
 def sertk_models() -> list[ModelBuilder]:
-    """The network of both recipes."""
+    """Return the network of both recipes."""
     return [Lstm()]
 
 
 @hookimpl
 def sertk_recipes() -> list[Recipe]:
-    """`lstm` and `lstm-notebook`."""
+    """Return `lstm` and `lstm-notebook`."""
     names = ("lstm.toml", "lstm-notebook.toml")
     folder = files(__name__)
     return [Recipe.from_toml(folder.joinpath(name).read_text("utf-8"), name) for name in names]

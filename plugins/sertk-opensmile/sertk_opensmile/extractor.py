@@ -73,7 +73,7 @@ class OpenSmile(WindowExtractor):
 
 @functools.lru_cache(maxsize=4)
 def _smile(feature_set: str) -> Any:
-    """Holds a configuration alone: every call runs an openSMILE of its own."""
+    """Return the configuration alone: every call runs an openSMILE of its own."""
     opensmile = load_library()
     with warnings.catch_warnings():
         # Older versions of a set stay available here: a figure of a paper may need them.

@@ -50,7 +50,7 @@ class Audio:
 
     @property
     def duration_s(self) -> float:
-        """Length in seconds."""
+        """Return length in seconds."""
         return len(self.samples) / self.rate_hz
 
 
@@ -76,7 +76,7 @@ def read_audio(
 def open_audio(
     path: str | os.PathLike[str], shown: str | None = None
 ) -> Iterator[soundfile.SoundFile]:
-    """An open file, for reading it in blocks; `read_audio` says how errors name it.
+    """Open a file for reading it in blocks; `read_audio` says how errors name it.
 
     What goes wrong while it is read is an AudioError too.
     """
@@ -111,7 +111,7 @@ def decode_audio(content: bytes, max_s: float, shown: str = "the recording") -> 
 
 
 def resample(samples: F32, rate_hz: int, to_hz: int) -> F32:
-    """`samples` (N,) at another rate, by soxr HQ: float32 (about N * to_hz / rate_hz,)."""
+    """Return `samples` (N,) at another rate, by soxr HQ: float32 (about N * to_hz / rate_hz,)."""
     import soxr
 
     if min(rate_hz, to_hz) <= 0:
@@ -123,7 +123,7 @@ def resample(samples: F32, rate_hz: int, to_hz: int) -> F32:
 
 
 def from_pcm16(pcm: bytes, channels: int = 1) -> F32:
-    """Interleaved little-endian 16-bit samples to mono float32 (N,), scaled as files are."""
+    """Return interleaved little-endian 16-bit samples to mono float32 (N,), scaled as files are."""
     frames = np.frombuffer(pcm, "<i2").reshape(-1, channels).astype(np.float32)
     mono: F32 = (frames / np.float32(32768)).mean(axis=1, dtype=np.float32)
     return mono
@@ -155,7 +155,9 @@ def check_samples(samples: F32, shown: str = "the audio") -> None:
 
 
 def content_hash(audio: Audio) -> str:
-    """sha256 of rate and decoded samples: the same for a copy in another lossless container."""
+    """Return sha256 of rate and decoded samples: the same for a copy in another lossless
+    container.
+    """
     digest = hashlib.sha256(f"{audio.rate_hz}\n".encode())
     digest.update((audio.samples.astype("<f4") + np.float32(0)).tobytes())
     return digest.hexdigest()

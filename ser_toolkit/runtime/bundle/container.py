@@ -44,7 +44,7 @@ def _shown(text: str) -> str:
 
 
 def pack(members: Mapping[str, bytes]) -> bytes:
-    """The archive of `members`, in their order; the same members give the same bytes."""
+    """Return the archive of `members`, in their order; the same members give the same bytes."""
     parts: list[bytes] = []
     directory: list[bytes] = []
     offset = 0
@@ -64,7 +64,7 @@ def pack(members: Mapping[str, bytes]) -> bytes:
 
 
 def unpack(content: bytes) -> dict[str, bytes]:
-    """The members of an archive that `pack` made; BundleError for any other bytes."""
+    """Return the members of an archive that `pack` made; BundleError for any other bytes."""
     if not content.startswith(b"PK\x03\x04"):
         what = f"{len(content)} bytes that begin with {content[:4]!r}" if content else "no bytes"
         raise BundleError(f"a bundle (.sertk) expected, received {what}", "Check the path")

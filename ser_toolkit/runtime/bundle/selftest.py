@@ -33,7 +33,7 @@ OUTPUT = {"float32": 1e-4, "float16": 1e-3, "dynamic": 1e-2, "int8": 5e-2, "int1
 
 
 def tolerances(mode: str) -> Tolerances:
-    """What the manifest allows for a network quantized in this mode."""
+    """Return what the manifest allows for a network quantized in this mode."""
     return Tolerances(FEATURES, OUTPUT[mode])
 
 
@@ -47,7 +47,7 @@ class SelfTest:
 
     @property
     def ok(self) -> bool:
-        """Whether both are within their tolerance."""
+        """Say whether both are within their tolerance."""
         within = self.tolerances
         return self.feature_error <= within.features and self.output_error <= within.output
 
@@ -67,7 +67,7 @@ def make_selftest(
     network: TfliteModel,
     rate_hz: int,
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of `selftest.npz`: int16 samples at `rate_hz`, raw features, probabilities.
+    """Return the arrays of `selftest.npz`: int16 samples at `rate_hz`, raw features, probabilities.
 
     The signal fills one window: it is the largest part of a small bundle.
     """
@@ -97,7 +97,7 @@ def run_selftest(
 
 
 def check_selftest(classifier: Classifier, arrays: Mapping[str, NDArray[Any]]) -> SelfTest:
-    """`run_selftest` with the manifest's tolerances; raises BundleError on disagreement."""
+    """Return `run_selftest` with the manifest's tolerances; raises BundleError on disagreement."""
     result = run_selftest(classifier, arrays, classifier.manifest.tolerances)
     if not result.ok:
         raise BundleError(
@@ -108,7 +108,7 @@ def check_selftest(classifier: Classifier, arrays: Mapping[str, NDArray[Any]]) -
 
 
 def synthetic_voice(duration_s: float, rate_hz: int) -> NDArray[np.int16]:
-    """Syllables of gliding harmonics with noise between them: int16, peak -6 dBFS."""
+    """Return syllables of gliding harmonics with noise between them: int16, peak -6 dBFS."""
     time_s = np.arange(int(np.ceil(duration_s * rate_hz))) / rate_hz
     f0_hz = 160 * 2 ** (0.4 * np.sin(2 * np.pi * 0.7 * time_s))
     phase = 2 * np.pi * np.cumsum(f0_hz) / rate_hz

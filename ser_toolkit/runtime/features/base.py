@@ -38,14 +38,16 @@ class Signal:
         return len(self.samples)
 
     def memo(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """`compute()`, once per key: how extractors share an STFT. The result is not to change."""
+        """Return `compute()`, once per key: how extractors share an STFT. The result is not to
+        change.
+        """
         if key not in self._memo:
             self._memo[key] = compute()
         result: T = self._memo[key]
         return result
 
     def tail(self, offset: int) -> Signal:
-        """The signal from sample `offset` on, itself memoised."""
+        """Return the signal from sample `offset` on, itself memoised."""
         if offset == 0:
             return self
         return self.memo(("tail", offset), lambda: Signal(self.samples[offset:], self.rate_hz))
@@ -91,7 +93,8 @@ class Extractor(Component):
 
     @property
     def span_s(self) -> tuple[float, float] | None:
-        """The part of a clip that counts, as (start, end) in seconds; None is the whole clip.
+        """Return the part of a clip that counts, as (start, end) in seconds; None is the whole
+        clip.
 
         It is cut before resampling. A stream has no beginning, so there it means nothing.
         """
@@ -99,20 +102,22 @@ class Extractor(Component):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """A name for each feature column."""
+        """Return a name for each feature column."""
         raise NotImplementedError
 
     def prepare(self, load: AssetLoader) -> Extractor:
-        """This extractor ready to run; those with assets return one that holds their bytes."""
+        """Return this extractor ready to run; those with assets return one that holds their
+        bytes.
+        """
         del load
         return self
 
     def frame_count(self, n_samples: int) -> int:
-        """How many whole frames `n_samples` hold."""
+        """Return how many whole frames `n_samples` hold."""
         return max(0, 1 + (n_samples - self.frame_length) // self.hop_length)
 
     def sample_count(self, n_frames: int) -> int:
-        """How many samples `n_frames` frames cover."""
+        """Return how many samples `n_frames` frames cover."""
         return (n_frames - 1) * self.hop_length + self.frame_length
 
 
@@ -121,23 +126,26 @@ class FrameExtractor(Extractor):
 
     @property
     def warmup_frames(self) -> int:
-        """Frames at the start of a stream whose values still depend on where the stream began."""
+        """Return frames at the start of a stream whose values still depend on where the stream
+        began.
+        """
         return 0
 
     @property
     def heatmap(self) -> Heatmap | None:
-        """How its frames are drawn; None where the columns need no order or labels of their own.
+        """Return how its frames are drawn; None where the columns need no order or labels of their
+        own.
 
         Optional: `sertk inspect` draws every installed extractor that has one.
         """
         return None
 
     def frames(self, signal: Signal) -> F32:
-        """All whole frames of `signal`: (frame_count(N), F) float32."""
+        """Return all whole frames of `signal`: (frame_count(N), F) float32."""
         raise NotImplementedError
 
     def step(self, signal: Signal, state: Any) -> tuple[F32, Any]:
-        """The k frames of `signal`, which covers exactly `sample_count(k)` samples.
+        """Return the k frames of `signal`, which covers exactly `sample_count(k)` samples.
 
         Calls follow one another: `signal` begins k_before * hop_length samples after that of the
         call before, so its first frame_length - hop_length samples have been seen (not on the
@@ -147,7 +155,7 @@ class FrameExtractor(Extractor):
         return self.frames(signal), None
 
     def stream(self) -> Stream:
-        """A new stream that gives, chunk by chunk, what `frames` gives at once."""
+        """Return a new stream that gives, chunk by chunk, what `frames` gives at once."""
         return Stream(self)
 
 
@@ -172,7 +180,7 @@ class WindowExtractor(Extractor):
     takes_short: ClassVar[bool] = False
 
     def arrays(self, signal: Signal) -> dict[str, F32]:
-        """Named float32 arrays for one window of audio; names and shapes are always the same."""
+        """Return named float32 arrays for one window of audio; names and shapes never change."""
         raise NotImplementedError
 
 
@@ -222,17 +230,17 @@ class _Beside(Extractor):
 
     @property
     def edge_ready(self) -> bool:  # type: ignore[override]
-        """Whether every part may run on the Pi."""
+        """Say whether every part may run on the Pi."""
         return all(part.edge_ready for part in self.parts)
 
     @property
     def rate_hz(self) -> int:  # type: ignore[override]
-        """Sampling rate of the parts."""
+        """Return sampling rate of the parts."""
         return self.parts[0].rate_hz
 
     @property
     def hop_length(self) -> int:  # type: ignore[override]
-        """Hop length of the parts, in samples."""
+        """Return hop length of the parts, in samples."""
         return self.parts[0].hop_length
 
     @property
@@ -265,7 +273,7 @@ class Stack(_Beside, StatefulExtractor):
 
     @property
     def frame_length(self) -> int:  # type: ignore[override]
-        """The longest frame length of the parts, in samples."""
+        """Return the longest frame length of the parts, in samples."""
         return max(part.frame_length for part in self.parts)
 
     @property
@@ -308,12 +316,12 @@ class Joined(_Beside, WindowExtractor):
 
     @property
     def takes_short(self) -> bool:  # type: ignore[override]
-        """Whether the parts take less than a window."""
+        """Say whether the parts take less than a window."""
         return self.parts[0].takes_short
 
     @property
     def frame_length(self) -> int:  # type: ignore[override]
-        """Frame length of the parts, in samples."""
+        """Return frame length of the parts, in samples."""
         return self.parts[0].frame_length
 
     def prepare(self, load: AssetLoader) -> Joined:

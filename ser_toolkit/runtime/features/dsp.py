@@ -48,13 +48,15 @@ class Fft:
 
 @functools.cache
 def numpy_fft() -> Fft:
-    """The FFT that is always there."""
+    """Return the FFT that is always there."""
     return Fft("numpy", np.fft.rfft, np.fft.irfft)
 
 
 @functools.cache
 def best_fft() -> Fft:
-    """scipy's FFT, about twice as fast as numpy's, where scipy is installed; else numpy's."""
+    """Return scipy's FFT, about twice as fast as numpy's, where scipy is installed; else
+    numpy's.
+    """
     try:
         import scipy.fft
     except ImportError:
@@ -63,7 +65,7 @@ def best_fft() -> Fft:
 
 
 def fast_length(n: int) -> int:
-    """The smallest even FFT length >= n without prime factors above 5."""
+    """Return the smallest even FFT length >= n without prime factors above 5."""
     length = n + n % 2
     while _without_factors_to_5(length) > 1:
         length += 2
@@ -78,7 +80,7 @@ def _without_factors_to_5(n: int) -> int:
 
 
 def frame_view(values: NDArray[Any], frame_length: int, hop_length: int) -> NDArray[Any]:
-    """All whole frames of contiguous `values` (N,): a read-only view (T, frame_length)."""
+    """Return all whole frames of contiguous `values` (N,): a read-only view (T, frame_length)."""
     count = max(0, 1 + (len(values) - frame_length) // hop_length)
     if count == 0:
         return np.empty((0, frame_length), values.dtype)
@@ -106,7 +108,7 @@ def frame_energy(values: F32, frame_length: int, hop_length: int) -> F32:
 
 @functools.lru_cache(maxsize=32)
 def hann(length: int, precision: Precision = "single") -> NDArray[Any]:
-    """The periodic Hann window (length,), float32 or float64."""
+    """Return the periodic Hann window (length,), float32 or float64."""
     phase = 2 * np.pi * np.arange(length) / length
     return _read_only((0.5 - 0.5 * np.cos(phase)).astype(precision))
 
@@ -114,7 +116,7 @@ def hann(length: int, precision: Precision = "single") -> NDArray[Any]:
 def power_spectrogram(
     signal: Signal, frame_length: int, hop_length: int, fft: Fft, precision: Precision = "single"
 ) -> F32:
-    """|rfft(Hann * frame)|^2 of each whole frame: (T, frame_length // 2 + 1) float32.
+    """Return |rfft(Hann * frame)|^2 of each whole frame: (T, frame_length // 2 + 1) float32.
 
     `precision` is that of the FFT: in single, its rounding (1e-7 of a frame's strongest bin) is
     all there is in bins 140 dB below. Computed once per signal, however many extractors ask; the
@@ -125,7 +127,7 @@ def power_spectrogram(
 
 
 def block_rows(frame_bytes: int) -> int:
-    """Frames per block: whole fours where possible, which scipy transforms side by side."""
+    """Return frames per block: whole fours where possible, which scipy transforms side by side."""
     rows = BLOCK_BYTES // frame_bytes
     return max(1, rows - rows % 4 if rows > 4 else rows)
 
@@ -146,7 +148,7 @@ def _power(samples: F32, frame_length: int, hop_length: int, fft: Fft, precision
 
 
 def hz_to_mel(hz: F64, scale: MelScale) -> F64:
-    """Frequencies on the mel scale of HTK or of Slaney's Auditory Toolbox."""
+    """Return frequencies on the mel scale of HTK or of Slaney's Auditory Toolbox."""
     if scale == "htk":
         mel: F64 = 2595.0 * np.log10(1.0 + hz / 700.0)
         return mel
@@ -155,7 +157,7 @@ def hz_to_mel(hz: F64, scale: MelScale) -> F64:
 
 
 def mel_to_hz(mel: F64, scale: MelScale) -> F64:
-    """The inverse of `hz_to_mel`."""
+    """Return the inverse of `hz_to_mel`."""
     if scale == "htk":
         hz: F64 = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
         return hz
@@ -180,7 +182,9 @@ class MelParams:
     norm: MelNorm
 
     def edges_hz(self) -> F64:
-        """Corners of the triangles: filter m rises from edge m to m + 1 and falls to m + 2."""
+        """Return corners of the triangles: filter m rises from edge m to m + 1 and falls to m +
+        2.
+        """
         ends = hz_to_mel(np.array([self.fmin_hz, self.fmax_hz]), self.scale)
         return mel_to_hz(np.linspace(ends[0], ends[1], self.n_mels + 2), self.scale)
 
@@ -189,7 +193,7 @@ class MelParams:
         return np.arange(self.n_fft // 2 + 1, dtype=np.float64) * (self.rate_hz / self.n_fft)
 
     def empty_filters(self) -> int:
-        """How many filters fall between two bins: they would always give zero."""
+        """Return how many filters fall between two bins: they would always give zero."""
         edges = self.edges_hz() * self.n_fft / self.rate_hz
         first, last = np.floor(edges[:-2] + EDGE_BINS) + 1, np.ceil(edges[2:] - EDGE_BINS) - 1
         return int(np.count_nonzero(first > last))
@@ -197,7 +201,7 @@ class MelParams:
 
 @functools.lru_cache(maxsize=32)
 def mel_weights(params: MelParams) -> F32:
-    """Triangular filters (n_mels, n_fft // 2 + 1) float32, read-only.
+    """Return triangular filters (n_mels, n_fft // 2 + 1) float32, read-only.
 
     `slaney` gives every triangle the area 1 over Hz, `unit_sum` makes its weights sum to 1.
     """
@@ -221,7 +225,7 @@ class BandedBank:
     bands: tuple[tuple[slice, slice, F32], ...]
 
     def apply(self, power: F32) -> F32:
-        """(T, bins) -> (T, n_filters), both float32."""
+        """Return (T, bins) -> (T, n_filters), both float32."""
         out = np.empty((len(power), self.n_filters), np.float32)
         for bins, filters, weights in self.bands:
             np.matmul(power[:, bins], weights, out=out[:, filters])
@@ -230,12 +234,12 @@ class BandedBank:
 
 @functools.lru_cache(maxsize=32)
 def mel_bank(params: MelParams) -> BandedBank:
-    """`mel_weights`, ready to be applied at a fraction of the cost of the dense product."""
+    """Return `mel_weights`, ready to be applied at a fraction of the cost of the dense product."""
     return banded(mel_weights(params))
 
 
 def banded(weights: F32) -> BandedBank:
-    """`weights` (filters, bins), split by runs of neighbouring filters."""
+    """Return `weights` (filters, bins), split by runs of neighbouring filters."""
     starts = range(0, len(weights), BAND_FILTERS)
     return BandedBank(len(weights), tuple(_band(weights, start) for start in starts))
 
@@ -250,7 +254,7 @@ def _band(weights: F32, start: int) -> tuple[slice, slice, F32]:
 
 @functools.lru_cache(maxsize=32)
 def dct_matrix(n_out: int, n_in: int) -> F32:
-    """The first `n_out` rows of the orthonormal DCT-II over `n_in` points: (n_out, n_in)."""
+    """Return the first `n_out` rows of the orthonormal DCT-II over `n_in` points: (n_out, n_in)."""
     row, column = np.arange(n_out)[:, None], np.arange(n_in)
     matrix = np.sqrt(2.0 / n_in) * np.cos(np.pi * row * (2 * column + 1) / (2 * n_in))
     matrix[:1] /= np.sqrt(2.0)
@@ -258,7 +262,7 @@ def dct_matrix(n_out: int, n_in: int) -> F32:
 
 
 def power_to_db(power: F32, floor: float, top_db: float | None = None) -> F32:
-    """10 log10(max(power, floor)).
+    """Return 10 log10(max(power, floor)).
 
     With `top_db`, nothing lies further below the maximum than that: it looks at all of `power`, so
     it is for windows and not for streams.
@@ -272,7 +276,9 @@ def power_to_db(power: F32, floor: float, top_db: float | None = None) -> F32:
 
 
 def weighted_sums(rows: F32, weights: F64) -> F32:
-    """Weighted sums of len(weights) successive rows, in float64 because large terms cancel."""
+    """Return weighted sums of len(weights) successive rows, in float64 because large terms
+    cancel.
+    """
     wide = rows.astype(np.float64)
     count = len(wide) - len(weights) + 1
     total = np.zeros((count, wide.shape[1]))
@@ -283,7 +289,8 @@ def weighted_sums(rows: F32, weights: F64) -> F32:
 
 @functools.lru_cache(maxsize=32)
 def slope_weights(width: int, order: int) -> F64:
-    """Weights (width,) of the `order`-th derivative of a least-squares polynomial of that degree.
+    """Return weights (width,) of the `order`-th derivative of a least-squares polynomial of that
+    degree.
 
     Source: Savitzky and Golay, Analytical Chemistry 36(8), 1964.
     """

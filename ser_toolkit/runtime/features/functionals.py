@@ -83,7 +83,7 @@ class Functionals(WindowExtractor):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """f0_st_mean … zcr_mean, mfcc_0_mean … mfcc_19_delta2_slope, centroid_hz_mean …"""
+        """Return f0_st_mean … zcr_mean, mfcc_0_mean … mfcc_19_delta2_slope, centroid_hz_mean …"""
         kinds = ("", "_delta", "_delta2")
         cepstra = [f"mfcc_{n}{kind}" for kind in kinds for n in range(self.n_mfcc)]
         return (
@@ -94,7 +94,9 @@ class Functionals(WindowExtractor):
         )
 
     def arrays(self, signal: Signal) -> dict[str, F32]:
-        """{"functionals": (len(columns),)} of one window of at least `frame_length` samples."""
+        """Return {"functionals": (len(columns),)} of one window of at least `frame_length`
+        samples.
+        """
         if len(signal) < self.frame_length:
             raise SertkError(
                 f"'{self.name}' expects {self.frame_length} samples or more, received {len(signal)}"
@@ -171,7 +173,9 @@ class Functionals(WindowExtractor):
 
 
 def statistics(frames: NDArray[Any], hop_s: float) -> Real:
-    """Mean, std, 10th, 50th, 90th percentile and slope per second: (T, F) -> (F, 6) float64."""
+    """Return mean, std, 10th, 50th, 90th percentile and slope per second: (T, F) -> (F, 6)
+    float64.
+    """
     columns = np.ascontiguousarray(frames.T, dtype=np.float64)
     return np.column_stack(
         [
@@ -184,20 +188,26 @@ def statistics(frames: NDArray[Any], hop_s: float) -> Real:
 
 
 def slopes(rows: Real, times_s: Real) -> Real:
-    """Slope per second of the least-squares line through each row: (F, T) -> (F,); 0 for T = 1."""
+    """Return slope per second of the least-squares line through each row: (F, T) -> (F,); 0 for T
+    = 1.
+    """
     offsets = times_s - times_s.mean()
     square = offsets @ offsets
     return rows @ offsets / square if square > 0 else np.zeros(len(rows))
 
 
 def mean_change(steps: Real) -> Real:
-    """Mean absolute value of the steps (T - 1, F) from frame to frame: (F,); 0 where T = 1."""
+    """Return mean absolute value of the steps (T - 1, F) from frame to frame: (F,); 0 where T =
+    1.
+    """
     change: Real = np.abs(steps).sum(axis=0) / max(1, len(steps))
     return change
 
 
 def _contour(values: Real, times_s: Real, steps: Real) -> Real:
-    """The eight statistics of `CONTOUR` of values (T,) at `times_s` with `steps` between them."""
+    """Return the eight statistics of `CONTOUR` of values (T,) at `times_s` with `steps` between
+    them.
+    """
     p10, p50, p90 = np.percentile(values, (10, 50, 90))
     slope = slopes(values[None], times_s)[0]
     change = mean_change(steps)
@@ -207,7 +217,9 @@ def _contour(values: Real, times_s: Real, steps: Real) -> Real:
 
 
 def _timing(voiced: NDArray[np.bool_], hop_s: float, window_s: float) -> list[float]:
-    """Voiced fraction, voiced segments per second, mean lengths of voiced and unvoiced ones."""
+    """Return voiced fraction, voiced segments per second, mean lengths of voiced and unvoiced
+    ones.
+    """
     starts = np.flatnonzero(np.diff(voiced, prepend=not voiced[0]))
     lengths_s = np.diff(starts, append=len(voiced)) * hop_s
     is_voiced = voiced[starts]

@@ -33,14 +33,14 @@ class Lags:
 
     @classmethod
     def between(cls, rate_hz: int, f0_min_hz: float, f0_max_hz: float) -> Lags:
-        """The lags of the fundamentals from `f0_min_hz` to `f0_max_hz`."""
+        """Return the lags of the fundamentals from `f0_min_hz` to `f0_max_hz`."""
         return cls(math.floor(rate_hz / f0_max_hz), math.ceil(rate_hz / f0_min_hz))
 
 
 def yin(
     samples: F32, frame_length: int, hop_length: int, lags: Lags, threshold: float, fft: Fft
 ) -> tuple[F64, F64]:
-    """Period in samples and voicing in [0, 1] of each frame, both (T,) float64.
+    """Return period in samples and voicing in [0, 1] of each frame, both (T,) float64.
 
     Voicing is 1 - d' at the chosen lag (equation 8), 0 in silence.
     """
@@ -56,7 +56,7 @@ def yin(
 
 
 def normalised_difference(frames: NDArray[Any], lags: Lags, fft: Fft) -> F64:
-    """d' (equation 8) of frames (T, N), zero beyond their end: (T, longest - shortest + 1).
+    """Return d' (equation 8) of frames (T, N), zero beyond their end: (T, longest - shortest + 1).
 
     It is 1 at every lag where a frame is silent.
     """
@@ -101,12 +101,12 @@ def _correlation(frames: NDArray[Any], longest: int, fft: Fft) -> F64:
 
 
 def fft_length(frame_length: int, longest: int) -> int:
-    """Points of an FFT in which the correlation up to lag `longest` does not wrap around."""
+    """Return points of an FFT in which the correlation up to lag `longest` does not wrap around."""
     return fast_length(frame_length + longest)
 
 
 def _choose(dips: F64, threshold: float) -> NDArray[Any]:
-    """The first trough below `threshold` (step 4), else the deepest point."""
+    """Return the first trough below `threshold` (step 4), else the deepest point."""
     good = _troughs(dips)
     good &= dips < threshold
     chosen: NDArray[Any] = good.argmax(axis=1)
@@ -127,7 +127,9 @@ def _troughs(dips: F64) -> NDArray[np.bool_]:
 
 
 def _parabolic_shift(dips: F64, chosen: NDArray[Any]) -> F64:
-    """How far the vertex of the parabola through three lags lies from the middle one (step 5)."""
+    """Return how far the vertex of the parabola through three lags lies from the middle one (step
+    5).
+    """
     last = dips.shape[1] - 1
     middle = np.minimum(np.maximum(chosen, 1), last - 1)
     rows = np.arange(len(dips))
@@ -139,7 +141,9 @@ def _parabolic_shift(dips: F64, chosen: NDArray[Any]) -> F64:
 
 
 def gated_pitch(f0_hz: F64, voicing: F64) -> F64:
-    """sigmoid(20 (v - 0.5)) (12 log2(f0 / 55 Hz) - 20) / 8: a pitch that fades out unvoiced."""
+    """Return sigmoid(20 (v - 0.5)) (12 log2(f0 / 55 Hz) - 20) / 8: a pitch that fades out
+    unvoiced.
+    """
     gate = 1.0 / (1.0 + np.exp(-GATE_SLOPE * (voicing - GATE_CENTRE)))
     semitones = 12.0 * np.log2(f0_hz / GATE_REFERENCE_HZ)
     pitch: F64 = gate * (semitones - GATE_OFFSET_ST) / GATE_SCALE_ST

@@ -52,7 +52,7 @@ class Feature(FrameExtractor):
         return np.array(signal.memo(self, lambda: self._compute(signal)))
 
     def fft(self) -> Fft:
-        """The FFT to use; a subclass may name another."""
+        """Return the FFT to use; a subclass may name another."""
         return best_fft()
 
     def _compute(self, signal: Signal) -> F32:
@@ -296,22 +296,22 @@ class Deltas(StatefulExtractor):
 
     @property
     def edge_ready(self) -> bool:  # type: ignore[override]
-        """Whether the inner extractor may run on the Pi."""
+        """Say whether the inner extractor may run on the Pi."""
         return self.of.edge_ready
 
     @property
     def rate_hz(self) -> int:  # type: ignore[override]
-        """Sampling rate of the inner extractor."""
+        """Return sampling rate of the inner extractor."""
         return self.of.rate_hz
 
     @property
     def frame_length(self) -> int:  # type: ignore[override]
-        """Frame length of the inner extractor, in samples."""
+        """Return frame length of the inner extractor, in samples."""
         return self.of.frame_length
 
     @property
     def hop_length(self) -> int:  # type: ignore[override]
-        """Hop length of the inner extractor, in samples."""
+        """Return hop length of the inner extractor, in samples."""
         return self.of.hop_length
 
     @property

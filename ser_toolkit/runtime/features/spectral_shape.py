@@ -38,7 +38,7 @@ DESCRIPTORS = (
 
 
 def describe(power: F32, rate_hz: int) -> F64:
-    """The descriptors of each frame, in the order of `DESCRIPTORS`: (T, bins) -> (T, 11).
+    """Return the descriptors of each frame, in the order of `DESCRIPTORS`: (T, bins) -> (T, 11).
 
     Over the bins from 50 Hz on, with P the power of a bin plus the floor, a = sqrt(P),
     p = a / sum(a), and f its frequency in Hz:

@@ -31,20 +31,20 @@ class Classifier:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The emotions, in the order of the probabilities."""
+        """Return the emotions, in the order of the probabilities."""
         return self.manifest.labels
 
     def features(self, audio: Audio) -> dict[str, F32]:
-        """What the extractor hears, before it is standardised."""
+        """Return what the extractor hears, before it is standardised."""
         return features(self.extractor, signal_of(audio, self.extractor), self.manifest.window)
 
     def score(self, arrays: Mapping[str, F32]) -> F32:
-        """Probabilities (W, n) of what `features` gave."""
+        """Return probabilities (W, n) of what `features` gave."""
         window = self.manifest.window
         return self.network(windows(self.extractor, window, self.normalizers, arrays))
 
     def windows(self, audio: Audio) -> F32:
-        """Probabilities (W, n) float32 of every window of `audio`, W >= 1."""
+        """Return probabilities (W, n) float32 of every window of `audio`, W >= 1."""
         return self.score(self.features(audio))
 
     def times(self, audio: Audio) -> list[tuple[float, float]]:
@@ -53,12 +53,12 @@ class Classifier:
         return window_times(self.extractor, self.manifest.window, signal)
 
     def uncertain(self, probabilities: F32) -> bool:
-        """Whether the highest probability (n,) is too low to name an emotion."""
+        """Say whether the highest probability (n,) is too low to name an emotion."""
         return bool(probabilities.max() < self.manifest.thresholds["uncertain"])
 
 
 def build_classifier(bundle: Bundle, resolve: Resolve, threads: int = 1) -> Classifier:
-    """The classifier of a bundle; `resolve` gives the installed component of a name.
+    """Return the classifier of a bundle; `resolve` gives the installed component of a name.
 
     Refuses with BundleError what would give other numbers than at export: an extractor that is
     not installed or has another version, a network that does not fit the manifest. Raises
@@ -96,7 +96,7 @@ def _extractor(manifest: Manifest, resolve: Resolve) -> Extractor:
 
 
 def _installed(part: Part, resolve: Resolve) -> Component:
-    """The installed default of a part, of the version that the bundle was made with."""
+    """Return the installed default of a part, of the version that the bundle was made with."""
     wanted = f"'{part.name}' version {part.version}"
     todo = f"Run `pip install {part.distribution}=={part.distribution_version}`"
     try:
@@ -110,7 +110,7 @@ def _installed(part: Part, resolve: Resolve) -> Component:
 
 
 def container(name: str) -> Component | None:
-    """A `stack` or `joined` that has no parts yet, else None.
+    """Return a `stack` or `joined` that has no parts yet, else None.
 
     These have no default instance, because they refuse to be empty, so no plugin offers them.
     """

@@ -14,7 +14,7 @@ from ..features.window import Window
 
 
 def signal_of(audio: Audio, extractor: Extractor, shown: str = "the audio") -> Signal:
-    """The part of a clip that the extractor hears, at its rate.
+    """Return the part of a clip that the extractor hears, at its rate.
 
     The part is cut before resampling, as a loader with an offset and a duration does. Raises
     AudioError for a clip that ends before that part begins.
@@ -33,7 +33,7 @@ def signal_of(audio: Audio, extractor: Extractor, shown: str = "the audio") -> S
 
 
 def features(extractor: Extractor, signal: Signal, window: Window) -> dict[str, F32]:
-    """{"frames": (T, F)} of a frame extractor, or named (W, …) arrays of a window extractor.
+    """Return {"frames": (T, F)} of a frame extractor, or named (W, …) arrays of a window extractor.
 
     Audio shorter than one frame is lengthened with zeros to one frame, and for a window extractor
     that does not take short audio to one window.
@@ -63,7 +63,7 @@ def windows(
     normalizers: Mapping[str, Normalizer],
     arrays: Mapping[str, F32],
 ) -> dict[str, F32]:
-    """What the network sees: standardised (W, …) arrays, one per input."""
+    """Return what the network sees: standardised (W, …) arrays, one per input."""
     scaled = {name: normalizers[name].apply(values)[0] for name, values in arrays.items()}
     if isinstance(extractor, FrameExtractor):
         return {name: window.cut(frames) for name, frames in scaled.items()}
@@ -84,6 +84,6 @@ def window_times(extractor: Extractor, window: Window, signal: Signal) -> list[t
 
 
 def utterance_score(probabilities: F32) -> F32:
-    """The mean of the window probabilities: (W, n) -> (n,)."""
+    """Return the mean of the window probabilities: (W, n) -> (n,)."""
     mean: F32 = probabilities.mean(axis=0)
     return mean

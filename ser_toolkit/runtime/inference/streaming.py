@@ -47,12 +47,12 @@ class AudioWindows:
 
     @property
     def next_end(self) -> int:
-        """How many samples must have come for the next window."""
+        """Return how many samples must have come for the next window."""
         first = self._given * self._window.hop_frames * self._extractor.hop_length
         return first + self._extractor.sample_count(self._window.length_frames)
 
     def push(self, chunk: NDArray[Any]) -> Iterator[AudioWindow]:
-        """Every window that these samples complete, oldest first."""
+        """Yield every window that these samples complete, oldest first."""
         self._samples += len(chunk)
         for inputs in self._features.push(chunk):
             frame = self._given * self._window.hop_frames
@@ -60,7 +60,9 @@ class AudioWindows:
             yield self._span(frame, inputs)
 
     def finish(self) -> AudioWindow | None:
-        """The window that ends with the audio; None where `push` gave it or there was no audio."""
+        """Return the window that ends with the audio; None where `push` gave it or there was no
+        audio.
+        """
         if not self._samples:
             return None
         inputs = self._features.finish(self._samples)
@@ -76,7 +78,7 @@ class AudioWindows:
 
 
 def window_at(window: Window, extractor: Extractor, hop_s: float) -> Window:
-    """The bundle's window with another hop, in whole frames, at least one."""
+    """Return the bundle's window with another hop, in whole frames, at least one."""
     hop = max(1, round(hop_s * extractor.rate_hz / extractor.hop_length))
     return replace(window, hop_frames=hop)
 

@@ -57,7 +57,9 @@ class TfliteTensor:
     zero_point: int
 
     def encode(self, values: F32) -> NDArray[Any]:
-        """`values` as the tensor stores them: half is rounded away from zero, as TFLite does."""
+        """Return `values` as the tensor stores them: half is rounded away from zero, as TFLite
+        does.
+        """
         if self.dtype is np.float32:
             return np.asarray(values, np.float32)
         scaled = (values / np.float32(self.scale)).astype(np.float64)
@@ -67,7 +69,7 @@ class TfliteTensor:
         return stored
 
     def decode(self, stored: NDArray[Any]) -> F32:
-        """The values that the stored ones stand for."""
+        """Return the values that the stored ones stand for."""
         if self.dtype is np.float32:
             return np.array(stored)
         values: F32 = (stored.astype(np.float32) - np.float32(self.zero_point)) * np.float32(
@@ -96,7 +98,9 @@ class TfliteModel:
         self.n_classes = self._output.shape[1]
 
     def __call__(self, inputs: Mapping[str, F32]) -> F32:
-        """Probabilities (W, n) float32 of W windows: `inputs` has (W, …) float32 per name."""
+        """Return probabilities (W, n) float32 of W windows: `inputs` has (W, …) float32 per
+        name.
+        """
         count = self._count(inputs)
         outputs = np.empty((count, self.n_classes), np.float32)
         for row in range(count):
@@ -106,7 +110,7 @@ class TfliteModel:
         return outputs
 
     def _count(self, inputs: Mapping[str, F32]) -> int:
-        """How many windows `inputs` has, all of the right shape."""
+        """Return how many windows `inputs` has, all of the right shape."""
         given = {name: array.shape[1:] for name, array in inputs.items()}
         counts = {len(array) for array in inputs.values()}
         if given != self.inputs or len(counts) != 1:
@@ -156,14 +160,14 @@ def find_runtime(allowed: Sequence[str] | None = None) -> TfliteRuntime:
 
 
 def mending(name: str) -> str:
-    """What to do about a runtime that is installed and does not work."""
+    """Return what to do about a runtime that is installed and does not work."""
     if name == "tflite-runtime":
         return 'Run `pip install "numpy<2"`, which tflite-runtime needs, or use ai-edge-litert'
     return f"Run `pip install --force-reinstall {name}`"
 
 
 def probe(name: str) -> TfliteRuntime | str:
-    """The runtime if it computes 1 + 1 here, else the reason in words.
+    """Return the runtime if it computes 1 + 1 here, else the reason in words.
 
     Importing proves little: a runtime built for another numpy imports, and fails when used.
     """
@@ -180,7 +184,7 @@ def probe(name: str) -> TfliteRuntime | str:
 
 
 def examine_runtimes(timeout_s: float = PROBE_TIMEOUT_S) -> dict[str, TfliteRuntime | str]:
-    """`probe` of every runtime, each in a process of its own, which it may crash."""
+    """Return `probe` of every runtime, each in a process of its own, which it may crash."""
     return {name: _probe_apart(name, timeout_s) for name in MODULES}
 
 
@@ -286,7 +290,7 @@ def _greets(line: bytes) -> bool:
 
 
 def _tensors(interpreter: Any) -> tuple[dict[str, TfliteTensor], TfliteTensor]:
-    """The inputs by the names of the signature, and the one output."""
+    """Return the inputs by the names of the signature, and the one output."""
     if SIGNATURE not in interpreter.get_signature_list():
         raise ValueError(f"it has no signature '{SIGNATURE}'")
     runner = interpreter.get_signature_runner(SIGNATURE)
