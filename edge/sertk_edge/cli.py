@@ -13,6 +13,7 @@ import click
 from ser_toolkit.runtime.errors import SertkError
 
 from .options import (
+    AnyPath,
     OneLineErrors,
     SinkType,
     paths_of,
@@ -27,7 +28,7 @@ from .service.unit import Unit, checked_name, credential, service_command
 from .settings import Settings, WrongUsageError
 from .settings_loader import PREFIX, refuse_unknown, settings_of
 
-PATH = click.Path(path_type=Path)
+PATH = AnyPath()
 
 
 @click.command("serve-edge", cls=OneLineErrors, context_settings={"auto_envvar_prefix": PREFIX})

@@ -57,6 +57,15 @@ class SinkType(SinkParam):
         return [text for text in rv.split(";") if text.strip()]
 
 
+class AnyPath(click.Path):
+    """A path as it is written: click would look at it, and fail at a null byte from a file."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return it; who uses it says what is wrong with it."""
+        del param, ctx
+        return Path(value)
+
+
 class Names(click.types.StringParamType):
     """Texts; several in one variable are separated by commas."""
 
@@ -144,4 +153,4 @@ def _type(hint: Any) -> Any:
     if typing.get_origin(hint) is typing.Literal:
         return click.Choice(typing.get_args(hint))
     kind = plain_type(hint)
-    return click.Path(path_type=Path) if kind is Path else kind
+    return AnyPath() if kind is Path else kind

@@ -115,7 +115,7 @@ def traced(*args, **options):
 event_store.sqlite3.connect = traced
 
 def daemon(path):
-    spool = DeadlyQueue(folder / path[1:])
+    event_queue = DeadlyQueue(folder / path[1:])
     device = Device("pi", "Pi", ("anger",), "m", "1")
     worker = SinkWorker("hook", DeadlySink(path), device, event_queue)
     worker.start()
