@@ -200,7 +200,7 @@ def extract(
     workers: int = 0,
     callback: Callback | None = None,
 ) -> dict[str, Any]:
-    """Extract features of files (`.npy`, `.npz`) or of a corpus (`.npz`, `.csv`); returns a summary.
+    """Extract features of files (`.npy`, `.npz`) or of a corpus (`.npz`, `.csv`); return a summary.
 
     `recipe` names the extractors, the ending of `out` chooses the form, nothing is standardised.
     """
