@@ -111,7 +111,7 @@ def _saved(root: Path) -> dict[str, list[Row]]:
 
 
 def _rows(root: Path, split: str, table: Any) -> list[Row]:
-    """Open columns so that audio comes as path or bytes, and labels as words; the toolkit decodes."""
+    """Open columns so that audio comes as path or bytes, labels as words; the toolkit decodes."""
     import datasets
 
     kinds = table.features
