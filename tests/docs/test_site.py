@@ -67,9 +67,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=300,
         check=False,
     )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    assert not re.search("warning|error", said, re.IGNORECASE), said
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert not re.search("warning|error", output, re.IGNORECASE), output
     return folder
 
 
@@ -145,7 +145,7 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
     assert len(shown) == len(set(shown))
     assert public() - set(shown) == set()
     # Not public themselves, but what public functions give.
-    returned = {"prediction.Model", "runtime.classifier.Classifier"}
+    returned = {"inference.predict.Model", "runtime.inference.classifier.Classifier"}
     assert set(shown) - public() == {f"ser_toolkit.{name}" for name in returned}
     anchors = {name for path in (site / "reference").glob("*.html") for name in Page(path).anchors}
     assert set(shown) <= anchors
