@@ -348,8 +348,8 @@ def test_every_key_of_a_cross_validation_is_documented(place: Path, tmp_path: Pa
     own = documented("### Of a cross-validation")
     removed = {"temperature", "uncertain_below", "best_epoch", "epochs", "interrupted", "sides"}
     assert set(run.metrics) == ((keys(text) - removed) | own) - {"quantized"}
-    told = section("docs/run-directory.md", "### Of a cross-validation")
-    assert all(f"`{name}`" in told for name in (*removed, *run.metrics["folds"][0]))
+    text = section("docs/run-directory.md", "### Of a cross-validation")
+    assert all(f"`{name}`" in text for name in (*removed, *run.metrics["folds"][0]))
 
 
 def test_every_public_name_exists_and_arguments_of_train_are_documented() -> None:
