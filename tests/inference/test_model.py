@@ -17,44 +17,14 @@ import pytest
 import soundfile
 
 import ser_toolkit as sertk
-from ser_toolkit.export.quantize import Options, quantize
 from ser_toolkit.utils import tables
 
 Small = tuple[Any, Path]
 
 
 @pytest.fixture(scope="module")
-def run(small_corpus: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> sertk.Run:
-    recipe = sertk.Recipe(
-        extractor=[sertk.Mfcc(n_mfcc=13), sertk.Rms()],
-        model=sertk.Tcn(channels=16),
-        augmenter=sertk.Noise(p=0.5),
-    )
-    return sertk.train(
-        small_corpus,
-        recipe=recipe,
-        settings={"training.epochs": 2, "training.copies": 1},
-        workers=1,
-        out=tmp_path_factory.mktemp("runs") / "run",
-    )
-
-
-@pytest.fixture(scope="module")
-def bundles(run: sertk.Run, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundles")
-    options = Options(modes=("float32", "int8"), force=True)
-    quantize(run, options, folder / "small.sertk", sertk.Callback())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def bundle(bundles: Path) -> Path:
-    return next(bundles.glob("*float32*.sertk"))
-
-
-@pytest.fixture(scope="module")
-def files(small_corpus: Path) -> list[Path]:
-    return sorted(small_corpus.rglob("*.wav"))
+def run(small_run: Small) -> Any:
+    return small_run[0]
 
 
 def read(path: Path) -> tuple[Any, int]:
@@ -65,7 +35,7 @@ def read(path: Path) -> tuple[Any, int]:
 # Recipes and settings
 
 
-def test_instances_become_names_with_what_differs_from_the_defaults(run: sertk.Run) -> None:
+def test_instances_become_names_with_what_differs_from_the_defaults() -> None:
     recipe = sertk.Recipe(extractor=[sertk.Mfcc(n_mfcc=13), "rms"], model=sertk.Tcn(channels=48))
     assert recipe == sertk.Recipe(
         "custom",
@@ -75,10 +45,27 @@ def test_instances_become_names_with_what_differs_from_the_defaults(run: sertk.R
     )
     assert replace(recipe, name="mine").extractor == recipe.extractor
     assert sertk.Recipe.from_toml(recipe.to_toml()) == recipe
+
+
+def test_a_recipe_of_instances_trains(small_corpus: Path, tmp_path: Path) -> None:
+    recipe = sertk.Recipe(
+        extractor=[sertk.Mfcc(n_mfcc=13), sertk.Rms()],
+        model=sertk.Tcn(channels=8),
+        augmenter=sertk.Mask(),
+    )
+    run = sertk.train(
+        small_corpus,
+        recipe=recipe,
+        settings={"training.epochs": 1, "training.copies": 0},
+        emotions=("anger", "sadness"),
+        workers=1,
+        out=tmp_path / "run",
+    )
     stored = sertk.Recipe.from_toml((run.path / "recipe.toml").read_text("utf-8"))
     assert stored.name == "custom" and [one.name for one in stored.extractor] == ["mfcc", "rms"]
-    assert stored.extractor[0].params["n_mfcc"] == 13 and stored.model.params["channels"] == 16
-    assert stored.training.epochs == run.metrics["epochs"] == 2
+    assert stored.extractor[0].params["n_mfcc"] == 13 and stored.model.params["channels"] == 8
+    assert stored.training.epochs == run.metrics["epochs"] == 1
+    assert run.load().labels == ("anger", "sadness")
 
 
 def test_one_extractor_or_a_stack_of_them() -> None:

@@ -20,25 +20,9 @@ import ser_toolkit as sertk
 from ser_toolkit import Run
 from ser_toolkit.cli.evaluate import evaluate as evaluate_command
 from ser_toolkit.cli.predict import predict as predict_command
-from ser_toolkit.export.quantize import Options, quantize
 from ser_toolkit.inference import predict as prediction
-from ser_toolkit.utils.progress import Callback
 
 Small = tuple[Any, Path]
-
-
-@pytest.fixture(scope="module")
-def bundle(small_run: Small, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundles")
-    run = Run(Path(shutil.copytree(small_run[0].path, folder / "run")))
-    out = folder / "small.sertk"
-    quantize(run, Options(modes=("float32",), force=True), out, Callback())
-    return out
-
-
-@pytest.fixture(scope="module")
-def files(small_run: Small) -> list[Path]:
-    return sorted(small_run[1].rglob("*.wav"))
 
 
 def test_a_bundle_predicts_as_the_run(bundle: Path, small_run: Small, files: list[Path]) -> None:
