@@ -49,13 +49,13 @@ class Subject:
     def hop(self) -> int:
         """Samples from one window of the stream to the next."""
         extractor = self.classifier.extractor
-        window = window_at(self.classifier.manifest.window, extractor, HOP_S)
+        window = window_at(self.classifier.window, extractor, HOP_S)
         return window.hop_frames * extractor.hop_length
 
     @property
     def window(self) -> F32:
         """The sound of one window."""
-        length = self.classifier.manifest.window.length_frames
+        length = self.classifier.window.length_frames
         return self.samples[: self.classifier.extractor.sample_count(length)]
 
 
@@ -232,7 +232,7 @@ def librosa_calls(window: F32) -> Mapping[str, Callable[[], object]]:
 
 def one_hop(classifier: Classifier, samples: F32, hop: int) -> Callable[[], object]:
     """Push one hop of sound into a stream of windows and judge the window that it completes."""
-    window = window_at(classifier.manifest.window, classifier.extractor, HOP_S)
+    window = window_at(classifier.window, classifier.extractor, HOP_S)
     windows = AudioWindows(classifier.extractor, classifier.normalizers, window)
     list(windows.push(samples[: -(-len(samples) // hop) * hop]))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ..training.run_dir import Run
+from ..training.run_dir import RunDirectory
 from .show import console, table
 
 MOST_LAYERS = 40
@@ -32,7 +32,7 @@ class Layer:
     parameters: int
 
 
-def ending(run: Run) -> None:
+def ending(run: RunDirectory) -> None:
     """Show accuracy and loss of the three subsets, the layers, the first and last predictions."""
     out = console()
     metrics = run.metrics
@@ -46,7 +46,7 @@ def ending(run: Run) -> None:
     predictions(run)
 
 
-def predictions(run: Run) -> None:
+def predictions(run: RunDirectory) -> None:
     """Show the first and last predictions of a run or of a cross-validation."""
     with run.whole("predictions.csv") as path:
         console().print(prediction_table(_rows(path.read_text("utf-8"))))
