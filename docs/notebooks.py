@@ -23,8 +23,8 @@ def execute(path: Path) -> None:
 
 
 def _chatter(output: nbformat.NotebookNode) -> bool:
-    text = str(output.get("text", ""))
-    return output.get("name") == "stderr" or text.startswith("WARNING:tensorflow")
+    said = str(output.get("text", ""))
+    return output.get("name") == "stderr" or said.startswith("WARNING:tensorflow")
 
 
 if __name__ == "__main__":
