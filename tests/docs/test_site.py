@@ -20,7 +20,8 @@ from xml.etree import ElementTree
 import pytest
 
 import ser_toolkit
-from ser_toolkit import dsp, hookspecs, testing
+from ser_toolkit import dsp, testing
+from ser_toolkit.plugins import hookspecs
 from ser_toolkit.testing import pytest_plugin
 
 ROOT = Path(__file__).parents[2]
