@@ -103,7 +103,17 @@ def with_uv(arguments: Iterable[str]) -> bool:
         return False
     if "PIP_CONSTRAINT" in os.environ:
         variables["UV_CONSTRAINT"] = os.environ["PIP_CONSTRAINT"]
-    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable]
+    command = [
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--compile-bytecode",
+        "--python",
+        sys.executable,
+    ]
     env = {**os.environ, **variables}
     done = subprocess.run([*command, *options, *arguments], env=env, check=False)
     return done.returncode == 0
