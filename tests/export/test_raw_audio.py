@@ -120,6 +120,11 @@ def sound() -> Any:
     return samples
 
 
+def check_columns(given: Any, wanted: Any) -> None:
+    """Far below what a voice changes: errors beside the largest value of each column."""
+    assert (np.abs(given - wanted).max(axis=0) <= 1e-4 * np.abs(wanted).max(axis=0)).all()
+
+
 @pytest.mark.parametrize("extractor", FRONT_ENDS, ids=lambda e: f"{e.name}-{e.frame_length}")
 def test_graph_gives_the_frames(extractor: FrameExtractor, sound: Any) -> None:
     wanted = extractor.frames(Signal(sound, 16000))
@@ -128,8 +133,7 @@ def test_graph_gives_the_frames(extractor: FrameExtractor, sound: Any) -> None:
     adapter = unaltered(wanted.shape[1])
     given = np.asarray(standardised(graph_form(extractor), adapter, part, count))
     assert given.shape == (1, *wanted.shape)
-    # In dB and in nepers: far below what a voice changes.
-    np.testing.assert_allclose(given[0], wanted, rtol=1e-4, atol=2e-3)
+    check_columns(given[0], wanted)
 
 
 def test_graph_standardises(sound: Any) -> None:
@@ -147,7 +151,7 @@ def test_samples_behind_windows(sound: Any) -> None:
     wanted = window.cut(extractor.frames(signal))
     assert len(pieces) == len(wanted) > 5
     given = [extractor.frames(Signal(piece, 16000)) for piece in pieces]
-    np.testing.assert_allclose(np.stack(given), wanted, rtol=1e-4, atol=2e-3)
+    check_columns(np.concatenate(given), np.concatenate(wanted))
 
 
 def test_a_short_clip_is_repeated() -> None:
@@ -173,7 +177,7 @@ def dense_first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Operator, ...
     network.save(run.path / NETWORK)
     plugins = load_plugins()
     features = (Use("log_mel"), Use("mfcc"))
-    recipe = Recipe("dense", "", features, Use("dense"), window=Window(20, 10))
+    recipe = Recipe("dense", "", features, Use("tcn"), window=Window(20, 10))
     adapter = Adapter(np.full(84, -5, np.float32), np.full(84, 3, np.float32))
     assembly = assemble(recipe, plugins)
     labels = ("anger", "joy", "neutral")
