@@ -5,15 +5,18 @@ BIN := $(VENV)/bin
 LOCAL := -e ".[train,dev]" -e edge $(patsubst %/pyproject.toml,-e %,$(wildcard plugins/*/pyproject.toml))
 PROJECTS := pyproject.toml edge/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 DEMO := demo
+# One worker more than there are cores: tests wait for processes and sockets too.
+WORKERS ?= 3
+TEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=30
 
-.PHONY: help setup demo demo-live test test-all test-slow test-arm64 lint format bench docs docs-serve notebooks example wheels resolve clean
+.PHONY: help setup demo demo-live test test-all test-slow test-nightly test-arm64 lint format bench docs docs-serve notebooks example wheels resolve clean
 
 help:
 	@echo "make demo       train --plugin msf on the built-in corpus, quantize, run the daemon on audio"
 	@echo "make demo-live  the daemon with its page, on the bundle of the demo"
-	@echo "make test       run the tests (make test-all: the slow ones too)"
+	@echo "make test       run the tests (make test-all: the slow ones too; make test-nightly: hours)"
 	@echo "make test-arm64  install into Debian for arm64 in an emulator, and run there (root)"
-	@echo "make lint       ruff, mypy, import-linter"
+	@echo "make lint       ruff, mypy, import-linter, public names in plugins"
 	@echo "make docs       the site of the documents, into site/ (make docs-serve: with a server)"
 	@echo "make wheels     every distribution as a wheel, into dist/ (make resolve: for every Python?)"
 	@echo "make example    write plugins/sertk-example again, from the templates of sertk plugins new"
@@ -23,7 +26,7 @@ help:
 $(VENV)/installed: constraints.txt $(PROJECTS)
 	$(PYTHON) -c 'import sys; ok = (3, 10) <= sys.version_info < (3, 14); sys.exit(None if ok else "Python 3.10-3.13 expected, this is " + sys.version.split()[0] + ": make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet $(LOCAL)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python release/install.py $(LOCAL)
 	touch $@
 
 setup: $(VENV)/installed
@@ -55,14 +58,18 @@ demo-live: setup $(DEMO)/msf.sertk
 	@echo "The page: http://127.0.0.1:8642/  (Ctrl-C ends it)"
 	@$(BIN)/sertk serve-edge $(DEMO)/msf.sertk --source $(DEMO)/voices.wav --realtime --repeat --sink console
 
+# PYTEST="tests/runtime -k pitch": some of them. WORKERS=0: in one process, for a debugger.
 test: setup
-	$(BIN)/python -m pytest $(PYTEST)
+	$(TEST) $(PYTEST)
 
 test-slow: setup
-	$(BIN)/python -m pytest -m slow $(PYTEST)
+	$(TEST) -m "slow and not nightly" $(PYTEST)
 
 test-all: setup
-	$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST)
+	$(TEST) -m "not nightly" $(PYTEST)
+
+test-nightly: setup
+	$(TEST) -m nightly $(PYTEST)
 
 # SUITES=bookworm: one of the two. What else it takes from the environment: edge/arm64/test.
 test-arm64: setup
@@ -73,6 +80,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python release/public_imports.py
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -16,15 +16,15 @@ from features import on
 from lines import Line
 from numpy.typing import NDArray
 
-from ser_toolkit.runtime import dsp
-from ser_toolkit.runtime.classifier import Classifier
-from ser_toolkit.runtime.extractor import F32, Signal, Stack
-from ser_toolkit.runtime.features import LogMel, Pitch
-from ser_toolkit.runtime.pitch import Lags, fft_length
-from sertk_edge.config import SmoothingSettings, StreamSettings
-from sertk_edge.ear import Ear
-from sertk_edge.gate import detectors
-from sertk_edge.stream import AudioWindows, window_at
+from ser_toolkit.runtime.features import dsp
+from ser_toolkit.runtime.features.base import F32, Signal, Stack
+from ser_toolkit.runtime.features.pitch import Lags, fft_length
+from ser_toolkit.runtime.features.spectral import LogMel, Pitch
+from ser_toolkit.runtime.inference.classifier import Classifier
+from ser_toolkit.runtime.inference.streaming import AudioWindows, window_at
+from sertk_edge.audio.stream_classifier import StreamClassifier
+from sertk_edge.audio.vad import detectors
+from sertk_edge.settings import SmoothingSettings, StreamSettings
 
 RATE_HZ = 16_000
 HOP_S = StreamSettings().hop_s
@@ -137,7 +137,7 @@ def in_the_daemon(classifier: Classifier, samples: F32, hop: int) -> Measure:
     settings = StreamSettings(gate="off")
 
     def measure() -> float:
-        ear = Ear(listener, settings, SmoothingSettings(), detectors(settings))
+        ear = StreamClassifier(listener, settings, SmoothingSettings(), detectors(settings))
         object.__setattr__(timed, "spent_s", 0.0)
         hear(ear, samples)
         return 1000 * timed.spent_s / (len(samples) / hop)
@@ -145,7 +145,7 @@ def in_the_daemon(classifier: Classifier, samples: F32, hop: int) -> Measure:
     return measure
 
 
-def hear(ear: Ear, samples: F32) -> None:
+def hear(ear: StreamClassifier, samples: F32) -> None:
     """Push sound as it comes from a microphone."""
     piece = int(PIECE_S * RATE_HZ)
     for start in range(0, len(samples), piece):
@@ -233,7 +233,7 @@ def librosa_calls(window: F32) -> Mapping[str, Callable[[], object]]:
 def one_hop(classifier: Classifier, samples: F32, hop: int) -> Callable[[], object]:
     """Push one hop of sound into a stream of windows and judge the window that it completes."""
     window = window_at(classifier.manifest.window, classifier.extractor, HOP_S)
-    windows = AudioWindows(classifier.extractor, classifier.adapters, window)
+    windows = AudioWindows(classifier.extractor, classifier.normalizers, window)
     list(windows.push(samples[: -(-len(samples) // hop) * hop]))
 
     def run() -> None:
@@ -253,12 +253,12 @@ def gate_lines(subject: Subject, rounds: int) -> Iterator[Line]:
         detector = detectors(settings)
 
         def run(settings: StreamSettings = settings, detector: Any = detector) -> None:
-            hear(Ear(classifier, settings, SmoothingSettings(), detector), samples)
+            hear(StreamClassifier(classifier, settings, SmoothingSettings(), detector), samples)
 
         measures[kind] = clock(run, 1)
-        ear = Ear(classifier, settings, SmoothingSettings(), detector)
+        ear = StreamClassifier(classifier, settings, SmoothingSettings(), detector)
         heard = [*ear.push(samples, RATE_HZ).utterances, *ear.finish().utterances]
-        speech[kind] = sum(one.end_s - one.start_s for one in heard if one.judged) / seconds
+        speech[kind] = sum(one.end_s - one.start_s for one in heard if one.classified) / seconds
     for kind, ms in alternating(measures, rounds).items():
         note = f"one core busy; {100 * speech[kind]:.0f} % of the sound taken for speech"
         yield Line(f"gate {kind}", float(np.median(ms)) / seconds / 10, " %", note=note)

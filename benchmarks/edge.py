@@ -44,8 +44,8 @@ from costs import Subject, feature_lines, gate_lines, network_lines
 from features import clip
 from lines import Line, show
 
-from ser_toolkit.backend import import_keras
-from ser_toolkit.bundles import open_bundle
+from ser_toolkit.plugins.bundles import open_bundle
+from ser_toolkit.training.backend import import_keras
 
 SOUND_S = 24.0
 STARTS = 5

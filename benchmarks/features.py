@@ -28,9 +28,10 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_toolkit.runtime import dsp
-from ser_toolkit.runtime.extractor import F32, FrameExtractor, Signal, Stack
-from ser_toolkit.runtime.features import Feature, LogMel, Mfcc, Pitch, Rms, Zcr
+from ser_toolkit.runtime.features import dsp
+from ser_toolkit.runtime.features.base import F32, FrameExtractor, Signal, Stack
+from ser_toolkit.runtime.features.spectral import Feature, LogMel, Mfcc, Pitch, Rms, Zcr
+from ser_toolkit.utils.numba_cache import use_own_numba_cache
 
 RATE_HZ, CLIP_S, FRAME, HOP = 22050, 2.5, 2048, 512
 EDGE_RATE_HZ, WINDOW_S, STEP_S = 16000, 3.0, 0.5
@@ -169,6 +170,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=31, help="rounds per table")
     parser.add_argument("--audio", help="a speech file instead of the synthetic clip")
     args = parser.parse_args()
+    use_own_numba_cache()
     show(
         f"{CLIP_S} s at {RATE_HZ} Hz, medians of {args.rounds} rounds, ms",
         ("fft", "feature", "librosa", "ours", "rfft floor", "x librosa", "x floor"),

@@ -22,13 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from ser_toolkit.backend import import_keras
 from ser_toolkit.builtin.models import Tcn
 from ser_toolkit.export.converter import Converted, Converter
 from ser_toolkit.export.verify import RuntimeCheck, environments, verify
+from ser_toolkit.runtime.bundle.modes import MODES
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import F32
-from ser_toolkit.runtime.modes import MODES
+from ser_toolkit.runtime.features.base import F32
+from ser_toolkit.training.backend import import_keras
 
 CLASSES, TRAINED, CALIBRATED, TESTED = 7, 420, 100, 100
 Build = Callable[[], Any]

@@ -28,7 +28,7 @@ import soundfile
 import soxr
 
 from ser_toolkit.builtin.synthetic import SyntheticReader
-from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.runtime.features.base import F32
 
 RATE_HZ = 16_000
 # A Pi has no scipy: nothing that it installs asks for it.
@@ -179,7 +179,7 @@ def broker(folder: Path) -> Iterator[int | None]:
         yield None
         return
     port, config = free_port(), folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    config.write_text(f"callback {port} 127.0.0.1\nallow_anonymous true\n")
     with _running([program, "-c", str(config)], {}, lambda: _answers(("127.0.0.1", port))):
         yield port
 

@@ -18,7 +18,7 @@ MOVED = {"README.md": "start.md"}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Anchors as on GitHub; patterns in the navigation become the pages that fit them."""
+    """Return anchors as on GitHub; patterns in the navigation become the pages that fit them."""
     config.mdx_configs.setdefault("toc", {})["slugify"] = anchor
     config.nav = expanded(config.nav)
     return config
@@ -44,12 +44,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def anchor(heading: str, separator: str) -> str:
-    """The anchor that GitHub makes from a heading."""
+    """Return the anchor that GitHub makes from a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", separator)
 
 
 def expanded(nav: Any) -> Any:
-    """The navigation with pages in place of patterns."""
+    """Return the navigation with pages in place of patterns."""
     if isinstance(nav, dict):
         return {title: expanded(entry) for title, entry in nav.items()}
     if isinstance(nav, list):
@@ -58,30 +58,32 @@ def expanded(nav: Any) -> Any:
 
 
 def globbed(entry: Any) -> list[Any]:
-    """The pages of one entry."""
+    """Return the pages of one entry."""
     if isinstance(entry, str) and "*" in entry:
         return sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(entry))
     return [expanded(entry)]
 
 
 def outside() -> list[str]:
-    """The pages outside docs/, by their names in the repository."""
+    """Return the pages outside docs/, by their names in the repository."""
     return sorted(p.relative_to(ROOT).as_posix() for one in OUTSIDE for p in ROOT.glob(one))
 
 
 def site_name(name: str) -> str:
-    """A file of the repository in the site."""
+    """Return a file of the repository in the site."""
     return MOVED.get(name, name.removeprefix("docs/"))
 
 
 def repository_name(name: str) -> str:
-    """A page of the site in the repository."""
+    """Return a page of the site in the repository."""
     places = {site_name(one): one for one in outside()}
     return places.get(name, f"docs/{name}")
 
 
 def link(target: str, home: str, config: MkDocsConfig, files: Files) -> str:
-    """A link of the repository's page `home`, in the site; what is no page goes along as a file."""
+    """Return a link of the repository's page `home`, in the site; what is no page goes along as a
+    file.
+    """
     name = posixpath.normpath(posixpath.join(posixpath.dirname(home), target))
     if not (ROOT / name).is_file():
         return target

@@ -20,9 +20,9 @@ from tree import faults_of_tree
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Check, build, check what was built; 1 and a line per fault where something is wrong."""
-    options = _parser().parse_args()
+    options = _parser().parse_args(arguments)
     root = options.root.resolve()
     try:
         projects = find_projects(root)

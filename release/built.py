@@ -14,7 +14,7 @@ BESIDE = ("PKG-INFO", "pyproject.toml", "README.md", "LICENSE")
 
 
 def faults_of_built(projects: Sequence[Project], dist: Path) -> Iterator[str]:
-    """One line per fault of what was built of these projects."""
+    """Yield one line per fault of what was built of these projects."""
     for project in projects:
         stem = f"{project.name.replace('-', '_')}-{project.version}"
         for path, check in (
@@ -42,7 +42,7 @@ def _wheel(project: Project, path: Path) -> Iterator[str]:
 
 
 def _archive(project: Project, path: Path) -> Iterator[str]:
-    """All that a wheel is built from; what else it holds is the project's affair."""
+    """Yield all that a wheel is built from; what else it holds is the project's affair."""
     with tarfile.open(path) as archive:
         names = {PurePosixPath(name).relative_to(path.name[:-7]) for name in archive.getnames()}
     for name in (*map(PurePosixPath, BESIDE), *project.files()):
@@ -51,7 +51,9 @@ def _archive(project: Project, path: Path) -> Iterator[str]:
 
 
 def _same(project: Project, packed: dict[str, bytes]) -> Iterator[str]:
-    """The wheel has the files of the package, byte for byte: no fewer, no more, none of old."""
+    """Yield the wheel has the files of the package, byte for byte: no fewer, no more, none of
+    old.
+    """
     here = {path.as_posix(): project.folder / path for path in project.files()}
     for name in here.keys() - packed.keys():
         yield f"it lacks {name}. Is it ignored by git?"

@@ -41,11 +41,11 @@ class Project:
 
     @property
     def where(self) -> str:
-        """Its pyproject.toml, for messages."""
+        """Return its pyproject.toml, for messages."""
         return (self.folder / "pyproject.toml").relative_to(self.root).as_posix()
 
     def requirements(self) -> Iterator[Requirement]:
-        """What it needs, and what its extras add."""
+        """Yield what it needs, and what its extras add."""
         extras = self.table.get("optional-dependencies", {}).values()
         for lines in (self.table.get("dependencies", []), *extras):
             yield from map(Requirement, lines)
@@ -58,14 +58,16 @@ class Project:
                 yield group, name, value
 
     def files(self) -> Iterator[Path]:
-        """Every file of its packages, relative to its folder, but for what Python leaves there."""
+        """Yield every file of its packages, relative to its folder, but for what Python leaves
+        there.
+        """
         for package in self.packages:
             for path in sorted((self.folder / package).rglob("*")):
                 if path.is_file() and "__pycache__" not in path.parts:
                     yield path.relative_to(self.folder)
 
     def source(self, module: str) -> Path | None:
-        """The file of a module of its own."""
+        """Return the file of a module of its own."""
         stem = self.folder.joinpath(*module.split("."))
         if module.split(".")[0] not in self.packages:
             return None
@@ -74,7 +76,7 @@ class Project:
 
 
 def find_projects(root: Path) -> list[Project]:
-    """The core first, then the daemon and the plugins."""
+    """Return the core first, then the daemon and the plugins."""
     files = [root / "pyproject.toml", root / "edge/pyproject.toml"]
     files += sorted(root.glob("plugins/*/pyproject.toml"))
     return [_read(root, file) for file in files]
@@ -87,7 +89,9 @@ def _read(root: Path, file: Path) -> Project:
 
 
 def top_names(path: Path) -> dict[str, Any]:
-    """The names at the top of a module, with the value of those that are set to a constant."""
+    """Return the names at the top of a module, with the value of those that are set to a
+    constant.
+    """
     names: dict[str, Any] = {}
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -70,7 +70,7 @@ def _name(line: str) -> str:
 
 
 def _resolved(wheels: Sequence[Path], target: Target, constraints: Path, name: str) -> set[str]:
-    """The names of what a target gets besides ours."""
+    """Return the names of what a target gets besides ours."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "-", "--quiet", "--no-config"]
     command += ["--no-annotate", "--no-header", "--no-python-downloads", "--only-binary", ":all:"]
     command += ["--python-version", target.python, "--python-platform", target.platform]
@@ -88,7 +88,7 @@ def _resolved(wheels: Sequence[Path], target: Target, constraints: Path, name: s
 
 
 def _asked(wheels: Sequence[Path], target: Target) -> Iterator[str]:
-    """Ours by their files, so that no index is asked for them."""
+    """Yield ours by their files, so that no index is asked for them."""
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as archive:
             (about,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
@@ -101,7 +101,7 @@ def _asked(wheels: Sequence[Path], target: Target) -> Iterator[str]:
 
 
 def _environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """What pip is told of index and certificate holds for uv, unless it was told itself."""
+    """Return what pip is told of index and certificate holds for uv, unless it was told itself."""
     told = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     )

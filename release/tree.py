@@ -22,7 +22,7 @@ HEADING = re.compile(r"^## \[(?P<version>[^\]]+)\]|^### HOOK_API (?P<api>\d+)", 
 
 
 def faults_of_tree(projects: Sequence[Project]) -> Iterator[str]:
-    """One line per fault: which file, what is wrong, what to do."""
+    """Yield one line per fault: which file, what is wrong, what to do."""
     core = projects[0]
     known = {project.name: project for project in projects}
     api = hook_api(core)
@@ -37,12 +37,12 @@ def faults_of_tree(projects: Sequence[Project]) -> Iterator[str]:
 
 
 def hook_api(core: Project) -> int:
-    """The number of the seam that the core offers."""
-    return int(top_names(core.folder / "ser_toolkit/hookspecs.py")["HOOK_API"])
+    """Return the number of the seam that the core offers."""
+    return int(top_names(core.folder / "ser_toolkit/plugins/hookspecs.py")["HOOK_API"])
 
 
 def _beside_the_core(project: Project, core: Project) -> Iterator[str]:
-    """What all have in common: one version, the same Pythons, the licence, type hints."""
+    """Yield what all have in common: one version, the same Pythons, the licence, type hints."""
     for key in ("version", "requires-python", "license"):
         ours, theirs = project.table.get(key), core.table.get(key)
         if ours != theirs and project.name not in STRANGERS:
@@ -57,7 +57,7 @@ def _beside_the_core(project: Project, core: Project) -> Iterator[str]:
 
 
 def _range(project: Project, asked: Requirement, known: dict[str, Project]) -> Iterator[str]:
-    """A requirement on one of ours admits what stands here, and no later seam."""
+    """Yield a requirement on one of ours admits what stands here, and no later seam."""
     name = canonicalize_name(asked.name)
     if not name.startswith(OURS):
         return
@@ -88,26 +88,26 @@ def _points(project: Project) -> Iterator[str]:
 
 
 def _seam(project: Project, api: int) -> Iterator[str]:
-    """What a plugin says that it was written for is what this tree offers."""
+    """Yield what a plugin says that it was written for is what this tree offers."""
     for group, name, module in project.entry_points():
         source = project.source(module) if group == "sertk" else None
         declared = top_names(source).get("SERTK_HOOK_API", api) if source else api
         if declared != api:
             yield (
                 f"{project.where}: plugin '{name}' says SERTK_HOOK_API = {declared}, and "
-                f"hookspecs.HOOK_API is {api}. Mend the plugin, or the number"
+                f"hookspecs.HOOK_API is {api}. Fix the plugin, or the number"
             )
 
 
 def _guide(core: Project) -> Iterator[str]:
-    """The ranges that authors of plugins copy admit this core."""
+    """Yield the ranges that authors of plugins copy admit this core."""
     for written in re.findall(RANGE, (core.folder / GUIDE).read_text("utf-8")):
         if not SpecifierSet(written).contains(core.version, prereleases=True):
             yield f"{GUIDE}: it says {CORE}{written}, and {CORE} is {core.version}. Move the range"
 
 
 def _changelog(core: Project, api: int) -> Iterator[str]:
-    """The changelog names version and seam; another seam has another series of versions."""
+    """Yield the changelog names version and seam; another seam has another series of versions."""
     path = core.folder / "CHANGELOG.md"
     releases = _releases(path)
     named = [version for version, _ in releases if version]
@@ -127,7 +127,7 @@ def _changelog(core: Project, api: int) -> Iterator[str]:
 
 
 def _releases(path: Path) -> list[tuple[str | None, int | None]]:
-    """Newest first: a version (none: unreleased) or the number of a seam under it."""
+    """Return newest first: a version (none: unreleased) or the number of a seam under it."""
     releases: list[tuple[str | None, int | None]] = []
     current: str | None = None
     for match in HEADING.finditer(path.read_text("utf-8")):

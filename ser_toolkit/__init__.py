@@ -17,11 +17,23 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "api": ("train", "crossval", "evaluate", "predict", "extract", "inspect", "quantize", "load"),
-    "recipe": ("Recipe", "Training", "Use"),
-    "run": ("Run",),
-    "plugins": ("load_plugins",),
-    "hookspecs": ("HOOK_API", "hookimpl"),
-    "contracts": (
+    "training.backend": ("import_keras",),
+    "builtin.augmenters": (
+        "Equalise",
+        "Gain",
+        "Mask",
+        "Noise",
+        "NotebookNoise",
+        "Shift",
+        "Speed",
+        "Tempo",
+    ),
+    "builtin.dense": ("Mlp",),
+    "builtin.models": ("Tcn",),
+    "builtin.readers": ("FolderReader", "TableReader"),
+    "builtin.synthetic": ("SyntheticReader",),
+    "plugins.bundles": ("open_bundle",),
+    "contracts.components": (
         "Augmenter",
         "Clip",
         "FrameAugmenter",
@@ -29,16 +41,25 @@ _HOMES = {
         "ModelBuilder",
         "Reader",
         "Reading",
+        "Subset",
         "Utterance",
     ),
-    "listener": ("Listener",),
-    "runtime.audio": ("Audio", "read_audio"),
-    "runtime.component": ("Asset", "Component", "configure", "from_spec", "to_spec"),
-    "runtime.errors": ("AudioError", "SertkError"),
+    "utils.files": ("cache_dir", "write_bytes", "write_text"),
+    "plugins.hookspecs": ("HOOK_API", "hookimpl"),
+    "data.labels": ("EMOTIONS", "canonical_emotion"),
+    "utils.progress": ("Callback",),
+    "plugins.registry": ("Plugins", "load_plugins"),
+    "contracts.recipe": ("ComponentSpec", "Recipe", "Training", "Use"),
+    "training.run_dir": ("Run",),
+    "runtime.audio.decode": ("AUDIO_SUFFIXES", "Audio", "audio_files", "read_audio"),
+    "runtime.component": ("Asset", "AssetLoader", "Component", "configure", "from_spec", "to_spec"),
+    "runtime.errors": ("AudioError", "MissingExtra", "SertkError"),
     "runtime.events": ("Device", "Event", "Outlet", "Sink"),
-    "runtime.extractor": (
+    "runtime.features.base": (
+        "F32",
         "Extractor",
         "FrameExtractor",
+        "Heatmap",
         "Joined",
         "Signal",
         "Stack",
@@ -46,68 +67,114 @@ _HOMES = {
         "Stream",
         "WindowExtractor",
     ),
-    "runtime.predict": ("features", "signal_of"),
-    "runtime.window": ("Window", "WindowStream"),
+    "runtime.features.spectral": ("Deltas", "LogMel", "Mfcc", "Pitch", "Rms", "Zcr"),
+    "runtime.features.functionals": ("Functionals",),
+    "runtime.inference.tflite": ("find_runtime", "load_interpreter"),
+    "runtime.inference.inputs": ("features", "signal_of"),
+    "runtime.features.window": ("Window", "WindowStream"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 # Written out, because type checkers of plugins take what stands here for public.
 __all__ = [
+    "AUDIO_SUFFIXES",
+    "EMOTIONS",
+    "F32",
     "HOOK_API",
     "Asset",
+    "AssetLoader",
     "Audio",
     "AudioError",
     "Augmenter",
+    "Callback",
     "Clip",
     "Component",
+    "ComponentSpec",
+    "Deltas",
     "Device",
+    "Equalise",
     "Event",
     "Extractor",
+    "FolderReader",
     "FrameAugmenter",
     "FrameExtractor",
+    "Functionals",
+    "Gain",
+    "Heatmap",
     "Joined",
-    "Listener",
+    "LogMel",
+    "Mask",
     "Match",
+    "Mfcc",
+    "MissingExtra",
+    "Mlp",
     "ModelBuilder",
+    "Noise",
+    "NotebookNoise",
     "Outlet",
+    "Pitch",
+    "Plugins",
     "Reader",
     "Reading",
     "Recipe",
+    "Rms",
     "Run",
     "SertkError",
+    "Shift",
     "Signal",
     "Sink",
+    "Speed",
     "Stack",
     "StatefulExtractor",
     "Stream",
+    "Subset",
+    "SyntheticReader",
+    "TableReader",
+    "Tcn",
+    "Tempo",
     "Training",
     "Use",
     "Utterance",
     "Window",
     "WindowExtractor",
     "WindowStream",
+    "Zcr",
     "__version__",
+    "audio_files",
+    "cache_dir",
+    "canonical_emotion",
     "configure",
     "crossval",
     "evaluate",
     "extract",
     "features",
+    "find_runtime",
     "from_spec",
     "hookimpl",
+    "import_keras",
     "inspect",
     "load",
+    "load_interpreter",
     "load_plugins",
+    "open_bundle",
     "predict",
     "quantize",
     "read_audio",
     "signal_of",
     "to_spec",
     "train",
+    "write_bytes",
+    "write_text",
 ]
 
 if TYPE_CHECKING:
     from .api import crossval, evaluate, extract, inspect, load, predict, quantize, train
-    from .contracts import (
+    from .builtin.augmenters import Equalise, Gain, Mask, Noise, NotebookNoise, Shift, Speed, Tempo
+    from .builtin.dense import Mlp
+    from .builtin.models import Tcn
+    from .builtin.readers import FolderReader, TableReader
+    from .builtin.synthetic import SyntheticReader
+    from .contracts.components import (
         Augmenter,
         Clip,
         FrameAugmenter,
@@ -115,20 +182,23 @@ if TYPE_CHECKING:
         ModelBuilder,
         Reader,
         Reading,
+        Subset,
         Utterance,
     )
-    from .hookspecs import HOOK_API, hookimpl
-    from .listener import Listener
-    from .plugins import load_plugins
-    from .recipe import Recipe, Training, Use
-    from .run import Run
-    from .runtime.audio import Audio, read_audio
-    from .runtime.component import Asset, Component, configure, from_spec, to_spec
-    from .runtime.errors import AudioError, SertkError
+    from .contracts.recipe import ComponentSpec, Recipe, Training, Use
+    from .data.labels import EMOTIONS, canonical_emotion
+    from .plugins.bundles import open_bundle
+    from .plugins.hookspecs import HOOK_API, hookimpl
+    from .plugins.registry import Plugins, load_plugins
+    from .runtime.audio.decode import AUDIO_SUFFIXES, Audio, audio_files, read_audio
+    from .runtime.component import Asset, AssetLoader, Component, configure, from_spec, to_spec
+    from .runtime.errors import AudioError, MissingExtra, SertkError
     from .runtime.events import Device, Event, Outlet, Sink
-    from .runtime.extractor import (
+    from .runtime.features.base import (
+        F32,
         Extractor,
         FrameExtractor,
+        Heatmap,
         Joined,
         Signal,
         Stack,
@@ -136,8 +206,15 @@ if TYPE_CHECKING:
         Stream,
         WindowExtractor,
     )
-    from .runtime.predict import features, signal_of
-    from .runtime.window import Window, WindowStream
+    from .runtime.features.functionals import Functionals
+    from .runtime.features.spectral import Deltas, LogMel, Mfcc, Pitch, Rms, Zcr
+    from .runtime.features.window import Window, WindowStream
+    from .runtime.inference.inputs import features, signal_of
+    from .runtime.inference.tflite import find_runtime, load_interpreter
+    from .training.backend import import_keras
+    from .training.run_dir import Run
+    from .utils.files import cache_dir, write_bytes, write_text
+    from .utils.progress import Callback
 
 
 def __getattr__(name: str) -> Any:

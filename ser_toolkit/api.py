@@ -6,12 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import evaluation, extraction, folds, inspection, pipeline, prediction
+from . import cross_validation as folds
+from . import pipeline
 from .export import quantize as quantization
-from .listener import Listener
-from .run import Run
+from .inference import evaluate as evaluation
+from .inference import extract as extraction
+from .inference import predict as prediction
+from .inspection import overview as inspection
+from .runtime.bundle.modes import MODES
+from .runtime.bundle.signing import read_key
 from .runtime.errors import SertkError
-from .runtime.modes import MODES
+from .training.run_dir import Run
+from .utils.progress import Callback
 
 Data = str | Path | Sequence[str | Path]
 
@@ -36,7 +42,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     fold: int = 1,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> Run:
     """Train one fold of a protocol and test it on speakers that it never heard.
 
@@ -55,7 +61,7 @@ def train(
         out: The run directory, by default `runs/RECIPE-TIME`; new, or with `resume` an old one.
         resume: Go on where a run in `out` stopped.
         fold: Which fold of the protocol, from 1 on.
-        listener: Hears what is said.
+        callback: Receives messages, warnings and progress.
 
     Returns:
         The run: its directory and its figures.
@@ -67,7 +73,7 @@ def train(
         _paths(data), plugin, recipe, reader, protocol, tuple(emotions), mapping, tuple(settings),
         epochs, seed, workers,
     )  # fmt: skip
-    return pipeline.train(options, Path(out) if out else None, resume, fold, listener)
+    return pipeline.train(options, Path(out) if out else None, resume, fold, callback)
 
 
 def crossval(
@@ -86,7 +92,7 @@ def crossval(
     quantize: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> Run:
     """Train and test every fold of a protocol; figures are pooled and per fold.
 
@@ -97,7 +103,7 @@ def crossval(
         _paths(data), plugin, recipe, reader, protocol, tuple(emotions), mapping, tuple(settings),
         epochs, seed, workers,
     )  # fmt: skip
-    return folds.crossval(options, Path(out) if out else None, resume, listener, quantize)
+    return folds.crossval(options, Path(out) if out else None, resume, callback, quantize)
 
 
 def quantize(
@@ -112,7 +118,7 @@ def quantize(
     float_layers: Sequence[str] = (),
     with_frontend: bool = False,
     workers: int = 0,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> dict[str, Any]:
     """Turn a run into a bundle (`out`, by default in the run), and say what that costs.
 
@@ -127,7 +133,7 @@ def quantize(
     options = quantization.Options(
         modes, _paths(data), reader, max_drop, force, tuple(float_layers), with_frontend, workers
     )
-    return quantization.quantize(opened, options, _bundle(opened, out), listener or Listener())
+    return quantization.quantize(opened, options, _bundle(opened, out), callback or Callback())
 
 
 def load(
@@ -150,15 +156,15 @@ def evaluate(
     mapping: Mapping[str, str] | None = None,
     include_training: bool = False,
     require_signature: str | Path | None = None,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> dict[str, Any]:
-    """Figures of a run or a bundle on clips that took no part in its training.
+    """Score a run or a bundle on clips that took no part in its training.
 
     These are its test side and new clips; `include_training` adds those that it has learnt, and
     labels the figure.
     """
     return evaluation.evaluate(
-        _path(run), _paths(data), reader, tuple(emotions), mapping, listener or Listener(),
+        _path(run), _paths(data), reader, tuple(emotions), mapping, callback or Callback(),
         include_training, _key(require_signature),
     )  # fmt: skip
 
@@ -170,16 +176,16 @@ def predict(
     windows: bool = False,
     workers: int = 1,
     require_signature: str | Path | None = None,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> list[dict[str, Any]]:
-    """One dict per file of a run or a bundle; folders stand for the audio files in them.
+    """Return one dict per file of a run or a bundle; folders stand for the audio files in them.
 
     It has `file`, `emotion`, `probabilities`, `uncertain`, and `windows` if asked for; or `file`
     and `error`, for a file that cannot be used.
     """
     model = load(run, require_signature=require_signature)
     paths = prediction.listed([Path(path) for path in _paths(files)])
-    answers: list[dict[str, Any]] = model.predict(paths, windows, workers, listener)
+    answers: list[dict[str, Any]] = model.predict(paths, windows, workers, callback)
     return answers
 
 
@@ -192,15 +198,15 @@ def extract(
     reader: str | None = None,
     settings: Sequence[str] = (),
     workers: int = 0,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> dict[str, Any]:
-    """Features of files (`.npy`, `.npz`) or of a corpus (`.npz`, `.csv`); returns a summary.
+    """Extract features of files (`.npy`, `.npz`) or of a corpus (`.npz`, `.csv`); return a summary.
 
     `recipe` names the extractors, the ending of `out` chooses the form, nothing is standardised.
     """
     return extraction.extract(
         recipe, [Path(path) for path in _paths(files)], _paths(data), Path(out), reader,
-        tuple(settings), workers, listener or Listener(),
+        tuple(settings), workers, callback or Callback(),
     )  # fmt: skip
 
 
@@ -212,15 +218,16 @@ def inspect(
     play_dir: str | Path | None = None,
     settings: Sequence[str] = (),
     seed: int = 0,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> dict[str, Any]:
-    """One recording in one picture (`out`, PNG), its augmented sounds in `play_dir`; its figures.
+    """Draw one recording in one picture (`out`, PNG), its augmented sounds in `play_dir`; its
+    figures.
 
     Without a recipe, every installed augmenter is shown with its defaults.
     """
     return inspection.inspect(
         Path(file), recipe, Path(out) if out else None, Path(play_dir) if play_dir else None,
-        tuple(settings), seed, listener or Listener(),
+        tuple(settings), seed, callback or Callback(),
     )  # fmt: skip
 
 
@@ -232,17 +239,12 @@ def _bundle(run: Run, out: str | Path | None) -> Path:
     if out is None:
         return run.path / f"{run.metrics['recipe']}.sertk"
     if Path(out).suffix != ".sertk":
-        raise SertkError(f"a bundle's name ends in .sertk, received '{out}'", "Mend --out")
+        raise SertkError(f"a bundle's name ends in .sertk, received '{out}'", "Fix --out")
     return Path(out)
 
 
 def _key(path: str | Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise SertkError(f"cannot read the key '{path}': {error.strerror}") from error
+    return None if path is None else read_key(Path(path))
 
 
 def _run(run: str | Path | Run) -> Run:

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import report
-from .assemble import Assembly, apply_setting, assemble
-from .assets import Assets
-from .audit import audit, in_words
-from .backend import check_installed, prepare_backend
-from .checkpoint import Checkpoint
-from .contracts import Utterance
-from .corpus import Corpus, hearable, read_corpus, summary
-from .dataset import Dataset, fit_adapters
-from .delta import chow_threshold
-from .files import cache_dir, naming, write_bytes, write_text
-from .listener import Keeper, Listener, RunLog
-from .loading import one_line
-from .plugins import Plugins, load_plugins
-from .recipe import Recipe
-from .run import NETWORK, Run, check_folder, default_folder, open_folder
-from .runtime.adapter import Adapter, adapters_to_bytes
+from .contracts.components import Utterance
+from .data.batches import Dataset, fit_normalizers
+from .data.corpus import Corpus, load_corpus
+from .data.feature_store import Features, Store, processes
+from .data.leakage import audit, in_words
+from .data.split import Split, make_splits, parse_protocol
+from .metrics.paired import chow_threshold
+from .metrics.scores import (
+    Scores,
+    compute_metrics,
+    fit_temperature,
+    network_probabilities,
+    network_scores,
+)
+from .plugins.assemble import Assembly, assemble, open_recipe
+from .plugins.assets import Assets
+from .plugins.errors import one_line
+from .plugins.registry import load_plugins
 from .runtime.component import fields_of
 from .runtime.errors import SertkError
-from .scoring import Scores, metrics, network_probabilities, network_scores, temperature
-from .split import Split, make_splits, parse_protocol
-from .store import Features, Store, processes
-from .training import Trained, fit
+from .runtime.features.normalizer import Normalizer, normalizers_to_bytes
+from .training import report
+from .training.backend import check_installed, prepare_backend
+from .training.checkpoint import Checkpoint
+from .training.loop import Trained, fit
+from .training.run_dir import NETWORK, Run, check_folder, default_folder, open_folder
+from .utils.files import cache_dir, naming, write_bytes, write_text
+from .utils.progress import BufferedCallback, Callback, FileLogger
 
 CHECKPOINT = "checkpoint.npz"
 
@@ -53,7 +58,7 @@ class Options:
 
     @property
     def processes(self) -> int:
-        """Worker processes: as many as there are cores unless chosen."""
+        """Return worker processes: as many as there are cores unless chosen."""
         return processes(self.workers)
 
 
@@ -68,30 +73,33 @@ class Prepared:
     store: Store
     features: Features
     assets: Assets
-    said: tuple[str, ...]
+    messages: tuple[str, ...]
 
 
-def prepare(options: Options, listener: Listener) -> Prepared:
-    """Recipe, clips and splits. Nothing is fitted or augmented before the split."""
-    listener = Keeper(listener)
+def prepare(options: Options, callback: Callback) -> Prepared:
+    """Read recipe and clips, and split them. Nothing is fitted or augmented before the split."""
+    callback = BufferedCallback(callback)
     check_installed()
     parse_protocol(options.protocol)
     plugins = load_plugins(asked=[options.plugin] if options.plugin else ())
     assets = Assets((cache_dir() / "assets", *_assets_beside(options.recipe)))
-    assembly = assemble(choose_recipe(options, plugins, assets), plugins)
-    listener.note(f"recipe: {assembly.recipe.name} ({assembly.recipe.description})")
+    settings = options.settings
+    if options.epochs is not None:
+        settings = (*settings, f"training.epochs={options.epochs}")
+    recipe = open_recipe(options.recipe, plugins, assets, settings, options.plugin)
+    assembly = assemble(recipe, plugins)
+    callback.note(f"recipe: {assembly.recipe.name} ({assembly.recipe.description})")
     for line in assembly.licences:
-        listener.note(line)
-    corpus = read_corpus(
+        callback.note(line)
+    corpus = load_corpus(
         options.data,
         plugins,
-        listener,
+        callback,
+        assembly.extractor.span_s,
         options.reader,
         options.emotions,
-        dict(options.mapping or {}),
+        options.mapping,
     )
-    corpus = hearable(corpus, assembly.extractor.span_s, listener)
-    listener.note(summary(corpus.utterances))
     splits = make_splits(corpus.utterances, options.protocol, options.seed)
     features = Features(
         assembly.extractor,
@@ -102,38 +110,8 @@ def prepare(options: Options, listener: Listener) -> Prepared:
         assembly.recipe.training.combine,
     )
     store = Store(cache_dir() / "features")
-    said = tuple(listener.said)
-    return Prepared(options, assembly, corpus, splits, store, features, assets, said)
-
-
-def choose_recipe(options: Options, plugins: Plugins, assets: Assets) -> Recipe:
-    """From --plugin, --recipe (a name or a file), --set and --epochs."""
-    recipe = named_recipe(options.recipe, plugins, options.plugin)
-    for setting in options.settings:
-        recipe = apply_setting(recipe, setting, plugins, assets)
-    if options.epochs is not None:
-        recipe = replace(recipe, training=replace(recipe.training, epochs=options.epochs))
-    return recipe
-
-
-def named_recipe(name: str | None, plugins: Plugins, plugin: str | None = None) -> Recipe:
-    """A recipe file, or a recipe of a plugin."""
-    if name is None or not name.endswith(".toml"):
-        return plugins.default_recipe(plugin, name)
-    if plugin is not None:
-        raise SertkError(
-            f"either a plugin or a recipe file expected, received '{plugin}' and '{name}'"
-        )
-    try:
-        return Recipe.from_toml(Path(name).read_text("utf-8"), name)
-    except OSError as error:
-        raise SertkError(
-            f"cannot read recipe '{name}': {error.strerror}", "Check the path"
-        ) from error
-    except (UnicodeDecodeError, TypeError) as error:
-        raise SertkError(
-            f"'{name}' is not a recipe ({error})", "Compare it with `sertk recipe show compact`"
-        ) from error
+    messages = tuple(callback.messages)
+    return Prepared(options, assembly, corpus, splits, store, features, assets, messages)
 
 
 def _assets_beside(recipe: str | None) -> tuple[Path, ...]:
@@ -145,17 +123,17 @@ def train(
     out: Path | None = None,
     resume: bool = False,
     fold: int = 1,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> Run:
     """Train one fold of the protocol and write its run directory."""
-    listener = listener or Listener()
+    callback = callback or Callback()
     check_folder(out, resume)
-    prepared = prepare(options, listener)
+    prepared = prepare(options, callback)
     if not 1 <= fold <= len(prepared.splits):
         raise SertkError(f"fold expects 1 to {len(prepared.splits)}, received {fold}")
     folder = out or default_folder(prepared.assembly.recipe.name)
     open_folder(folder, resume)
-    run_fold(prepared, prepared.splits[fold - 1], folder, listener, options.processes)
+    run_fold(prepared, prepared.splits[fold - 1], folder, callback, options.processes)
     return Run(folder)
 
 
@@ -163,13 +141,13 @@ def run_fold(
     prepared: Prepared,
     split: Split,
     folder: Path,
-    listener: Listener,
+    callback: Callback,
     workers: int,
     threads: int | None = None,
 ) -> dict[str, Any]:
-    """Split → features → adapter → network → calibration → figures, into `folder`."""
+    """Split → features → normalizer → network → calibration → figures, into `folder`."""
     began = time.perf_counter()
-    log = RunLog(folder, listener, prepared.said)
+    log = FileLogger(folder, callback, prepared.messages)
     _write_plan(prepared, split, folder)
     if Run(folder).finished:
         log.note("this run is finished; nothing is trained again")
@@ -192,17 +170,17 @@ def run_fold(
         folder / CHECKPOINT,
         log,
     )
-    heat = _calibrate(network, dataset, split.validation)
+    temperature = _calibrate(network, dataset, split.validation)
     validated = score(network, dataset, split.validation, log)
     scores = score(network, dataset, split.test, log)
-    figures = {
+    metrics = {
         "recipe": prepared.assembly.recipe.name,
         "synthetic": prepared.corpus.synthetic,
-        **metrics(scores, prepared.options.seed),
+        **compute_metrics(scores, prepared.options.seed),
         "protocol": _protocol(prepared, split),
         "audit": findings,
         "parameters": report.parameters(network),
-        "temperature": heat,
+        "temperature": temperature,
         "uncertain_below": chow_threshold(validated),
         "best_epoch": trained.best_epoch,
         "epochs": len(trained.history),
@@ -212,15 +190,15 @@ def run_fold(
         "seed": prepared.options.seed,
         "seconds": round(time.perf_counter() - began, 1),
     }
-    _write_results(folder, network, dataset.adapters, trained, scores, figures)
-    note = report.label_of(figures)
-    log.note(f"UAR {100 * figures['uar']:.1f} on {len(split.test)} test clips{note}")
+    _write_results(folder, network, dataset.normalizers, trained, scores, metrics)
+    note = report.label_of(metrics)
+    log.note(f"UAR {100 * metrics['uar']:.1f} on {len(split.test)} test clips{note}")
     log.note(report.weakest(scores))
-    return figures
+    return metrics
 
 
 def _write_plan(prepared: Prepared, split: Split, folder: Path) -> None:
-    """recipe.toml and split.json; a resumed run must have the same."""
+    """Write recipe.toml and split.json; a resumed run must have the same."""
     write_recipe(prepared, folder)
     plan = folder / "split.json"
     if plan.exists() and not _same_plan(prepared, split, folder):
@@ -234,7 +212,7 @@ def _write_plan(prepared: Prepared, split: Split, folder: Path) -> None:
 
 
 def write_recipe(prepared: Prepared, folder: Path) -> None:
-    """recipe.toml; refuses a folder that was started with another one."""
+    """Write recipe.toml; refuse a folder that was started with another one."""
     content = prepared.assembly.recipe.to_toml()
     path = folder / "recipe.toml"
     if path.exists() and path.read_bytes() != content.encode():
@@ -250,16 +228,20 @@ def _same_plan(prepared: Prepared, split: Split, folder: Path) -> bool:
     return (stored.get("hash"), stored.get("seed")) == (split.hash, prepared.options.seed)
 
 
-def _dataset(prepared: Prepared, split: Split, listener: Listener, workers: int) -> Dataset:
-    """Features of every side; augmented copies of training clips alone; the fitted adapter."""
-    copies = prepared.assembly.copies
+def _dataset(prepared: Prepared, split: Split, callback: Callback, workers: int) -> Dataset:
+    """Compute features of every subset; augmented copies of training clips alone; the fitted
+    normalizer.
+    """
+    copies = prepared.assembly.augmented_copies
     variants = [(item, 0) for _, item in split.sides()]
     variants += [(item, copy) for item in split.train for copy in range(1, copies + 1)]
-    prepared.store.fill(prepared.features, variants, workers, listener)
+    prepared.store.fill(prepared.features, variants, workers, callback)
     standardise = prepared.assembly.recipe.training.standardise
-    adapters = fit_adapters(prepared.store, prepared.features, split.train, standardise)
-    masks = prepared.assembly.masks
-    return Dataset(prepared.store, prepared.features, adapters, split.labels, masks, copies)
+    normalizers = fit_normalizers(prepared.store, prepared.features, split.train, standardise)
+    frame_augmenters = prepared.assembly.frame_augmenters
+    return Dataset(
+        prepared.store, prepared.features, normalizers, split.labels, frame_augmenters, copies
+    )
 
 
 def _network(prepared: Prepared, split: Split, dataset: Dataset) -> Any:
@@ -278,7 +260,7 @@ def _network(prepared: Prepared, split: Split, dataset: Dataset) -> Any:
         raise SertkError(
             f"model '{model.name}' must end in Dense({len(split.labels)}, activation='softmax'), "
             f"it ends in {type(last).__name__}",
-            "Mend the model builder: the calibrated temperature is folded into that layer",
+            "Fix the model builder: the calibrated temperature is folded into that layer",
         )
     return network
 
@@ -286,17 +268,17 @@ def _network(prepared: Prepared, split: Split, dataset: Dataset) -> Any:
 def _calibrate(network: Any, dataset: Dataset, validation: Sequence[Utterance]) -> float:
     """Fit the temperature on validation clips and fold it into the last layer."""
     inputs = [dataset.windows(item) for item in validation]
-    heat = temperature(network_probabilities(network, inputs), dataset.index(validation))
+    temperature = fit_temperature(network_probabilities(network, inputs), dataset.index(validation))
     last = network.layers[-1]
-    last.set_weights([weights / heat for weights in last.get_weights()])
-    return heat
+    last.set_weights([weights / temperature for weights in last.get_weights()])
+    return temperature
 
 
 def score(
-    network: Any, dataset: Dataset, utterances: Sequence[Utterance], listener: Listener
+    network: Any, dataset: Dataset, utterances: Sequence[Utterance], callback: Callback
 ) -> Scores:
-    """Scores of utterances as they are, by the mean over all their windows."""
-    tracked = listener.track(utterances, "Scoring", len(utterances))
+    """Score utterances as they are, by the mean over all their windows."""
+    tracked = callback.track(utterances, "Scoring", len(utterances))
     inputs = (dataset.windows(item) for item in tracked)
     return network_scores(network, inputs, utterances, dataset.labels)
 
@@ -314,12 +296,12 @@ def _protocol(prepared: Prepared, split: Split) -> dict[str, Any]:
 def _write_results(
     folder: Path,
     network: Any,
-    adapters: Mapping[str, Adapter],
+    normalizers: Mapping[str, Normalizer],
     trained: Trained,
     scores: Scores,
-    figures: dict[str, Any],
+    metrics: dict[str, Any],
 ) -> None:
-    write_bytes(folder / "adapter.npz", adapters_to_bytes(adapters))
+    write_bytes(folder / "adapter.npz", normalizers_to_bytes(normalizers))
     write_text(folder / "model.txt", report.model_text(network))
     temporary = folder / f".{NETWORK}.tmp.keras"
     network.compile()  # or the optimizer's state goes into the file, twice the size of the weights
@@ -331,10 +313,10 @@ def _write_results(
         temporary.unlink(missing_ok=True)
     report.write_csv(folder / "history.csv", trained.history)
     report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
-    note = report.label_of(figures)
+    note = report.label_of(metrics)
     report.plot_curves(folder / "plots", trained.history, trained.best_epoch, note)
-    report.plot_confusion(folder / "plots", figures["confusion"], scores.labels, note)
-    report.plot_classes(folder / "plots", figures, note)
-    report.write_json(folder / "metrics.json", figures)
+    report.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, note)
+    report.plot_classes(folder / "plots", metrics, note)
+    report.write_json(folder / "metrics.json", metrics)
     if not trained.interrupted:
         (folder / CHECKPOINT).unlink(missing_ok=True)

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from ser_toolkit.builtin.synthetic import SyntheticReader
-from ser_toolkit.contracts import Utterance
-from ser_toolkit.runtime.audio import content_hash, read_audio
+from ser_toolkit.contracts.components import Utterance
+from ser_toolkit.runtime.audio.decode import content_hash, read_audio
 
 SMALL = ("model.channels=16", "training.copies=1", "training.batch_size=12")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Once = Callable[[str, Callable[[Path], object]], Path]
 MAIN = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from ser_toolkit.cli import main; main()"
@@ -31,35 +32,34 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def cache(run_cache: Path) -> Iterator[Path]:
     """The cache that `own_cache` gives to each test, for fixtures that outlive a test."""
-    folder = tmp_path_factory.getbasetemp() / "sertk-cache"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SERTK_CACHE", str(folder))
-        yield folder
+        patch.setenv("SERTK_CACHE", str(run_cache))
+        yield run_cache
+
+
+def write_corpus(root: Path, **fields: int) -> Path:
+    """Write a synthetic corpus with a table beside it; return its folder."""
+    reader = SyntheticReader(**fields)
+    clips = reader.read(root).clips
+    with (reader.folder(root) / "clips.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("file", "emotion", "speaker", "text"))
+        table.writerows((c.relative, c.emotion, c.speaker, c.text) for c in clips)
+    return reader.folder(root).rename(root / "voices")
 
 
 @pytest.fixture(scope="session")
 def make_corpus(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Writes a synthetic corpus with a table beside it, and gives its folder."""
-
-    def make(**fields: int) -> Path:
-        reader = SyntheticReader(**fields)
-        root = tmp_path_factory.mktemp("corpus")
-        clips = reader.read(root).clips
-        with (reader.folder(root) / "clips.csv").open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerow(("file", "emotion", "speaker", "text"))
-            table.writerows((c.relative, c.emotion, c.speaker, c.text) for c in clips)
-        return reader.folder(root).rename(root / "voices")
-
-    return make
+    return lambda **fields: write_corpus(tmp_path_factory.mktemp("corpus"), **fields)
 
 
 @pytest.fixture(scope="session")
-def small_corpus(make_corpus: Callable[..., Path]) -> Path:
-    """Four speakers, two sentences, six emotions: 48 clips."""
-    return make_corpus(speakers=4, sentences=2)
+def small_corpus(once: Once) -> Path:
+    """Four speakers, two sentences, six emotions: 48 clips. Not to be changed."""
+    return once("corpus", lambda root: write_corpus(root, speakers=4, sentences=2)) / "voices"
 
 
 @pytest.fixture(scope="session")
@@ -74,15 +74,14 @@ def utterances(tmp_path_factory: pytest.TempPathFactory) -> tuple[Utterance, ...
 
 
 @pytest.fixture(scope="session")
-def small_run(
-    small_corpus: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Any, Path]:
-    """A run of two epochs on the small corpus, and that corpus."""
+def small_run(small_corpus: Path, cache: Path, once: Once) -> tuple[Any, Path]:
+    """A run of two epochs on the small corpus, and that corpus. Not to be changed."""
     import ser_toolkit as sertk
+    from ser_toolkit.training.run_dir import Run as Trained
 
-    out = tmp_path_factory.mktemp("runs") / "small"
-    run = sertk.train(small_corpus, epochs=2, settings=SMALL, workers=1, seed=3, out=out)
-    return run, small_corpus
+    options: dict[str, Any] = {"epochs": 2, "settings": SMALL, "workers": 1, "seed": 3}
+    made = once("run", lambda root: sertk.train(small_corpus, **options, out=root / "small"))
+    return Trained(made / "small"), small_corpus
 
 
 @pytest.fixture

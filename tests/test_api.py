@@ -18,6 +18,7 @@ import pytest
 import soundfile
 
 import ser_toolkit as sertk
+from ser_toolkit.testing import relative_error
 
 HEAVY = {
     *("numpy", "soxr", "soundfile", "pluggy", "click", "rich", "tensorflow", "keras", "librosa"),
@@ -112,30 +113,30 @@ def test_train_gives_a_run_with_its_figures(small_run: tuple[Any, Path]) -> None
 
 def test_evaluate_leaves_out_what_trained(small_run: tuple[Any, Path]) -> None:
     run, corpus = small_run
-    figures = sertk.evaluate(run, corpus)
-    assert figures["counts"] == {
+    metrics = sertk.evaluate(run, corpus)
+    assert metrics["counts"] == {
         "test_side": 12,
         "never_seen": 0,
         "never_seen_of_known_speakers": 0,
         "trained_on": 0,
         "left_out_as_trained_on": 36,
     }
-    assert figures["confusion"] == run.metrics["confusion"]
-    assert figures["protocol"]["hash"] == run.metrics["protocol"]["hash"]
-    assert figures["loss"] == pytest.approx(run.metrics["loss"], abs=1e-5)
-    assert figures["clips"] == 12
+    assert metrics["confusion"] == run.metrics["confusion"]
+    assert metrics["protocol"]["hash"] == run.metrics["protocol"]["hash"]
+    assert metrics["loss"] == pytest.approx(run.metrics["loss"], abs=1e-5)
+    assert metrics["clips"] == 12
 
 
 def test_evaluate_scores_new_clips(
     small_run: tuple[Any, Path], make_corpus: Callable[..., Path]
 ) -> None:
     new = make_corpus(speakers=2, sentences=1, seed=77)
-    figures = sertk.evaluate(str(small_run[0].path), str(new))
-    assert figures["protocol"]["hash"] != small_run[0].metrics["protocol"]["hash"]
-    assert figures["counts"]["never_seen"] == 12
-    assert figures["counts"]["test_side"] == 0
-    assert figures["counts"]["left_out_as_trained_on"] == 0
-    assert np.sum(figures["confusion"]) == 12
+    metrics = sertk.evaluate(str(small_run[0].path), str(new))
+    assert metrics["protocol"]["hash"] != small_run[0].metrics["protocol"]["hash"]
+    assert metrics["counts"]["never_seen"] == 12
+    assert metrics["counts"]["test_side"] == 0
+    assert metrics["counts"]["left_out_as_trained_on"] == 0
+    assert np.sum(metrics["confusion"]) == 12
 
 
 def test_evaluate_knows_recordings_by_what_they_hold(
@@ -172,10 +173,10 @@ def test_evaluate_says_when_nothing_is_left(small_run: tuple[Any, Path], tmp_pat
     with pytest.raises(sertk.SertkError, match="no clip to score: 24 of 24 clips") as caught:
         sertk.evaluate(run, tmp_path / "heard")
     assert caught.value.todo.startswith("Give data that the run has not seen")
-    figures = sertk.evaluate(run, tmp_path / "heard", include_training=True)
-    assert figures["counts"]["trained_on"] == 24
-    assert figures["protocol"]["caveats"][0].startswith("24 clips took part in training")
-    assert figures["protocol"]["comparable"] is False
+    metrics = sertk.evaluate(run, tmp_path / "heard", include_training=True)
+    assert metrics["counts"]["trained_on"] == 24
+    assert metrics["protocol"]["caveats"][0].startswith("24 clips took part in training")
+    assert metrics["protocol"]["comparable"] is False
 
 
 def test_predict_gives_the_stored_probabilities(small_run: tuple[Any, Path]) -> None:
@@ -186,7 +187,7 @@ def test_predict_gives_the_stored_probabilities(small_run: tuple[Any, Path]) -> 
     for row, found in zip(expected, sertk.predict(run, files), strict=True):
         assert found["emotion"] == row["predicted"]
         for label, p in found["probabilities"].items():
-            assert p == pytest.approx(float(row[f"p_{label}"]), abs=1e-5)
+            assert p == pytest.approx(float(row[f"p_{label}"]), abs=1e-4)
 
 
 def test_predict_goes_on_after_a_bad_file(small_run: tuple[Any, Path], tmp_path: Path) -> None:
@@ -221,10 +222,10 @@ def test_a_finished_run_is_not_written_over(small_run: tuple[Any, Path]) -> None
 
 def frames_of(path: Path) -> Any:
     """The frames of the default recipe, from its extractors."""
-    from ser_toolkit.assemble import assemble
+    from ser_toolkit.plugins.assemble import assemble
 
     plugins = sertk.load_plugins(env={})
-    extractor: Any = assemble(plugins.recipe("compact"), plugins).extractor
+    extractor: Any = assemble(plugins.get("recipe", "compact"), plugins).extractor
     samples, rate_hz = soundfile.read(path, dtype="float32")
     return extractor.frames(sertk.Signal(samples, rate_hz)), extractor.columns
 
@@ -262,14 +263,15 @@ def test_extract_writes_a_table_of_a_corpus(small_corpus: Path, tmp_path: Path) 
     names = [f"{column}_{kind}" for kind in ("mean", "std") for column in columns]
     assert list(rows[0]) == ["file", "emotion", "speaker", *names]
     assert summary["columns"] == names
+    found, wanted = [], []
     for row in rows[::7]:
         relative = row["file"].removeprefix(f"{small_corpus.name}/")
         assert row["speaker"] == f"{small_corpus.name}/{relative.split('/')[0]}"
         assert row["emotion"] == relative.split("_")[1]
         frames, _ = frames_of(small_corpus / relative)
-        expected = [*frames.mean(axis=0), *frames.std(axis=0)]
-        found = [float(row[name]) for name in names]
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        wanted.append([*frames.mean(axis=0), *frames.std(axis=0)])
+        found.append([float(row[name]) for name in names])
+    assert relative_error(np.array(found), np.array(wanted)) <= 1e-4
 
 
 def test_extract_writes_all_frames_of_a_corpus(small_corpus: Path, tmp_path: Path) -> None:
@@ -284,9 +286,10 @@ def test_extract_writes_all_frames_of_a_corpus(small_corpus: Path, tmp_path: Pat
         start, length = found["start"][index], found["length"][index]
         expected, _ = frames_of(path)
         frames = found["frames"][start : start + length]
-        np.testing.assert_allclose(frames, expected, rtol=1e-5, atol=1e-5)
-        moments = np.concatenate([expected.mean(axis=0), expected.std(axis=0)])
-        np.testing.assert_allclose(found["table"][index], moments, rtol=1e-4, atol=1e-5)
+        assert relative_error(frames, expected) <= 1e-5
+        mean, std = np.split(found["table"][index], 2)
+        assert relative_error(mean, expected.mean(axis=0)) <= 1e-4
+        assert relative_error(std, expected.std(axis=0)) <= 1e-4
 
 
 def test_extract_takes_settings(small_corpus: Path, tmp_path: Path) -> None:

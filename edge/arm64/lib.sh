@@ -6,7 +6,8 @@
 BINFMT=/proc/sys/fs/binfmt_misc
 HANDLER=qemu-aarch64
 CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
-PACKAGES=ca-certificates,libportaudio2,python3,python3-venv
+# No ca-certificates: this machine's are shown there, and to hash them all takes an emulator minutes.
+PACKAGES=libportaudio2,python3,python3-venv
 # What the emulator's CPU is, and what /proc and /sys must then say: see `fake_pi`.
 export QEMU_CPU=cortex-a72
 
@@ -89,6 +90,7 @@ show() {
 connect() {
   local root=$1 path
   cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
+  mkdir -p "$(dirname "$root$CERTIFICATES")"
   cp -L "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$root$CERTIFICATES"
   python3 "$HERE/pip_settings.py" "$root/etc/pip.conf" | while read -r path; do
     [ "$path" = "$CERTIFICATES" ] || show "$path" "$root" "$path"

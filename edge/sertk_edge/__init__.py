@@ -1,4 +1,4 @@
-"""SER Toolkit at the edge: a daemon that tells which emotion a microphone hears.
+"""SER Toolkit at the edge: a daemon that tells which emotion a voice has.
 
 Names are loaded when they are used: the command's help needs no numpy.
 """
@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_HOMES = {"AudioWindows": "stream", "Span": "stream", "window_at": "stream", "Ear": "ear"}
-__all__ = ["AudioWindows", "Ear", "Span", "__version__", "window_at"]
+_MODULES = {"StreamClassifier": "audio.stream_classifier"}
+__all__ = ["StreamClassifier", "__version__"]
 
 if TYPE_CHECKING:
-    from .ear import Ear
-    from .stream import AudioWindows, Span, window_at
+    from .audio.stream_classifier import StreamClassifier
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'sertk_edge' has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)

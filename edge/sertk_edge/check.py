@@ -10,24 +10,24 @@ from ser_toolkit.runtime.component import fields_of
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Sink
 
-from . import ports
-from .config import Settings
-from .gate import detectors
+from .audio.vad import detectors
+from .audio.wav_recorder import WavRecorder
+from .bundle.loader import load, read
 from .http.app import OPTIONS
 from .http.app import check as check_http
-from .identity import prepared, state_dir
-from .installed import sinks_of
 from .main import bundle_of, url_of
-from .ports import Taken
-from .recorder import Recorder
-from .sinks import Inspected
+from .service import ports
+from .service.identity import prepared, state_dir
+from .service.ports import AddressInUseError
+from .settings import Settings
+from .sinks.base import InspectableSink
+from .sinks.sink_factory import sinks_of
 from .sources import list_devices, open_source
-from .swap import load, read
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold; `look` says what it found, or raises SertkError."""
+    """One thing that must hold; `look` returns what it found, or raises SertkError."""
 
     name: str
     look: Callable[[], str]
@@ -39,8 +39,8 @@ def run_checks(settings: Settings, say: Callable[[str], None]) -> int:
     for check in _checks(settings):
         try:
             say(f"ok       {check.name:8}  {check.look()}")
-        except Taken as error:
-            # So it is whenever the service runs, about which there is nothing to be mended.
+        except AddressInUseError as error:
+            # So it is whenever the service runs, about which there is nothing to do.
             held = f"{error.problem}; right while the service runs. Else: {error.todo}"
             say(f"taken    {check.name:8}  {held}")
         except (SertkError, OSError) as error:
@@ -86,13 +86,13 @@ def _source(settings: Settings) -> str:
 def _sink(settings: Settings, number: int, name: str) -> str:
     for sink in sinks_of(settings.sinks[number : number + 1]).values():
         _read_files(sink)
-        if isinstance(sink, Inspected):
+        if isinstance(sink, InspectableSink):
             sink.inspect()
     return f"{name}, not connected to now"
 
 
 def _read_files(sink: Sink) -> None:
-    """Whether what a sink reads when it connects is there. Raises OSError."""
+    """Raise OSError where a file that a sink reads when it connects is not there."""
     for name, value in fields_of(sink).items():
         if name.endswith("_file") and value:
             Path(value).open("rb").close()
@@ -108,7 +108,7 @@ def _is_durable(settings: Settings) -> bool:
     try:
         return any(sink.durable for sink in sinks_of(settings.sinks).values())
     except SertkError:
-        # What is wrong with a sink is said in its own line.
+        # What is wrong with a sink has its own line.
         return False
 
 
@@ -125,5 +125,5 @@ def _privacy(settings: Settings) -> str:
     folder = settings.debug.audio_dir
     if folder is None:
         return "no audio is written or sent"
-    Recorder(folder).check()
+    WavRecorder(folder).check()
     return f"EVERYTHING THAT IS HEARD IS WRITTEN TO {folder}"

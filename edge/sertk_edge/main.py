@@ -10,24 +10,26 @@ from pathlib import Path
 
 from ser_toolkit.runtime.events import Device, Sink
 
-from . import __version__, logs
-from .background import in_thread
-from .config import Settings, WrongUsage
+from . import __version__
+from .audio.vad import detectors
+from .bundle.loader import LoadedBundle
+from .bundle.watcher import BundleWatcher
 from .daemon import Daemon, Parts
-from .delivery import Delivery
-from .gate import detectors
+from .delivery.dispatcher import Dispatcher
+from .delivery.event_queue import EventQueue
+from .events import EventDraft
 from .http.app import Server, serve
+from .http.backend import Backend
 from .http.metrics import Metrics
-from .identity import device_id, name_of, prepared, state_dir
-from .installed import sinks_of
-from .notify import supervisor
-from .services import Services
-from .signals import Signals
-from .sinks import StdoutClosed
+from .service import logs
+from .service.identity import device_id, name_of, prepared, state_dir
+from .service.process_signals import ProcessSignals
+from .service.systemd_notify import systemd_notifier
+from .service.worker_thread import in_thread
+from .settings import Settings, WrongUsageError
+from .sinks.base import StdoutClosedError
+from .sinks.sink_factory import sinks_of
 from .sources import open_source
-from .spool import Spool
-from .swap import Live, Watch
-from .wire import Draft
 
 # All of the end after SIGTERM takes less than a second.
 DRAIN_STOPPED_S = 0.4
@@ -41,76 +43,78 @@ log = logs.log("main")
 def run(settings: Settings) -> int:
     """Serve until the source ends or a signal comes; the exit status. Raises SertkError."""
     logs.setup(settings.log)
-    with contextlib.suppress(StdoutClosed):
+    with contextlib.suppress(StdoutClosedError):
         return asyncio.run(_serve(settings))
     return 0
 
 
 def bundle_of(settings: Settings) -> Path:
-    """The bundle's path; WrongUsage where none is named."""
+    """Return the bundle's path; WrongUsageError where none is named."""
     if settings.bundle.file is None:
-        raise WrongUsage("no bundle", "Run `sertk serve-edge BUNDLE`, or set [bundle] file")
+        raise WrongUsageError("no bundle", "Run `sertk serve-edge BUNDLE`, or set [bundle] file")
     return settings.bundle.file
 
 
 def state_folder(settings: Settings, sinks: dict[str, Sink]) -> Path | None:
-    """Where events wait; None where nothing has to outlive the process."""
+    """Return where events wait; None where nothing has to outlive the process."""
     durable = any(sink.durable for sink in sinks.values())
     asked = settings.device.state_dir is not None
     return prepared(state_dir(settings.device)) if durable or asked else None
 
 
 async def _serve(settings: Settings) -> int:
-    signals = Signals()
-    watch, sinks = Watch(bundle_of(settings), settings.bundle), sinks_of(settings.sinks)
-    signals.on_reload(watch.nudge)
+    signals = ProcessSignals()
+    watcher, sinks = BundleWatcher(bundle_of(settings), settings.bundle), sinks_of(settings.sinks)
+    signals.on_reload(watcher.nudge)
     folder = state_folder(settings, sinks)
-    with contextlib.closing(Spool(folder, settings.device.spool_events)) as spool:
-        live = await signals.unless_stopped(in_thread(watch.first, "bundle"))
+    with contextlib.closing(EventQueue(folder, settings.device.spool_events)) as event_queue:
+        live = await signals.unless_stopped(in_thread(watcher.first, "bundle"))
         if live is None:
             return 0
-        return await _listen(_parts(settings, sinks, folder, spool, live, watch), signals)
+        return await _listen(_parts(settings, sinks, folder, event_queue, live, watcher), signals)
 
 
 def _parts(
     settings: Settings,
     sinks: dict[str, Sink],
     folder: Path | None,
-    spool: Spool,
-    live: Live,
-    watch: Watch,
+    event_queue: EventQueue,
+    live: LoadedBundle,
+    watcher: BundleWatcher,
 ) -> Parts:
     identity, name = device_id(settings.device, folder), name_of(settings.device)
 
-    def device(of: Live) -> Device:
+    def device(of: LoadedBundle) -> Device:
         manifest = of.classifier.manifest
         return Device(identity, name, manifest.labels, manifest.name, __version__)
 
-    delivery = Delivery(sinks, device(live), spool)
-    _end_what_went_on(spool)
+    delivery = Dispatcher(sinks, device(live), event_queue)
+    _end_what_went_on(event_queue)
     return Parts(
         settings,
         device,
         live,
-        watch,
-        spool,
+        watcher,
+        event_queue,
         delivery,
         open_source(settings.source),
         detectors(settings.stream),
         Metrics(delivery.statuses),
-        supervisor(),
+        systemd_notifier(),
     )
 
 
-def _end_what_went_on(spool: Spool) -> None:
-    """A daemon that was killed left an emotion open; who keeps a state waits for its end."""
-    last = spool.last
+def _end_what_went_on(event_queue: EventQueue) -> None:
+    """End the emotion that a killed daemon left open: who keeps a state waits for it."""
+    last = event_queue.last
     if last is not None and last.kind != "ended":
         now_s = round(time.time(), 3)
-        spool.append(Draft("ended", now_s, 0.0, last.label, last.probabilities, last.level_dbfs))
+        event_queue.append(
+            EventDraft("ended", now_s, 0.0, last.label, last.probabilities, last.level_dbfs)
+        )
 
 
-async def _listen(parts: Parts, signals: Signals) -> int:
+async def _listen(parts: Parts, signals: ProcessSignals) -> int:
     daemon = Daemon(parts)
     server = await _http(daemon, parts)
     parts.delivery.start()
@@ -127,7 +131,7 @@ async def _listen(parts: Parts, signals: Signals) -> int:
     return 1 if lost and not signals.stopped else 0
 
 
-async def _drain(delivery: Delivery, signals: Signals) -> None:
+async def _drain(delivery: Dispatcher, signals: ProcessSignals) -> None:
     """Deliver what waits; a signal cuts the long time short."""
     if not signals.stopped:
         ended = in_thread(lambda: delivery.drain(DRAIN_ENDED_S), "drain")
@@ -139,16 +143,16 @@ async def _drain(delivery: Delivery, signals: Signals) -> None:
 async def _http(daemon: Daemon, parts: Parts) -> Server | None:
     if not parts.settings.http_port:
         return None
-    services = Services(
-        model=daemon.dashboard.model,
-        state=daemon.dashboard.state,
-        ready=daemon.dashboard.ready,
+    backend = Backend(
+        model=daemon.daemon_status.model,
+        state=daemon.daemon_status.state,
+        ready=daemon.daemon_status.ready,
         hub=daemon.hub,
-        classify=daemon.desk.classify,
-        listen=daemon.desk.listen,
+        classify=daemon.handlers.classify,
+        listen=daemon.handlers.listen,
     )
     http = replace(parts.settings.http, port=parts.settings.http_port)
-    return await serve(services, http, parts.metrics)
+    return await serve(backend, http, parts.metrics)
 
 
 def _greet(parts: Parts, server: Server | None) -> None:
@@ -166,7 +170,7 @@ def _greet(parts: Parts, server: Server | None) -> None:
 
 
 def url_of(settings: Settings, port: int) -> str:
-    """Where the page is."""
+    """Return where the page is."""
     http = settings.http
     host = f"[{http.host}]" if ":" in http.host else http.host
     return f"{'https' if http.tls_cert else 'http'}://{host}:{port}/"
@@ -175,10 +179,10 @@ def url_of(settings: Settings, port: int) -> str:
 def _part(parts: Parts) -> int:
     """Say what was not delivered; how many events may be lost."""
     kept, lost = (parts.delivery.undelivered(durable) for durable in (True, False))
-    stored = parts.spool.stored
+    stored = parts.event_queue.stored
     if kept and stored:
         log.warning("events wait in the state folder for the next start", count=kept)
     if lost:
         log.error("events were not delivered and are lost", count=lost)
-    # How many a failing disk did not take, the spool tells when it is closed.
+    # How many a failing disk did not take, the queue logs when it is closed.
     return lost if stored else lost + kept

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ser_toolkit.hookspecs import hookimpl
-from ser_toolkit.runtime.events import Sink
+from ser_toolkit import Sink, hookimpl
 
 from .sinks.console import Console
 from .sinks.json_lines import JsonLines
@@ -15,5 +14,5 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_sinks() -> list[Sink]:
-    """A terminal, lines of JSON, MQTT, a web server."""
+    """Offer a terminal, lines of JSON, MQTT, a web server."""
     return [Console(), JsonLines(), Mqtt(), Webhook()]

@@ -14,13 +14,14 @@ import pytest
 
 from ser_toolkit.runtime.component import fields_of
 from ser_toolkit.runtime.events import Event
-from sertk_edge.config import SECTIONS, HttpSettings, Settings
-from sertk_edge.couriers import SinkStatus
+from sertk_edge.cli import serve_edge
+from sertk_edge.delivery.sink_worker import SinkStatus
+from sertk_edge.http.app import OPENAPI
 from sertk_edge.http.metrics import Metrics
-from sertk_edge.http.openapi import document
-from sertk_edge.http.schemas import SCHEMAS
+from sertk_edge.options import variables_of
 from sertk_edge.plugin import sertk_sinks
-from sertk_edge.precedence import SINKS, settings_of
+from sertk_edge.settings import SECTIONS, HttpSettings, Settings
+from sertk_edge.settings_loader import defaults_of, settings_of
 from sertk_edge.sinks.home_assistant import state_of
 
 if sys.version_info >= (3, 11):
@@ -31,6 +32,8 @@ else:
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/edge.md").read_text("utf-8")
 GUIDE = (ROOT / "edge/README.md").read_text("utf-8")
+DOCUMENT = json.loads(OPENAPI.read_text("utf-8"))
+SCHEMAS = DOCUMENT["components"]["schemas"]
 SINK_OF = {sink.name: sink for sink in sertk_sinks()}
 
 
@@ -64,7 +67,7 @@ def example() -> str:
 def loaded(text: str, folder: Path) -> Settings:
     file = folder / "edge.toml"
     file.write_text(text, "utf-8")
-    return settings_of(file, {}, {})
+    return settings_of(defaults_of(file))
 
 
 def test_the_example_is_the_defaults(tmp_path: Path) -> None:
@@ -104,8 +107,8 @@ def test_settings_of_the_guide_load(text: str, tmp_path: Path) -> None:
 
 
 def test_variables_exist() -> None:
-    for name in set(re.findall(r"\bSERTK_EDGE_[A-Z_]+\b", PAGE + GUIDE)) - {SINKS}:
-        settings_of(None, {name: "9000"}, {})
+    named = set(re.findall(r"\bSERTK_EDGE_[A-Z_]+\b", PAGE + GUIDE))
+    assert named and named <= variables_of(serve_edge)
 
 
 # Sinks -------------------------------------------------------------------------------------------
@@ -131,13 +134,13 @@ def test_every_topic_is_documented() -> None:
 
 
 def test_every_path_is_documented() -> None:
-    paths: Any = document()["paths"]
+    paths: Any = DOCUMENT["paths"]
     ours = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     assert set(rows(section("## The page and the interface for programs"))) == ours
 
 
 def test_addresses_that_are_asked_exist() -> None:
-    paths = set(document()["paths"]) | {""}
+    paths = set(DOCUMENT["paths"]) | {""}
     asked = re.findall(r"http://127\.0\.0\.1:8642([\w/.]*)", "\n".join([PAGE, GUIDE]))
     assert asked and set(asked) <= paths
 
@@ -154,21 +157,23 @@ def test_every_metric_is_documented() -> None:
 
 
 def test_the_figures_in_the_text_are_those_of_the_code() -> None:
-    from sertk_edge import couriers, daemon, gate, inbox, main, segments, services
-    from sertk_edge.http import listen, security
+    from sertk_edge import daemon, main
+    from sertk_edge.audio import audio_queue, segments, vad
+    from sertk_edge.delivery import sink_worker
+    from sertk_edge.http import backend, security, websocket
 
     text = " ".join(PAGE.split())
     told = {
-        f"at most {inbox.HELD_S:g} s": "inbox",
-        f"every {1000 * gate.FRAME_S:g} ms": "frames",
-        f"{gate.ABOVE_NOISE_DB:g} dB above the noise": "energy gate",
-        f"{gate.QUIETEST_SPEECH_DBFS:g} dBFS": "energy gate",
-        f"{1000 * segments.ONSET_FRAMES * gate.FRAME_S:g} ms of speech": "onset",
-        f"{couriers.FIRST_PAUSE_S:g} s, then twice as long each time up to "
-        f"{couriers.LONGEST_PAUSE_S:g} s": "couriers",
+        f"at most {audio_queue.HELD_S:g} s": "audio queue",
+        f"every {1000 * vad.FRAME_S:g} ms": "frames",
+        f"{vad.ABOVE_NOISE_DB:g} dB above the noise": "energy gate",
+        f"{vad.QUIETEST_SPEECH_DBFS:g} dBFS": "energy gate",
+        f"{1000 * segments.ONSET_FRAMES * vad.FRAME_S:g} ms of speech": "onset",
+        f"{sink_worker.FIRST_PAUSE_S:g} s, then twice as long each time up to "
+        f"{sink_worker.LONGEST_PAUSE_S:g} s": "sink worker",
         f"within {main.DRAIN_STOPPED_S:g} s": "drain",
-        f"last {services.RECENT} since": "recent",
-        f"at most {listen.MOST_BYTES >> 10} KiB": "socket",
+        f"last {backend.RECENT} since": "recent",
+        f"at most {websocket.MOST_BYTES >> 10} KiB": "socket",
         f"for {security.COOKIE_DAYS} days": "cookie",
         f"after {daemon.STUCK_S:g} s: systemd": "watchdog",
     }

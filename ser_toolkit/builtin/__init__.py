@@ -8,17 +8,17 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from ..hookspecs import hookimpl
+from ..plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from ..contracts import Augmenter, FrameAugmenter, ModelBuilder, Reader
-    from ..recipe import Recipe
-    from ..runtime.extractor import Extractor
+    from ..contracts.components import Augmenter, FrameAugmenter, ModelBuilder, Reader
+    from ..contracts.recipe import Recipe
+    from ..runtime.features.base import Extractor
 
 
 @hookimpl
 def sertk_readers() -> list[Reader]:
-    """Folders named after emotions, tables, and the synthetic corpus."""
+    """Return folders named after emotions, tables, and the synthetic corpus."""
     from .readers import FolderReader, TableReader
     from .synthetic import SyntheticReader
 
@@ -27,7 +27,7 @@ def sertk_readers() -> list[Reader]:
 
 @hookimpl
 def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:
-    """What numpy and soxr can do; stretching, pitch and rooms come with sertk-augment."""
+    """Return what numpy and soxr can do; stretching, pitch and rooms come with sertk-augment."""
     from . import augmenters as a
 
     return [
@@ -44,16 +44,16 @@ def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """Streamable features that share one STFT, and their statistics over a window."""
-    from ..runtime import features as f
-    from ..runtime.functionals import Functionals
+    """Return streamable features that share one STFT, and their statistics over a window."""
+    from ..runtime.features import spectral as f
+    from ..runtime.features.functionals import Functionals
 
     return [f.Zcr(), f.Rms(), f.Mfcc(), f.LogMel(), f.Pitch(), f.Deltas(), Functionals()]
 
 
 @hookimpl
 def sertk_models() -> list[ModelBuilder]:
-    """The default network, and a dense one for features of whole windows."""
+    """Return the default network, and a dense one for features of whole windows."""
     from .dense import Mlp
     from .models import Tcn
 
@@ -62,8 +62,8 @@ def sertk_models() -> list[ModelBuilder]:
 
 @hookimpl
 def sertk_recipes() -> list[Recipe]:
-    """The recipe files beside this module."""
-    from ..recipe import Recipe
+    """Return the recipe files beside this module."""
+    from ..contracts.recipe import Recipe
 
     tables = sorted(files(__package__).iterdir(), key=lambda file: file.name)
     return [

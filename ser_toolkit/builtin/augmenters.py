@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..contracts import Augmenter, FrameAugmenter
-from ..runtime.extractor import F32
+from ..contracts.components import Augmenter, FrameAugmenter
+from ..runtime.features.base import F32
 
 OCTAVE_DB = 20 * np.log10(2)
 LOWEST_HZ = 50.0
@@ -38,7 +38,7 @@ class Noise(Augmenter):
         _check_order(self, "snr_db", "slope_db_per_octave")
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """`samples` + noise, (N,)."""
+        """Add noise to `samples`, (N,)."""
         snr_db = rng.uniform(self.snr_db_min, self.snr_db_max)
         slope = rng.uniform(self.slope_db_per_octave_min, self.slope_db_per_octave_max)
         noise = coloured_noise(len(samples), slope, rng)
@@ -58,7 +58,7 @@ class NotebookNoise(Augmenter):
     amount: float = 0.035
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """`samples` + noise, (N,)."""
+        """Add noise to `samples`, (N,)."""
         if len(samples) == 0:
             return _float32(samples.copy())
         amplitude = self.amount * rng.uniform() * float(np.amax(samples))
@@ -77,7 +77,7 @@ class Shift(Augmenter):
         _check_sign(self, "max_samples")
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """`samples` rotated, (N,)."""
+        """Return `samples` rotated, (N,)."""
         return np.roll(samples, int(rng.integers(-self.max_samples, self.max_samples + 1)))
 
 
@@ -93,7 +93,7 @@ class Gain(Augmenter):
         _check_order(self, "db")
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """`samples` times one factor, (N,)."""
+        """Return `samples` times one factor, (N,)."""
         scaled: F32 = samples * np.float32(10 ** (rng.uniform(self.db_min, self.db_max) / 20))
         return scaled
 
@@ -115,7 +115,7 @@ class Speed(Augmenter):
             raise ValueError(f"rate_min must be above 0, received {self.rate_min}")
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """`samples` resampled, (about N / rate,), at least one sample of what had one."""
+        """Return `samples` resampled, (about N / rate,), at least one sample of what had one."""
         import soxr
 
         if len(samples) == 0:
@@ -141,14 +141,14 @@ class Equalise(Augmenter):
         _check_sign(self, "db", "tilt_db_per_octave")
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """`samples` filtered with no delay, (N,)."""
+        """Return `samples` filtered with no delay, (N,)."""
         size = _fast_length(len(samples) + int(EQUALISER_TAIL_S * rate_hz))
         gain = 10 ** (self.curve_db(np.fft.rfftfreq(size, 1 / rate_hz), rng) / 20)
         filtered = np.fft.irfft(np.fft.rfft(samples, size) * gain, size)
         return _float32(filtered[: len(samples)])
 
     def curve_db(self, frequencies_hz: Any, rng: np.random.Generator) -> Any:
-        """The gain in dB at each frequency."""
+        """Return the gain in dB at each frequency."""
         octaves = np.log2(np.maximum(frequencies_hz, LOWEST_HZ) / PIVOT_HZ)
         place = octaves / np.log2(max(frequencies_hz[-1], 2 * LOWEST_HZ) / LOWEST_HZ)
         curve = rng.uniform(-1, 1) * self.tilt_db_per_octave * octaves
@@ -176,7 +176,7 @@ class Mask(FrameAugmenter):
         _check_sign(self, "n_frequency", "max_columns", "n_time", "max_frames")
 
     def augment_frames(self, frames: F32, rng: np.random.Generator) -> F32:
-        """`frames` with 0, the column mean, in the masks, (T, F)."""
+        """Return `frames` with 0, the column mean, in the masks, (T, F)."""
         masked: F32 = frames.copy()
         for _ in range(self.n_frequency):
             masked[:, _span(frames.shape[1], self.max_columns, rng)] = 0
@@ -200,7 +200,7 @@ class Tempo(FrameAugmenter):
         _check_sign(self, "max_log")
 
     def augment_frames(self, frames: F32, rng: np.random.Generator) -> F32:
-        """`frames` slower or faster, (T, F)."""
+        """Return `frames` slower or faster, (T, F)."""
         count = len(frames)
         length = max(1, round(count * np.exp(rng.uniform(-self.max_log, self.max_log))))
         start = rng.integers(0, max(0, length - count) + 1)
@@ -212,7 +212,7 @@ class Tempo(FrameAugmenter):
 
 
 def coloured_noise(n_samples: int, slope_db_per_octave: float, rng: np.random.Generator) -> F32:
-    """Gaussian noise (n_samples,) whose power spectrum falls by the slope; DC is absent."""
+    """Return Gaussian noise (n_samples,) whose power spectrum falls by the slope; DC is absent."""
     size = _fast_length(n_samples)
     spectrum = np.fft.rfft(rng.standard_normal(size, dtype=np.float32))
     shape = np.maximum(np.arange(len(spectrum)), 1) ** (slope_db_per_octave / OCTAVE_DB)
@@ -237,7 +237,9 @@ def _rms(samples: F32) -> float:
 
 
 def _fast_length(n_samples: int) -> int:
-    """A length not much above `n_samples` that a FFT takes quickly: 8 to 16 times a power of 2."""
+    """Return a length not much above `n_samples` that a FFT takes quickly: 8 to 16 times a power
+    of 2.
+    """
     step = 1 << max(0, n_samples.bit_length() - 4)
     return max(16, -(-n_samples // step) * step)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..contracts import ModelBuilder
+from ..contracts.components import ModelBuilder
 
 if TYPE_CHECKING:
     import keras
@@ -41,7 +41,7 @@ class Mlp(ModelBuilder):
 
 
 def _flat(x: Any) -> Any:
-    """(…) -> (n,); without a layer where nothing is to do."""
+    """Return (…) -> (n,); without a layer where nothing is to do."""
     from keras import layers
 
     return x if len(x.shape) == 2 else layers.Reshape((math.prod(x.shape[1:]),))(x)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..contracts import ModelBuilder
+from ..contracts.components import ModelBuilder
 from ..runtime.errors import SertkError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Tcn(ModelBuilder):
 
 
 def _statistics(x: Any) -> Any:
-    """Mean and standard deviation over time, side by side: (T, C) -> (2 C,)."""
+    """Return mean and standard deviation over time, side by side: (T, C) -> (2 C,)."""
     from keras import layers, ops
 
     mean = layers.GlobalAveragePooling1D()(x)

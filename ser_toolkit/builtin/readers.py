@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import ClassVar
 
-from ..contracts import Clip, Match, Reader, Reading, Side
-from ..labels import canonical, label
-from ..runtime.audio import audio_files
+from ..contracts.components import Clip, Match, Reader, Reading, Subset
+from ..data.labels import canonical, canonical_emotion
+from ..runtime.audio.decode import audio_files
 from ..runtime.errors import SertkError
 
 COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -28,7 +28,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 NEEDED = ("file", "emotion")
-SIDES: Mapping[str, Side] = MappingProxyType(
+SUBSETS: Mapping[str, Subset] = MappingProxyType(
     {
         "train": "train",
         "training": "train",
@@ -48,7 +48,7 @@ class FolderReader(Reader):
     name: ClassVar[str] = "folders"
 
     def recognises(self, root: Path) -> Match | None:
-        """Half the share of audio files that lie in folders with the name of an emotion.
+        """Return half the share of audio files that lie in folders with the name of an emotion.
 
         Half, because a reader that knows the corpus by its file names knows more.
         """
@@ -61,7 +61,7 @@ class FolderReader(Reader):
         return Match(len(known) / len(files) / 2, why)
 
     def read(self, root: Path) -> Reading:
-        """All clips; a folder whose name is no known emotion gives its own name as label."""
+        """Return all clips; a folder whose name is no known emotion gives its own name as label."""
         clips: list[Clip] = []
         skipped: dict[str, str] = {}
         for relative, path in audio_files(root).items():
@@ -70,7 +70,9 @@ class FolderReader(Reader):
                 skipped[relative] = "not in EMOTION/ or EMOTION/SPEAKER/"
                 continue
             emotion, speaker = place
-            clips.append(Clip(path, relative, _folder_name(root), label(emotion), speaker))
+            clips.append(
+                Clip(path, relative, _folder_name(root), canonical_emotion(emotion), speaker)
+            )
         if not clips:
             todo = "Expected EMOTION/x.wav or EMOTION/SPEAKER/x.wav below it"
             raise SertkError(f"no audio file in a folder per emotion below '{root}'", todo)
@@ -89,7 +91,7 @@ class TableReader(Reader):
     audio_folder: str = ""
 
     def recognises(self, root: Path) -> Match | None:
-        """A table that was named itself, or a folder with one table that has the columns."""
+        """Return a table that was named itself, or a folder with one table that has the columns."""
         try:
             table = _find_table(root)
         except SertkError:
@@ -98,7 +100,7 @@ class TableReader(Reader):
         return Match(1.0 if root.is_file() else 0.9, why)
 
     def read(self, root: Path) -> Reading:
-        """One clip per row; rows whose file is missing are left out with the reason."""
+        """Return one clip per row; rows whose file is missing are left out with the reason."""
         table = _find_table(root)
         folder = table.parent / self.audio_folder
         corpus = table.stem if root.is_file() else _folder_name(root)
@@ -129,21 +131,21 @@ class Row:
 
     @property
     def where(self) -> str:
-        """Table and line, as errors name them."""
+        """Return table and line, as errors name them."""
         return f"{self.table} line {self.line}"
 
     def get(self, column: str) -> str:
-        """The value, '' where there is none."""
+        """Return the value, '' where there is none."""
         return self.values.get(column, "")
 
     def needed(self, column: str) -> str:
-        """The value; an error where there is none."""
+        """Return the value; an error where there is none."""
         if not self.get(column):
             raise SertkError(f"{self.where} has no {column}")
         return self.get(column)
 
     def seconds(self, column: str) -> float | None:
-        """The value as a time, None where there is none."""
+        """Return the value as a time, None where there is none."""
         text = self.get(column)
         try:
             value = float(text) if text else None
@@ -153,17 +155,17 @@ class Row:
             return value
         raise SertkError(f"{self.where}: {column} in seconds expected, received '{text}'")
 
-    def side(self) -> Side | None:
-        """The side that the table prescribes."""
+    def side(self) -> Subset | None:
+        """Return the side that the table prescribes."""
         text = self.get("split")
-        if text and text.lower() not in SIDES:
+        if text and text.lower() not in SUBSETS:
             expected = "split expects train, validation or test"
             raise SertkError(f"{self.where}: {expected}, received '{text}'")
-        return SIDES.get(text.lower())
+        return SUBSETS.get(text.lower())
 
 
 def _place(relative: str) -> tuple[str, str | None] | None:
-    """The folders of emotion and speaker of a path below the root."""
+    """Return the folders of emotion and speaker of a path below the root."""
     parts = relative.split("/")
     if len(parts) not in (2, 3):
         return None
@@ -210,7 +212,9 @@ def _text(table: Path) -> str:
 
 
 def _header(table: Path, text: str) -> tuple[str, dict[str, int]]:
-    """The delimiter, and the index of each known column: whichever delimiter finds the most."""
+    """Return the delimiter, and the index of each known column: whichever delimiter finds the
+    most.
+    """
     first = text.partition("\n")[0]
     splits = {mark: _columns(_split(table, first, mark)) for mark in ",\t;|"}
     best = max(splits, key=lambda mark: len(splits[mark]))
@@ -251,7 +255,7 @@ def _rows(table: Path) -> Iterator[Row]:
 
 
 def _records(table: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number and stripped values of each record that is not blank."""
+    """Yield line number and stripped values of each record that is not blank."""
     records = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     while True:
         try:
@@ -273,7 +277,7 @@ def _clip(row: Row, folder: Path, corpus: str) -> Clip:
         path=folder / file,
         relative=_shown(file, folder),
         corpus=corpus,
-        emotion=label(row.needed("emotion")),
+        emotion=canonical_emotion(row.needed("emotion")),
         speaker=row.get("speaker") or None,
         text=row.get("text") or None,
         start_s=start_s,
@@ -283,7 +287,7 @@ def _clip(row: Row, folder: Path, corpus: str) -> Clip:
 
 
 def _shown(file: str, folder: Path) -> str:
-    """The path below the folder; of a file elsewhere only the name."""
+    """Return the path below the folder; of a file elsewhere only the name."""
     if not Path(file).is_absolute():
         return str(PurePosixPath(file))
     base = folder.resolve()

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.extractor import F32
+from ..runtime.features.base import F32
 
 F64 = NDArray[np.float64]
 Spectra = NDArray[np.complex128]
@@ -152,7 +152,7 @@ SENTENCES = (
 
 
 def draw_prosody(habit: Prosody, rng: np.random.Generator) -> Prosody:
-    """The prosody of one utterance: the habit, more or less of it, and chance."""
+    """Return the prosody of one utterance: the habit, more or less of it, and chance."""
     strength = np.exp(rng.normal(0, STRENGTH_SPREAD))
     values = strength * np.array(astuple(habit)) + rng.normal(0, astuple(SPREAD))
     return replace(Prosody(*values.tolist()), tremor_st=max(0.0, float(values[10])))
@@ -171,7 +171,7 @@ class Tracks:
 
 
 def synthesize(voice: Voice, emotion: str, sentence: int, rng: np.random.Generator) -> F32:
-    """One utterance, float32 (N,) at 16 kHz, about 1.5 to 3 s, never beyond ±0.95.
+    """Return one utterance, float32 (N,) at 16 kHz, about 1.5 to 3 s, never beyond ±0.95.
 
     `sentence` counts from 0 in SENTENCES. Same generator, same samples (on one machine).
     """
@@ -187,7 +187,7 @@ def synthesize(voice: Voice, emotion: str, sentence: int, rng: np.random.Generat
 
 
 def plan(voice: Voice, prosody: Prosody, sentence: str, rng: np.random.Generator) -> Tracks:
-    """From syllables to smooth control tracks."""
+    """Turn syllables into smooth control tracks."""
     edge = [replace(PAUSE, ms=rng.uniform(80, 200)) for _ in range(2)]
     spoken, stressed = _phones(sentence)
     phones = [edge[0], *spoken, edge[1]]
@@ -255,7 +255,9 @@ def _formants(voice: Voice, prosody: Prosody, targets_hz: F64) -> F64:
 def _voiced(
     tracks: Tracks, voice: Voice, prosody: Prosody, n_samples: int, rng: np.random.Generator
 ) -> F64:
-    """Every pitch period filtered by the formants of its own moment, then overlapped and added."""
+    """Return every pitch period filtered by the formants of its own moment, then overlapped and
+    added.
+    """
     starts_s, periods_s = _pulses(tracks, voice.jitter * 2**prosody.jitter_log2, rng)
     moment = np.minimum((starts_s * TRACK_HZ).astype(int), len(tracks.voice) - 1)
     strength = tracks.voice[moment] * _amplitude(rng.normal(0, voice.shimmer_db, len(moment)))
@@ -286,7 +288,9 @@ def _pulses(tracks: Tracks, jitter: float, rng: np.random.Generator) -> tuple[F6
 def _source(
     offsets: F64, periods: F64, tilt_db: float, rng: np.random.Generator
 ) -> tuple[Spectra, Spectra]:
-    """Spectra of Rosenberg pulses (flow, differentiated by radiation) and of breath in each."""
+    """Return spectra of Rosenberg pulses (flow, differentiated by radiation) and of breath in
+    each.
+    """
     open_share = np.clip(0.48 + 0.012 * tilt_db, 0.4, 0.85)
     place = (np.arange(PERIOD_FFT) - offsets[:, None]) / (periods[:, None] * open_share)
     opening = 0.5 - 0.5 * np.cos(np.pi * place / 0.67)
@@ -301,7 +305,7 @@ def _source(
 
 
 def _vocal_tract(formants_hz: F64, tract: float) -> Spectra:
-    """Frequency responses (pulses, bins) of three moving and some fixed resonators."""
+    """Return frequency responses (pulses, bins) of three moving and some fixed resonators."""
     response = np.ones((1, PERIOD_FFT // 2 + 1), np.complex128)
     for centre in HIGH_FORMANTS_HZ:
         if centre * tract < 0.48 * RATE_HZ:
@@ -321,7 +325,9 @@ def _resonator(centre_hz: F64, bandwidth_hz: float) -> Spectra:
 
 
 def _noise(tracks: Tracks, n_samples: int, rng: np.random.Generator) -> F64:
-    """Fricatives and bursts: white noise shaped by a bell over log frequency, frame by frame."""
+    """Return fricatives and bursts: white noise shaped by a bell over log frequency, frame by
+    frame.
+    """
     first = np.arange(0, n_samples - NOISE_FFT, NOISE_HOP)
     moment = (first + NOISE_HOP) * TRACK_HZ // RATE_HZ
     hz = np.maximum(np.fft.rfftfreq(NOISE_FFT, 1 / RATE_HZ), 50)

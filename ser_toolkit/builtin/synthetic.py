@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import secrets
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -15,10 +14,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..contracts import Clip, Match, Reader, Reading
+from ..contracts.components import Clip, Match, Reader, Reading
 from ..runtime.component import fields_of
 from ..runtime.errors import SertkError
-from ..runtime.extractor import F32
+from ..runtime.features.base import F32
+from ..utils.files import write_bytes
 from . import synthesis
 from .synthesis import Prosody, Voice
 
@@ -40,7 +40,7 @@ class Utterance:
 
     @property
     def relative(self) -> str:
-        """Path below the corpus folder; all numbers count from 1."""
+        """Return path below the corpus folder; all numbers count from 1."""
         spk = f"spk{self.speaker:02}"
         return f"{spk}/{spk}_{self.emotion}_s{self.sentence:02}_r{self.repetition}.wav"
 
@@ -73,11 +73,11 @@ class SyntheticReader(Reader):
             raise ValueError(f"seed expects 0 or more, received {self.seed}")
 
     def recognises(self, root: Path) -> Match | None:
-        """None: no folder is this corpus, it is chosen by name."""
+        """Return none: no folder is this corpus, it is chosen by name."""
         return None
 
     def read(self, root: Path) -> Reading:
-        """All clips, in a folder of their own below `root`; missing ones are made first.
+        """Return all clips, in a folder of their own below `root`; missing ones are made first.
 
         Raises SertkError when the folder cannot be written.
         """
@@ -93,13 +93,15 @@ class SyntheticReader(Reader):
         return Reading(tuple(_clip(folder, u) for u in utterances), {}, (REMARK,))
 
     def folder(self, root: Path) -> Path:
-        """Where the clips of these fields lie: other fields or another version, another folder."""
+        """Return where the clips of these fields lie: other fields or another version, another
+        folder.
+        """
         values = json.dumps(fields_of(self), sort_keys=True)
         digest = hashlib.sha256(values.encode()).hexdigest()[:12]
         return root / f"synthetic-v{self.version}-{digest}"
 
     def utterances(self) -> Iterator[Utterance]:
-        """What the corpus consists of, in the order of `read`."""
+        """Yield what the corpus consists of, in the order of `read`."""
         for speaker in range(1, self.speakers + 1):
             for emotion in synthesis.EMOTIONS:
                 for sentence in range(1, self.sentences + 1):
@@ -107,7 +109,9 @@ class SyntheticReader(Reader):
                         yield Utterance(speaker, emotion, sentence, repetition)
 
     def samples(self, utterance: Utterance) -> F32:
-        """The audio of one utterance, float32 at 16 kHz; no other utterance is needed for it."""
+        """Return the audio of one utterance, float32 at 16 kHz; no other utterance is needed for
+        it.
+        """
         voice = make_voice(self.seed, utterance.speaker)
         keys = (utterance.speaker, utterance.emotion, utterance.sentence, utterance.repetition)
         rng = generator(self.seed, *keys)
@@ -119,13 +123,15 @@ class SyntheticReader(Reader):
 
 
 def generator(seed: int, *keys: int | str) -> np.random.Generator:
-    """A generator of its own for each tuple of keys, so that nothing depends on the order."""
+    """Return a generator of its own for each tuple of keys, so that nothing depends on the
+    order.
+    """
     words = [int.from_bytes(str(key).encode(), "little") for key in keys]
     return np.random.default_rng(np.random.SeedSequence([seed, *words]))
 
 
 def make_voice(seed: int, index: int) -> Voice:
-    """Speaker `index` (from 1; odd ones are women) of the corpus made with `seed`."""
+    """Return speaker `index` (from 1; odd ones are women) of the corpus made with `seed`."""
     rng = generator(seed, "voice", index)
     female = index % 2 == 1
     return Voice(
@@ -151,7 +157,7 @@ def _habit(emotion: str, rng: np.random.Generator) -> Prosody:
 
 
 def _is_there(path: Path) -> bool:
-    """Files are written under another name first, so one that is not empty is whole."""
+    """Say whether a file is complete: it is written under another name first."""
     return path.is_file() and path.stat().st_size > WAV_HEADER_BYTES
 
 
@@ -171,17 +177,13 @@ def _write_wav(path: Path, samples: F32) -> None:
 
     pcm, buffer = np.round(samples * 32767).astype(np.int16), io.BytesIO()
     soundfile.write(buffer, pcm, synthesis.RATE_HZ, subtype="PCM_16", format="WAV")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    try:
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, buffer.getvalue())
 
 
 def _with_progress(utterances: Sequence[Utterance]) -> Iterator[Utterance]:
-    """The same items; a bar on stderr, where that is a terminal, once they have taken a while."""
+    """Yield the same items; a bar on stderr, where that is a terminal, once they have taken a
+    while.
+    """
     if not sys.stderr.isatty():
         yield from utterances
         return

@@ -62,7 +62,7 @@ def _invoke(args: Sequence[str]) -> int:
 
 
 def _interrupted(cause: BaseException | None) -> int:
-    """The status for Ctrl-C, which may say in whose code it came."""
+    """Return the status for Ctrl-C, which may say in whose code it came."""
     if not isinstance(cause, KeyboardInterrupt):
         return 1
     if str(cause):
@@ -71,7 +71,9 @@ def _interrupted(cause: BaseException | None) -> int:
 
 
 def _known(error: Exception) -> SertkError | None:
-    """`error` as one that a user can mend; None for a defect, which deserves its traceback."""
+    """Return `error` as one that a user can mend; None for a defect, which deserves its
+    traceback.
+    """
     if isinstance(error, SertkError):
         return error
     if isinstance(error, ImportError):
@@ -82,9 +84,9 @@ def _known(error: Exception) -> SertkError | None:
     if isinstance(error, OSError) and (error.filename is not None or error.errno is not None):
         where = f"{error.filename}: " if error.filename else ""
         return SertkError(f"{where}{error.strerror or type(error).__name__}")
-    from ..culprit import blamed
+    from ..plugins.errors import plugin_at_fault
 
-    return blamed(error)
+    return plugin_at_fault(error)
 
 
 def _debug(args: Sequence[str]) -> bool:
@@ -93,7 +95,7 @@ def _debug(args: Sequence[str]) -> bool:
 
 
 def wants_traceback() -> bool:
-    """Whether SERTK_DEBUG is set, which is for good what `--debug` is once."""
+    """Say whether SERTK_DEBUG is set, which is for good what `--debug` is once."""
     return os.environ.get("SERTK_DEBUG", "0") not in ("", "0")
 
 

@@ -42,19 +42,19 @@ def bench(
     out: Path | None,
 ) -> None:
     """Measure loading, features, network and memory of BUNDLE on this machine."""
-    from ..bench import bench as measure
-    from ..files import write_text
-    from ..runtime.bundle import read_bytes
+    from ..bench.measure import bench as measure
+    from ..runtime.bundle.file import read_bytes
+    from ..utils.files import write_text
     from . import show
 
-    listener = show.Warnings() if as_json else show.Terminal()
+    callback = show.Warnings() if as_json else show.Terminal()
     found = measure(
         read_bytes(bundle),
         bundle.name,
         _numbers(threads),
         seconds,
         key_bytes(key),
-        listener.track,
+        callback.track,
     )
     text = json.dumps(found, indent=2)
     if out:
@@ -66,7 +66,7 @@ def bench(
 
 
 def _numbers(given: Sequence[str]) -> list[int]:
-    """Numbers of threads, each once; none for the default."""
+    """Return numbers of threads, each once; none for the default."""
     words = [word.strip() for text in given for word in text.split(",")]
     if not all(word.isascii() and word.isdigit() and 1 <= int(word) <= 256 for word in words):
         raise click.BadParameter(

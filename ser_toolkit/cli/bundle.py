@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ..runtime.bundle import Bundle
-    from ..runtime.interpreter import Runtime
-    from ..runtime.selftest import SelfTest
+    from ..runtime.bundle.file import Bundle
+    from ..runtime.bundle.selftest import SelfTest
+    from ..runtime.inference.tflite import TfliteRuntime
 
 PATH = click.Path(path_type=Path)
 FILE = click.argument("file", type=PATH)
 
 
 def key_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What every command takes that reads a bundle."""
+    """Return what every command takes that reads a bundle."""
     return click.option(
         "--require-signature",
         "key",
@@ -30,8 +30,10 @@ def key_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def key_bytes(key: Path | None) -> bytes | None:
-    """The content of a key file."""
-    return key.read_bytes() if key else None
+    """Return the content of a key file."""
+    from ..runtime.bundle.signing import read_key
+
+    return read_key(key) if key else None
 
 
 @click.group()
@@ -46,7 +48,8 @@ def bundle() -> None:
 @click.option("--card", is_flag=True, help="Print the model card.")
 def show(file: Path, key: Path | None, as_json: bool, card: bool) -> None:
     """Say what FILE holds; nothing of it runs."""
-    from ..runtime.bundle import parse_bundle, read_bytes
+    from ..runtime.bundle.file import parse_bundle, read_bytes
+    from ..runtime.text import escape_control
     from . import bundle_views as views
 
     content = read_bytes(file)
@@ -54,7 +57,7 @@ def show(file: Path, key: Path | None, as_json: bool, card: bool) -> None:
     if as_json:
         click.echo(json.dumps(views.to_dict(found, content, file.name), indent=2))
     elif card:
-        click.echo(views.harmless(found.card))
+        click.echo(escape_control(found.card, keep="\n"))
     else:
         views.print_pairs(views.rows(found, content, file.name))
 
@@ -64,7 +67,7 @@ def show(file: Path, key: Path | None, as_json: bool, card: bool) -> None:
 @key_option
 def verify(file: Path, key: Path | None) -> None:
     """Check FILE and run its self-test in a child process; exit with 0 if it may be believed."""
-    from ..runtime.bundle import parse_bundle, read_bytes
+    from ..runtime.bundle.file import parse_bundle, read_bytes
     from . import bundle_views as views
 
     content = read_bytes(file)
@@ -78,7 +81,7 @@ def verify(file: Path, key: Path | None) -> None:
 @key_option
 def selftest(file: Path, key: Path | None) -> None:
     """Run the self-test of FILE; say how far it is off, and how far it may be."""
-    from ..runtime.bundle import parse_bundle, read_bytes
+    from ..runtime.bundle.file import parse_bundle, read_bytes
     from . import show as terminal
     from .bundle_views import selftest_table
 
@@ -92,9 +95,10 @@ def selftest(file: Path, key: Path | None) -> None:
 @click.option("--key", type=PATH, required=True, metavar="PEM", help="The private key.")
 def sign(file: Path, key: Path) -> None:
     """Sign FILE, in place of any signature that it has."""
-    from ..runtime.bundle import sign as sign_bundle
+    from ..runtime.bundle.file import sign as sign_bundle
+    from ..runtime.bundle.signing import read_key
 
-    sign_bundle(file, key.read_bytes())
+    sign_bundle(file, read_key(key))
     click.echo(f"{file} is signed. Check it with `sertk bundle verify --require-signature`")
 
 
@@ -102,17 +106,19 @@ def sign(file: Path, key: Path) -> None:
 @click.argument("folder", type=PATH)
 def keys(folder: Path) -> None:
     """Write a new key pair into FOLDER; never over another one."""
-    from ..runtime.signing import generate_keys
+    from ..runtime.bundle.signing import generate_keys
 
     private, public = generate_keys(folder)
     click.echo(f"{private}   signs; keep it secret, it has no password")
     click.echo(f"{public}   checks signatures; copy it to the devices")
 
 
-def _tested(content: bytes, found: Bundle) -> tuple[Runtime, SelfTest]:
-    """The runtime and the self-test here, after a child process that it might have crashed."""
-    from ..bundles import open_bytes
-    from ..runtime.selftest import check_selftest
+def _tested(content: bytes, found: Bundle) -> tuple[TfliteRuntime, SelfTest]:
+    """Self-test a bundle here, after a child process that it might have
+    crashed.
+    """
+    from ..plugins.bundles import open_bundle
+    from ..runtime.bundle.selftest import check_selftest
 
-    classifier = open_bytes(content)
+    classifier = open_bundle(content)
     return classifier.network.runtime, check_selftest(classifier, found.selftest)

@@ -11,16 +11,17 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..bench import window_seconds
-from ..bundles import resolver
-from ..runtime.archive import unpack
-from ..runtime.bundle import SIGNATURE, Bundle
-from ..runtime.classifier import container
+from ..bench.measure import window_seconds
+from ..plugins.bundles import resolver
+from ..runtime.bundle.container import unpack
+from ..runtime.bundle.file import SIGNATURE, Bundle
+from ..runtime.bundle.manifest import Manifest
+from ..runtime.bundle.selftest import SelfTest
 from ..runtime.component import Component, from_spec
-from ..runtime.extractor import Extractor
-from ..runtime.interpreter import Runtime
-from ..runtime.manifest import Manifest
-from ..runtime.selftest import SelfTest
+from ..runtime.features.base import Extractor
+from ..runtime.inference.classifier import container
+from ..runtime.inference.tflite import TfliteRuntime
+from ..runtime.text import escape_control
 from .show import table
 
 Pairs = Iterable[tuple[str, str]]
@@ -28,19 +29,14 @@ LONGEST_VALUE = 200
 MOST_ROWS = 20
 
 
-def harmless(text: str) -> str:
-    """`text` with everything escaped that is neither printable nor a new line."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-
-
 def print_pairs(pairs: Pairs) -> None:
-    """One line each: what, and what about it."""
+    """Print one line for each pair: name and value."""
     for name, text in pairs:
-        click.echo(f"{name:<10}  {harmless(' '.join(text.split()))}")
+        click.echo(f"{name:<10}  {escape_control(' '.join(text.split()))}")
 
 
 def to_dict(bundle: Bundle, content: bytes, file: str) -> dict[str, Any]:
-    """The manifest, and what it does not say itself, as JSON values."""
+    """Return the manifest, and what it does not say itself, as JSON values."""
     seconds = _seconds(bundle.manifest)
     return {
         "file": file,
@@ -54,7 +50,7 @@ def to_dict(bundle: Bundle, content: bytes, file: str) -> dict[str, Any]:
 
 
 def rows(bundle: Bundle, content: bytes, file: str) -> Iterator[tuple[str, str]]:
-    """Everything about a bundle that fits in a line each."""
+    """Yield everything about a bundle that fits in a line each."""
     manifest = bundle.manifest
     made = f"format {manifest.format}, made by ser-toolkit {manifest.created_by}"
     yield "file", f"{file}, {_kb(len(content))}, {made}"
@@ -73,7 +69,7 @@ def rows(bundle: Bundle, content: bytes, file: str) -> Iterator[tuple[str, str]]
 
 
 def checked(bundle: Bundle, content: bytes) -> Iterator[tuple[str, str]]:
-    """What was checked before anything of the bundle ran."""
+    """Yield what was checked before anything of the bundle ran."""
     manifest = bundle.manifest
     yield (
         "container",
@@ -88,8 +84,8 @@ def checked(bundle: Bundle, content: bytes) -> Iterator[tuple[str, str]]:
     yield "signature", SIGNED[_signature(bundle, content)]
 
 
-def proven(bundle: Bundle, runtime: Runtime, test: SelfTest) -> Iterator[tuple[str, str]]:
-    """What was found by running it."""
+def proven(bundle: Bundle, runtime: TfliteRuntime, test: SelfTest) -> Iterator[tuple[str, str]]:
+    """Yield what was found by running it."""
     parts = ", ".join(_part(part) for part in bundle.manifest.parts)
     yield "extractor", f"installed in the version of the export: {parts}"
     yield "runtime", f"{runtime.name} {runtime.version} loads the network, which fits the manifest"
@@ -97,7 +93,7 @@ def proven(bundle: Bundle, runtime: Runtime, test: SelfTest) -> Iterator[tuple[s
 
 
 def selftest_table(test: SelfTest) -> Table:
-    """How far it is off, and how far it may be."""
+    """Return how far it is off, and how far it may be."""
     allowed = test.tolerances
     cells = [
         ("features", f"{test.feature_error:.2g}", f"{allowed.features:.2g}", "standard deviations"),
@@ -120,7 +116,7 @@ def _signature(bundle: Bundle, content: bytes) -> str:
 
 
 def _labelled(name: str, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """`name` before the first line only."""
+    """Yield `name` before the first line only."""
     for index, line in enumerate(lines):
         yield "" if index else name, line
 
@@ -139,7 +135,9 @@ def _window(manifest: Manifest) -> str:
 
 
 def _seconds(manifest: Manifest) -> tuple[float, float] | None:
-    """Window and hop in seconds; None where the extractor is not installed, or another one."""
+    """Return window and hop in seconds; None where the extractor is not installed, or another
+    one.
+    """
     try:
         found = from_spec(manifest.extractor, _finder(manifest), exact=True)
         return window_seconds(found, manifest.window) if isinstance(found, Extractor) else None
@@ -212,23 +210,23 @@ def _figures(table: Mapping[str, Any]) -> Iterator[str]:
         yield from _compared(table[side])
 
 
-def _measured(figures: Mapping[str, Any]) -> str:
+def _measured(metrics: Mapping[str, Any]) -> str:
     names = {"uar": "UAR", "wa": "accuracy", "calibration_error": "calibration error"}
-    found = {name: _dig(figures, float, key) for key, name in names.items()}
+    found = {name: _dig(metrics, float, key) for key, name in names.items()}
     shares = [f"{name} {100 * v:.1f} %" for name, v in found.items() if v is not None]
-    clips = _dig(figures, int, "clips")
+    clips = _dig(metrics, int, "clips")
     return ", ".join([*shares, *([] if clips is None else [f"{clips} clips"])])
 
 
-def _compared(figures: Mapping[str, Any]) -> Iterator[str]:
-    """What the quantized network loses against the trained one."""
-    difference = _dig(figures, float, "difference", "uar")
-    edges = _dig(figures, list, "ci95", "uar") or []
+def _compared(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the quantized network loses against the trained one."""
+    difference = _dig(metrics, float, "difference", "uar")
+    edges = _dig(metrics, list, "ci95", "uar") or []
     if difference is None or len(edges) != 2 or not all(map(_is_number, edges)):
         return
     low, high = (f"{100 * edge:+.1f}" for edge in edges)
     drawn = (
-        f"{_text(_dig(figures, int, 'ci95', 'groups'))} {_text(figures['ci95'].get('clusters'))}s"
+        f"{_text(_dig(metrics, int, 'ci95', 'groups'))} {_text(metrics['ci95'].get('clusters'))}s"
     )
     yield (
         f"UAR minus that of the trained network {100 * difference:+.1f} [{low}, {high}] points "
@@ -237,7 +235,7 @@ def _compared(figures: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _dig(table: Any, kind: type, *keys: str) -> Any:
-    """The value under some keys if it is of this kind, else None."""
+    """Return the value under some keys if it is of this kind, else None."""
     for key in keys:
         table = table.get(key) if isinstance(table, Mapping) else None
     if kind is float:

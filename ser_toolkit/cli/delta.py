@@ -15,7 +15,7 @@ FIGURES = {"uar": "UAR", "wa": "WA", "calibration_error": "calibration error"}
 
 
 def delta(found: Mapping[str, Any]) -> None:
-    """Figures of every mode beside Keras, and what the runtimes made of each file."""
+    """Show the metrics of every mode beside Keras, and how each file did in the runtimes."""
     out = show.console()
     for caveat in show.caveats(found):
         out.print(f"! {caveat}", style="bold yellow")
@@ -39,16 +39,16 @@ def delta(found: Mapping[str, Any]) -> None:
     out.print(f"parameters: {counts['total']:,}, {counts['trainable']:,} of them trained")
 
 
-def _overview(row: Mapping[str, Any], figures: Mapping[str, Any]) -> tuple[Any, ...]:
+def _overview(row: Mapping[str, Any], metrics: Mapping[str, Any]) -> tuple[Any, ...]:
     return (
         row["mode"],
         f"{row['bytes'] / 1000:.0f}",
-        figures["uar"],
-        _points(figures["difference"]["uar"]),
-        _interval(figures["ci95"]["uar"]),
-        figures["wa"],
-        figures["calibration_error"],
-        figures["agreement"],
+        metrics["uar"],
+        _points(metrics["difference"]["uar"]),
+        _interval(metrics["ci95"]["uar"]),
+        metrics["wa"],
+        metrics["calibration_error"],
+        metrics["agreement"],
     )
 
 
@@ -62,7 +62,7 @@ def _details(row: Mapping[str, Any], labels: Sequence[str]) -> list[tuple[Any, .
 
 
 def _cells(row: Mapping[str, Any], pick: Any) -> list[Any]:
-    """Value, difference and interval on validation and on test clips."""
+    """Return value, difference and interval on validation and on test clips."""
     return [
         cell
         for side in SIDES
@@ -90,7 +90,7 @@ def _interval(edges: Sequence[float | None]) -> str:
 
 
 def _absent(value: float | None) -> bool:
-    """NaN in memory, null in a file: a class that does not occur."""
+    """Return NaN in memory, null in a file: a class that does not occur."""
     return value is None or value != value
 
 

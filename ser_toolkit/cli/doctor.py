@@ -15,8 +15,8 @@ from typing import Literal
 
 import click
 
-from ..files import cache_dir
-from ..loading import BUILTIN_DISTRIBUTION, SLOW_TODO, damaged
+from ..plugins.entry_points import BUILTIN_DISTRIBUTION, SLOW_TODO, damaged
+from ..utils.files import cache_dir
 
 BASE = ("numpy", "soxr", "soundfile", "pluggy", "packaging", "click", "rich")
 TRAINING = (
@@ -57,7 +57,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
 
 def examine() -> Iterator[Finding]:
-    """Everything that a report of a defect should say about this installation."""
+    """Yield everything that a report of a defect should say about this installation."""
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")
     base = [_base(name) for name in BASE]
     yield from base
@@ -86,7 +86,7 @@ def _base(name: str) -> Finding:
 
 
 def _fft() -> Finding:
-    from ..runtime.dsp import best_fft
+    from ..runtime.features.dsp import best_fft
 
     name = best_fft().name
     todo = "" if name == "scipy" else "`pip install scipy` makes features faster"
@@ -94,12 +94,12 @@ def _fft() -> Finding:
 
 
 def _runtimes() -> Iterator[Finding]:
-    from ..runtime.interpreter import NOT_INSTALLED, Runtime, examine_runtimes, mending
+    from ..runtime.inference.tflite import NOT_INSTALLED, TfliteRuntime, examine_runtimes, mending
 
     found = examine_runtimes()
-    works = any(isinstance(state, Runtime) for state in found.values())
+    works = any(isinstance(state, TfliteRuntime) for state in found.values())
     for name, state in found.items():
-        if isinstance(state, Runtime):
+        if isinstance(state, TfliteRuntime):
             yield Finding(name, "ok", state.version)
         elif state != NOT_INSTALLED:
             yield Finding(name, "broken", state, mending(name))
@@ -117,7 +117,7 @@ def _training(name: str) -> Finding:
 
 
 def _plugins() -> Iterator[Finding]:
-    from ..plugins import load_plugins
+    from ..plugins.registry import load_plugins
 
     plugins = load_plugins(env={**os.environ, "SERTK_STRICT": ""}, warn=lambda line: None)
     plugins.call_all()

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ..run import Run
+from ..training.run_dir import Run
 from .show import console, table
 
 MOST_LAYERS = 40
@@ -33,7 +33,7 @@ class Layer:
 
 
 def ending(run: Run) -> None:
-    """Accuracy and loss of the three sides, the layers, the first and last predictions."""
+    """Show accuracy and loss of the three subsets, the layers, the first and last predictions."""
     out = console()
     metrics = run.metrics
     with run.whole("history.csv") as path:
@@ -43,17 +43,17 @@ def ending(run: Run) -> None:
     with run.whole("model.txt") as path:
         out.print(layers(path.read_text("utf-8")))
         out.print("  " + " · ".join(_totals(path.read_text("utf-8"))))
-    guesses(run)
+    predictions(run)
 
 
-def guesses(run: Run) -> None:
-    """The first and last predictions of a run or of a cross-validation."""
+def predictions(run: Run) -> None:
+    """Show the first and last predictions of a run or of a cross-validation."""
     with run.whole("predictions.csv") as path:
-        console().print(predictions(_rows(path.read_text("utf-8"))))
+        console().print(prediction_table(_rows(path.read_text("utf-8"))))
 
 
 def sides(metrics: Mapping[str, Any], kept: Mapping[str, str]) -> Table:
-    """Accuracy and loss of the kept epoch beside those of the test side."""
+    """Return accuracy and loss of the kept epoch beside those of the test side."""
     clips = metrics["sides"]
     value = {key: float(kept[key]) for key in ("accuracy", "val_accuracy", "val_uar")}
     rows = [
@@ -67,7 +67,7 @@ def sides(metrics: Mapping[str, Any], kept: Mapping[str, str]) -> Table:
 
 
 def layers(text: str) -> Table | str:
-    """The layers of model.txt; of very many, those with parameters, or a summary by kind."""
+    """Return the layers of model.txt; of very many, those with parameters, or a summary by kind."""
     found = [layer for layer in map(_layer, _body(text)) if layer]
     if len(found) < len(_body(text)):
         return text
@@ -100,8 +100,10 @@ def _kinds(found: Sequence[Layer]) -> Table:
     return table(title, ("kind", "layers", "parameters"), rows)
 
 
-def predictions(rows: Sequence[Mapping[str, str]]) -> Table:
-    """The first and the last test clips: truth, prediction, its probability, a mark if wrong."""
+def prediction_table(rows: Sequence[Mapping[str, str]]) -> Table:
+    """Return the first and the last test clips: truth, prediction, its probability, a mark if
+    wrong.
+    """
     few = len(rows) <= 2 * PREDICTIONS
     cells = [_guess(row) for row in (rows if few else rows[:PREDICTIONS])]
     if not few:
@@ -125,7 +127,7 @@ def _rows(text: str) -> list[dict[str, str]]:
 
 
 def _kept(history: Iterable[Mapping[str, str]], epoch: int) -> Mapping[str, str]:
-    """The row of one epoch: the last one, where a resumed run wrote it twice."""
+    """Return the row of one epoch: the last one, where a resumed run wrote it twice."""
     found = [row for row in history if int(row["epoch"]) == epoch]
     if not found:
         raise ValueError(f"no epoch {epoch}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .. import labels
+from ..data import labels
 from .predict import signature_option
 from .train import data_options
 
@@ -36,10 +36,11 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Score a bundle or a run on its test side and on clips that it has never seen."""
-    from .. import api, report
+    from .. import api
+    from ..training import report
     from . import show
 
-    figures = api.evaluate(
+    metrics = api.evaluate(
         model,
         data,
         reader=reader,
@@ -47,15 +48,15 @@ def evaluate(
         mapping=labels.parse_mapping(mapping),
         include_training=include_training,
         require_signature=require_signature,
-        listener=show.Warnings() if as_json else show.Terminal(),
+        callback=show.Warnings() if as_json else show.Terminal(),
     )
     if out:
-        report.write_json(out, figures)
+        report.write_json(out, metrics)
     if as_json:
-        click.echo(json.dumps(figures))
+        click.echo(json.dumps(metrics))
     else:
-        show.figures(figures)
-        click.echo(_counted(figures["counts"]))
+        show.show_metrics(metrics)
+        click.echo(_counted(metrics["counts"]))
 
 
 def _counted(counts: dict[str, Any]) -> str:

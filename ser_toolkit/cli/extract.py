@@ -46,7 +46,7 @@ def extract(
         reader=reader,
         settings=settings,
         workers=workers,
-        listener=show.Terminal(),
+        callback=show.Terminal(),
     )
     if "files" in summary:
         for name, shapes in zip(summary["files"], summary["shapes"], strict=True):

@@ -7,11 +7,12 @@ from importlib.metadata import EntryPoint
 
 import click
 
-from ..foreign import attempt
-from ..hookspecs import COMMAND_GROUP
-from ..loading import BUILTIN_DISTRIBUTION, check_core, installed, one_line, origin
-from ..requirements import normalised
+from ..plugins.entry_points import BUILTIN_DISTRIBUTION, installed, is_builtin, origin
+from ..plugins.errors import FIX, one_line
+from ..plugins.hookspecs import COMMAND_GROUP
+from ..plugins.sandbox import attempt
 from ..runtime.errors import MissingExtra, SertkError
+from .docstrings import docstring_of
 
 EXTRAS = {
     **dict.fromkeys(("tensorflow", "keras", "librosa", "joblib", "matplotlib"), "train"),
@@ -23,7 +24,7 @@ class Commands(click.Group):
     """A group whose commands are the entry points of `sertk.commands`, loaded when typed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of all commands; where two distributions share one, both in full."""
+        """Return names of all commands; where two distributions share one, both in full."""
         return sorted(_by_name())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -46,7 +47,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with a hint at plugins for a command that nobody offers."""
+        """Resolve as click does, with a hint at plugins for a command that nobody offers."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             near = difflib.get_close_matches(name, self.list_commands(ctx), 1)
@@ -55,7 +56,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One line per command; those of strangers are described without importing them."""
+        """Write one line per command; those of plugins are described without importing them."""
         points = _by_name()
         width = formatter.width - 6 - max(map(len, points), default=0)
         rows = [(name, _summary(points[name], width)) for name in sorted(points)]
@@ -65,7 +66,7 @@ class Commands(click.Group):
 
 
 def missing_extra(error: ImportError) -> MissingExtra | None:
-    """The pip line for an optional library that could not be imported."""
+    """Return the pip line for an optional library that could not be imported."""
     library = (error.name or "").split(".")[0]
     if library not in EXTRAS:
         return None
@@ -90,7 +91,7 @@ def _full_name(point: EntryPoint) -> str:
 def _load(point: EntryPoint) -> click.Command:
     """Import one command; what breaks it is one line with the cause."""
     loaded: list[object] = []
-    error = attempt(lambda: check_core(point)) or attempt(lambda: loaded.append(point.load()))
+    error = attempt(lambda: loaded.append(point.load()))
     if error is None and loaded and isinstance(loaded[0], click.Command):
         return loaded[0]
     extra = missing_extra(error) if isinstance(error, ImportError) else None
@@ -100,13 +101,14 @@ def _load(point: EntryPoint) -> click.Command:
     source = origin(point)
     raise SertkError(
         f"command '{point.name}' ({source.distribution} {source.version}) is broken: {cause}",
-        "Mend, upgrade or uninstall it",
+        FIX,
     ) from error
 
 
 def _summary(point: EntryPoint, width: int) -> str:
-    if normalised(origin(point).distribution) != BUILTIN_DISTRIBUTION:
-        summary = point.dist.metadata["Summary"] if point.dist else ""
+    if not is_builtin(origin(point).distribution):
+        of_package = point.dist.metadata["Summary"] if point.dist else ""
+        summary = docstring_of(point.value).rstrip(".") or of_package
         return f"{summary or 'No description'} [{origin(point).distribution}]"
     try:
         return _load(point).get_short_help_str(width)

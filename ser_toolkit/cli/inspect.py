@@ -32,7 +32,7 @@ def inspect(
     play_dir: Path | None,
     out: Path | None,
 ) -> None:
-    """Draw a recording: waveform, spectrogram, MFCC, MSF, and what every augmentation does.
+    """Draw a recording: waveform, spectrogram, features, and what every augmentation does.
 
     With --recipe the augmenters and parameters of that recipe are shown, else every installed
     augmenter with its defaults. Each is applied for certain, whatever its probability.
@@ -47,7 +47,7 @@ def inspect(
         play_dir=play_dir,
         settings=settings,
         seed=seed,
-        listener=show.Terminal(),
+        callback=show.Terminal(),
     )
     for name, value in _facts(found):
         click.echo(f"{name:<12}{value}")

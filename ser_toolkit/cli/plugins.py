@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from ..contracts import describe
-from ..hookspecs import COMMAND_GROUP, HOOK_API
-from ..loading import Loaded, Origin, installed, origin
-from ..offers import Offer
-from ..plugins import Plugins, load_plugins
+from ..contracts.components import describe
+from ..plugins.components import PluginComponent
+from ..plugins.entry_points import Loaded, Origin, installed, origin
+from ..plugins.hookspecs import COMMAND_GROUP, HOOK_API
+from ..plugins.registry import Plugins, load_plugins
 from . import wants_traceback
 from .new import new
 
@@ -85,10 +85,10 @@ plugins.add_command(new)
 
 
 def to_dict(found: Plugins) -> dict[str, Any]:
-    """Plugins and broken plugins as JSON values."""
+    """Return plugins and broken plugins as JSON values."""
     return {
         "hook_api": HOOK_API,
-        "plugins": [_plugin(plugin, found.offers_of(plugin)) for plugin in found.loaded],
+        "plugins": [_plugin(plugin, found.components_of(plugin)) for plugin in found.loaded],
         "commands": [_command(origin(point)) for point in installed(COMMAND_GROUP)],
         "broken": [
             {
@@ -102,13 +102,13 @@ def to_dict(found: Plugins) -> dict[str, Any]:
     }
 
 
-def _plugin(plugin: Loaded, offers: tuple[Offer, ...]) -> dict[str, Any]:
+def _plugin(plugin: Loaded, components: tuple[PluginComponent, ...]) -> dict[str, Any]:
     return {
         "plugin": plugin.plugin,
         "distribution": plugin.distribution,
         "version": plugin.version,
         "import_s": round(plugin.import_s, 4),
-        "components": [_component(offer) for offer in offers],
+        "components": [_component(one) for one in components],
     }
 
 
@@ -120,13 +120,13 @@ def _command(source: Origin) -> dict[str, Any]:
     }
 
 
-def _component(offer: Offer) -> dict[str, Any]:
-    recipe = offer.kind == "recipe"
+def _component(one: PluginComponent) -> dict[str, Any]:
+    recipe = one.kind == "recipe"
     return {
-        "kind": offer.kind,
-        "name": offer.name,
-        "version": None if recipe else offer.component.version,
-        "edge": None if recipe else offer.edge_ready,
-        "licence": getattr(offer.component, "licence", "") or None,
-        "about": offer.component.description if recipe else describe(offer.component),
+        "kind": one.kind,
+        "name": one.name,
+        "version": None if recipe else one.component.version,
+        "edge": None if recipe else one.edge_ready,
+        "licence": getattr(one.component, "licence", "") or None,
+        "about": one.component.description if recipe else describe(one.component),
     }

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ..hookspecs import COMMAND_GROUP
-from ..loading import SLOW_TODO, installed, origin
-from ..plugins import Plugins
+from ..plugins.entry_points import SLOW_TODO, installed, origin
+from ..plugins.hookspecs import COMMAND_GROUP
+from ..plugins.registry import Plugins
 
 T = TypeVar("T")
 HEADINGS = ("plugin", "distribution", "version", "kind", "components", "edge")
@@ -33,7 +33,7 @@ STYLES = {"ok": "green", "FAILED": "bold red", "expected failure": "yellow", "no
 
 
 def show(found: Plugins) -> None:
-    """The table of plugins, and a line for each that is broken."""
+    """Show the table of plugins, and a line for each that is broken."""
     console, table = _console(), _table(HEADINGS, wrapped="components")
     before: tuple[str, ...] = ()
     for cells in (*_rows(found), *_commands(found)):
@@ -41,7 +41,7 @@ def show(found: Plugins) -> None:
         table.add_row(*(("", "", "") if same else cells[:3]), *cells[3:])
         before = cells[:3]
     console.print(table)
-    for offer in found.offers("extractor"):
+    for offer in found.components("extractor"):
         if offer.component.licence:
             console.print(f"{offer.name}: {offer.component.licence}", soft_wrap=True)
     for broken in found.broken:
@@ -53,7 +53,7 @@ def show(found: Plugins) -> None:
 
 
 def row(outcome: Any) -> dict[str, Any]:
-    """The outcome of a check as JSON values."""
+    """Return the outcome of a check as JSON values."""
     kind, _, component = outcome.check.subject.partition(":")
     return {
         "kind": kind,
@@ -67,7 +67,7 @@ def row(outcome: Any) -> dict[str, Any]:
 
 
 def show_checks(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The table of checks, and how many came to what."""
+    """Show the table of checks, and how many ended how."""
     console, table = _console(), _table(CHECK_HEADINGS, wrapped="")
     before: tuple[str, ...] = ()
     told = ""
@@ -93,7 +93,7 @@ def show_checks(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def show_causes(outcomes: Sequence[Any]) -> None:
-    """On stderr, what components printed and the tracebacks of what failed."""
+    """Print on stderr what components printed, and the tracebacks of what failed."""
     for one in outcomes:
         if one.printed:
             print(f"{one.check.id} printed:\n{one.printed.rstrip()}", file=sys.stderr)
@@ -103,7 +103,9 @@ def show_causes(outcomes: Sequence[Any]) -> None:
 
 
 def followed(items: Iterable[T], total: int) -> Iterator[T]:
-    """The same items; a bar on stderr, where that is a terminal, once they have taken a while."""
+    """Yield the same items; a bar on stderr, where that is a terminal, once they have taken a
+    while.
+    """
     # Its own stream: what is followed may be kept from writing to ours.
     bar = Progress(
         console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()
@@ -121,10 +123,10 @@ def followed(items: Iterable[T], total: int) -> Iterator[T]:
 
 
 def _rows(found: Plugins) -> Iterator[tuple[str, ...]]:
-    """One row per plugin, kind and answer to "does it run on the edge?"."""
+    """Yield one row per plugin, kind and answer to "does it run on the edge?"."""
     for plugin in found.loaded:
         head = (plugin.plugin, plugin.distribution, plugin.version)
-        offers = found.offers_of(plugin)
+        offers = found.components_of(plugin)
         if not offers:
             yield (*head, "none", "", "")
         order = sorted(offers, key=lambda offer: (offer.kind, not offer.edge_ready))
@@ -134,7 +136,7 @@ def _rows(found: Plugins) -> Iterator[tuple[str, ...]]:
 
 
 def _commands(found: Plugins) -> Iterator[tuple[str, ...]]:
-    """One row per distribution with commands, which may be all that it has."""
+    """Yield one row per distribution with commands, which may be all that it has."""
     points = installed(COMMAND_GROUP)
     for (distribution, version), group in groupby(points, key=_home):
         names = [point.name for point in group]

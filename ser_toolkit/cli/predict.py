@@ -11,7 +11,7 @@ import click
 
 
 def signature_option(command: Any) -> Any:
-    """`--require-signature`, for every command that reads a bundle."""
+    """Return `--require-signature`, for every command that reads a bundle."""
     return click.option(
         "--require-signature",
         type=click.Path(path_type=Path),
@@ -52,13 +52,14 @@ def predict(
     """
     if as_json and as_csv:
         raise click.UsageError("give either --json or --csv")
-    from .. import api, prediction
+    from .. import api
+    from ..inference import predict as prediction
     from . import show
 
     opened = api.load(model, require_signature=require_signature)
     paths = prediction.listed(files)
-    listener = show.Warnings() if as_json or as_csv else show.Terminal()
-    rows = opened.predict(paths, windows, workers, listener)
+    callback = show.Warnings() if as_json or as_csv else show.Terminal()
+    rows = opened.predict(paths, windows, workers, callback)
     if as_csv:
         click.echo(prediction.as_csv(rows, opened.labels), nl=False)
     for row in () if as_csv else rows:
@@ -73,8 +74,8 @@ def _json(row: Mapping[str, Any], count: int | None) -> str:
 
 
 def _cut(part: Mapping[str, Any], count: int | None) -> dict[str, Any]:
-    """With only the most probable emotions, where a number of them is asked for."""
-    from ..prediction import top
+    """Keep only the most probable emotions, where a number of them is asked for."""
+    from ..inference.predict import top
 
     found = dict(part)
     if count and "probabilities" in part:
@@ -94,7 +95,7 @@ def _text(row: Mapping[str, Any], count: int | None) -> str:
 
 
 def _answer(part: Mapping[str, Any], count: int | None) -> str:
-    from ..prediction import top
+    from ..inference.predict import top
 
     ranked = top(part["probabilities"], count or len(part["probabilities"]))
     label = f"uncertain, perhaps {part['emotion']}" if part["uncertain"] else part["emotion"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..runtime.modes import MODES
+from ..runtime.bundle.modes import MODES
 
 
 @click.command()
@@ -83,7 +83,7 @@ def quantize(
             float_layers=tuple(float_layers.split(",")) if float_layers else (),
             with_frontend=with_frontend,
             workers=workers,
-            listener=show.Terminal(),
+            callback=show.Terminal(),
         )
     except NotBundledError as refused:
         delta(refused.found)

@@ -13,9 +13,9 @@ def recipe() -> None:
 @recipe.command("list")
 def list_recipes() -> None:
     """Name and describe every recipe."""
-    from ..plugins import load_plugins
+    from ..plugins.registry import load_plugins
 
-    for one in sorted(load_plugins().recipes, key=lambda item: item.name):
+    for one in sorted(load_plugins().all("recipe"), key=lambda item: item.name):
         click.echo(f"{one.name:<16} {one.description}")
 
 
@@ -24,10 +24,10 @@ def list_recipes() -> None:
 @click.option("--full", is_flag=True, help="Write out every parameter, defaults too.")
 def show(name: str, full: bool) -> None:
     """Print recipe NAME as TOML; save it, change it, and `sertk train MY.toml`."""
-    from ..assemble import assemble
-    from ..pipeline import named_recipe
-    from ..plugins import load_plugins
+    from ..plugins.assemble import assemble, open_recipe
+    from ..plugins.assets import Assets
+    from ..plugins.registry import load_plugins
 
     plugins = load_plugins()
-    found = named_recipe(name, plugins)
+    found = open_recipe(name, plugins, Assets(()))
     click.echo((assemble(found, plugins).recipe if full else found).to_toml(), nl=False)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..listener import Listener
+from ..utils.progress import Callback
 
 T = TypeVar("T")
 
@@ -28,13 +28,13 @@ DETAILS_SHOWN = 3
 
 
 def console(stderr: bool = False) -> Console:
-    """A console that is plain when piped and never cuts lines there."""
+    """Return a console that is plain when piped and never cuts lines there."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else 100
     return Console(stderr=stderr, width=width, highlight=False, markup=False, soft_wrap=False)
 
 
-class Terminal(Listener):
+class Terminal(Callback):
     """Notes and epochs as lines, passes as progress bars; warnings go to standard error.
 
     Of many names in a warning, all are shown unless they stand in a `log` as well.
@@ -88,8 +88,8 @@ class Warnings(Terminal):
         yield from items
 
 
-def figures(metrics: Mapping[str, Any]) -> None:
-    """The report of a run: caveats first, then figures, classes, confusion, speakers."""
+def show_metrics(metrics: Mapping[str, Any]) -> None:
+    """Show the report of a run: caveats first, then metrics, classes, confusion, speakers."""
     out = console()
     out.print()
     for caveat in caveats(metrics):
@@ -105,7 +105,7 @@ def figures(metrics: Mapping[str, Any]) -> None:
 
 
 def caveats(metrics: Mapping[str, Any]) -> list[str]:
-    """What a reader of any figure must know first."""
+    """Return what a reader of any figure must know first."""
     found = list(metrics["protocol"].get("caveats", []))
     if metrics["synthetic"]:
         found.insert(0, "synthetic speech: these figures say nothing about human voices")
@@ -173,7 +173,9 @@ def _folds(folds: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], left: int = 1) -> Table:
-    """A plain table, its first `left` columns flush left; floats are shares, shown in per cent."""
+    """Return a plain table, its first `left` columns flush left; floats are shares, shown in per
+    cent.
+    """
     style: dict[str, Any] = {"title_justify": "left", "box": None, "pad_edge": False}
     made = Table(title=title, min_width=len(title), **style)
     for index, head in enumerate(heads):
@@ -184,7 +186,7 @@ def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], left:
 
 
 def next_steps(folder: Path, *commands: tuple[str, str]) -> None:
-    """Where everything is, and what to do with it."""
+    """Show where everything is, and what to do with it."""
     console().print(
         f"\nEverything is in {folder} (pictures in {folder / 'plots'}).", soft_wrap=True
     )
@@ -192,7 +194,7 @@ def next_steps(folder: Path, *commands: tuple[str, str]) -> None:
 
 
 def steps(*commands: tuple[str, str]) -> None:
-    """What to do next."""
+    """Show what to do next."""
     out = console()
     out.print("Next:")
     width = max(len(command) for command, _ in commands)

@@ -8,16 +8,16 @@ from typing import Any, TypeVar
 
 import click
 
-from .. import labels
-from ..listener import LOG
-from ..split import NAMES
+from ..data import labels
+from ..data.split import NAMES
+from ..utils.progress import LOG
 
 F = TypeVar("F", bound=Callable[..., Any])
 SEED = click.IntRange(min=0, max=2**32 - 1)
 
 
 def data_options(command: F) -> F:
-    """Which data, and which of its emotions."""
+    """Return which data, and which of its emotions."""
     for option in (
         click.option(
             "--map", "mapping", multiple=True, metavar="OLD=NEW", help="Rename an emotion."
@@ -90,9 +90,9 @@ def train(resume: bool, out: Path | None, fold: int, **chosen: Any) -> None:
     from . import ending, show
 
     run = api.train(
-        **_arguments(chosen), out=out, resume=resume, fold=fold, listener=show.Terminal(LOG)
+        **_arguments(chosen), out=out, resume=resume, fold=fold, callback=show.Terminal(LOG)
     )
-    show.figures(run.metrics)
+    show.show_metrics(run.metrics)
     ending.ending(run)
     show.next_steps(
         run.path,
@@ -115,9 +115,9 @@ def crossval(resume: bool, out: Path | None, **chosen: Any) -> None:
     from .. import api
     from . import ending, show
 
-    run = api.crossval(**_arguments(chosen), out=out, resume=resume, listener=show.Terminal(LOG))
-    show.figures(run.metrics)
-    ending.guesses(run)
+    run = api.crossval(**_arguments(chosen), out=out, resume=resume, callback=show.Terminal(LOG))
+    show.show_metrics(run.metrics)
+    ending.predictions(run)
     first = run.path / "fold-01"
     show.next_steps(
         run.path,

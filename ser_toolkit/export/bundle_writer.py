@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..bundles import describe_parts
-from ..report import plain
-from ..runtime.adapter import adapters_to_bytes
-from ..runtime.bundle import ASSETS, write_bundle
+from ..data.split import speaker_hash
+from ..plugins.bundles import describe_parts
+from ..runtime.bundle.file import ASSETS, write_bundle
+from ..runtime.bundle.manifest import Manifest, Quantization
+from ..runtime.bundle.selftest import make_selftest, tolerances
 from ..runtime.component import assets_of, to_spec
-from ..runtime.interpreter import Network, Runtime
-from ..runtime.manifest import Manifest, Quantization
-from ..runtime.npz import arrays_to_bytes
-from ..runtime.selftest import make_selftest, tolerances
-from ..runtime.table import to_json
-from ..split import speaker_hash
+from ..runtime.features.normalizer import normalizers_to_bytes
+from ..runtime.inference.tflite import TfliteModel, TfliteRuntime
+from ..runtime.json_reader import to_json
+from ..runtime.npz import to_npz
+from ..runtime.text import plural
+from ..training.report import plain
 from .converter import Converted
 from .model_card import model_card
 from .run_data import RunData
@@ -52,12 +53,12 @@ def write(
         report: What was measured of all modes.
         data: The run.
     """
-    network = Network(converted.content)
+    network = TfliteModel(converted.content)
     manifest = _manifest(converted, row, data, network)
     predictor = data.predictor
     window = predictor.assembly.recipe.window
     selftest = make_selftest(
-        predictor.extractor, predictor.adapters, window, network, predictor.extractor.rate_hz
+        predictor.extractor, predictor.normalizers, window, network, predictor.extractor.rate_hz
     )
     assets = assets_of(predictor.assembly.extractor)
     write_bundle(
@@ -65,8 +66,8 @@ def write(
         manifest,
         {
             "model.tflite": converted.content,
-            "adapter.npz": adapters_to_bytes(predictor.adapters),
-            "selftest.npz": arrays_to_bytes(selftest),
+            "adapter.npz": normalizers_to_bytes(predictor.normalizers),
+            "selftest.npz": to_npz(selftest),
             "split.json": to_json(_split(data), indent=None),
             "card.md": model_card(data.run, report, row, manifest).encode(),
             **{f"{ASSETS}{asset.sha256}": data.dataset.features.load(asset) for asset in assets},
@@ -75,7 +76,7 @@ def write(
 
 
 def _manifest(
-    converted: Converted, row: Mapping[str, Any], data: RunData, network: Network
+    converted: Converted, row: Mapping[str, Any], data: RunData, network: TfliteModel
 ) -> Manifest:
     from .. import __version__
 
@@ -94,7 +95,7 @@ def _manifest(
         parts=describe_parts(extractor, data.source.plugins),
         inputs=network.inputs,
         quantization=Quantization(converted.mode, plain(details)),
-        runtimes=tuple(Runtime(check["runtime"], str(check["version"])) for check in proven),
+        runtimes=tuple(TfliteRuntime(check["runtime"], str(check["version"])) for check in proven),
         thresholds={"uncertain": row["uncertain_below"]},
         tolerances=tolerances(converted.mode),
         training=plain(training),
@@ -126,6 +127,5 @@ def _split(data: RunData) -> dict[str, Any]:
 
 def nameless(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's protocol without the names of its test speakers, which may be people's."""
-    count = len(metrics["per_speaker"])
-    speakers = f"{count} test speaker{'s' if count > 1 else ''}"
+    speakers = plural(len(metrics["per_speaker"]), "test speaker")
     return {**metrics["protocol"], "fold": speakers}

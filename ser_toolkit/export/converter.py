@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..runtime.bundle.modes import CALIBRATED, MODES
 from ..runtime.errors import SertkError
-from ..runtime.extractor import F32
-from ..runtime.modes import CALIBRATED, MODES
+from ..runtime.features.base import F32
 from ..utils.worker import Worker, WorkerError, module_worker, write_arrays
 
 TIMEOUT_S = 1800.0

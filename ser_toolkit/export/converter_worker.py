@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import load_network
+from ..runtime.bundle.modes import CALIBRATED
 from ..runtime.errors import SertkError
-from ..runtime.extractor import F32
-from ..runtime.interpreter import Network
-from ..runtime.modes import CALIBRATED
+from ..runtime.features.base import F32
+from ..runtime.inference.tflite import TfliteModel
+from ..training.backend import load_network
 from ..utils.worker import read_arrays, reason_of, serve_folder
 from .tflite_converter import (
     check_float32,
@@ -80,7 +80,7 @@ def made(source: Source, path: Path, mode: str, float_layers: Sequence[str]) -> 
     """Convert, check and write one file; return what is known of it."""
     content = build(source, mode, float_layers)
     found = operators(content)
-    differences = difference(Network(content)(source.windows), source.expected)
+    differences = difference(TfliteModel(content)(source.windows), source.expected)
     if mode == "float32":
         check_float32(differences, FLOAT32_LIMIT)
     path.write_bytes(content)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ..listener import Listener
+from ..utils.progress import Callback
 from .converter import Converted, Converter
 
 Score = Callable[[bytes], float]
@@ -12,7 +12,7 @@ MOST_LAYERS = 4
 
 
 def select_float_layers(
-    converter: Converter, score: Score, enough: float, listener: Listener
+    converter: Converter, score: Score, enough: float, callback: Callback
 ) -> Converted:
     """Make the int8 file with the fewest float layers (at most four) that is good enough.
 
@@ -24,13 +24,13 @@ def select_float_layers(
         converter: Of the float network, with calibration windows.
         score: The worth of a file (UAR on validation speakers).
         enough: The score that is good enough.
-        listener: Is told which layers are tried.
+        callback: Is told which layers are tried.
     """
     plain = converter.convert("int8")
     first = score(plain.content)
     if first >= enough:
         return plain
-    order = _most_won(converter, score, plain.layers, listener)
+    order = _most_won(converter, score, plain.layers, callback)
     tried = [(first, plain), *_growing(converter, score, order[:MOST_LAYERS], enough)]
     # max keeps the first of equals: the one with fewer float layers.
     _, best = max(tried, key=lambda pair: min(pair[0], enough))
@@ -38,11 +38,11 @@ def select_float_layers(
 
 
 def _most_won(
-    converter: Converter, score: Score, layers: Sequence[str], listener: Listener
+    converter: Converter, score: Score, layers: Sequence[str], callback: Callback
 ) -> list[str]:
     """Return the layers, first the one that wins most if it alone is float."""
     ranks = {}
-    for layer in listener.track(layers, "Trying each layer in float", len(layers)):
+    for layer in callback.track(layers, "Trying each layer in float", len(layers)):
         single = converter.convert("int8", [layer])
         ranks[layer] = (-score(single.content), single.mean_difference)
     return sorted(ranks, key=lambda layer: ranks[layer])

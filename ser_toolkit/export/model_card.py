@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..run import Run
-from ..runtime.manifest import Manifest
+from ..runtime.bundle.manifest import Manifest
+from ..training.run_dir import Run
 
 USE = """## Intended use
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..report import label_of, new_figure, save_figure
+from ..training.report import label_of, new_figure, save_figure
 
 
 def plot_modes(path: Path, report: Mapping[str, Any]) -> None:

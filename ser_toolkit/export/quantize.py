@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..delta import chow_threshold, compare, figures
-from ..files import write_bytes
-from ..listener import Listener
-from ..plugins import load_plugins
-from ..report import prediction_rows, write_csv, write_json
-from ..run import NETWORK, Run
+from ..data.feature_store import processes
+from ..metrics.paired import chow_threshold, compare, headline_metrics
+from ..metrics.scores import Scores
+from ..plugins.registry import load_plugins
 from ..runtime.errors import SertkError
-from ..runtime.interpreter import Network
-from ..scoring import Scores
-from ..store import processes
+from ..runtime.inference.tflite import TfliteModel
+from ..training.report import prediction_rows, write_csv, write_json
+from ..training.run_dir import NETWORK, Run
+from ..utils.files import write_bytes
+from ..utils.progress import Callback
 from . import bundle_writer
 from .converter import Converted, Converter, check_mode, convert
 from .mixed_precision import select_float_layers
@@ -75,7 +75,7 @@ class NotBundledError(SertkError):
         )
 
 
-def quantize(run: Run, options: Options, out: Path, listener: Listener) -> dict[str, Any]:
+def quantize(run: Run, options: Options, out: Path, callback: Callback) -> dict[str, Any]:
     """Measure every mode on validation clips (which decide) and test clips, and write bundles.
 
     The report lies in the run directory. A mode that loses more than `max_drop` is left out unless
@@ -85,9 +85,9 @@ def quantize(run: Run, options: Options, out: Path, listener: Listener) -> dict[
         run: A finished one.
         options: What the user chose.
         out: The bundle, or with several modes the stem of their bundles.
-        listener: Is told how far it is.
+        callback: Is told how far it is.
     """
-    data = _opened(run, options, listener)
+    data = _opened(run, options, callback)
     reference = {subset: data.keras_scores(subset) for subset in MEASURED}
     candidates = _candidates(data, reference, options)
     rows = [_row(candidate, reference, options) for candidate in candidates]
@@ -99,7 +99,7 @@ def quantize(run: Run, options: Options, out: Path, listener: Listener) -> dict[
         raise NotBundledError(report)
     for row in rows:
         if not row["bundled"]:
-            listener.warn(f"no bundle for {row['mode']}: {row['reason']}")
+            callback.warn(f"no bundle for {row['mode']}: {row['reason']}")
     raw_audio = _raw_audio(out, options, data, reference)
     write_json(run.path / REPORT, {**report, "frontend": raw_audio})
     return {
@@ -110,13 +110,13 @@ def quantize(run: Run, options: Options, out: Path, listener: Listener) -> dict[
     }
 
 
-def _opened(run: Run, options: Options, listener: Listener) -> RunData:
+def _opened(run: Run, options: Options, callback: Callback) -> RunData:
     """Refuse what cannot work before time is spent, then open the run."""
     for mode in options.modes:
         check_mode(mode, " or all")
     run.check()
     workers = processes(options.workers)
-    source = Source(load_plugins(), options.data, options.reader, workers, listener)
+    source = Source(load_plugins(), options.data, options.reader, workers, callback)
     if options.with_frontend:
         check_sound(source.data)
     data = open_run(run, source)
@@ -149,7 +149,7 @@ def quantize_fold(run: Run, mode: str) -> None:
 
 
 def _candidates(data: RunData, reference: Reference, options: Options) -> list[Candidate]:
-    modes = data.source.listener.track(options.modes, "Quantizing", len(options.modes))
+    modes = data.source.callback.track(options.modes, "Quantizing", len(options.modes))
     with Converter(data.run.file(NETWORK), data.calibration()) as converter:
         return [_candidate(mode, converter, data, reference, options) for mode in modes]
 
@@ -165,7 +165,7 @@ def _candidate(
     scores = {subset: data.tflite_scores(content, subset) for subset in MEASURED}
     windows = data.first_windows("validation", VERIFIED_WINDOWS)
     # What the file says here, not what the network says: the loss is measured on whole clips.
-    expected = Network(content)(windows)
+    expected = TfliteModel(content)(windows)
     return Candidate(mode, converted, scores, tuple(verify(content, windows, expected)))
 
 
@@ -177,10 +177,10 @@ def _converted(
         return converter.convert(mode, layers)
 
     def score(content: bytes) -> float:
-        return float(figures(data.tflite_scores(content, "validation"))["uar"])
+        return float(headline_metrics(data.tflite_scores(content, "validation"))["uar"])
 
-    enough = figures(reference["validation"])["uar"] - options.max_drop / 100
-    return select_float_layers(converter, score, enough, data.source.listener)
+    enough = headline_metrics(reference["validation"])["uar"] - options.max_drop / 100
+    return select_float_layers(converter, score, enough, data.source.callback)
 
 
 def _row(candidate: Candidate, reference: Reference, options: Options) -> dict[str, Any]:
@@ -231,7 +231,7 @@ def _report(
         "protocol": metrics["protocol"],
         "parameters": metrics["parameters"],
         "labels": list(data.predictor.labels),
-        "keras": {subset: figures(reference[subset]) for subset in MEASURED},
+        "keras": {subset: headline_metrics(reference[subset]) for subset in MEASURED},
         "modes": list(rows),
     }
 

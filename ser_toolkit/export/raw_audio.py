@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from ..contracts import Utterance
-from ..delta import compare
-from ..run import NETWORK, Predictor, Run
-from ..runtime.adapter import Adapter
-from ..runtime.audio import read_audio
+from ..contracts.components import Utterance
+from ..metrics.paired import compare
+from ..metrics.scores import Scores
+from ..runtime.audio.decode import read_audio
 from ..runtime.component import to_spec
 from ..runtime.errors import SertkError
-from ..runtime.extractor import F32, FrameExtractor, Signal
-from ..runtime.predict import signal_of
-from ..runtime.window import Window
-from ..scoring import Scores
+from ..runtime.features.base import F32, FrameExtractor, Signal
+from ..runtime.features.normalizer import Normalizer
+from ..runtime.features.window import Window
+from ..runtime.inference.inputs import signal_of
+from ..training.run_dir import NETWORK, Predictor, Run
 from ..utils.worker import WorkerError, run_module, write_arrays
 from .converter import TIMEOUT_S
 from .raw_audio_graph import INPUT, GraphForm, graph_form
@@ -75,7 +75,7 @@ def measured_raw_audio(
     compared = {}
     for subset, scores in reference.items():
         title = f"Raw audio, {subset}"
-        clips = data.source.listener.track(data.subsets[subset], title, len(data.subsets[subset]))
+        clips = data.source.callback.track(data.subsets[subset], title, len(data.subsets[subset]))
         inputs = ({INPUT: _windows(data, item)} for item in clips)
         compared[subset] = compare(scores, data.tflite_scores(made.content, subset, inputs))
     return made.content, {
@@ -132,8 +132,8 @@ def make_raw_audio(
     window = predictor.assembly.recipe.window
     samples = form.extractor.sample_count(window.length_frames)
     windows = _checked(calibration, samples, mode)
-    adapter = predictor.adapters["frames"]
-    check_network(predictor.network, (window.length_frames, len(adapter.mean)), mode)
+    normalizer = predictor.normalizers["frames"]
+    check_network(predictor.network, (window.length_frames, len(normalizer.mean)), mode)
     about = _about(predictor, form, samples)
     job = {
         "network": str(run.file(NETWORK).resolve()),
@@ -142,7 +142,7 @@ def make_raw_audio(
         "length_frames": window.length_frames,
         "about": asdict(about),
     }
-    content, facts = _made(job, adapter, windows)
+    content, facts = _made(job, normalizer, windows)
     return RawAudioModel(content, samples, about.rate_hz, about.labels, mode, **facts)
 
 
@@ -184,12 +184,14 @@ def check_network(network: Any, shape: tuple[int, int], mode: str) -> None:
         )
 
 
-def _made(job: dict[str, Any], adapter: Adapter, windows: F32) -> tuple[bytes, dict[str, Any]]:
+def _made(
+    job: dict[str, Any], normalizer: Normalizer, windows: F32
+) -> tuple[bytes, dict[str, Any]]:
     """Convert in a process of its own; return the file and what is known of it."""
     with tempfile.TemporaryDirectory(prefix="sertk-raw-audio-") as name:
         folder = Path(name)
         (folder / "job.json").write_text(json.dumps(job), "utf-8")
-        arrays = {"mean": adapter.mean, "std": adapter.std, "windows": windows}
+        arrays = {"mean": normalizer.mean, "std": normalizer.std, "windows": windows}
         write_arrays(folder / "arrays.npz", arrays)
         try:
             (facts,) = run_module("ser_toolkit.export.raw_audio_worker", folder, TIMEOUT_S)

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.adapter import Adapter
-from ..runtime.dsp import MelParams, dct_matrix, hann, mel_weights
 from ..runtime.errors import SertkError
-from ..runtime.extractor import Extractor, FrameExtractor, Stack
-from ..runtime.features import ZERO_BAND, LogMel, Mfcc, Rms, Zcr
+from ..runtime.features.base import Extractor, FrameExtractor, Stack
+from ..runtime.features.dsp import MelParams, dct_matrix, hann, mel_weights
+from ..runtime.features.normalizer import Normalizer
+from ..runtime.features.spectral import ZERO_BAND, LogMel, Mfcc, Rms, Zcr
 from .tflite_graph import Operator
 
 KINDS = (LogMel, Mfcc, Rms, Zcr)
@@ -83,7 +83,7 @@ def _refused(extractor: Extractor, why: str) -> SertkError:
     )
 
 
-def standardised(form: GraphForm, adapter: Adapter, samples: Any, length: int) -> Any:
+def standardised(form: GraphForm, normalizer: Normalizer, samples: Any, length: int) -> Any:
     """Return what the network sees of samples (N,): a tensor (1, T, F).
 
     The converter would fold the scale into a first dense layer, whose int8 input would then have
@@ -91,15 +91,15 @@ def standardised(form: GraphForm, adapter: Adapter, samples: Any, length: int) -
 
     Args:
         form: The front end.
-        adapter: Its standardisation.
+        normalizer: Its standardisation.
         samples: A tensor, as long as `length` frames need it.
         length: The number of frames.
     """
     import tensorflow as tf
 
     columns = tf.concat([frames(part, samples, length) for part in form.parts], axis=1)
-    scaled = (columns - adapter.mean) * (np.float32(1) / adapter.std)
-    batch = tf.reshape(scaled, (1, length, len(adapter.mean)))
+    scaled = (columns - normalizer.mean) * (np.float32(1) / normalizer.std)
+    batch = tf.reshape(scaled, (1, length, len(normalizer.mean)))
     return tf.maximum(batch, np.finfo(np.float32).min, name=BORDER.partition("/")[2])
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import load_network
-from ..runtime.adapter import Adapter
 from ..runtime.component import from_spec
-from ..runtime.extractor import F32, Signal, Stack
-from ..runtime.interpreter import SIGNATURE, Network
+from ..runtime.features.base import F32, Signal, Stack
+from ..runtime.features.normalizer import Normalizer
+from ..runtime.inference.tflite import SIGNATURE, TfliteModel
+from ..training.backend import load_network
 from ..utils.worker import read_arrays, serve_folder
 from .raw_audio_graph import (
     BACK,
@@ -45,18 +45,18 @@ def work(folder: Path) -> Iterator[Any]:
     """Load, join front end and network, convert, quantize the network, check."""
     job = json.loads((folder / "job.json").read_text("utf-8"))
     arrays = read_arrays(folder / "arrays.npz")
-    windows, adapter = arrays["windows"], Adapter(arrays["mean"], arrays["std"])
+    windows, normalizer = arrays["windows"], Normalizer(arrays["mean"], arrays["std"])
     form = form_of(job["extractors"])
     network = load_network(Path(job["network"]))
-    export(form, adapter, network, windows.shape[1], folder / "saved")
+    export(form, normalizer, network, windows.shape[1], folder / "saved")
     content = run_converter(new_converter(folder / "saved", "float32", {}))
     check_border(operators(content))
     if job["mode"] == "int8":
         content = quantized(content, windows)
     about = {**job["about"], "labels": tuple(job["about"]["labels"])}
     content = with_metadata(content, About(**about))
-    wanted = expected(form, adapter, network, windows)
-    found = difference(Network(content)({INPUT: windows}), wanted)
+    wanted = expected(form, normalizer, network, windows)
+    found = difference(TfliteModel(content)({INPUT: windows}), wanted)
     if job["mode"] == "float32":
         check_float32(found, FLOAT_LIMIT)
     (folder / "model.tflite").write_bytes(content)
@@ -74,12 +74,14 @@ def form_of(specs: list[dict[str, Any]]) -> GraphForm:
     return graph_form(parts[0] if len(parts) == 1 else Stack(tuple(parts)))
 
 
-def export(form: GraphForm, adapter: Adapter, network: Any, samples: int, folder: Path) -> None:
+def export(
+    form: GraphForm, normalizer: Normalizer, network: Any, samples: int, folder: Path
+) -> None:
     """Write a SavedModel from samples (1, N) to probabilities (1, n).
 
     Args:
         form: The front end.
-        adapter: Its standardisation.
+        normalizer: Its standardisation.
         network: Of Keras.
         samples: How many samples a window has.
         folder: Where it is written.
@@ -90,7 +92,7 @@ def export(form: GraphForm, adapter: Adapter, network: Any, samples: int, folder
 
     def answer(waveform: Any) -> dict[str, Any]:
         with tf.name_scope(FRONT):
-            frames = standardised(form, adapter, tf.reshape(waveform, (samples,)), length)
+            frames = standardised(form, normalizer, tf.reshape(waveform, (samples,)), length)
         with tf.name_scope(BACK):
             return {"probabilities": network(frames, training=False)}
 
@@ -114,11 +116,11 @@ def quantized(content: bytes, windows: F32) -> bytes:
     return bytes(made.quantize(ranges).quantized_model)
 
 
-def expected(form: GraphForm, adapter: Adapter, network: Any, windows: F32) -> F32:
+def expected(form: GraphForm, normalizer: Normalizer, network: Any, windows: F32) -> F32:
     """Return what our own front end and Keras predict, (W, n)."""
     extractor = form.extractor
     signals = [Signal(window, extractor.rate_hz) for window in windows]
-    seen = np.stack([adapter.apply(extractor.frames(signal))[0] for signal in signals])
+    seen = np.stack([normalizer.apply(extractor.frames(signal))[0] for signal in signals])
     return keras_probabilities(network, {network.inputs[0].name: seen})
 
 

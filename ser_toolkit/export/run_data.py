@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from ..assets import Assets
-from ..contracts import Clip, Utterance
-from ..corpus import read_corpus
-from ..dataset import Dataset
-from ..files import cache_dir
-from ..listener import Listener
-from ..plugins import Plugins
-from ..run import Predictor, Run
+from ..contracts.components import Clip, Utterance
+from ..data.batches import Dataset
+from ..data.corpus import read_corpus
+from ..data.feature_store import Features, Store
+from ..metrics.scores import Scores, network_scores, utterance_scores
+from ..plugins.assets import Assets
+from ..plugins.registry import Plugins
 from ..runtime.errors import SertkError
-from ..runtime.extractor import F32
-from ..runtime.interpreter import Network
-from ..scoring import Scores, network_scores, utterance_scores
-from ..store import Features, Store
+from ..runtime.features.base import F32
+from ..runtime.inference.tflite import TfliteModel
+from ..training.run_dir import Predictor, Run
+from ..utils.files import cache_dir
+from ..utils.progress import Callback
 
 CALIBRATION_WINDOWS = 200
 SUBSETS = ("train", "validation", "test")
@@ -31,7 +31,7 @@ SUBSETS = ("train", "validation", "test")
 class Source:
     """Where the clips of a run are found, and what else is needed to read them.
 
-    `workers` processes compute features that are no longer in the cache. What `listener` is told
+    `workers` processes compute features that are no longer in the cache. What `callback` is told
     is not part of any result.
     """
 
@@ -39,12 +39,12 @@ class Source:
     data: tuple[str, ...] = ()
     reader: str | None = None
     workers: int = 1
-    listener: Listener = field(default_factory=Listener)
+    callback: Callback = field(default_factory=Callback)
 
     @cached_property
     def clips(self) -> dict[str, Utterance]:
-        """The clips of the data by content, read and decoded once."""
-        corpus = read_corpus(self.data, self.plugins, self.listener, self.reader)
+        """Return the clips of the data by content, read and decoded once."""
+        corpus = read_corpus(self.data, self.plugins, self.callback, self.reader)
         return {item.hash: item for item in corpus.utterances}
 
 
@@ -91,7 +91,7 @@ class RunData:
             subset: Which clips.
             inputs: What the file sees of each clip, (W, …) per input; features if not given.
         """
-        network, clips = Network(content), self.subsets[subset]
+        network, clips = TfliteModel(content), self.subsets[subset]
         windows = map(network, map(self.dataset.windows, clips) if inputs is None else inputs)
         return utterance_scores(windows, clips, self.predictor.labels)
 
@@ -111,7 +111,9 @@ def open_run(run: Run, source: Source) -> RunData:
     plan = run.json("split.json")
     load = Assets((run.path / "assets", cache_dir() / "assets")).load
     wanted = Features(assembly.extractor, assembly.recipe.window, (), int(plan["seed"]), load)
-    dataset = Dataset(Store(cache_dir() / "features"), wanted, predictor.adapters, predictor.labels)
+    dataset = Dataset(
+        Store(cache_dir() / "features"), wanted, predictor.normalizers, predictor.labels
+    )
     subsets = {
         name: tuple(_utterance(row) for row in plan["clips"] if row["side"] == name)
         for name in SUBSETS
@@ -140,7 +142,7 @@ def _fill_cache(dataset: Dataset, items: Sequence[Utterance], source: Source) ->
     missing = [item for item in items if not store.path(wanted.key(item, 0)).exists()]
     if missing:
         here = _found(missing, len(items), source)
-        store.fill(wanted, [(item, 0) for item in here], source.workers, source.listener)
+        store.fill(wanted, [(item, 0) for item in here], source.workers, source.callback)
 
 
 def _found(missing: Sequence[Utterance], total: int, source: Source) -> Iterable[Utterance]:

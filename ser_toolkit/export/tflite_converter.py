@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ..runtime.bundle.modes import CALIBRATED
 from ..runtime.errors import SertkError
-from ..runtime.extractor import F32
-from ..runtime.modes import CALIBRATED
+from ..runtime.features.base import F32
 
 
 def new_converter(saved: Path, mode: str, windows: Mapping[str, F32]) -> Any:

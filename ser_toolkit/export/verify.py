@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.extractor import F32
+from ..runtime.features.base import F32
 from ..utils.worker import Worker, WorkerError, read_arrays, write_arrays
 from .tflite_graph import Operator, operators
 

@@ -28,15 +28,15 @@ def borrow() -> None:
 
 def work() -> Iterator[dict[str, Any]]:
     """Leave the probabilities (N, n) of every window in the folder, and answer with the cost."""
-    from ser_toolkit.runtime.interpreter import Network, probe
-    from ser_toolkit.utils.worker import read_arrays, write_arrays
+    from ..runtime.inference.tflite import TfliteModel, probe
+    from ..utils.worker import read_arrays, write_arrays
 
     folder, name = Path(sys.argv[1]), sys.argv[2]
     windows = read_arrays(folder / "windows.npz")
     content = (folder / "model.tflite").read_bytes()
     probe(name)
     start = time.perf_counter()
-    network = Network(content, allowed=[name])
+    network = TfliteModel(content, allowed=[name])
     load_ms = 1000 * (time.perf_counter() - start)
     write_arrays(folder / "probabilities.npz", {"probabilities": network(windows)})
     times = times_ms(network, windows)
@@ -78,6 +78,6 @@ def rss_mb() -> float:
 
 if __name__ == "__main__":
     borrow()
-    from ser_toolkit.utils.worker import serve
+    from ..utils.worker import serve
 
     serve(work)

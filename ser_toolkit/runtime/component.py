@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Literal, Union
+from typing import Any, ClassVar
 
 from .errors import SertkError
+from .validate import Make, check_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Asset:
 
 
 AssetLoader = Callable[[Asset], bytes]
+"""A function that returns the bytes of an asset, checked against its sha256."""
 
 
 class Component:
@@ -48,13 +49,13 @@ class Component:
 
 
 def fields_of(component: Component) -> dict[str, Any]:
-    """The values of a component's fields, in order of declaration."""
+    """Return the values of a component's fields, in order of declaration."""
     fields = dataclasses.fields(typing.cast(Any, component))
     return {field.name: getattr(component, field.name) for field in fields}
 
 
 def to_spec(component: Component) -> dict[str, Any]:
-    """JSON values that `from_spec` turns into an equal component."""
+    """Return JSON values that `from_spec` turns into an equal component."""
     values = {key: _to_json(value) for key, value in fields_of(component).items()}
     return {"name": component.name, "version": component.version, **values}
 
@@ -86,7 +87,7 @@ def configure(
     params: Mapping[str, Any],
     resolve: Callable[[str], Component] | None = None,
 ) -> Component:
-    """A copy of `component` with `params` set; SertkError for an unknown name or a wrong type."""
+    """Return a copy with `params` set; SertkError for an unknown name or a wrong type."""
     values = configure_fields(type(component), params, component.name, resolve)
     try:
         changed: Component = dataclasses.replace(typing.cast(Any, component), **values)
@@ -101,22 +102,23 @@ def configure_fields(
     where: str,
     resolve: Callable[[str], Component] | None = None,
 ) -> dict[str, Any]:
-    """`params` with the types that the dataclass `kind` declares; errors begin with `where`."""
-    hints = typing.get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind)]
-    for key in params:
-        if key not in names:
-            raise SertkError(
-                f"'{where}' has no parameter '{key}'", f"It has: {', '.join(names) or 'none'}"
-            )
-    return {
-        key: _from_json(value, hints[key], f"{where}.{key}", resolve)
-        for key, value in params.items()
-    }
+    """Return `params` with the types that the dataclass `kind` declares; errors begin with
+    `where`.
+    """
+    return check_fields(kind, params, where, _maker(resolve))
+
+
+def _maker(resolve: Callable[[str], Component] | None) -> Make | None:
+    """Return what builds the components inside another; None where none can be found."""
+    if resolve is None:
+        return None
+    return lambda table, hint: (
+        from_spec(table, resolve) if "name" in table and hint is not Asset else None
+    )
 
 
 def parts_of(component: Component) -> Iterator[Component]:
-    """A component and the components inside it, outermost first."""
+    """Yield a component and the components inside it, outermost first."""
     yield component
     for item in _items(component):
         if isinstance(item, Component):
@@ -124,13 +126,13 @@ def parts_of(component: Component) -> Iterator[Component]:
 
 
 def assets_of(component: Component) -> Iterator[Asset]:
-    """Every asset of a component and of the components inside it."""
+    """Yield every asset of a component and of the components inside it."""
     for part in parts_of(component):
         yield from (item for item in _items(part) if isinstance(item, Asset))
 
 
 def _items(component: Component) -> Iterator[Any]:
-    """The values of the fields, those in tuples one by one."""
+    """Yield the values of the fields, those in tuples one by one."""
     for value in fields_of(component).values():
         yield from value if isinstance(value, tuple) else (value,)
 
@@ -145,55 +147,3 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _to_json(item) for key, item in value.items()}
     return value
-
-
-def _from_json(
-    value: Any, hint: Any, where: str, resolve: Callable[[str], Component] | None
-) -> Any:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
-        return _from_union(value, args, where, resolve)
-    if origin is Literal:
-        if value in args:
-            return value
-        raise SertkError(
-            f"'{where}' expects one of {', '.join(map(str, args))}, received {value!r}"
-        )
-    if origin is tuple and isinstance(value, (list, tuple)):
-        inner = args[0] if args else Any
-        return tuple(_from_json(item, inner, where, resolve) for item in value)
-    if isinstance(value, Mapping) and hint is Asset:
-        if set(value) != {"name", "sha256", "size"}:
-            raise SertkError(f"'{where}' expects an asset (name, sha256, size), received {value!r}")
-        return Asset(**value)
-    if isinstance(value, Mapping) and "name" in value and resolve is not None:
-        return from_spec(value, resolve)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if _fits(value, origin or hint):
-        return value
-    wanted = getattr(hint, "__name__", str(hint))
-    raise SertkError(f"'{where}' expects {wanted}, received {value!r}")
-
-
-def _from_union(
-    value: Any, args: tuple[Any, ...], where: str, resolve: Callable[[str], Component] | None
-) -> Any:
-    if value is None and type(None) in args:
-        return None
-    for arg in args:
-        if arg is type(None):
-            continue
-        try:
-            return _from_json(value, arg, where, resolve)
-        except SertkError:
-            continue
-    raise SertkError(f"'{where}' does not take {value!r}")
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    if kind is Any or not isinstance(kind, type):
-        return True
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-LONGEST_LINE = 300
+from .text import shorten
+
 # How runtimes greet on standard error; it says nothing about an end.
 GREETING = "INFO: "
 
@@ -130,12 +131,6 @@ def describe_end(status: int, errors: IO[bytes]) -> str:
         return f"crashed ({_signal_name(-status)})"
     last = "".join(f": {line}" for line in _last_line(errors))
     return f"ended with status {status}{last}"
-
-
-def shorten(text: str) -> str:
-    """Put `text` into one line of bearable length."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1] + "…"
 
 
 def scratch_file() -> IO[bytes]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from string import Template
 
 from .. import __version__
-from ..hookspecs import HOOK_API
-from ..loading import KINDS as COMPONENTS
+from ..plugins.hookspecs import HOOK_API
+from ..plugins.loader import KINDS as COMPONENTS
 
 KINDS = (*COMPONENTS, "command")
 MARK = "#:"
@@ -26,21 +26,21 @@ class Project:
 
     @property
     def distribution(self) -> str:
-        """What pip calls it."""
+        """Return what pip calls it."""
         return f"sertk-{self.name}"
 
     @property
     def module(self) -> str:
-        """The name with nothing in it that Python cannot take."""
+        """Return the name with nothing in it that Python cannot take."""
         return self.name.replace("-", "_")
 
     @property
     def package(self) -> str:
-        """What Python imports."""
+        """Return what Python imports."""
         return f"sertk_{self.module}"
 
     def texts(self) -> dict[str, str]:
-        """Every file of the package: its path, with '/', and what is in it."""
+        """Return every file of the package: its path, with '/', and what is in it."""
         return {path: self._text(template) for path, template in self._templates().items()}
 
     def _templates(self) -> dict[str, str]:
@@ -95,7 +95,7 @@ def write(project: Project, folder: Path) -> None:
 
 
 def _chosen(text: str, kinds: Collection[str]) -> str:
-    """The lines for these kinds. A line such as `#: sink` says for which those after it are.
+    """Return the lines for these kinds. A line such as `#: sink` says for which those after it are.
 
     `#: reader sink` is for any of the two, `#: reader & sink` for both, `#: !sink` for all but
     sinks, `#: component` for all but commands, `#: end` for everything.
@@ -116,7 +116,7 @@ def _holds(word: str, words: Collection[str]) -> bool:
 
 
 def _range(version: str) -> str:
-    """The versions of the toolkit whose seam is that of this one."""
+    """Return the versions of the toolkit whose seam is that of this one."""
     major, minor = map(int, version.split(".")[:2])
     return f">={major}.{minor},<{major}.{minor + 1}"
 

@@ -7,17 +7,15 @@ import keyword
 import re
 from pathlib import Path
 
-from ..hookspecs import COMMAND_GROUP, GROUP
-from ..loading import KINDS, installed, origin
-from ..plugins import load_plugins
-from ..refusals import FIRST_PARTY
-from ..requirements import normalised
+from ..plugins.entry_points import canonical_name, installed, origin
+from ..plugins.hookspecs import COMMAND_GROUP, GROUP
+from ..plugins.loader import KINDS
+from ..plugins.registry import load_plugins
 from ..runtime.errors import SertkError
 from . import Project
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST = 30
-OWN = {*FIRST_PARTY, "edge"}
 CHOOSE = "Choose another name"
 
 
@@ -61,7 +59,7 @@ def _check_spelling(name: str) -> None:
 
 
 def _check_free(project: Project) -> None:
-    if project.name in OWN:
+    if project.name == "edge":
         raise SertkError(f"'{project.distribution}' is a package of the toolkit itself", CHOOSE)
     for group, what in ((GROUP, "plugin"), (COMMAND_GROUP, "command")):
         for point in installed(group):
@@ -76,13 +74,13 @@ def _check_free(project: Project) -> None:
 
 
 def _same(one: str, other: str) -> bool:
-    return normalised(one) == normalised(other)
+    return canonical_name(one) == canonical_name(other)
 
 
 def _check_components(project: Project) -> None:
     plugins = load_plugins(warn=lambda line: None)
     for kind in KINDS:
-        for offer in plugins.offers(kind) if kind in project.kinds else ():
+        for offer in plugins.components(kind) if kind in project.kinds else ():
             if offer.name == project.name:
                 what = f"{_article(kind)} '{offer.name}'"
                 raise SertkError(f"there is {what} already, of {offer.plugin.distribution}", CHOOSE)

@@ -23,6 +23,7 @@ _HOMES = {
     "assets": ("asset",),
     "blocking": ("NOT_ON_A_DEVICE", "blocked"),
     "check": ("Check", "CheckFailed", "NotChecked"),
+    "compare": ("relative_error",),
     "kit": ("checks_for",),
     "marks": ("sertk_checks",),
     "given": ("Peer",),
@@ -38,6 +39,7 @@ __all__ = [
     "asset",
     "blocked",
     "checks_for",
+    "relative_error",
     "sertk_checks",
 ]
 
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from .assets import asset
     from .blocking import NOT_ON_A_DEVICE, blocked
     from .check import Check, CheckFailed, NotChecked
+    from .compare import relative_error
     from .given import Peer
     from .kit import checks_for
     from .marks import sertk_checks

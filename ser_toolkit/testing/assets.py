@@ -11,12 +11,14 @@ from .check import NotChecked
 
 
 def asset(content: bytes, name: str = "asset.bin") -> Asset:
-    """What a field holds instead of `content`; give the content itself as `assets=[content]`."""
+    """Return what a field holds instead of `content`; give the content itself as
+    `assets=[content]`.
+    """
     return Asset(name, hashlib.sha256(content).hexdigest(), len(content))
 
 
 def loader_of(contents: Iterable[bytes] | AssetLoader) -> AssetLoader:
-    """A loader that finds contents by their sha256."""
+    """Return a loader that finds contents by their sha256."""
     if callable(contents):
         return contents
     held = {asset(content).sha256: content for content in contents}
@@ -30,12 +32,12 @@ def loader_of(contents: Iterable[bytes] | AssetLoader) -> AssetLoader:
 
 
 def loaded(component: Component, load: AssetLoader) -> list[bytes]:
-    """The bytes of every asset of a component."""
+    """Return the bytes of every asset of a component."""
     return [load(wanted) for wanted in assets_of(component)]
 
 
 def empty_fields(component: Component) -> list[str]:
-    """The fields that could hold an asset and hold none."""
+    """Return the fields that could hold an asset and hold none."""
     hints = typing.get_type_hints(type(component))
     values = fields_of(component)
     return [key for key in values if values[key] is None and Asset in typing.get_args(hints[key])]

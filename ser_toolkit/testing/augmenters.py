@@ -8,8 +8,8 @@ from typing import cast
 
 import numpy as np
 
-from ..contracts import Augmenter, FrameAugmenter
-from ..runtime.extractor import F32
+from ..contracts.components import Augmenter, FrameAugmenter
+from ..runtime.features.base import F32
 from . import signals
 from .check import Check, CheckFailed, expect
 from .compare import array, generators_alone, refuses_writing, same, twin, unchanged
@@ -24,7 +24,7 @@ GLOBAL = "Draw from rng alone: not from np.random, not from random, not from a g
 
 
 def audio_checks(component: Augmenter, given: Given) -> Iterator[Check]:
-    """All checks of an augmenter of audio but those of every component."""
+    """Yield all checks of an augmenter of audio but those of every component."""
     for name, (words, make) in signals.EXTREMES.items():
         yield Check(
             name,
@@ -60,7 +60,7 @@ def _ready(component: Augmenter, given: Given) -> Augmenter:
 
 
 def frame_augmenter_checks(component: FrameAugmenter) -> Iterator[Check]:
-    """All checks of an augmenter of frames but those of every component."""
+    """Yield all checks of an augmenter of frames but those of every component."""
     table: dict[str, tuple[str, Callable[[FrameAugmenter], None]]] = {
         "window": ("a window keeps its shape and stays finite", _window),
         "zeros": ("a window of zeros, the mean of every column, stays finite", _zeros),

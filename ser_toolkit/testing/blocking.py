@@ -31,20 +31,20 @@ class Blocker(MetaPathFinder):
         self.names = names
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """None, so that others look for it; raises where the module is refused."""
+        """Return none, so that others look for it; raises where the module is refused."""
         if is_in(name, self.names):
             raise ModuleNotFoundError(f"'{name}' is not on a device, and blocked here", name=name)
         return None
 
 
 def is_in(module: str, names: Sequence[str]) -> bool:
-    """Whether a module is one of `names`, or lies in one."""
+    """Say whether a module is one of `names`, or lies in one."""
     return any(module == name or module.startswith(f"{name}.") for name in names)
 
 
 @contextlib.contextmanager
 def blocked(*names: str) -> Iterator[None]:
-    """Within it, imports of `names` fail (default: `NOT_ON_A_DEVICE`), of what was loaded too."""
+    """Make imports of `names` fail (default: `NOT_ON_A_DEVICE`), of what was loaded too."""
     wanted = names or NOT_ON_A_DEVICE
     hidden = {name: sys.modules.pop(name) for name in [*sys.modules] if is_in(name, wanted)}
     attributes = [_taken(name) for name in wanted]
@@ -60,7 +60,7 @@ def blocked(*names: str) -> Iterator[None]:
 
 
 def _taken(name: str) -> tuple[ModuleType, str, object] | None:
-    """`from scipy import signal` asks the package, not the finders."""
+    """Return `from scipy import signal` asks the package, not the finders."""
     package, _, attribute = name.rpartition(".")
     parent = sys.modules.get(package)
     if parent is None or attribute not in vars(parent):

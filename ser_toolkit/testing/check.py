@@ -7,9 +7,9 @@ import unittest
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..loading import one_line
+from ..plugins.errors import one_line
+from ..runtime.text import shorten
 
-MOST = 300
 COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 
@@ -24,7 +24,7 @@ class CheckFailed(AssertionError):  # noqa: N818
 
     def __init__(self, expected: str, received: str, todo: str) -> None:
         self.expected = expected
-        self.received = shortened(received)
+        self.received = shorten(COLOURS.sub("", received))
         self.todo = todo
         super().__init__(f"expected {expected}, received {self.received}. {todo}")
 
@@ -53,15 +53,15 @@ class Check:
 
     @property
     def id(self) -> str:
-        """`extractor:loud:streaming`."""
+        """Return `extractor:loud:streaming`."""
         return f"{self.subject}:{self.name}"
 
     def is_called(self, key: str) -> bool:
-        """Whether `key` is the name, the id, or `component:name`."""
+        """Say whether `key` is the name, the id, or `component:name`."""
         return f":{self.id}".endswith(f":{key}")
 
     def __call__(self) -> None:
-        """Raises CheckFailed, or NotChecked; whatever else the component raises is a failure."""
+        """Run the check; raises CheckFailed or NotChecked, and anything else is a failure too."""
         __tracebackhide__ = True
         try:
             self.run()
@@ -73,12 +73,6 @@ class Check:
                 one_line(error),
                 "The component itself raised this; `sertk --debug plugins check` shows a traceback",
             ) from error
-
-
-def shortened(text: str) -> str:
-    """`text` in one line of bearable length."""
-    line = " ".join(COLOURS.sub("", text).split())
-    return line if len(line) <= MOST else line[: MOST - 1] + "…"
 
 
 def expect(holds: object, expected: str, received: object, todo: str) -> None:

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..contracts import Reader
-from ..foreign import attempt
-from ..offers import Offer
-from ..recipe import Recipe, parse_value
+from ..contracts.components import Reader
+from ..contracts.recipe import Recipe, parse_value
+from ..plugins.components import PluginComponent
+from ..plugins.sandbox import attempt
 from ..runtime.component import Component, configure, fields_of
 from ..runtime.errors import SertkError
 from .assets import asset
@@ -25,8 +25,10 @@ MAX_CORPUS_BYTES = 500_000_000
 Instead = dict[tuple[str, str], Component]
 
 
-def configured(offers: Sequence[Offer], settings: Sequence[str]) -> tuple[Instead, list[bytes]]:
-    """The components in which something is set, by kind and name, and the bytes of files.
+def configured(
+    offers: Sequence[PluginComponent], settings: Sequence[str]
+) -> tuple[Instead, list[bytes]]:
+    """Return the components in which something is set, by kind and name, and the bytes of files.
 
     A setting is COMPONENT.FIELD=VALUE, or KIND.COMPONENT.FIELD=VALUE where two kinds have the name;
     the value @FILE stands for the bytes of a file. Raises SertkError for anything else.
@@ -43,7 +45,7 @@ def configured(offers: Sequence[Offer], settings: Sequence[str]) -> tuple[Instea
 
 
 def corpora(components: Sequence[Any], data: Path | None) -> Mapping[str, MakeCorpus]:
-    """`data` for the readers that recognise it, or for the only one.
+    """Return `data` for the readers that recognise it, or for the only one.
 
     Raises SertkError where no reader does, and for what is no folder or too large to be copied.
     """
@@ -67,7 +69,9 @@ def corpora(components: Sequence[Any], data: Path | None) -> Mapping[str, MakeCo
     return dict.fromkeys((reader.name for reader in readers), partial(_copy, data))
 
 
-def _field(offers: Sequence[Offer], key: str, setting: str) -> tuple[Offer, str]:
+def _field(
+    offers: Sequence[PluginComponent], key: str, setting: str
+) -> tuple[PluginComponent, str]:
     if "=" not in setting or "." not in key:
         raise SertkError(f"--set expects COMPONENT.FIELD=VALUE, received {setting!r}")
     known = [
@@ -110,7 +114,9 @@ def _may_read(reader: Reader, data: Path) -> bool:
 
 
 def _is_too_large(data: Path) -> bool:
-    """Links are followed, as in copying; one that leads back to itself ends at the limit too."""
+    """Follow links, as copying does; one that leads back to itself ends at the limit
+    too.
+    """
     size = 0
     for folder, _, names in os.walk(data, followlinks=True):
         files = (Path(folder, name) for name in names)

@@ -20,7 +20,7 @@ HEAVY = "Import it inside the function that uses it: `sertk NAME --help` and eve
 
 
 def command_checks(command: click.Command) -> Iterator[Check]:
-    """All checks of a click command."""
+    """Yield all checks of a click command."""
     table: dict[str, tuple[str, Callable[[click.Command], None]]] = {
         "declared": ("a name and a line of help", _declared),
         "help": ("--help works, of every sub-command too", _help),
@@ -72,7 +72,7 @@ def _light(command: click.Command) -> None:
 
 
 def _place(command: click.Command) -> tuple[str, str]:
-    """The module and the name in it that lead to the command."""
+    """Return the module and the name in it that lead to the command."""
     module = getattr(command.callback, "__module__", type(command).__module__)
     home: Any = sys.modules.get(module)
     for name, value in vars(home).items() if home else ():

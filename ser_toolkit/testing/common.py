@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ..contracts import Augmenter, FrameAugmenter, describe
+from ..contracts.components import Augmenter, FrameAugmenter, describe
 from ..runtime.component import Component, from_spec, parts_of, to_spec
 from ..runtime.errors import SertkError
 from .check import Check, CheckFailed, expect
@@ -16,7 +16,7 @@ FORBIDDEN = ":,= \t\n"
 
 
 def common_checks(component: Component) -> Iterator[Check]:
-    """`declared` and `json`."""
+    """Yield `declared` and `json`."""
     yield Check(
         "declared",
         "a frozen dataclass with a name, a version and a docstring",
@@ -53,7 +53,7 @@ def _declared(component: Component) -> None:
 
 
 def check_name(name: object) -> None:
-    """What users type: no colon, comma, equals sign or space."""
+    """Refuse a name with a colon, comma, equals sign or space: users type it."""
     todo = 'Write name: ClassVar[str] = "loud": it is what users type'
     expect(isinstance(name, str) and name, "name to be a text that is not empty", repr(name), todo)
     bad = [char for char in FORBIDDEN if char in str(name)]

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..loading import one_line
+from ..plugins.errors import one_line
 from ..runtime.component import fields_of
-from ..runtime.extractor import F32
+from ..runtime.features.base import F32
 from .check import CheckFailed, expect
 
 CLOSE = 1e-4
@@ -21,7 +22,7 @@ C = TypeVar("C")
 
 
 def array(found: object, what: str, finite: bool = True) -> F32:
-    """`found` as a float32 array of finite numbers, else CheckFailed."""
+    """Return `found` as a float32 array of finite numbers, else CheckFailed."""
     expected = f"{what} to be a float32 array"
     if not isinstance(found, np.ndarray):
         raise CheckFailed(expected, f"{type(found).__name__}", "Return a numpy array")
@@ -48,7 +49,7 @@ def _finite(found: F32, what: str) -> None:
 
 
 def same(found: F32, before: F32, expected: str, todo: str) -> None:
-    """Equal to the last bit, else CheckFailed."""
+    """Require equality to the last bit, else raise CheckFailed."""
     expect(found.shape == before.shape, expected, f"shapes {before.shape} and {found.shape}", todo)
     if not np.array_equal(found, before, equal_nan=True):
         raise CheckFailed(expected, _difference(found, before), todo)
@@ -62,19 +63,36 @@ def close(
     columns: Sequence[str] = (),
     tolerance: float = CLOSE,
 ) -> None:
-    """Equal but for rounding, column by column, else CheckFailed."""
+    """Require equality but for rounding, column by column, else raise CheckFailed."""
     expect(found.shape == wanted.shape, expected, f"shape {found.shape} for {wanted.shape}", todo)
     if not wanted.size:
         return
-    scale = np.abs(wanted).max(axis=0) + 1e-6
-    apart = np.abs(found.astype(np.float64) - wanted) / scale
+    apart = _relative(found, wanted)
     if not apart.max() <= tolerance:
-        received = _difference(found, wanted, np.nan_to_num(apart, nan=np.inf), columns)
-        raise CheckFailed(expected, received, todo)
+        raise CheckFailed(expected, _difference(found, wanted, apart, columns), todo)
+
+
+def relative_error(found: NDArray[Any], wanted: NDArray[Any]) -> float:
+    """Return the largest error, as a share of the largest value of its column.
+
+    Elementwise comparisons fail on another processor, where sums are rounded in another order: a
+    value near zero in a column of large ones has no digits of its own. A column lies along the
+    first axis. Arrays of two shapes, and what is not a number, are infinitely far apart.
+    """
+    if found.shape != wanted.shape:
+        return float("inf")
+    return float(_relative(found, wanted).max(initial=0))
+
+
+def _relative(found: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the error of each value, as a share of the largest value of its column."""
+    scale = np.abs(wanted).max(axis=0, initial=0) + 1e-6
+    apart: NDArray[np.float64] = np.abs(found.astype(np.float64) - wanted) / scale
+    return np.nan_to_num(apart, nan=np.inf)
 
 
 def unchanged(now: F32, before: F32, what: str) -> None:
-    """The input is what it was, else CheckFailed."""
+    """Require that the input is what it was, else raise CheckFailed."""
     count = int(np.count_nonzero(now != before))
     expect(
         count == 0,
@@ -93,14 +111,14 @@ def overwritten(found: F32, todo: str) -> None:
 
 
 def twin(component: C) -> C:
-    """An equal component that has not been asked anything yet."""
+    """Return an equal component that has not been asked anything yet."""
     made: Any = dataclasses.replace(cast(Any, component), **fields_of(cast(Any, component)))
     return cast(C, made)
 
 
 @contextlib.contextmanager
 def generators_alone(todo: str) -> Iterator[None]:
-    """Within it, the global generators are not to be drawn from, nor seeded; they are put back."""
+    """Require that the global generators are neither drawn from nor seeded; restore them."""
     kept: tuple[Any, Any] = np.random.get_state(), random.getstate()
     # Who seeds with a constant leaves the same state each time, but not the one after it.
     np.random.random(), random.random()
@@ -124,12 +142,12 @@ def _global_states() -> tuple[Any, ...]:
 
 
 def refuses_writing(error: Exception) -> bool:
-    """Whether numpy raised this because an array must not be written to."""
+    """Say whether numpy raised this because an array must not be written to."""
     return isinstance(error, ValueError) and "read-only" in str(error)
 
 
 def raised(error: BaseException) -> str:
-    """An exception as `received` has it."""
+    """Return an exception as `received` has it."""
     return one_line(error)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..runtime.component import Asset, Component, fields_of
 from ..runtime.events import Sink
-from ..runtime.extractor import F32, FrameExtractor, WindowExtractor
+from ..runtime.features.base import F32, FrameExtractor, WindowExtractor
 from ..utils.worker import WorkerError, read_arrays, run_module, write_arrays
 from . import signals
 from .assets import loaded
@@ -34,7 +34,7 @@ BLOCKED = ", ".join(NOT_ON_A_DEVICE)
 
 
 def device_checks(component: Component, given: Given) -> Iterator[Check]:
-    """`pi`, for what says that it may run there."""
+    """Yield `pi`, for what says that it may run there."""
     if component.edge_ready:
         yield Check(
             "pi",
@@ -44,7 +44,9 @@ def device_checks(component: Component, given: Given) -> Iterator[Check]:
 
 
 def imports(module: str, command: str = "") -> list[str]:
-    """What heavy there is in a fresh process after an import, and after its hooks or --help."""
+    """Return what heavy there is in a fresh process after an import, and after its hooks or
+    --help.
+    """
     home = sys.modules.get(module)
     if home is None:
         raise NotChecked(f"{module} is not a module that can be imported elsewhere")
@@ -64,12 +66,14 @@ def imports(module: str, command: str = "") -> list[str]:
 
 
 def place(module: ModuleType) -> dict[str, str | None]:
-    """How another process finds a module: by name, else by file."""
+    """Return how another process finds a module: by name, else by file."""
     return {"name": module.__name__, "file": getattr(module, "__file__", None)}
 
 
 def encoded(value: Any) -> Any:
-    """A field as JSON that `running.decoded` understands; components say where their class is."""
+    """Return a field as JSON that `running.decoded` understands; components say where their class
+    is.
+    """
     if isinstance(value, Component):
         return {
             "class": _class(type(value)),

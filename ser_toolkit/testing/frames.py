@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 
-from ..runtime.extractor import F32, FrameExtractor, Signal, StatefulExtractor
+from ..runtime.features.base import F32, FrameExtractor, Signal, StatefulExtractor
 from . import signals
 from .check import Check, NotChecked, expect
 from .compare import array, close, generators_alone, overwritten, same, twin, unchanged
@@ -36,7 +36,7 @@ class Frames:
 
     @property
     def ready(self) -> FrameExtractor:
-        """The extractor with its assets; the checks of its result come with it."""
+        """Return the extractor with its assets; the checks of its result come with it."""
         ready = self.given.ready(self.component)
         expect(
             isinstance(ready, FrameExtractor),
@@ -47,17 +47,19 @@ class Frames:
         return cast(FrameExtractor, ready)
 
     def samples(self, n_frames: int = 40, seed: int = 0) -> F32:
-        """Something like a voice and a pause, with some samples too many for whole frames."""
+        """Return something like a voice and a pause, with some samples too many for whole
+        frames.
+        """
         grid = self.component
         length = grid.frame_length + n_frames * grid.hop_length + max(1, grid.hop_length // 3)
         return signals.paused(signals.voice(grid.rate_hz, length, seed))
 
     def signal(self, samples: F32) -> Signal:
-        """A copy of `samples` at the extractor's rate."""
+        """Return a copy of `samples` at the extractor's rate."""
         return Signal(samples.copy(), self.component.rate_hz)
 
     def frames(self, samples: F32, what: str = "frames(signal)") -> F32:
-        """The frames of `samples`, checked for dtype, shape and finiteness."""
+        """Return the frames of `samples`, checked for dtype, shape and finiteness."""
         found = array(self.ready.frames(self.signal(samples)), what)
         wanted = (formula(self.component, len(samples)), len(self.ready.columns))
         expect(
@@ -71,12 +73,12 @@ class Frames:
 
 
 def formula(extractor: FrameExtractor, n_samples: int) -> int:
-    """How many whole frames there are."""
+    """Return how many whole frames there are."""
     return max(0, 1 + (n_samples - extractor.frame_length) // extractor.hop_length)
 
 
 def frame_checks(component: FrameExtractor, given: Given) -> Iterator[Check]:
-    """All checks of a frame extractor but those of every component."""
+    """Yield all checks of a frame extractor but those of every component."""
     under = Frames(component, given)
     for name, (words, make) in signals.EXTREMES.items():
         yield Check(name, f"{words} gives finite float32", partial(_extreme, under, make))
@@ -124,7 +126,7 @@ def _columns(under: Frames) -> None:
 
 
 def check_columns(names: object) -> None:
-    """A tuple of names, each once."""
+    """Require a tuple of names, each once."""
     todo = "Name each column once: they stand in tables and pictures"
     fine = isinstance(names, tuple) and names and all(isinstance(n, str) and n for n in names)
     expect(fine, "columns to be a tuple of texts", f"{names!r:.80}", todo)
@@ -276,7 +278,7 @@ def _warmup(under: Frames) -> None:
 
 
 def _late(grid: FrameExtractor, warmup: int) -> tuple[int, int]:
-    """The frame that a second stream begins with, and how many samples the first has."""
+    """Return the frame that a second stream begins with, and how many samples the first has."""
     for late, seen in ((8, 40), (2, 4)):
         length = grid.sample_count(late + warmup + seen)
         if length <= MOST_S * grid.rate_hz:

@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..contracts import Reader
-from ..files import cache_dir
-from ..loading import one_line
-from ..plugins import Plugins, load_plugins
+from ..contracts.components import Reader
+from ..plugins.errors import one_line
+from ..plugins.registry import Plugins, load_plugins
 from ..runtime.component import AssetLoader, Component
 from ..runtime.errors import SertkError
 from ..runtime.events import Sink
+from ..utils.files import cache_dir
 from .assets import empty_fields, loader_of
 from .check import CheckFailed, NotChecked
 
@@ -61,11 +61,13 @@ class Given:
 
     @property
     def load(self) -> AssetLoader:
-        """Finds the bytes of an asset."""
+        """Return the bytes of an asset."""
         return loader_of(self.assets)
 
     def ready(self, component: Any) -> Any:
-        """The component with its assets; one that refuses because it has none is not checked."""
+        """Return the component with its assets; one that refuses because it has none is not
+        checked.
+        """
         try:
             return component.prepare(self.load)
         except SertkError as error:
@@ -79,7 +81,7 @@ class Given:
 
     @contextlib.contextmanager
     def corpus(self, reader: Reader) -> Iterator[Path]:
-        """A folder with the corpus of `reader`; for one that makes its own, that of the cache."""
+        """Return a folder with the corpus of `reader`; the cache, for one that makes its own."""
         if not reader.needs_folder:
             yield cache_dir() / "corpora"
             return
@@ -92,7 +94,7 @@ class Given:
 
     @contextlib.contextmanager
     def peer(self, sink: Sink) -> Iterator[Peer]:
-        """Somebody who takes the events of `sink`."""
+        """Return a receiver for the events of `sink`."""
         if sink.name not in self.peers:
             raise NotChecked(
                 f"nobody takes its events here, and a check must not send any elsewhere: "
@@ -125,13 +127,13 @@ class Given:
 
 
 def asked(what: str, doing: str, call: Callable[[], Any]) -> Any:
-    """What a function of the test gives; what it raises is no fault of the component."""
+    """Return what a function of the test gives; what it raises is no fault of the component."""
     try:
         return call()
     except (CheckFailed, NotChecked):
         raise
     except Exception as error:
-        todo = "Mend that function of the test: the component has no part in it"
+        todo = "Fix that function of the test: the component has no part in it"
         raise CheckFailed(f"{what} to {doing}", one_line(error), todo) from error
 
 
@@ -143,7 +145,9 @@ def _manager(what: str, made: Any) -> AbstractContextManager[Any]:
 
 
 def _guarded(peer: Peer, what: str) -> Peer:
-    """The peer, in which errors of its own functions are told apart from those of the sink."""
+    """Return the peer, in which errors of its own functions are told apart from those of the
+    sink.
+    """
 
     def received() -> Sequence[str]:
         name = f"received of {what}"
@@ -158,5 +162,5 @@ def _guarded(peer: Peer, what: str) -> Peer:
 
 
 def title(kind: str, component: Component) -> str:
-    """Kind and name, as checks are grouped by."""
+    """Return kind and name, as checks are grouped by."""
     return f"{kind}:{component.name or type(component).__name__}"

@@ -7,11 +7,11 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-from .. import loading
-from ..foreign import attempt
-from ..hookspecs import COMMAND_GROUP
-from ..loading import Broken, one_line, origin
-from ..plugins import Plugins, load_plugins
+from ..plugins.entry_points import Broken, installed, origin
+from ..plugins.errors import one_line
+from ..plugins.hookspecs import COMMAND_GROUP
+from ..plugins.registry import Plugins, load_plugins
+from ..plugins.sandbox import attempt
 from ..runtime.errors import SertkError
 from .check import Check
 from .chosen import configured, corpora
@@ -24,13 +24,14 @@ from .plugin import offers
 def checks_of(
     name: str, data: Path | None = None, settings: Sequence[str] = ()
 ) -> list[tuple[Check, str | None]]:
-    """Every check of the components and commands of a plugin, and why one is expected to fail.
+    """Return every check of the components and commands of a plugin, and why one is expected to
+    fail.
 
     `data` is a corpus for its readers; `settings` are those of `chosen.configured`. Raises
     SertkError where nothing is called `name`, where two plugins are, where it is broken, and for
     what does not fit.
     """
-    commands = [point for point in loading.installed(COMMAND_GROUP) if _brings(point, name)]
+    commands = [point for point in installed(COMMAND_GROUP) if _brings(point, name)]
     plugins = load_plugins(warn=lambda line: None)
     modules = [_module(plugins, name)] if _is_plugin(plugins, name) or not commands else []
     subjects = [*modules, *map(_loaded, commands)]
@@ -54,11 +55,11 @@ def _given(modules: Sequence[Any], data: Path | None, settings: Sequence[str]) -
 
 
 def _brings(command: EntryPoint, name: str) -> bool:
-    """Whether a command is called `name`, or belongs to a plugin or distribution that is."""
+    """Say whether a command is called `name`, or belongs to a plugin or distribution that is."""
     source = origin(command)
     if source.is_called(name):
         return True
-    same = (origin(point) for point in loading.installed())
+    same = (origin(point) for point in installed())
     return any(one.is_called(name) and one.distribution == source.distribution for one in same)
 
 
@@ -68,7 +69,7 @@ def _is_plugin(plugins: Plugins, name: str) -> bool:
 
 def _module(plugins: Plugins, name: str) -> Any:
     key = plugins.plugin(name).key
-    (point,) = [point for point in loading.installed() if origin(point).key == key]
+    (point,) = [point for point in installed() if origin(point).key == key]
     return point.load()
 
 
@@ -77,6 +78,6 @@ def _loaded(point: EntryPoint) -> Any:
     error = attempt(lambda: found.append(point.load()))
     if error is not None:
         raise SertkError(
-            f"command '{point.name}' is broken: {one_line(error)}", "Mend it"
+            f"command '{point.name}' is broken: {one_line(error)}", "Fix it"
         ) from error
     return found[0]

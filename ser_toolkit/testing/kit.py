@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ..contracts import Augmenter, FrameAugmenter, ModelBuilder, Reader
-from ..loading import Broken
-from ..plugins import Plugins, load_plugins
-from ..recipe import Recipe
+from ..contracts.components import Augmenter, FrameAugmenter, ModelBuilder, Reader
+from ..contracts.recipe import Recipe
+from ..plugins.entry_points import Broken
+from ..plugins.registry import Plugins, load_plugins
 from ..runtime.component import AssetLoader, Component
 from ..runtime.errors import SertkError
 from ..runtime.events import Sink
-from ..runtime.extractor import FrameExtractor, WindowExtractor
+from ..runtime.features.base import FrameExtractor, WindowExtractor
 from . import misuse
 from . import plugin as plugins_of
 from .augmenters import audio_checks, frame_augmenter_checks
@@ -49,7 +49,8 @@ def checks_for(
     inputs: Mapping[str, Mapping[str, tuple[int, ...]]] | None = None,
     plugins: Callable[[], Plugins] | None = None,
 ) -> Iterator[Check]:
-    """Every check of a component, a recipe, a click command, or all that a plugin module offers.
+    """Yield every check of a component, a recipe, a click command, or all that a plugin module
+    offers.
 
     `assets` has the bytes of `Asset` fields. `corpora` maps a reader's name to a function that
     writes a small corpus into a folder, `peers` a sink's name to a context manager that gives a
@@ -68,7 +69,7 @@ def given_of(
     inputs: Mapping[str, Mapping[str, tuple[int, ...]]] | None = None,
     plugins: Callable[[], Plugins] | None = None,
 ) -> Given:
-    """The arguments of `checks_for` in one value. Raises SertkError for what is none."""
+    """Return the arguments of `checks_for` in one value. Raises SertkError for what is none."""
     contents = misuse.held(assets)
     for name, values in {"corpora": corpora, "peers": peers, "inputs": inputs}.items():
         misuse.check_values(name, {} if values is None else values)
@@ -84,14 +85,14 @@ def given_of(
 
 
 def fitting(checks: list[Check], given: Given) -> list[Check]:
-    """The same checks. Raises SertkError for what is given to none of them."""
+    """Return the same checks. Raises SertkError for what is given to none of them."""
     names = {"corpora": given.corpora, "peers": given.peers, "inputs": given.inputs}
     misuse.check_names(names, checks)
     return checks
 
 
 def checks_given(subject: Any, given: Given) -> Iterator[Check]:
-    """`checks_for`, with everything that is given in one value."""
+    """Yield `checks_for`, with everything that is given in one value."""
     if _is_command(subject):
         from .commands import command_checks
 

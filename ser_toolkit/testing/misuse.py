@@ -20,7 +20,7 @@ VALUE_OF = {
 
 
 def check_values(name: str, given: Any) -> None:
-    """SertkError unless `corpora`, `peers` or `inputs` is a mapping of what it should hold."""
+    """Refuse `corpora`, `peers` or `inputs` that is no mapping of what it should hold."""
     if not isinstance(given, Mapping):
         wanted = f'{{"{KIND_OF[name]}": {VALUE_OF[name]}}}'
         raise SertkError(f"{name} expects {wanted}, received {given!r:.80}")
@@ -37,7 +37,7 @@ def check_values(name: str, given: Any) -> None:
 
 
 def held(assets: Any) -> tuple[bytes, ...] | AssetLoader:
-    """What `assets` has, or its loader. SertkError for anything else."""
+    """Return what `assets` has, or its loader. SertkError for anything else."""
     if callable(assets):
         loader: AssetLoader = assets
         return loader
@@ -51,7 +51,7 @@ def held(assets: Any) -> tuple[bytes, ...] | AssetLoader:
 
 
 def check_names(given: Mapping[str, Mapping[str, Any]], checks: Iterable[Check]) -> None:
-    """SertkError for what is given to a component that is not checked.
+    """Refuse what is given to a component that is not checked.
 
     A plugin that is broken has no components; its check `hooks` says so.
     """

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from ..contracts import ModelBuilder
+from ..contracts.components import ModelBuilder
+from ..metrics.scores import network_input
 from ..runtime.errors import SertkError
-from ..runtime.extractor import F32
-from ..scoring import fed
+from ..runtime.features.base import F32
 from .check import Check, CheckFailed, NotChecked, expect
 from .compare import raised
 from .given import Given
@@ -51,12 +51,12 @@ class Networks:
 
     @property
     def tried(self) -> tuple[Shapes, ...]:
-        """The author's shapes, else what extractors usually give."""
+        """Return the author's shapes, else what extractors usually give."""
         own = self.given.inputs.get(self.component.name)
         return USUAL if own is None else (own,)
 
     def build(self, n_classes: int = N_CLASSES) -> tuple[Any, Shapes]:
-        """A network for the first shapes that the builder takes."""
+        """Return a network for the first shapes that the builder takes."""
         refused = []
         for shapes in self.tried:
             try:
@@ -71,7 +71,7 @@ class Networks:
 
 
 def model_checks(component: ModelBuilder, given: Given) -> Iterator[Check]:
-    """All checks of a model builder but those of every component."""
+    """Yield all checks of a model builder but those of every component."""
     under = Networks(component, given)
     table: dict[str, tuple[str, Callable[[Networks], None]]] = {
         "shapes": ("input shapes are taken, or refused with a SertkError", _shapes),
@@ -92,11 +92,11 @@ def model_checks(component: ModelBuilder, given: Given) -> Iterator[Check]:
 
 
 def need_keras() -> Any:
-    """Keras on TensorFlow; without them nothing can be checked."""
+    """Return Keras on TensorFlow; without them nothing can be checked."""
     missing = [lib for lib in ("tensorflow", "keras") if importlib.util.find_spec(lib) is None]
     if missing:
         raise NotChecked(f'{missing[0]} is not installed: pip install "ser-toolkit[train]"')
-    from ..backend import import_keras
+    from ..training.backend import import_keras
 
     return import_keras()
 
@@ -115,7 +115,7 @@ def _windows(shapes: Shapes, count: int = BATCH) -> dict[str, F32]:
 
 
 def _answers(network: Any, shapes: Shapes) -> F32:
-    return np.asarray(network.predict_on_batch(fed(_windows(shapes))))
+    return np.asarray(network.predict_on_batch(network_input(_windows(shapes))))
 
 
 def _shapes(under: Networks) -> None:
@@ -178,7 +178,8 @@ def _probabilities(under: Networks) -> None:
     fine = np.isfinite(found).all() and (found >= 0).all() and _sums_to_one(found)
     expect(fine, "answers that are 0 or more and sum to 1", f"{found[0]}", todo)
     windows = {name: values[:1] for name, values in _windows(shapes).items()}
-    apart = float(np.abs(np.asarray(network.predict_on_batch(fed(windows))) - found[:1]).max())
+    alone = np.asarray(network.predict_on_batch(network_input(windows)))
+    apart = float(np.abs(alone - found[:1]).max())
     expect(
         apart <= ALONE,
         "the same answer for a window alone as among others",
@@ -219,7 +220,7 @@ def _deterministic(under: Networks) -> None:
 
 
 def _drawn(under: Networks, seed: int) -> tuple[list[Any], dict[str, float]]:
-    """The weights of a network, and what generators give after it was built."""
+    """Return the weights of a network, and what generators give after it was built."""
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -262,7 +263,7 @@ def _saves(under: Networks) -> None:
 
 @contextlib.contextmanager
 def _no_classes_of_ones_own() -> Iterator[None]:
-    """Layers that were registered here are in no other process, as that of `sertk quantize`."""
+    """Hide registered layers, which no other process has, such as that of `sertk quantize`."""
     import keras
 
     registered = keras.saving.get_custom_objects()
@@ -291,7 +292,7 @@ def _trains(under: Networks) -> None:
     network, shapes = under.build()
     before = [np.array(value) for value in network.get_weights()]
     network.compile(keras.optimizers.Adam(1e-2), "categorical_crossentropy", jit_compile=False)
-    windows = fed(_windows(shapes))
+    windows = network_input(_windows(shapes))
     targets = np.eye(N_CLASSES, dtype=np.float32)[np.arange(BATCH) % N_CLASSES]
     losses = [float(np.ravel(network.train_on_batch(windows, targets))[0]) for _ in range(2)]
     expect(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..contracts import Clip, Reader
+from ..contracts.components import Clip, Reader
 from ..utils.worker import WorkerError, run_module
 from .check import CheckFailed
 from .device import TIMEOUT_S, encoded
@@ -24,12 +24,12 @@ PATIENCE_S = 0.7
 
 
 def key(clip: Clip) -> str:
-    """What a clip is, but for the folder of its corpus."""
+    """Return what a clip is, but for the folder of its corpus."""
     return repr((clip.relative, clip.start_s, clip.end_s, clip.emotion, clip.speaker, clip.text))
 
 
 def elsewhere(component: Reader, root: Path) -> Iterator[list[str]]:
-    """What other processes read, each with sets in an order of its own.
+    """Yield what other processes read, each with sets in an order of its own.
 
     More than the least, since two words in a set are in the same order every other time; they end
     when a reader takes long. None where no other process finds the reader, as in a notebook.
@@ -69,7 +69,7 @@ def _read(job: str, seed: str) -> list[str] | None:
 
 @contextlib.contextmanager
 def listing(order: Callable[[Any], list[Any]]) -> Iterator[None]:
-    """Folders are listed in an order of ours; file systems differ in theirs."""
+    """List folders in an order of ours; file systems differ in theirs."""
     listdir, scandir = os.listdir, os.scandir
 
     class Scan:
@@ -113,7 +113,7 @@ def listing(order: Callable[[Any], list[Any]]) -> Iterator[None]:
 
 
 def _homes() -> list[Any]:
-    """Where Python's own modules take them from: some have their own names for them."""
+    """Return where Python's own modules take them from: some have their own names for them."""
     private = (("pathlib", "_NormalAccessor"), ("glob", "_StringGlobber"))
     found = [getattr(importlib.import_module(module), name, None) for module, name in private]
     return [os, *filter(None, found)]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..foreign import attempt, captured
+from ..plugins.sandbox import attempt, captured
 from ..runtime.errors import SertkError
 from .check import Check, CheckFailed, NotChecked
 
@@ -32,12 +32,12 @@ class Outcome:
 
 
 def declared(subject: Any) -> dict[str, str]:
-    """What a plugin module says of itself: SERTK_EXPECTED_FAILURES = {"check": "reason"}."""
+    """Return what a plugin module says of itself: SERTK_EXPECTED_FAILURES = {"check": "reason"}."""
     return expected(getattr(subject, DECLARED, {}), DECLARED)
 
 
 def expected(found: Any, what: str) -> dict[str, str]:
-    """Reasons by check. Raises SertkError for anything else."""
+    """Return reasons by check. Raises SertkError for anything else."""
     fine = isinstance(found, Mapping) and all(
         isinstance(key, str) and isinstance(reason, str) for key, reason in found.items()
     )
@@ -49,7 +49,7 @@ def expected(found: Any, what: str) -> dict[str, str]:
 def with_reasons(
     checks: Iterable[Check], expected: Mapping[str, str]
 ) -> list[tuple[Check, str | None]]:
-    """Each check, and why it is expected to fail; a key that fits none is an error.
+    """Return each check, and why it is expected to fail; a key that fits none is an error.
 
     A key is `check`, `component:check` or `kind:component:check`.
     """

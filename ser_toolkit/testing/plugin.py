@@ -10,11 +10,11 @@ from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any, cast
 
-from .. import loading
-from ..hookspecs import GROUP
-from ..loading import KINDS, Broken, hook_of
-from ..offers import Offer, call_hook
-from ..plugins import Plugins, load_plugins
+from ..plugins.components import PluginComponent, collect
+from ..plugins.entry_points import Broken, installed
+from ..plugins.hookspecs import GROUP
+from ..plugins.loader import KINDS, hook_of, load, new_manager
+from ..plugins.registry import Plugins, load_plugins
 from . import device
 from .check import Check, CheckFailed, expect
 
@@ -31,16 +31,16 @@ class Here:
 
     @property
     def value(self) -> str:
-        """Where it is."""
+        """Return where it is."""
         return str(self.module.__name__)
 
     def load(self) -> Any:
-        """The module."""
+        """Return the module."""
         return self.module
 
 
 def is_plugin(subject: object) -> bool:
-    """Whether something is a module, or has hooks, well written or not."""
+    """Say whether something is a module, or has hooks, well written or not."""
     if isinstance(subject, ModuleType):
         return True
     names = (name for name in dir(subject) if name.startswith(f"{GROUP}_"))
@@ -48,21 +48,21 @@ def is_plugin(subject: object) -> bool:
 
 
 def entry_point(module: Any) -> EntryPoint:
-    """The installed entry point of a module, else one that is made up."""
+    """Return the installed entry point of a module, else one that is made up."""
     name = getattr(module, "__name__", type(module).__name__)
-    found = [point for point in loading.installed() if point.value == name]
+    found = [point for point in installed() if point.value == name]
     return found[0] if found else cast(EntryPoint, Here(name, module))
 
 
-def offers(module: Any) -> tuple[Offer, ...] | Broken:
-    """Everything that its hooks offer, or why one cannot be used."""
-    manager = loading.new_manager()
-    loaded = loading.load(manager, cast(EntryPoint, Here(entry_point(module).name, module)))
+def offers(module: Any) -> tuple[PluginComponent, ...] | Broken:
+    """Return everything that its hooks offer, or why one cannot be used."""
+    manager = new_manager()
+    loaded = load(manager, cast(EntryPoint, Here(entry_point(module).name, module)))
     if isinstance(loaded, Broken):
         return loaded
-    found: list[Offer] = []
+    found: list[PluginComponent] = []
     for kind in KINDS:
-        answer = call_hook(manager, loaded, kind)
+        answer = collect(manager, loaded, kind)
         if isinstance(answer, Broken):
             return answer
         found += answer
@@ -70,22 +70,24 @@ def offers(module: Any) -> tuple[Offer, ...] | Broken:
 
 
 def with_others(module: Any) -> Plugins:
-    """The plugins of this installation, this one among them even where it is not installed."""
+    """Return the plugins of this installation, this one among them even where it is not
+    installed.
+    """
     point = entry_point(module)
-    installed = loading.installed()
-    points = installed if point in installed else [*installed, point]
+    points = installed()
+    points = points if point in points else [*points, point]
     return load_plugins(find=lambda: points, warn=lambda line: None)
 
 
-def plugin_checks(module: Any, found: tuple[Offer, ...] | Broken) -> Iterator[Check]:
-    """The checks of the plugin itself."""
+def plugin_checks(module: Any, found: tuple[PluginComponent, ...] | Broken) -> Iterator[Check]:
+    """Yield the checks of the plugin itself."""
     yield Check(
         "hooks", "hooks have the names and answers of the seam", lambda: _hooks(module, found)
     )
     yield Check("light", "importing it and asking it imports nothing heavy", lambda: _light(module))
 
 
-def _hooks(module: Any, found: tuple[Offer, ...] | Broken) -> None:
+def _hooks(module: Any, found: tuple[PluginComponent, ...] | Broken) -> None:
     if isinstance(found, Broken):
         raise CheckFailed(
             f"hooks named {', '.join(hook_of(kind) for kind in KINDS)} that return lists of "
@@ -101,7 +103,9 @@ def _hooks(module: Any, found: tuple[Offer, ...] | Broken) -> None:
 
 
 def _overlooked(module: Any, bare: bool) -> Iterator[tuple[str, str]]:
-    """Functions named nearly as a hook, or where `bare` as one without its prefix; and the hook."""
+    """Yield functions named nearly as a hook, or where `bare` as one without its prefix; and the
+    hook.
+    """
     missing = [hook for hook in map(hook_of, KINDS) if not hasattr(module, hook)]
     for name in dir(module):
         function = getattr(module, name)

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from ..runtime.audio import Audio
+    from ..runtime.audio.decode import Audio
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Checks that take seconds carry the marker `slow`: `pytest -m "not slow"` leaves them out."""
+    """Mark checks that take seconds as `slow`: `pytest -m "not slow"` leaves them out."""
     config.addinivalue_line("markers", "slow: takes seconds or minutes")
 
 
 @pytest.fixture(scope="session")
 def synthetic_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder EMOTION/SPEAKER/x.wav with 24 clips: 4 speakers, 6 emotions, one sentence."""
+    """Make a folder EMOTION/SPEAKER/x.wav with 24 clips: 4 speakers, 6 emotions, one sentence."""
     from ..builtin.synthetic import SyntheticReader
 
     made = tmp_path_factory.mktemp("made")
@@ -34,10 +34,10 @@ def synthetic_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def speech_clip() -> Audio:
-    """One synthetic utterance at 16 kHz, never to be changed."""
+    """Return one synthetic utterance at 16 kHz, never to be changed."""
     from ..builtin.synthesis import RATE_HZ
     from ..builtin.synthetic import SyntheticReader, Utterance
-    from ..runtime.audio import Audio
+    from ..runtime.audio.decode import Audio
 
     samples = SyntheticReader().samples(Utterance(1, "anger", 1, 1))
     samples.flags.writeable = False
@@ -46,7 +46,7 @@ def speech_clip() -> Audio:
 
 @pytest.fixture
 def blocked_imports() -> Callable[..., AbstractContextManager[None]]:
-    """`with blocked_imports():` nothing that no device has can be imported; or name what."""
+    """Block imports: `with blocked_imports():` hides what no device has, or what is named."""
     from .blocking import blocked
 
     return blocked

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..contracts import Clip, Match, Reader, Reading
-from ..labels import label
+from ..contracts.components import Clip, Match, Reader, Reading
+from ..data.labels import canonical_emotion
 from ..runtime.errors import SertkError
 from .check import Check, CheckFailed, expect
 from .compare import raised
@@ -25,7 +25,7 @@ SHOWN = 3
 
 
 def reader_checks(component: Reader, given: Given) -> Iterator[Check]:
-    """All checks of a reader but those of every component."""
+    """Yield all checks of a reader but those of every component."""
     table: Table = {
         "strangers": ("what is not its corpus is not recognised, and is no crash", _strangers),
         "recognised": ("its corpus is recognised, with a reason", _recognised),
@@ -160,8 +160,9 @@ def _labels(component: Reader, given: Given) -> None:
         empty = [clip.relative for clip in clips if not clip.emotion]
         todo = "Give every clip the emotion that was asked for; leave out what has none"
         expect(not empty, "an emotion for every clip", _some(empty), todo)
-        odd = sorted({clip.emotion for clip in clips if label(clip.emotion) != clip.emotion})
-        better = ", ".join(f"'{label(word)}'" for word in odd[:SHOWN])
+        words = {clip.emotion for clip in clips}
+        odd = sorted(word for word in words if canonical_emotion(word) != word)
+        better = ", ".join(f"'{canonical_emotion(word)}'" for word in odd[:SHOWN])
         todo = f"Write {better}: known words are canonical, all are lower case"
         expect(not odd, "emotions in canonical words", _some(odd), todo)
         single = sorted({clip.emotion for clip in clips})
@@ -227,7 +228,7 @@ def _reasons(component: Reader, given: Given) -> None:
 
 
 def _renamed(component: Reader, root: Path, before: Reading) -> None:
-    """A file that got a strange name: it stays a clip, is skipped, or is missed aloud."""
+    """Require that a file with a strange name stays a clip, is skipped, or is reported."""
     path = before.clips[0].path
     if not (path.is_relative_to(root) and path.is_file()):
         return

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
 
-from ..assemble import Assembly, assemble
-from ..recipe import Recipe, Use
+from ..contracts.recipe import ComponentSpec, Recipe
+from ..plugins.assemble import Assembly, assemble
 from ..runtime.component import Component, from_spec
 from ..runtime.errors import SertkError
-from ..runtime.extractor import FrameExtractor, Signal, WindowExtractor
-from ..runtime.predict import features
+from ..runtime.features.base import FrameExtractor, Signal, WindowExtractor
+from ..runtime.inference.inputs import features
 from . import signals
 from .check import Check, CheckFailed, NotChecked, expect
 from .common import check_name
@@ -24,7 +24,7 @@ SECONDS = 4
 
 
 def recipe_checks(recipe: Recipe, given: Given) -> Iterator[Check]:
-    """All checks of a recipe."""
+    """Yield all checks of a recipe."""
     table: dict[str, tuple[str, Callable[[Recipe, Given], None]]] = {
         "declared": ("a name and a description", _declared),
         "toml": ("what goes through TOML and JSON comes back equal", _toml),
@@ -60,11 +60,11 @@ def _toml(recipe: Recipe, given: Given) -> None:
 
 
 def _plain(recipe: Recipe) -> Any:
-    """Tuples and lists are the same in a file."""
+    """Return tuples and lists are the same in a file."""
     return json.loads(json.dumps(recipe.to_dict()))
 
 
-def _uses(recipe: Recipe) -> Iterator[tuple[str, Use]]:
+def _uses(recipe: Recipe) -> Iterator[tuple[str, ComponentSpec]]:
     yield from (("extractor", use) for use in recipe.extractor)
     yield from (("augmenter", use) for use in recipe.augmenter)
     yield "model", recipe.model
@@ -74,7 +74,7 @@ def _components(recipe: Recipe, given: Given) -> None:
     plugins = given.plugins()
     for kind, use in _uses(recipe):
         try:
-            getattr(plugins, kind)(use.name)
+            plugins.get(kind, use.name)
         except SertkError as error:
             raise CheckFailed(
                 f"{kind} '{use.name}' to be there",
@@ -87,7 +87,7 @@ def _components(recipe: Recipe, given: Given) -> None:
 def _settings(recipe: Recipe, given: Given) -> None:
     plugins = given.plugins()
     for kind, use in _uses(recipe):
-        find = getattr(plugins, kind)
+        find = partial(plugins.get, kind)
         if _is_there(find, use.name):
             _configured(kind, use, find)
 
@@ -100,7 +100,7 @@ def _is_there(find: Callable[[str], Component], name: str) -> bool:
     return True
 
 
-def _configured(kind: str, use: Use, find: Callable[[str], Component]) -> None:
+def _configured(kind: str, use: ComponentSpec, find: Callable[[str], Component]) -> None:
     try:
         from_spec({**use.params, "name": use.name}, find)
     except SertkError as error:
@@ -147,7 +147,7 @@ def _network(recipe: Recipe, given: Given) -> None:
             "Choose a model that takes it, or other extractors",
         ) from error
     found = tuple(network.output_shape)
-    expect(found == (None, N_CLASSES), f"answers (N, {N_CLASSES})", found, "Mend the model first")
+    expect(found == (None, N_CLASSES), f"answers (N, {N_CLASSES})", found, "Fix the model first")
 
 
 def _shapes(parts: Assembly, given: Given) -> dict[str, tuple[int, ...]]:

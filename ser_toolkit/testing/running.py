@@ -34,7 +34,7 @@ def work(folder: Path) -> None:
 
 
 def imported(job: dict[str, Any]) -> list[str]:
-    """Heavy modules that are there after an import, the hooks and --help."""
+    """Return the heavy modules that are loaded after an import, the hooks and --help."""
     module = load(job["module"])
     for call in calls(module, job["command"]):
         # What these raise is found by other checks.
@@ -44,7 +44,7 @@ def imported(job: dict[str, Any]) -> list[str]:
 
 
 def calls(module: ModuleType, command: str) -> list[Callable[[], object]]:
-    """`--help` of a command, or the hooks."""
+    """Return `--help` of a command, or the hooks."""
     if command:
         main = getattr(module, command).main
         return [partial(main, ["--help"], prog_name=command, standalone_mode=False)]
@@ -53,7 +53,7 @@ def calls(module: ModuleType, command: str) -> list[Callable[[], object]]:
 
 
 def read(job: dict[str, Any]) -> list[str] | None:
-    """The clips that a reader finds; None where its class is not to be found from here."""
+    """Return the clips that a reader finds; None where its class is not to be found from here."""
     from .order import key
 
     try:
@@ -65,14 +65,14 @@ def read(job: dict[str, Any]) -> list[str] | None:
 
 
 def made(job: dict[str, Any], folder: Path) -> None:
-    """Its class can be imported, and it can be made."""
+    """Require that the class can be imported, and an instance made."""
     del folder
     decoded(job["component"])
 
 
 def hear(job: dict[str, Any], folder: Path) -> None:
-    """What an extractor computes."""
-    from ..runtime.extractor import FrameExtractor, Signal
+    """Compute what an extractor computes here."""
+    from ..runtime.features.base import FrameExtractor, Signal
 
     contents = [path.read_bytes() for path in sorted(folder.glob("*.asset"))]
     from .assets import loader_of
@@ -87,7 +87,7 @@ def hear(job: dict[str, Any], folder: Path) -> None:
 
 
 def deliver(job: dict[str, Any], folder: Path) -> None:
-    """Three events."""
+    """Deliver three events."""
     from . import signals
 
     del folder
@@ -98,7 +98,7 @@ def deliver(job: dict[str, Any], folder: Path) -> None:
 
 
 def decoded(value: Any) -> Any:
-    """What `device.encoded` wrote."""
+    """Return what `device.encoded` wrote."""
     from ..runtime.component import Asset
 
     if not isinstance(value, dict):
@@ -114,7 +114,7 @@ def decoded(value: Any) -> Any:
 
 
 def find(where: dict[str, Any]) -> Any:
-    """A class by its module and its name in it."""
+    """Return a class by its module and its name in it."""
     found: Any = load(where["module"])
     for name in where["name"].split("."):
         found = getattr(found, name)
@@ -122,7 +122,7 @@ def find(where: dict[str, Any]) -> Any:
 
 
 def load(where: dict[str, str]) -> ModuleType:
-    """A module by its name; one that no path leads to, as a test's, by its file."""
+    """Return a module by its name; one that no path leads to, as a test's, by its file."""
     name, file = where["name"], where["file"]
     try:
         return importlib.import_module(name)

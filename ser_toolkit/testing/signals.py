@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from ..runtime.events import Device, Event
-from ..runtime.extractor import F32
+from ..runtime.features.base import F32
 
 LONG_S = 60.0
 DEVICE = Device("kit-1", "Kit", ("anger", "happiness"), "kit", "0")
@@ -31,7 +31,8 @@ def _voice(rate_hz: int, seconds: float, seed: int) -> F32:
 
 
 def voice(rate_hz: int, n_samples: int, seed: int = 0) -> F32:
-    """Something like a voice: a gliding tone with overtones, louder and softer, over faint noise.
+    """Return something like a voice: a gliding tone with overtones, louder and softer, over faint
+    noise.
 
     Always a new array.
     """
@@ -40,7 +41,7 @@ def voice(rate_hz: int, n_samples: int, seed: int = 0) -> F32:
 
 
 def paused(samples: F32, *parts: slice) -> F32:
-    """`samples`, softer than faint noise in its middle third, or in `parts`.
+    """Return `samples`, softer than faint noise in its middle third, or in `parts`.
 
     What is measured against the loudest of a clip shows there alone.
     """
@@ -51,25 +52,25 @@ def paused(samples: F32, *parts: slice) -> F32:
 
 
 def between_pauses(samples: F32) -> F32:
-    """`samples`, of which the middle third alone is loud."""
+    """Return `samples`, of which the middle third alone is loud."""
     third = len(samples) // 3
     return paused(samples, slice(0, third), slice(2 * third, None))
 
 
 def silence(rate_hz: int, n_samples: int) -> F32:
-    """Zeros."""
+    """Return zeros."""
     del rate_hz
     return np.zeros(n_samples, np.float32)
 
 
 def dc(rate_hz: int, n_samples: int) -> F32:
-    """One value that is not zero, as from a broken microphone."""
+    """Return one value that is not zero, as from a broken microphone."""
     del rate_hz
     return np.full(n_samples, 0.5, np.float32)
 
 
 def full_scale(rate_hz: int, n_samples: int) -> F32:
-    """A square wave from -1 to 1: clipped speech at its worst."""
+    """Return a square wave from -1 to 1: clipped speech at its worst."""
     period = max(2, rate_hz // 100)
     return np.where(np.arange(n_samples) % period < period // 2, 1, -1).astype(np.float32)
 
@@ -85,14 +86,14 @@ EXTREMES: Mapping[str, tuple[str, MakeSignal]] = MappingProxyType(
 
 
 def window(n_frames: int, n_columns: int, seed: int = 0) -> F32:
-    """A standardised window (T, F) float32 that must not be written to, as in training."""
+    """Return a standardised window (T, F) float32 that must not be written to, as in training."""
     frames = np.random.default_rng(seed).standard_normal((n_frames, n_columns), dtype=np.float32)
     frames.flags.writeable = False
     return frames
 
 
 def events(count: int, first: int = 1) -> Sequence[Event]:
-    """Events as the daemon gives them, with sequences from `first` on."""
+    """Return events as the daemon gives them, with sequences from `first` on."""
     kinds = ("started", "changed", "ended")
     return [
         Event(

@@ -20,7 +20,7 @@ TAKEN = "Return from deliver only when the event was taken: flush, or wait for t
 
 
 def sink_checks(component: Sink, given: Given) -> Iterator[Check]:
-    """All checks of a sink but those of every component."""
+    """Yield all checks of a sink but those of every component."""
     table: dict[str, tuple[str, Callable[[Peer], None]]] = {
         "delivers": ("an event has arrived when deliver returns", _delivers),
         "in_order": ("events arrive in the order in which they were given", _in_order),
@@ -41,7 +41,7 @@ def _with_peer(run: Callable[[Peer], None], component: Sink, given: Given) -> No
 
 @contextlib.contextmanager
 def opened(sink: Sink) -> Iterator[Outlet]:
-    """An outlet, closed at the end as the daemon does it: what close raises is not seen."""
+    """Open an outlet, closed at the end as the daemon does it: what close raises is not seen."""
     sink.check()
     outlet = sink.open(signals.DEVICE)
     expect(
@@ -58,7 +58,9 @@ def opened(sink: Sink) -> Iterator[Outlet]:
 
 
 def arrived(peer: Peer, wanted: Sequence[Event]) -> list[str]:
-    """The ids at the peer, each once, as soon as all that are wanted are there, or time is up."""
+    """Return the ids at the peer, each once, as soon as all that are wanted are there, or time is
+    up.
+    """
     ids = {event.id for event in wanted}
     end = time.monotonic() + SOON_S
     while not ids <= set(peer.received()) and time.monotonic() < end:
@@ -67,7 +69,7 @@ def arrived(peer: Peer, wanted: Sequence[Event]) -> list[str]:
 
 
 def check_there(peer: Peer, wanted: Sequence[Event], when: str, todo: str) -> None:
-    """All of some events are at the peer."""
+    """Require that all of some events have reached the peer."""
     found = arrived(peer, wanted)
     missing = [event.id for event in wanted if event.id not in found]
     expected = f"{', '.join(event.id for event in wanted)} at the other end {when}"

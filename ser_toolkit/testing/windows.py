@@ -9,9 +9,9 @@ from typing import cast
 
 import numpy as np
 
-from ..runtime.extractor import F32, Signal, WindowExtractor
-from ..runtime.predict import features
-from ..runtime.window import Window
+from ..runtime.features.base import F32, Signal, WindowExtractor
+from ..runtime.features.window import Window
+from ..runtime.inference.inputs import features
 from . import signals
 from .check import Check, expect
 from .compare import array, generators_alone, overwritten, same, twin, unchanged
@@ -31,7 +31,7 @@ class Windows:
 
     @property
     def ready(self) -> WindowExtractor:
-        """The extractor with its assets."""
+        """Return the extractor with its assets."""
         ready = self.given.ready(self.component)
         expect(
             isinstance(ready, WindowExtractor),
@@ -43,7 +43,7 @@ class Windows:
 
     @property
     def window(self) -> Window:
-        """One frame where a frame is long, else about two seconds."""
+        """Return one frame where a frame is long, else about two seconds."""
         grid = self.component
         wanted = round(WINDOW_S * grid.rate_hz) - grid.frame_length
         length = 1 + max(0, wanted) // grid.hop_length
@@ -52,20 +52,20 @@ class Windows:
         return Window(length, max(1, length // 2))
 
     def samples(self, seed: int = 0) -> F32:
-        """Exactly one window of something like a voice and a pause."""
+        """Return exactly one window of something like a voice and a pause."""
         length = self.component.sample_count(self.window.length_frames)
         return signals.paused(signals.voice(self.component.rate_hz, length, seed))
 
     def signal(self, samples: F32) -> Signal:
-        """A copy of `samples` at the extractor's rate."""
+        """Return a copy of `samples` at the extractor's rate."""
         return Signal(samples.copy(), self.component.rate_hz)
 
     def arrays(self, samples: F32) -> Arrays:
-        """What `arrays` gives for one window, checked."""
+        """Return what `arrays` gives for one window, checked."""
         return checked(self.ready.arrays(self.signal(samples)))
 
     def fits(self, samples: F32) -> None:
-        """A clip gives finite arrays of the names and shapes that a window has."""
+        """Require that a clip gives finite arrays of the names and shapes that a window has."""
         wanted = shapes(self.ready.arrays(self.signal(self.samples())))
         alike(self.ready.arrays(self.signal(self.samples(seed=1))), wanted)
         found = features(self.ready, self.signal(samples), self.window)
@@ -76,7 +76,7 @@ class Windows:
 
 
 def checked(found: object) -> Arrays:
-    """Named arrays, each float32 and finite."""
+    """Return named arrays, after a check that each is float32 and finite."""
     fine = isinstance(found, dict) and found and all(isinstance(name, str) for name in found)
     expect(
         fine,
@@ -89,12 +89,12 @@ def checked(found: object) -> Arrays:
 
 
 def shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
-    """The shape of each array."""
+    """Return the shape of each array."""
     return {name: tuple(values.shape) for name, values in arrays.items()}
 
 
 def alike(found: Arrays, wanted: Mapping[str, tuple[int, ...]], where: str = "") -> None:
-    """The names and shapes of another window, else CheckFailed."""
+    """Require the names and shapes of another window, else raise CheckFailed."""
     expect(
         shapes(found) == wanted,
         f"the same names and shapes for every window: {wanted}",
@@ -104,7 +104,7 @@ def alike(found: Arrays, wanted: Mapping[str, tuple[int, ...]], where: str = "")
 
 
 def window_checks(component: WindowExtractor, given: Given) -> Iterator[Check]:
-    """All checks of a window extractor but those of every component."""
+    """Yield all checks of a window extractor but those of every component."""
     under = Windows(component, given)
     for name, (words, make) in signals.EXTREMES.items():
         yield Check(name, f"{words} gives finite float32", partial(_extreme, under, make))

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
 from ..runtime.errors import SertkError
-from ..runtime.extractor import F32
-from ..runtime.process import ChildProcess, ProcessError, shorten
+from ..runtime.features.base import F32
+from ..runtime.npz import from_npz, to_npz
+from ..runtime.process import ChildProcess, ProcessError
+from ..runtime.text import shorten
 
 
 class WorkerError(Exception):
@@ -192,12 +192,10 @@ def _send(output: IO[str], kind: str, answer: Any) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write named arrays; the names may be any text, unlike those of `numpy.savez`."""
-    numbered = {f"array{index}": array for index, array in enumerate(arrays.values())}
-    np.savez(path, names=np.array(list(arrays), dtype=np.str_), **numbered)
+    """Write named arrays; the names may be any text."""
+    path.write_bytes(to_npz(arrays))
 
 
 def read_arrays(path: Path) -> dict[str, F32]:
     """Read what `write_arrays` wrote."""
-    with np.load(path, allow_pickle=False) as file:
-        return {str(name): file[f"array{index}"] for index, name in enumerate(file["names"])}
+    return from_npz(path.read_bytes())

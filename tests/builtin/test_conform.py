@@ -8,9 +8,9 @@ from ser_toolkit import builtin
 from ser_toolkit.builtin.augmenters import Noise
 from ser_toolkit.builtin.readers import FolderReader, TableReader
 from ser_toolkit.builtin.synthetic import SyntheticReader
-from ser_toolkit.runtime.extractor import Joined, Stack
-from ser_toolkit.runtime.features import Deltas, LogMel, Mfcc, Pitch, Rms, Zcr
-from ser_toolkit.runtime.functionals import Functionals
+from ser_toolkit.runtime.features.base import Joined, Stack
+from ser_toolkit.runtime.features.functionals import Functionals
+from ser_toolkit.runtime.features.spectral import Deltas, LogMel, Mfcc, Pitch, Rms, Zcr
 from ser_toolkit.testing import Check, sertk_checks
 
 SPEAKERS = ("ann", "ben")

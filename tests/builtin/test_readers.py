@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ser_toolkit.builtin.readers import FolderReader, TableReader
-from ser_toolkit.contracts import Reader, Reading
+from ser_toolkit.contracts.components import Reader, Reading
 from ser_toolkit.runtime.component import from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
 

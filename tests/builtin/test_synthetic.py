@@ -291,8 +291,8 @@ def test_it_can_be_learnt_by_other_speakers_but_not_from_one_number(audio: dict)
     def uar(columns: np.ndarray) -> float:
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=3000))
         folds = LeaveOneGroupOut()
-        guesses = cross_val_predict(model, columns, emotions, groups=speakers, cv=folds)
-        return float(recall_score(emotions, guesses, average="macro"))
+        predictions = cross_val_predict(model, columns, emotions, groups=speakers, cv=folds)
+        return float(recall_score(emotions, predictions, average="macro"))
 
     assert 0.55 < uar(features) < 0.97
     assert max(uar(features[:, [column]]) for column in (0, 26, 27)) < 0.65

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ser_toolkit.runtime.signing import generate_keys
+from ser_toolkit.runtime.bundle.signing import generate_keys
 
 pytest.importorskip("ai_edge_litert")
 
@@ -47,8 +47,8 @@ def test_people_get_tables_and_programs_the_same_in_json(run: Run, tmp_path: Pat
     assert [one["threads"] for one in found["runs"]] == [2, 1]
     lines = [line.split() for line in done.stdout.splitlines()]
     for one in found["runs"]:
-        figures = (one["network"][f"{key}_ms"] for key in ("median", "p95", "p99"))
-        row = [str(one["threads"]), "network", *(f"{figure:.2f}" for figure in figures)]
+        metrics = (one["network"][f"{key}_ms"] for key in ("median", "p95", "p99"))
+        row = [str(one["threads"]), "network", *(f"{figure:.2f}" for figure in metrics)]
         assert [*row, str(one["network"]["rounds"])] in lines
     assert "windows of 0.21 s every 0.10 s" in done.stdout
     assert "Other load on the machine shows in every figure" in done.stdout

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.runtime.archive import unpack
-from ser_toolkit.runtime.bundle import read_bundle, write_bundle
-from ser_toolkit.runtime.manifest import Part
-from ser_toolkit.runtime.npz import arrays_to_bytes
+from ser_toolkit.runtime.bundle.container import unpack
+from ser_toolkit.runtime.bundle.file import parse_bundle, read_bytes, write_bundle
+from ser_toolkit.runtime.bundle.manifest import Part
+from ser_toolkit.runtime.npz import to_npz
 
 pytest.importorskip("ai_edge_litert")
 
@@ -81,7 +81,7 @@ def own(tmp_path: Path) -> Path:
 
 def change(path: Path, members: dict[str, bytes] | None = None, **fields: Any) -> None:
     """Write the bundle again with other members and other fields of its manifest."""
-    manifest = replace(read_bundle(path).manifest, **fields)
+    manifest = replace(parse_bundle(read_bytes(path)).manifest, **fields)
     write_bundle(path, manifest, {**unpack(path.read_bytes()), **(members or {})})
 
 
@@ -102,7 +102,7 @@ def refused(done: subprocess.CompletedProcess[str], status: int = 1) -> str:
 
 
 def test_show_says_what_is_in_it(run: Run, own: Path) -> None:
-    change(own, training=TRAINING, figures=FIGURES)
+    change(own, training=TRAINING, metrics=FIGURES)
     done = run("show", own)
     said = pairs(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
@@ -173,7 +173,7 @@ def test_whatever_the_free_tables_hold_is_shown_and_steers_nothing(
     run: Run, own: Path, table: dict[str, Any]
 ) -> None:
     change(
-        own, {"card.md": "# \x1b[2J\u202e card\n\ttab\n".encode()}, training=table, figures=table
+        own, {"card.md": "# \x1b[2J\u202e card\n\ttab\n".encode()}, training=table, metrics=table
     )
     for more in ([], ["--json"], ["--card"]):
         done = run("show", own, *more)
@@ -195,14 +195,14 @@ def test_verify_says_what_was_checked(run: Run) -> None:
 
 
 def test_selftest_says_how_far_it_is_off(run: Run, own: Path) -> None:
-    arrays = dict(read_bundle(own).selftest)
+    arrays = dict(parse_bundle(read_bytes(own)).selftest)
     arrays["features.frames"] = arrays["features.frames"] + np.float32(1e-6)
     arrays["output"] = arrays["output"] + np.float32(0.03125)
-    change(own, {"selftest.npz": arrays_to_bytes(arrays)})
+    change(own, {"selftest.npz": to_npz(arrays)})
     done = run("selftest", own)
     assert (done.returncode, done.stderr) == (0, "")
     rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()[2:]}
-    std = float(read_bundle(own).adapters["frames"].std[0])
+    std = float(parse_bundle(read_bytes(own)).normalizers["frames"].std[0])
     assert float(rows["features"][0]) == pytest.approx(1e-6 / std, rel=0.1)
     assert rows["features"][1:] == ["0.001", "standard", "deviations"]
     assert rows["answers"] == ["0.031", "0.05", "of", "probability"]
@@ -210,9 +210,9 @@ def test_selftest_says_how_far_it_is_off(run: Run, own: Path) -> None:
 
 @pytest.mark.parametrize("command", ["verify", "selftest"])
 def test_a_selftest_that_disagrees_is_refused(run: Run, own: Path, command: str) -> None:
-    arrays = dict(read_bundle(own).selftest)
+    arrays = dict(parse_bundle(read_bytes(own)).selftest)
     arrays["output"] = arrays["output"] + np.float32(0.0625)
-    change(own, {"selftest.npz": arrays_to_bytes(arrays)})
+    change(own, {"selftest.npz": to_npz(arrays)})
     said = refused(run(command, own))
     assert "probabilities off by 0.062 (allowed 0.05)" in said
 
@@ -233,7 +233,7 @@ def test_damaged_files_are_refused_before_anything_is_said(
 
 
 def test_a_network_that_cannot_be_run_is_refused(run: Run, own: Path) -> None:
-    network = read_bundle(own).model
+    network = parse_bundle(read_bytes(own)).model
     change(own, {"model.tflite": network[:2000]})
     done = run("verify", own)
     assert "cannot run the network" in refused(done) or "crashed" in done.stderr
@@ -244,13 +244,13 @@ def test_signing_and_what_is_refused_without(run: Run, own: Path, tmp_path: Path
     for folder in ("mine", "other"):
         assert run("keys", folder).returncode == 0
     public, private = tmp_path / "mine" / "key.pub", tmp_path / "mine" / "key.pem"
-    before = read_bundle(own)
+    before = parse_bundle(read_bytes(own))
     for command in ("show", "verify", "selftest"):
         assert "not signed" in refused(run(command, own, "--require-signature", public))
     for _ in range(2):
         done = run("sign", own, "--key", private)
         assert (done.returncode, done.stderr) == (0, "")
-    assert read_bundle(own).manifest == before.manifest
+    assert parse_bundle(read_bytes(own)).manifest == before.manifest
     assert "not checked" in pairs(run("show", own).stdout)["signature"]
     for command in ("show", "verify"):
         said = pairs(run(command, own, "--require-signature", public).stdout)
@@ -287,6 +287,8 @@ def test_what_is_no_key_is_refused_with_the_command_that_makes_one(
         ("verify", own, "--require-signature", "key.pem"),
     ):
         assert "`sertk bundle keys FOLDER`" in refused(run(*args))
-    assert "no-such.pem: No such file" in refused(run("sign", own, "--key", "no-such.pem"))
+    assert "cannot read the key 'no-such.pem': No such file" in refused(
+        run("sign", own, "--key", "no-such.pem")
+    )
     assert own.read_bytes() == content
     assert run("sign", own).returncode == 2

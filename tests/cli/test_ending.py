@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from ser_toolkit.cli import ending, show
-from ser_toolkit.run import Run
 from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.training.run_dir import Run
 
 HEAD = f"{'layer':<28} {'kind':<24} {'output':<20} {'units':>6} {'parameters':>11}"
 
@@ -25,7 +25,7 @@ def run(small_run: tuple[Any, Path]) -> Run:
 
 @pytest.fixture
 def lines(run: Run, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    show.figures(run.metrics)
+    show.show_metrics(run.metrics)
     ending.ending(run)
     return capsys.readouterr().out.splitlines()
 
@@ -84,10 +84,10 @@ def test_accuracy_and_loss_of_each_side(lines: list[str], run: Run) -> None:
         f"{100 * float(kept['accuracy']):.1f}",
     ]
     assert training[3:] == [f"{float(kept['loss']):.3f}"]
-    figures = [f"{100 * float(kept[k]):.1f}" for k in ("val_accuracy", "val_uar")]
-    assert validation[1:] == [str(counts["validation"]), *figures, f"{float(kept['val_loss']):.3f}"]
-    figures = [f"{100 * metrics[k]:.1f}" for k in ("wa", "uar")]
-    assert test[1:] == [str(counts["test"]), *figures, f"{metrics['loss']:.3f}"]
+    metrics = [f"{100 * float(kept[k]):.1f}" for k in ("val_accuracy", "val_uar")]
+    assert validation[1:] == [str(counts["validation"]), *metrics, f"{float(kept['val_loss']):.3f}"]
+    metrics = [f"{100 * metrics[k]:.1f}" for k in ("wa", "uar")]
+    assert test[1:] == [str(counts["test"]), *metrics, f"{metrics['loss']:.3f}"]
 
 
 def test_the_kept_epoch_is_shown_and_not_the_last(run: Run) -> None:

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from ser_toolkit import loading
-from ser_toolkit.hookspecs import COMMAND_GROUP
+from ser_toolkit.plugins import entry_points
+from ser_toolkit.plugins.hookspecs import COMMAND_GROUP
 
 HEAVY = ("tensorflow", "keras", "librosa", "scipy.signal", "sklearn", "matplotlib", "joblib")
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("SERTK_")}
@@ -41,8 +41,8 @@ def test_looking_around_imports_nothing_heavy(args: list[str]) -> None:
 def test_the_help_of_no_command_imports_anything_heavy() -> None:
     names = [
         point.name
-        for point in loading.installed(COMMAND_GROUP)
-        if loading.origin(point).distribution == loading.BUILTIN_DISTRIBUTION
+        for point in entry_points.installed(COMMAND_GROUP)
+        if entry_points.origin(point).distribution == entry_points.BUILTIN_DISTRIBUTION
     ]
     assert {"train", "plugins", "doctor"} <= set(names)
     script = f"assert [run([name, '--help']) for name in {names}] == [0] * {len(names)}"
@@ -57,10 +57,11 @@ def test_help_imports_no_component_plugin() -> None:
 
 def test_what_the_daemon_imports_is_light() -> None:
     modules = imported(
-        "from ser_toolkit.plugins import load_plugins\nload_plugins(only=[]).extractor('mfcc')"
+        "from ser_toolkit.plugins.registry import load_plugins\n"
+        "load_plugins(only=[]).get('extractor', 'mfcc')"
     )
     assert heavy(modules) == set()
-    assert "ser_toolkit.runtime.features" in modules
+    assert "ser_toolkit.runtime.features.spectral" in modules
     readers_and_models = {"ser_toolkit.builtin.readers", "ser_toolkit.builtin.models"}
     assert not readers_and_models & modules
     assert not {"click", "rich"} & modules

@@ -149,7 +149,7 @@ def test_the_licence_is_ours(here: Path) -> None:
         ("m" * 31, "sink", "up to 30 small letters, digits and dashes expected, a letter first"),
         ("sertk-loud", "sink", "'sertk-' expected, which is put before it, received 'sertk-loud'"),
         ("lambda", "sink", "'lambda' is a word of Python"),
-        ("msf", "sink", "'sertk-msf' is a package of the toolkit itself"),
+        ("msf", "sink", "there is a plugin 'msf' already, of sertk-msf"),
         ("edge", "sink", "'sertk-edge' is a package of the toolkit itself"),
         ("example", "sink", "there is a plugin 'example' already, of sertk-example"),
         ("builtin", "sink", "there is a plugin 'builtin' already, of ser-toolkit"),

@@ -41,7 +41,7 @@ def test_the_log_has_every_name_and_reason(training: tuple[Result, Path], bad: B
     log = (training[1] / "log.txt").read_text()
     for kind, (_, reason) in bad.items():
         assert re.search(rf"'anger/spk01/{kind}\.wav'.*{re.escape(reason)}", log), kind
-    assert re.search(r"  mixed\d+/neutral/spk02/spk02_.*\.wav = .*/neutral/spk02/twin\.wav\n", log)
+    assert re.search(r"  mixed/neutral/spk02/spk02_.*\.wav = .*/neutral/spk02/twin\.wav\n", log)
     assert re.search(r"  .*/neutral/spk02/spk02_.*\.wav = .*/sadness/spk02/contested\.wav\n", log)
     assert "stray.wav: not in EMOTION/ or EMOTION/SPEAKER/" in log
 
@@ -103,7 +103,7 @@ def test_predict_goes_on_without_them_and_exits_with_1(
 
 
 def test_an_unknown_emotion_code_is_counted_and_named(
-    sertk: Sertk, few: Callable[..., Path], tiny: Path, tmp_path: Path
+    here: Sertk, few: Callable[..., Path], tiny: Path, tmp_path: Path
 ) -> None:
     codes = {"anger": "W", "neutral": "N", "sadness": "T"}
     root = few(
@@ -111,37 +111,37 @@ def test_an_unknown_emotion_code_is_counted_and_named(
         name=lambda c: f"{c.speaker[-2:]}a{c.path.stem[-5:-3]}{codes[c.emotion]}a.wav",
     )
     shutil.copy(next(root.iterdir()), root / "03a07Xa.wav")
-    result = sertk("extract", "--recipe", tiny, "--data", root, "--out", tmp_path / "x.csv")
+    result = here("extract", "--recipe", tiny, "--data", root, "--out", tmp_path / "x.csv")
     assert result.returncode == 0, result.stderr
     assert "Warning: emodb: 1 files left out" in result.stderr
     assert "03a07Xa.wav: unknown emotion code 'X'" in result.stderr
 
 
 def test_an_unreadable_file_is_counted_and_named(
-    sertk: Sertk, few: Callable[..., Path], tiny: Path, tmp_path: Path
+    here: Sertk, few: Callable[..., Path], tiny: Path, tmp_path: Path
 ) -> None:
     root = few(tmp_path / "data")
     locked = next(root.rglob("*.wav"))
     locked.chmod(0)
     if os.access(locked, os.R_OK):
         pytest.skip("root may read everything")
-    result = sertk("extract", "--recipe", tiny, "--data", root, "--out", tmp_path / "x.csv")
+    result = here("extract", "--recipe", tiny, "--data", root, "--out", tmp_path / "x.csv")
     assert result.returncode == 0, result.stderr
     assert f"'{locked.relative_to(root)}' cannot be opened: Permission denied" in result.stderr
 
 
 def test_a_damaged_feature_file_is_computed_again(
-    sertk: Sertk, few: Callable[..., Path], tiny: Path, tmp_path: Path
+    here: Sertk, few: Callable[..., Path], tiny: Path, tmp_path: Path
 ) -> None:
     root, env = few(tmp_path / "data"), {"SERTK_CACHE": str(tmp_path / "cache")}
     arguments = ("extract", "--recipe", tiny, "--data", root, "--workers", 1, "--out")
-    assert sertk(*arguments, tmp_path / "before.csv", env=env).returncode == 0
+    assert here(*arguments, tmp_path / "before.csv", env=env).returncode == 0
     harmed = sorted((tmp_path / "cache" / "features").rglob("*.npz"))
     assert len(harmed) == 24
     for number, path in enumerate(harmed):
         content = path.read_bytes()
         middle = len(content) // 2
         path.write_bytes((content[:middle], content[:-9] + b"\0" * 9, b"", b"x" * 99)[number % 4])
-    result = sertk(*arguments, tmp_path / "after.csv", env=env)
+    result = here(*arguments, tmp_path / "after.csv", env=env)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "after.csv").read_bytes() == (tmp_path / "before.csv").read_bytes()

@@ -1,4 +1,7 @@
-"""Bad input to the command line: one clear line, a non-zero exit, and never a traceback."""
+"""Bad input to the command line: one clear line, a non-zero exit, and never a traceback.
+
+Most of it is tried in this process; `test_a_process_ends_as_the_command_does_here` says why.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ TRAIN = {
     "set batch": ("--set training.batch_size=0", "'training.batch_size' expects 1 or more"),
     "set nan": ("--set training.learning_rate=nan", "'training.learning_rate' expects", "nan"),
     "set choice": ("--set training.optimizer=sgd", "expects one of adamw, adam", "'sgd'"),
-    "set window": ("--set window.length_frames=0", "a window needs at least one frame"),
+    "set window": ("--set window.length_frames=0", "'window.length_frames' expects 1 to 1000000"),
     "set p": ("--set augmenter.p=2", "'gain.p' is a probability, received 2"),
     "set model": ("--set model=nonsense", "there is no model 'nonsense'", "tcn"),
     "set models": ("--set model=tcn,tcn", "--set model= expects one name, received 'tcn,tcn'"),
@@ -72,16 +75,26 @@ USAGE = {
 }
 
 
+def test_a_process_ends_as_the_command_does_here(
+    sertk: Sertk, here: Sertk, refused: Refused, tiny: Path, good: Path
+) -> None:
+    for case, code in ((TRAIN["set type"], 1), (USAGE["epochs"], 2)):
+        options, *parts = case
+        arguments = ("train", tiny, "--data", good, *options.split())
+        refused(sertk(*arguments), *parts, code=code)
+        assert sertk(*arguments).stderr == here(*arguments).stderr
+
+
 @pytest.mark.parametrize("case", TRAIN)
-def test_train_refuses(case: str, sertk: Sertk, refused: Refused, tiny: Path, good: Path) -> None:
+def test_train_refuses(case: str, here: Sertk, refused: Refused, tiny: Path, good: Path) -> None:
     options, *parts = TRAIN[case]
-    refused(sertk("train", tiny, "--data", good, *options.split()), *parts)
+    refused(here("train", tiny, "--data", good, *options.split()), *parts)
 
 
 @pytest.mark.parametrize("case", USAGE)
-def test_usage(case: str, sertk: Sertk, refused: Refused, tiny: Path, good: Path) -> None:
+def test_usage(case: str, here: Sertk, refused: Refused, tiny: Path, good: Path) -> None:
     options, *parts = USAGE[case]
-    refused(sertk("train", tiny, "--data", good, *options.split()), *parts, code=2)
+    refused(here("train", tiny, "--data", good, *options.split()), *parts, code=2)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +125,8 @@ def test_usage(case: str, sertk: Sertk, refused: Refused, tiny: Path, good: Path
         ("extract --data missing --out x.csv", ("data folder 'missing' does not exist",)),
     ],
 )
-def test_one_line(arguments: str, parts: tuple[str, ...], sertk: Sertk, refused: Refused) -> None:
-    refused(sertk(*arguments.split()), *parts)
+def test_one_line(arguments: str, parts: tuple[str, ...], here: Sertk, refused: Refused) -> None:
+    refused(here(*arguments.split()), *parts)
 
 
 @pytest.mark.parametrize(
@@ -124,14 +137,14 @@ def test_one_line(arguments: str, parts: tuple[str, ...], sertk: Sertk, refused:
         ("extract a.wav", "Missing option '--out'"),
     ],
 )
-def test_usage_alone(arguments: str, part: str, sertk: Sertk, refused: Refused) -> None:
-    refused(sertk(*arguments.split()), part, code=2)
+def test_usage_alone(arguments: str, part: str, here: Sertk, refused: Refused) -> None:
+    refused(here(*arguments.split()), part, code=2)
 
 
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("name = ", ("is not valid TOML", "at end of document", "Mend that line")),
+        ("name = ", ("is not valid TOML", "at end of document", "Fix that line")),
         ("nonsense = 1", ("a recipe has no key 'nonsense'", "It has: name")),
         ("model = 3", ("'model' expects a table", "received 3")),
         ('model = "x"', ("there is no model 'x'", "tcn")),
@@ -147,25 +160,25 @@ def test_usage_alone(arguments: str, part: str, sertk: Sertk, refused: Refused) 
     ],
 )
 def test_a_bad_recipe_file(
-    text: str, parts: tuple[str, ...], sertk: Sertk, refused: Refused, tmp_path: Path
+    text: str, parts: tuple[str, ...], here: Sertk, refused: Refused, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.toml"
     base = {"name": "mine", "model": "tcn", "extractor": "zcr"}
     missing = [f'{k} = "{v}"' for k, v in base.items() if not text.startswith(f"{k} =")]
     path.write_text("\n".join([*missing, text]))
-    refused(sertk("train", path, "--data", "missing"), *parts)
+    refused(here("train", path, "--data", "missing"), *parts)
 
 
-def test_a_recipe_file_without_an_extractor(sertk: Sertk, refused: Refused, tmp_path: Path) -> None:
+def test_a_recipe_file_without_an_extractor(here: Sertk, refused: Refused, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('name = "x"\nmodel = "tcn"')
-    refused(sertk("train", path), "a recipe needs 'extractor'", "sertk recipe show")
+    refused(here("train", path), "a recipe needs 'extractor'", "sertk recipe show")
 
 
-def test_a_recipe_file_that_is_no_text(sertk: Sertk, refused: Refused, tmp_path: Path) -> None:
+def test_a_recipe_file_that_is_no_text(here: Sertk, refused: Refused, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_bytes(b"\xff\xfe\x00name")
-    refused(sertk("train", path), "mine.toml", "is not a recipe", "sertk recipe show")
+    refused(here("train", path), "mine.toml", "is not a recipe", "sertk recipe show")
 
 
 def test_refusing_never_costs_the_import_of_tensorflow(
@@ -190,83 +203,83 @@ def test_refusing_never_costs_the_import_of_tensorflow(
     ["corrupt", "empty", "no-samples", "silent", "one-sample", "nan", "pointer", "dangling"],
 )
 def test_a_corpus_of_nothing_but(
-    kind: str, sertk: Sertk, refused: Refused, tiny: Path, bad: Bad, tmp_path: Path
+    kind: str, here: Sertk, refused: Refused, tiny: Path, bad: Bad, tmp_path: Path
 ) -> None:
     make, reason = bad[kind]
     for emotion in ("anger", "sadness"):
         for name in ("x.wav", "y.wav"):
             (tmp_path / emotion / "anna").mkdir(parents=True, exist_ok=True)
             make(tmp_path / emotion / "anna" / name)
-    result = sertk("train", tiny, "--data", tmp_path)
+    result = here("train", tiny, "--data", tmp_path)
     refused(result, "none of 4 files is usable", "'anger/anna/x.wav'", reason)
 
 
 @pytest.mark.parametrize("kind", ["corrupt", "empty", "silent", "one-sample", "nan", "pointer"])
 def test_extract_refuses_one_file(
-    kind: str, sertk: Sertk, refused: Refused, tiny: Path, bad: Bad, tmp_path: Path
+    kind: str, here: Sertk, refused: Refused, tiny: Path, bad: Bad, tmp_path: Path
 ) -> None:
     make, reason = bad[kind]
     make(tmp_path / "x.wav")
     out = tmp_path / "x.npy"
-    refused(sertk("extract", tmp_path / "x.wav", "--recipe", tiny, "--out", out), "x.wav", reason)
+    refused(here("extract", tmp_path / "x.wav", "--recipe", tiny, "--out", out), "x.wav", reason)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.wav"]
 
 
-def test_an_empty_folder(sertk: Sertk, refused: Refused, tmp_path: Path) -> None:
-    refused(sertk("train", "--data", tmp_path), "no reader recognises", "a folder per emotion")
+def test_an_empty_folder(here: Sertk, refused: Refused, tmp_path: Path) -> None:
+    refused(here("train", "--data", tmp_path), "no reader recognises", "a folder per emotion")
     todo = ("no audio file in a folder per emotion", "EMOTION/SPEAKER/x.wav")
-    refused(sertk("train", "--data", tmp_path, "--reader", "folders"), *todo)
+    refused(here("train", "--data", tmp_path, "--reader", "folders"), *todo)
 
 
-def test_a_file_that_is_no_table(sertk: Sertk, refused: Refused, good: Path) -> None:
+def test_a_file_that_is_no_table(here: Sertk, refused: Refused, good: Path) -> None:
     file = next(good.rglob("*.wav"))
-    refused(sertk("train", "--data", file), "no reader recognises", "or a CSV")
-    refused(sertk("train", "--data", file, "--reader", "emodb"), "is a file, not a folder")
-    refused(sertk("train", "--data", file, "--reader", "table"), "is not UTF-8 text")
+    refused(here("train", "--data", file), "no reader recognises", "or a CSV")
+    refused(here("train", "--data", file, "--reader", "emodb"), "is a file, not a folder")
+    refused(here("train", "--data", file, "--reader", "table"), "is not UTF-8 text")
 
 
-def test_one_speaker(sertk: Sertk, refused: Refused, few: Few, tmp_path: Path) -> None:
+def test_one_speaker(here: Sertk, refused: Refused, few: Few, tmp_path: Path) -> None:
     root = few(tmp_path, lambda clip: clip.speaker == "spk01")
     parts = ("at least two speakers expected, received one", "--protocol random")
-    refused(sertk("train", "--data", root), *parts)
-    refused(sertk("crossval", "--data", root), *parts)
+    refused(here("train", "--data", root), *parts)
+    refused(here("crossval", "--data", root), *parts)
 
 
-def test_no_speakers(sertk: Sertk, refused: Refused, few: Few, tmp_path: Path) -> None:
+def test_no_speakers(here: Sertk, refused: Refused, few: Few, tmp_path: Path) -> None:
     root = few(tmp_path, name=lambda clip: f"{clip.emotion}/{clip.path.name}")
-    refused(sertk("train", "--data", root), "24 of 24", "no known speaker", "EMOTION/SPEAKER/")
+    refused(here("train", "--data", root), "24 of 24", "no known speaker", "EMOTION/SPEAKER/")
 
 
-def test_one_class(sertk: Sertk, refused: Refused, few: Few, tmp_path: Path) -> None:
+def test_one_class(here: Sertk, refused: Refused, few: Few, tmp_path: Path) -> None:
     root = few(tmp_path, lambda clip: clip.emotion == "anger")
     arguments = ("--data", root, "--reader", "folders")
-    refused(sertk("train", *arguments), "at least two emotions expected, received anger")
+    refused(here("train", *arguments), "at least two emotions expected, received anger")
 
 
-def test_a_class_with_one_clip(sertk: Sertk, refused: Refused, few: Few, tmp_path: Path) -> None:
+def test_a_class_with_one_clip(here: Sertk, refused: Refused, few: Few, tmp_path: Path) -> None:
     root = few(tmp_path)
     clip = next((root / "anger").rglob("*.wav"))
     (root / "fear" / "spk01").mkdir(parents=True)
     content = bytearray(clip.read_bytes())
     content[-200:] = bytes(200)
     (root / "fear" / "spk01" / "x.wav").write_bytes(content)
-    result = sertk("train", "--data", root)
+    result = here("train", "--data", root)
     refused(result, "emotion 'fear' has one clip", "--emotions anger,neutral,sadness")
 
 
 def test_files_that_are_all_copies_with_two_emotions(
-    sertk: Sertk, refused: Refused, few: Few, tmp_path: Path
+    here: Sertk, refused: Refused, few: Few, tmp_path: Path
 ) -> None:
     root = few(tmp_path, lambda clip: clip.emotion == "anger")
     shutil.copytree(root / "anger", root / "sadness")
-    refused(sertk("train", "--data", root), "no usable recording is left", "two emotions")
+    refused(here("train", "--data", root), "no usable recording is left", "two emotions")
 
 
 def test_codes_that_are_all_unknown(
-    sertk: Sertk, refused: Refused, few: Few, tmp_path: Path
+    here: Sertk, refused: Refused, few: Few, tmp_path: Path
 ) -> None:
     few(tmp_path, name=lambda clip: f"{clip.speaker[-2:]}a{clip.path.stem[-5:-3]}Xa.wav")
-    refused(sertk("train", "--data", tmp_path), "no file of the corpus 'emodb'", "03a01Fa.wav")
+    refused(here("train", "--data", tmp_path), "no file of the corpus 'emodb'", "03a01Fa.wav")
 
 
 @pytest.mark.parametrize(
@@ -282,41 +295,41 @@ def test_codes_that_are_all_unknown(
     ],
 )
 def test_a_bad_table(
-    table: str, parts: tuple[str, ...], sertk: Sertk, refused: Refused, tmp_path: Path
+    table: str, parts: tuple[str, ...], here: Sertk, refused: Refused, tmp_path: Path
 ) -> None:
     (tmp_path / "x.csv").write_text(table)
-    refused(sertk("train", "--data", tmp_path / "x.csv"), *parts)
+    refused(here("train", "--data", tmp_path / "x.csv"), *parts)
 
 
 def test_a_run_directory_that_is_taken(
-    sertk: Sertk, refused: Refused, tiny: Path, tmp_path: Path
+    here: Sertk, refused: Refused, tiny: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     for command in ("train", "crossval"):
         # The data are not there either, but hours of reading would come first if they were.
         arguments = (command, tiny, "--data", "missing", "--out")
-        refused(sertk(*arguments, tmp_path / "file"), "--out expects a folder", "another --out")
-        refused(sertk(*arguments, tmp_path), "is not empty", "Add --resume")
-        refused(sertk(*arguments, tmp_path / "file" / "run"), "file' is a file")
+        refused(here(*arguments, tmp_path / "file"), "--out expects a folder", "another --out")
+        refused(here(*arguments, tmp_path), "is not empty", "Add --resume")
+        refused(here(*arguments, tmp_path / "file" / "run"), "file' is a file")
 
 
 def test_a_cache_that_cannot_be_written(
-    sertk: Sertk, refused: Refused, tiny: Path, good: Path, tmp_path: Path
+    here: Sertk, refused: Refused, tiny: Path, good: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     env = {"SERTK_CACHE": str(tmp_path / "file" / "cache")}
     arguments = ("--recipe", tiny, "--data", good, "--workers", 1, "--out", tmp_path / "x.csv")
-    refused(sertk("extract", *arguments, env=env), "cache/features", "Not a directory")
+    refused(here("extract", *arguments, env=env), "cache/features", "Not a directory")
     arguments = ("--data", "synthetic", "--out", tmp_path / "x.csv")
-    refused(sertk("extract", *arguments, env=env), "cannot write synthetic", "Set SERTK_CACHE")
+    refused(here("extract", *arguments, env=env), "cannot write synthetic", "Set SERTK_CACHE")
 
 
 def test_a_read_only_cache(
-    sertk: Sertk, refused: Refused, tiny: Path, good: Path, tmp_path: Path
+    here: Sertk, refused: Refused, tiny: Path, good: Path, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o500)
     if os.access(tmp_path, os.W_OK):
         pytest.skip("root may write everywhere")
     arguments = ("extract", "--recipe", tiny, "--data", good, "--workers", 1, "--out", "x.csv")
     env = {"SERTK_CACHE": str(tmp_path)}
-    refused(sertk(*arguments, env=env), str(tmp_path), "Permission denied")
+    refused(here(*arguments, env=env), str(tmp_path), "Permission denied")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ser_toolkit.folds import fold_folder
+from ser_toolkit.cross_validation import fold_folder
 
 COMMAND = "import sys; from ser_toolkit.cli import run; sys.exit(run(sys.argv[1:]))"
 DEADLINE_S = 240
@@ -38,7 +38,7 @@ def wait_for_epochs(path: Path, epochs: int, process: subprocess.Popen[str]) -> 
     raise AssertionError(f"{path} never had {epochs} epochs: {process.communicate()}")
 
 
-def figures(run: Path) -> dict[str, Any]:
+def metrics(run: Path) -> dict[str, Any]:
     """metrics.json without the times."""
     found: dict[str, Any] = json.loads((run / "metrics.json").read_text())
     for part in (found, *found["folds"]):
@@ -66,7 +66,7 @@ def test_ctrl_c_keeps_what_is_done_and_resume_ends_as_if_nothing_had_been(
         process = start(*options, "--out", out, *more)
         _, said = process.communicate(timeout=DEADLINE_S)
         assert process.returncode == 0, said
-    assert figures(broken) == figures(whole)
+    assert metrics(broken) == metrics(whole)
     pooled, one = broken / "predictions.csv", whole / "predictions.csv"
     assert pooled.read_text() == one.read_text()
 

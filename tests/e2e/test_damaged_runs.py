@@ -32,17 +32,17 @@ def asked(command: str, run: Path, data: Path) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_run_directory(
-    command: str, sertk: Sertk, refused: Refused, good: Path, tmp_path: Path
+    command: str, here: Sertk, refused: Refused, good: Path, tmp_path: Path
 ) -> None:
-    missing = sertk(*asked(command, tmp_path / "missing", good))
+    missing = here(*asked(command, tmp_path / "missing", good))
     refused(missing, "no run directory", "missing", "Check the path")
-    file = sertk(*asked(command, next(good.rglob("*.wav")), good))
+    file = here(*asked(command, next(good.rglob("*.wav")), good))
     refused(file, "a bundle (.sertk) expected", "RIFF", "Check the path")
-    empty = sertk(*asked(command, tmp_path, good))
+    empty = here(*asked(command, tmp_path, good))
     refused(empty, "is not a finished run: it has no recipe.toml", "--resume")
     (tmp_path / "fold-01").mkdir()
     (tmp_path / "recipe.toml").touch()
-    folds = sertk(*asked(command, tmp_path, good))
+    folds = here(*asked(command, tmp_path, good))
     refused(folds, "is a cross-validation", "Give one of its folds", "fold-01")
 
 
@@ -50,10 +50,10 @@ def test_no_run_directory(
     ("command", "part"), [*(("predict", part) for part in PARTS), ("evaluate", "model.keras")]
 )
 def test_a_part_that_is_missing(
-    command: str, part: str, sertk: Sertk, refused: Refused, run: Path, good: Path
+    command: str, part: str, here: Sertk, refused: Refused, run: Path, good: Path
 ) -> None:
     (run / part).unlink()
-    refused(sertk(*asked(command, run, good)), f"not a finished run: it has no {part}", "--resume")
+    refused(here(*asked(command, run, good)), f"not a finished run: it has no {part}", "--resume")
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ def test_a_part_that_is_missing(
     ],
 )
 def test_a_part_that_is_damaged(
-    part: str, content: bytes | None, sertk: Sertk, refused: Refused, run: Path, good: Path
+    part: str, content: bytes | None, here: Sertk, refused: Refused, run: Path, good: Path
 ) -> None:
     (run / part).write_bytes(head(run / part, 0.6) if content is None else content)
-    refused(sertk(*asked("predict", run, good)), part)
+    refused(here(*asked("predict", run, good)), part)
 
 
 @pytest.mark.slow
@@ -112,23 +112,23 @@ def test_evaluating_on_what_the_network_cannot_know(
 def test_resuming_with_other_options(
     options: tuple[object, ...],
     part: str,
-    sertk: Sertk,
+    here: Sertk,
     refused: Refused,
     run: Path,
     tiny: Path,
     mixed: Path,
 ) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.name in PARTS}
-    result = sertk("train", tiny, "--data", mixed, "--out", run, "--resume", *options)
+    result = here("train", tiny, "--data", mixed, "--out", run, "--resume", *options)
     refused(result, part, "Resume with the same", "another --out")
     assert {path: path.read_bytes() for path in before} == before
 
 
 def test_resuming_a_cross_validation_with_another_recipe(
-    sertk: Sertk, refused: Refused, tiny: Path, mixed: Path, run: Path
+    here: Sertk, refused: Refused, tiny: Path, mixed: Path, run: Path
 ) -> None:
     arguments = ("--data", mixed, "--protocol", "kfold:2", "--out", run, "--resume")
-    result = sertk("crossval", tiny, *arguments, "--epochs", 7)
+    result = here("crossval", tiny, *arguments, "--epochs", 7)
     refused(result, "was started with another recipe", "Resume with the same options")
 
 
@@ -144,10 +144,10 @@ def test_resuming_from_a_damaged_checkpoint(
 
 @pytest.mark.parametrize("part", ["split.json", "recipe.toml"])
 def test_resuming_a_damaged_run(
-    part: str, sertk: Sertk, refused: Refused, tiny: Path, mixed: Path, run: Path
+    part: str, here: Sertk, refused: Refused, tiny: Path, mixed: Path, run: Path
 ) -> None:
     (run / part).write_bytes(head(run / part, 0.5))
-    result = sertk("train", tiny, "--data", mixed, "--out", run, "--resume")
+    result = here("train", tiny, "--data", mixed, "--out", run, "--resume")
     refused(result, "run")
 
 

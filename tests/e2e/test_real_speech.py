@@ -12,7 +12,7 @@ import ser_toolkit as sertk
 QUICK = ("training.copies=0", "training.warmup_epochs=0")
 
 
-class Said(sertk.Listener):
+class Said(sertk.Callback):
     """Remembers what a run says."""
 
     def __init__(self) -> None:
@@ -33,35 +33,35 @@ def test_msf_on_emodb(data_dir: Path, tmp_path: Path) -> None:
         epochs=8,
         settings=QUICK,
         out=tmp_path / "run",
-        listener=said,
+        callback=said,
     )
-    figures, plan = run.metrics, run.json("split.json")
+    metrics, plan = run.metrics, run.json("split.json")
     assert any("535 of 535 audio files" in line for line in said.lines)
     sides = Counter(clip["side"] for clip in plan["clips"])
-    assert sum(sides.values()) == 535 and figures["clips"] == sides["test"]
+    assert sum(sides.values()) == 535 and metrics["clips"] == sides["test"]
     speakers = {s: {c["speaker"] for c in plan["clips"] if c["side"] == s} for s in sides}
     assert {len(names) for names in speakers.values()} == {1, 2, 7}
     assert sum(len(names) for names in speakers.values()) == 10
-    assert figures["audit"]["clean"] and figures["audit"]["train-test"]["texts"] == 10
-    assert figures["parameters"]["total"] <= 300_000
-    assert figures["uar"] > 1.5 / 7, "clearly above chance after a few epochs"
+    assert metrics["audit"]["clean"] and metrics["audit"]["train-test"]["texts"] == 10
+    assert metrics["parameters"]["total"] <= 300_000
+    assert metrics["uar"] > 1.5 / 7, "clearly above chance after a few epochs"
 
 
 @pytest.mark.slow
 def test_compact_on_tess_with_two_speakers(data_dir: Path, tmp_path: Path) -> None:
     said = Said()
     run = sertk.train(
-        data_dir / "tess", epochs=1, settings=QUICK, out=tmp_path / "run", listener=said
+        data_dir / "tess", epochs=1, settings=QUICK, out=tmp_path / "run", callback=said
     )
-    figures, plan = run.metrics, run.json("split.json")
-    assert figures["protocol"]["caveats"][0].startswith("validation is by text")
+    metrics, plan = run.metrics, run.json("split.json")
+    assert metrics["protocol"]["caveats"][0].startswith("validation is by text")
     texts = {
         side: {c["path"].split("_")[-2] for c in plan["clips"] if c["side"] == side}
         for side in ("train", "validation")
     }
     assert not texts["train"] & texts["validation"]
     assert len({c["speaker"] for c in plan["clips"] if c["side"] == "test"}) == 1
-    assert figures["ci95"]["clusters"] == "clip"
+    assert metrics["ci95"]["clusters"] == "clip"
 
 
 @pytest.mark.slow
@@ -77,7 +77,7 @@ def test_several_corpora_leave_one_out(data_dir: Path, tmp_path: Path) -> None:
         settings=QUICK,
         workers=1,
         out=tmp_path / "run",
-        listener=said,
+        callback=said,
     )
     assert [fold["clips"] for fold in run.metrics["folds"]] == [7, 17, 288]
     assert any("duplicate" in line for line in said.lines)

@@ -18,8 +18,8 @@ def test_its_figures_are_labelled_everywhere(sertk: Callable[..., Any], tmp_path
     run = tmp_path / "run"
     result = sertk("train", "--data", "synthetic", "--epochs", 1, *settings, "--out", run)
     assert result.returncode == 0, result.stderr
-    figures = [line for line in result.stdout.splitlines() if line.startswith("UAR ")]
-    assert figures[0].endswith("— synthetic speech")
+    metrics = [line for line in result.stdout.splitlines() if line.startswith("UAR ")]
+    assert metrics[0].endswith("— synthetic speech")
     assert "! synthetic speech: these figures say nothing about human voices" in result.stdout
     assert json.loads((run / "metrics.json").read_text())["synthetic"] is True
     log = (run / "log.txt").read_text()

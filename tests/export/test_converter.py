@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.backend import load_network
 from ser_toolkit.export.converter import Converted, Converter, convert
 from ser_toolkit.export.tflite_graph import operators
+from ser_toolkit.runtime.bundle.modes import MODES
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.interpreter import Network
-from ser_toolkit.runtime.modes import MODES
+from ser_toolkit.runtime.inference.tflite import TfliteModel
+from ser_toolkit.training.backend import load_network
 from ser_toolkit.utils.worker import Worker, WorkerError, write_arrays
 
 SHAPES = {"frames": (24, 6), "means": (5,)}
@@ -29,7 +29,7 @@ def save(tmp_path_factory: pytest.TempPathFactory) -> Save:
     """Saves a network from its inputs and what they become before the last layer."""
 
     def save(inputs: Mapping[str, tuple[int, ...]], body: Callable[[Any, Any], Any]) -> Path:
-        from ser_toolkit.backend import import_keras
+        from ser_toolkit.training.backend import import_keras
 
         keras = import_keras()
         keras.utils.set_random_seed(1)
@@ -107,7 +107,7 @@ def test_file_answers_as_keras_does(
     assert set(LIMITS) == set(MODES)
     for mode, limit in LIMITS.items():
         converted = files["two", mode]
-        difference = float(np.abs(Network(converted.content)(values) - expected).max())
+        difference = float(np.abs(TfliteModel(converted.content)(values) - expected).max())
         assert difference <= limit, mode
         assert converted.max_difference == pytest.approx(difference, abs=1e-6), mode
         assert converted.mode == mode
@@ -116,13 +116,16 @@ def test_file_answers_as_keras_does(
 @pytest.mark.slow
 def test_names_of_several_inputs_survive(files: dict[tuple[str, str], Converted]) -> None:
     for mode in MODES:
-        assert Network(files["two", mode].content).inputs == SHAPES, mode
+        assert TfliteModel(files["two", mode].content).inputs == SHAPES, mode
 
 
 def ends(content: bytes) -> set[str]:
-    """Types of what goes into the first operators and comes out of the last."""
-    found = operators(content)
-    return {found[0].inputs[0].dtype, found[-1].outputs[0].dtype}
+    """Types of what goes into the file and comes out of it."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content)
+    details = (*interpreter.get_input_details(), *interpreter.get_output_details())
+    return {np.dtype(one["dtype"]).name for one in details}
 
 
 @pytest.mark.slow
@@ -162,7 +165,7 @@ def test_recurrent_layers_are_unrolled_for_integers_alone(
     converted = files["rnn", "int8"]
     assert converted.unrolled is True
     assert not any(op.startswith("WHILE") for op in converted.ops)
-    assert np.abs(Network(converted.content)(values) - expected).max() < 0.1
+    assert np.abs(TfliteModel(converted.content)(values) - expected).max() < 0.1
 
 
 @pytest.mark.slow
@@ -179,7 +182,8 @@ def test_the_loop_that_is_unrolled_would_crash_the_converter(
     """The converter itself, with nothing around it but the child process."""
     write_arrays(tmp_path / "windows.npz", windows({"means": (6,)}))
     code = (
-        "import sys; from pathlib import Path; from ser_toolkit.backend import load_network\n"
+        "import sys; from pathlib import Path\n"
+        "from ser_toolkit.training.backend import load_network\n"
         "from ser_toolkit.export.converter_worker import checked_windows, export\n"
         "from ser_toolkit.export.tflite_converter import new_converter, run_converter\n"
         "folder = Path(sys.argv[2]); network = load_network(Path(sys.argv[1]))\n"

@@ -11,8 +11,8 @@ import pytest
 from ser_toolkit.export.converter import Converted, Converter
 from ser_toolkit.export.mixed_precision import select_float_layers
 from ser_toolkit.export.tflite_graph import operators
-from ser_toolkit.listener import Listener
-from ser_toolkit.runtime.interpreter import Network
+from ser_toolkit.runtime.inference.tflite import TfliteModel
+from ser_toolkit.utils.progress import Callback
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     The large weights meet an input that is always 0, so in float they decide nothing; in int8 they
     set the scale, and the decisive ones round to 0.
     """
-    from ser_toolkit.backend import import_keras
+    from ser_toolkit.training.backend import import_keras
 
     keras = import_keras()
     layers = keras.layers
@@ -49,13 +49,13 @@ def labelled() -> tuple[dict[str, Any], Any]:
 
 def accuracy(content: bytes) -> float:
     windows, truth = labelled()
-    return float((Network(content)(windows).argmax(1) == truth).mean())
+    return float((TfliteModel(content)(windows).argmax(1) == truth).mean())
 
 
 def chosen(network: Path, enough: float) -> Converted:
     windows, _ = labelled()
     with Converter(network, windows) as converter:
-        return select_float_layers(converter, accuracy, enough, Listener())
+        return select_float_layers(converter, accuracy, enough, Callback())
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from ser_toolkit.assemble import assemble
+from ser_toolkit.contracts.recipe import Recipe, Use
 from ser_toolkit.export.raw_audio import (
     RawAudioModel,
     check_network,
@@ -21,17 +21,18 @@ from ser_toolkit.export.raw_audio import (
 )
 from ser_toolkit.export.raw_audio_graph import BORDER, check_border, graph_form, standardised
 from ser_toolkit.export.tflite_graph import GraphTensor, Operator, operators
-from ser_toolkit.plugins import load_plugins
-from ser_toolkit.recipe import Recipe, Use
-from ser_toolkit.run import NETWORK, Predictor, Run
-from ser_toolkit.runtime.adapter import Adapter, unaltered
-from ser_toolkit.runtime.audio import read_audio
+from ser_toolkit.plugins.assemble import assemble
+from ser_toolkit.plugins.registry import load_plugins
+from ser_toolkit.runtime.audio.decode import read_audio
 from ser_toolkit.runtime.component import AssetLoader
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import FrameExtractor, Signal, Stack, WindowExtractor
-from ser_toolkit.runtime.features import Deltas, LogMel, Mfcc, Pitch, Rms, Zcr
-from ser_toolkit.runtime.interpreter import Network
-from ser_toolkit.runtime.window import Window
+from ser_toolkit.runtime.features.base import FrameExtractor, Signal, Stack, WindowExtractor
+from ser_toolkit.runtime.features.normalizer import Normalizer, unaltered
+from ser_toolkit.runtime.features.spectral import Deltas, LogMel, Mfcc, Pitch, Rms, Zcr
+from ser_toolkit.runtime.features.window import Window
+from ser_toolkit.runtime.inference.tflite import TfliteModel
+from ser_toolkit.testing import relative_error
+from ser_toolkit.training.run_dir import NETWORK, Predictor, Run
 
 SETTINGS = (
     "extractor=log_mel,mfcc,rms,zcr",
@@ -120,28 +121,23 @@ def sound() -> Any:
     return samples
 
 
-def check_columns(given: Any, wanted: Any) -> None:
-    """Far below what a voice changes: errors beside the largest value of each column."""
-    assert (np.abs(given - wanted).max(axis=0) <= 1e-4 * np.abs(wanted).max(axis=0)).all()
-
-
 @pytest.mark.parametrize("extractor", FRONT_ENDS, ids=lambda e: f"{e.name}-{e.frame_length}")
 def test_graph_gives_the_frames(extractor: FrameExtractor, sound: Any) -> None:
     wanted = extractor.frames(Signal(sound, 16000))
     count = len(wanted)
     part = sound[: extractor.sample_count(count)]
-    adapter = unaltered(wanted.shape[1])
-    given = np.asarray(standardised(graph_form(extractor), adapter, part, count))
+    normalizer = unaltered(wanted.shape[1])
+    given = np.asarray(standardised(graph_form(extractor), normalizer, part, count))
     assert given.shape == (1, *wanted.shape)
-    check_columns(given[0], wanted)
+    assert relative_error(given[0], wanted) <= 2e-4
 
 
 def test_graph_standardises(sound: Any) -> None:
     extractor, part = Rms(), sound[: 512 + 9 * 256]
-    adapter = Adapter(np.array([0.25], np.float32), np.array([0.5], np.float32))
-    given = np.asarray(standardised(graph_form(extractor), adapter, part, 10))
+    normalizer = Normalizer(np.array([0.25], np.float32), np.array([0.5], np.float32))
+    given = np.asarray(standardised(graph_form(extractor), normalizer, part, 10))
     wanted = (extractor.frames(Signal(part, 16000)) - 0.25) / 0.5
-    np.testing.assert_allclose(given[0], wanted, rtol=1e-5, atol=1e-6)
+    assert relative_error(given[0], wanted) <= 1e-5
 
 
 def test_samples_behind_windows(sound: Any) -> None:
@@ -151,7 +147,7 @@ def test_samples_behind_windows(sound: Any) -> None:
     wanted = window.cut(extractor.frames(signal))
     assert len(pieces) == len(wanted) > 5
     given = [extractor.frames(Signal(piece, 16000)) for piece in pieces]
-    check_columns(np.concatenate(given), np.concatenate(wanted))
+    assert relative_error(np.concatenate(given), np.concatenate(wanted)) <= 1e-4
 
 
 def test_a_short_clip_is_repeated() -> None:
@@ -167,7 +163,7 @@ def test_a_short_clip_is_repeated() -> None:
 @pytest.fixture(scope="module")
 def dense_first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Operator, ...]:
     """A graph whose network begins with a dense layer, behind two features of equal frames."""
-    from ser_toolkit.backend import import_keras
+    from ser_toolkit.training.backend import import_keras
 
     keras = import_keras()
     layers, start = keras.layers, keras.Input((20, 84), name="frames")
@@ -178,10 +174,10 @@ def dense_first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Operator, ...
     plugins = load_plugins()
     features = (Use("log_mel"), Use("mfcc"))
     recipe = Recipe("dense", "", features, Use("tcn"), window=Window(20, 10))
-    adapter = Adapter(np.full(84, -5, np.float32), np.full(84, 3, np.float32))
+    normalizer = Normalizer(np.full(84, -5, np.float32), np.full(84, 3, np.float32))
     assembly = assemble(recipe, plugins)
     labels = ("anger", "joy", "neutral")
-    predictor = Predictor(assembly, assembly.extractor, {"frames": adapter}, labels, network)
+    predictor = Predictor(assembly, assembly.extractor, {"frames": normalizer}, labels, network)
     return operators(make_raw_audio(run, predictor, (), "float32").content)
 
 
@@ -213,7 +209,7 @@ def test_merged_graphs_are_refused() -> None:
 
 
 def test_a_network_of_other_frames_is_refused() -> None:
-    from ser_toolkit.backend import import_keras
+    from ser_toolkit.training.backend import import_keras
 
     keras = import_keras()
     start = keras.Input((20, 84), name="frames")
@@ -224,7 +220,7 @@ def test_a_network_of_other_frames_is_refused() -> None:
 
 
 def test_recurrent_layers_stay_float() -> None:
-    from ser_toolkit.backend import import_keras
+    from ser_toolkit.training.backend import import_keras
 
     keras = import_keras()
     start = keras.Input((20, 84), name="frames")
@@ -252,10 +248,10 @@ class Made:
 
     def wanted(self, windows: Any) -> Any:
         """Our own front end and Keras."""
-        extractor, adapter = self.predictor.extractor, self.predictor.adapters["frames"]
+        extractor, normalizer = self.predictor.extractor, self.predictor.normalizers["frames"]
         assert isinstance(extractor, FrameExtractor)
         frames = [extractor.frames(Signal(window, 16000)) for window in windows]
-        seen = np.stack([adapter.apply(one)[0] for one in frames])
+        seen = np.stack([normalizer.apply(one)[0] for one in frames])
         return self.predictor.network.predict(seen, verbose=0)
 
 
@@ -294,7 +290,7 @@ def int8_file(made: Made) -> RawAudioModel:
 
 @pytest.mark.slow
 def test_float_file_answers_as_python(made: Made, float_file: RawAudioModel) -> None:
-    answers = Network(float_file.content)({"samples": made.windows})
+    answers = TfliteModel(float_file.content)({"samples": made.windows})
     wanted = made.wanted(made.windows)
     assert len(wanted) > 20
     assert margin(wanted).mean() > 0.2  # a network that has learnt something
@@ -311,10 +307,10 @@ def test_real_speech(made: Made, float_file: RawAudioModel, data_dir: Path) -> N
     wanted = made.wanted(new)
     sure = margin(wanted) > 0.1
     assert sure.sum() > 30
-    exact = Network(float_file.content)({"samples": new})
+    exact = TfliteModel(float_file.content)({"samples": new})
     np.testing.assert_allclose(exact, wanted, atol=1e-4)
     small = make_raw_audio(made.run, made.predictor, list(known), "int8")
-    close = Network(small.content)({"samples": new})
+    close = TfliteModel(small.content)({"samples": new})
     agree = close.argmax(1) == wanted.argmax(1)
     assert agree[sure].mean() >= 0.9
     assert np.abs(close - wanted).mean() < 0.05
@@ -364,7 +360,7 @@ def test_int8_is_smaller_and_near(
 ) -> None:
     assert len(int8_file.content) < len(float_file.content)
     assert int8_file.agreement >= 0.9
-    answers = Network(int8_file.content)({"samples": made.windows})
+    answers = TfliteModel(int8_file.content)({"samples": made.windows})
     difference = np.abs(answers - made.wanted(made.windows)).max()
     assert difference == pytest.approx(int8_file.max_difference, abs=1e-3)
     assert difference > 1e-4  # it is quantized indeed
@@ -375,7 +371,7 @@ def test_silence_and_full_scale(float_file: RawAudioModel, int8_file: RawAudioMo
     loud = np.sign(np.sin(np.arange(float_file.samples) / 9))
     windows = np.stack([np.zeros_like(loud), loud]).astype(np.float32)
     for file in (float_file, int8_file):
-        answers = Network(file.content)({"samples": windows})
+        answers = TfliteModel(file.content)({"samples": windows})
         np.testing.assert_allclose(answers.sum(1), 1, atol=1e-3)
 
 
@@ -424,7 +420,7 @@ def test_quantize_writes_and_measures_the_file(
     for side in ("validation", "test"):
         assert row[side]["clips"] == found["keras"][side]["clips"]
         assert row[side]["agreement"] >= 0.5
-    network = Network((tmp_path / "x.tflite").read_bytes())
+    network = TfliteModel((tmp_path / "x.tflite").read_bytes())
     np.testing.assert_allclose(
         network({"samples": made.windows[:4]}), made.wanted(made.windows[:4]), atol=1e-3
     )

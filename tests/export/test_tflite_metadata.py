@@ -31,7 +31,7 @@ ABOUT = About(
 @pytest.fixture(scope="module")
 def model() -> bytes:
     """A real network with weights and a signature: 8 values in, 3 probabilities out."""
-    from ser_toolkit.backend import import_keras
+    from ser_toolkit.training.backend import import_keras
 
     keras = import_keras()
     import tensorflow as tf

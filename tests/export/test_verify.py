@@ -25,7 +25,7 @@ from ser_toolkit.export.verify import (
     verify,
 )
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.interpreter import Network
+from ser_toolkit.runtime.inference.tflite import TfliteModel
 
 HERE = {LITERT: sys.executable}
 
@@ -33,7 +33,7 @@ HERE = {LITERT: sys.executable}
 @pytest.fixture(scope="module")
 def dense(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], bytes]:
     """int8 files of one dense layer, by inputs and units."""
-    from ser_toolkit.backend import import_keras
+    from ser_toolkit.training.backend import import_keras
 
     keras = import_keras()
     rng = np.random.default_rng(0)
@@ -55,14 +55,14 @@ def asked(
 ) -> tuple[RuntimeCheck, Any]:
     """What the runtime made of a file against its own answers, and these."""
     windows = some(content)
-    expected = Network(content)(windows)
+    expected = TfliteModel(content)(windows)
     (check,) = verify(content, windows, expected, runtimes or HERE)
     return check, expected
 
 
 def some(content: bytes) -> dict[str, Any]:
     rng = np.random.default_rng(3)
-    shapes = Network(content).inputs
+    shapes = TfliteModel(content).inputs
     return {n: rng.standard_normal((40, *s)).astype(np.float32) for n, s in shapes.items()}
 
 
@@ -71,7 +71,7 @@ def test_a_good_file_is_proven_with_its_costs(dense: dict[tuple[int, int], bytes
     assert check.proven, check.reason
     assert (check.reason, check.runtime, check.agreement) == ("", LITERT, 1.0)
     assert check.max_difference == 0
-    assert check.version == Network(dense[16, 7]).runtime.version
+    assert check.version == TfliteModel(dense[16, 7]).runtime.version
     assert check.load_ms and check.median_ms and check.load_ms > 0 < check.median_ms
     # An interpreter with numpy is well above 10 MB, and one that brought TensorFlow above 200.
     assert check.rss_mb and 10 < check.rss_mb < 200
@@ -82,12 +82,12 @@ def test_agreement_and_difference_are_those_of_the_formula(
 ) -> None:
     content = dense[16, 7]
     windows = some(content)
-    expected = Network(content)(windows)
+    expected = TfliteModel(content)(windows)
     expected[:3] = np.roll(expected[:3], 1, axis=1)
     (check,) = verify(content, windows, expected, HERE)
     assert check.agreement == pytest.approx(37 / 40)
     assert check.max_difference == pytest.approx(
-        np.abs(Network(content)(windows) - expected).max(), abs=1e-6
+        np.abs(TfliteModel(content)(windows) - expected).max(), abs=1e-6
     )
     assert check.proven
 
@@ -95,7 +95,7 @@ def test_agreement_and_difference_are_those_of_the_formula(
 def test_garbage_is_not_proven(dense: dict[tuple[int, int], bytes]) -> None:
     content = dense[16, 7]
     windows = some(content)
-    turned = np.roll(Network(content)(windows), 1, axis=1)
+    turned = np.roll(TfliteModel(content)(windows), 1, axis=1)
     (check,) = verify(content, windows, turned, HERE)
     assert not check.proven
     assert check.reason == "it decides as expected in 0% of the windows, 90% required"

@@ -1,4 +1,4 @@
-"""Environments that see what is installed here, and to which pip adds without asking an index."""
+"""Environments that see what is installed here, and to which uv adds without asking an index."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ def make_venv(folder: Path) -> Path:
 
 def install(folder: Path, projects: Iterable[Path]) -> None:
     """Build and install local projects into the environment in `folder`."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--prefix", str(folder)]
-    flags = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    subprocess.run([*pip, *flags, *map(str, projects)], check=True, capture_output=True, text=True)
+    uv = [
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        folder / "bin/python",
+    ]
+    flags = ["--no-deps", "--no-build-isolation", "--no-index", "--no-config"]
+    subprocess.run([*uv, *flags, *projects], check=True, capture_output=True, text=True)

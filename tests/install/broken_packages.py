@@ -6,6 +6,7 @@ what_users_see.py runs `sertk` there and makes the table of docs/plugins-broken.
 from __future__ import annotations
 
 import textwrap
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import os, signal, subprocess, sys, time, warnings
 from dataclasses import dataclass
 from typing import ClassVar
-from ser_toolkit.hookspecs import hookimpl
+from ser_toolkit.plugins.hookspecs import hookimpl
 from ser_toolkit.runtime.features import Rms
 
 @dataclass(frozen=True)
@@ -95,7 +96,6 @@ class Package:
     used: str = ""
     reads: bool = False
     entry: str = ""
-    requires: str = ""
     command: tuple[str, str] | None = None
 
     @property
@@ -177,13 +177,6 @@ PACKAGES = {
         "SERTK_HOOK_API = 99\n" + OFFER,
         "needs HOOK_API 99, this ser-toolkit has 1: pip install --upgrade ser-toolkit",
     ),
-    "older": Package(
-        "requires an older ser-toolkit",
-        "raise SystemError('this was imported')",
-        "needs ser-toolkit<0.1, this is 0.1.0: pip install --upgrade acme-older",
-        requires="ser-toolkit<0.1",
-        command=("old", "raise SystemError('this was imported')\n"),
-    ),
     "quits": Package(
         "calls `sys.exit`", "sys.exit(3)", "SystemExit: it called sys.exit(3)"
     ),
@@ -245,43 +238,33 @@ PACKAGES = {
 BROKEN = {name: one.cause for name, one in PACKAGES.items() if one.broken}
 
 
-def write_project(folder: Path, name: str, package: Package) -> Path:
-    """A small hatchling project `acme-NAME` whose plugin is NAME."""
+def write_wheel(folder: Path, name: str, package: Package) -> Path:
+    """Write the wheel of `acme-NAME`, whose plugin is NAME; 34 builds would take a minute."""
     module = f"acme_{name.replace('-', '_')}"
     offered = "twin" if name.startswith("twin") else f"{name}-feature"
     preamble = PREAMBLE.format(name=offered, edge=name in ("good", "fickle"))
-    source = folder / module
-    source.mkdir(parents=True)
-    (source / "__init__.py").write_text(preamble + package.body + "\n")
-    text = f"""
-        [build-system]
-        requires = ["hatchling"]
-        build-backend = "hatchling.build"
-        [project]
-        name = "acme-{name}"
-        version = "1.2"
-        description = "Sayings of acme-{name}"
-        dependencies = {[package.requires] if package.requires else []}
-        [project.entry-points.sertk]
-        {name} = "{module}{package.entry}"
-        [tool.hatch.build.targets.wheel]
-        packages = ["{module}"]
-        """
+    entries = f"[sertk]\n{name} = {module}{package.entry}\n"
+    files = {f"{module}/__init__.py": preamble + package.body + "\n"}
     if package.command:
-        typed, code = package.command
-        (source / "command.py").write_text(code)
-        text += f"""
-        [project.entry-points."sertk.commands"]
-        {typed} = "{module}.command:command"
-        """
-    (folder / "pyproject.toml").write_text(textwrap.dedent(text))
-    return folder
+        typed, files[f"{module}/command.py"] = package.command
+        entries += f"[sertk.commands]\n{typed} = {module}.command:command\n"
+    info = f"{module}-1.2.dist-info"
+    told = f"Name: acme-{name}\nVersion: 1.2\nSummary: Sayings of acme-{name}\n"
+    files |= {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\n{told}",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": entries,
+    }
+    files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))
+    wheel = folder / f"{module}-1.2-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+    return wheel
 
 
 def make_environment(base: Path) -> Path:
     """The interpreter of an environment that holds this toolkit and every package above."""
     python = make_venv(base / "venv")
-    install(
-        base / "venv", [write_project(base / name, name, one) for name, one in PACKAGES.items()]
-    )
+    install(base / "venv", [write_wheel(base, name, one) for name, one in PACKAGES.items()])
     return python

@@ -29,14 +29,15 @@ class Result:
 
 
 Run = Callable[..., Result]
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
-def broken_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def broken_python(once: Once) -> Path:
     """The interpreter of an environment that holds this toolkit and every broken package."""
     from broken_packages import make_environment
 
-    return make_environment(tmp_path_factory.mktemp("broken"))
+    return once("broken", make_environment) / "venv/bin/python"
 
 
 @pytest.fixture

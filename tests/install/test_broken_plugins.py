@@ -31,11 +31,11 @@ def ask(broken_run: Run) -> Run:
     script = """
         import sys, click
         from ser_toolkit import cli
-        from ser_toolkit.plugins import load_plugins
+        from ser_toolkit.plugins.registry import load_plugins
         @cli.sertk.command()
         @click.argument("name")
         def ask(name):
-            click.echo(load_plugins().offer("extractor", name).qualified)
+            click.echo(load_plugins().component("extractor", name).qualified)
         cli.main()
         """
 
@@ -191,22 +191,11 @@ def test_damaged_metadata_of_one_distribution_hides_no_other(
         damaged.rmdir()
 
 
-def test_an_older_core_is_read_from_metadata_before_anything_is_imported(broken_sertk: Run) -> None:
-    broken = json.loads(broken_sertk("plugins", "--json", SERTK_PLUGINS="older").out)["broken"]
-    assert [one["error"] for one in broken] == [BROKEN["older"]]
-    result = broken_sertk("old")
-    assert (result.code, result.out) == (1, "")
-    assert result.err == (
-        f"Error: command 'old' (acme-older 1.2) is broken: {BROKEN['older']}. "
-        "Mend, upgrade or uninstall it\n"
-    )
-
-
 def test_doctor_upgrades_what_is_behind(broken_sertk: Run) -> None:
-    answer = json.loads(broken_sertk("doctor", "--json", SERTK_PLUGINS="newer,older").out)
+    answer = json.loads(broken_sertk("doctor", "--json", SERTK_PLUGINS="newer,quits").out)
     todo = {part["part"]: part["todo"] for part in answer["parts"]}
     assert todo["plugin newer"].startswith("Run `pip install --upgrade ser-toolkit`")
-    assert todo["plugin older"].startswith("Run `pip install --upgrade acme-older`")
+    assert todo["plugin quits"].startswith("Run `pip install --upgrade acme-quits`")
 
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"], ["plugins", "--help"]])
@@ -289,7 +278,7 @@ def test_what_plugins_set_for_the_process_is_taken_back(broken_run: Run) -> None
     script = """
         import signal, warnings
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        from ser_toolkit.plugins import load_plugins
+        from ser_toolkit.plugins.registry import load_plugins
         found = load_plugins()
         assert {"severe", "deaf"} <= {plugin.plugin for plugin in found.loaded}
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -122,6 +122,17 @@ def test_a_bundle_that_needs_a_broken_plugin_says_so(
         )
 
 
+def test_an_evaluation_warns_of_each_once(
+    broken_sertk: Run, made: tuple[Path, Any], small_corpus: Path
+) -> None:
+    bundle, _ = made
+    for subject in (bundle.parent / "run", bundle):
+        result = broken_sertk("evaluate", subject, "--data", small_corpus, "--include-training")
+        assert result.code == 0, result.err
+        for name in BROKEN:
+            assert result.err.count(f"Warning: plugin '{name}'") == 1
+
+
 def test_a_bundle_that_needs_none_loads_none(broken_sertk: Run, voice: Path) -> None:
     result = broken_sertk("predict", TINY, voice, "--json", ACME_FICKLE="1")
     assert result.code == 0, result.err

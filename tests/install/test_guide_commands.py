@@ -15,7 +15,7 @@ import pytest
 import yaml
 from borrowed import make_venv
 
-from ser_toolkit.hookspecs import COMMAND_GROUP, GROUP
+from ser_toolkit.plugins.hookspecs import COMMAND_GROUP, GROUP
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "plugins/README.md").read_text("utf-8")
@@ -27,7 +27,7 @@ NOT_RUN = {
 }
 # A build in an environment of its own would ask an index for hatchling, which is here.
 INSTEAD = {"python -m build": "python -m build --no-isolation"}
-# What runs each block: here, or tests/test_guide.py.
+# What runs each block: here, or tests/docs/test_guide.py.
 LANGUAGES = {"bash", "toml", "yaml", "python", ""}
 
 

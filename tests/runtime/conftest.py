@@ -13,25 +13,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.bundles import describe_parts
-from ser_toolkit.plugins import load_plugins
-from ser_toolkit.runtime.adapter import Adapter, adapters_to_bytes, fit
-from ser_toolkit.runtime.audio import Audio
-from ser_toolkit.runtime.bundle import write_bundle
+from ser_toolkit.plugins.bundles import describe_parts
+from ser_toolkit.plugins.registry import load_plugins
+from ser_toolkit.runtime.audio.decode import Audio
+from ser_toolkit.runtime.bundle.file import write_bundle
+from ser_toolkit.runtime.bundle.manifest import Manifest, Quantization
+from ser_toolkit.runtime.bundle.selftest import make_selftest, synthetic_voice, tolerances
 from ser_toolkit.runtime.component import to_spec
-from ser_toolkit.runtime.extractor import F32, Stack
-from ser_toolkit.runtime.features import LogMel, Mfcc
-from ser_toolkit.runtime.interpreter import Network, Runtime
-from ser_toolkit.runtime.manifest import Manifest, Quantization
-from ser_toolkit.runtime.npz import arrays_to_bytes
-from ser_toolkit.runtime.predict import features, signal_of, windows
-from ser_toolkit.runtime.selftest import make_selftest, synthetic_voice, tolerances
-from ser_toolkit.runtime.window import Window
+from ser_toolkit.runtime.features.base import F32, Stack
+from ser_toolkit.runtime.features.normalizer import Normalizer, fit, normalizers_to_bytes
+from ser_toolkit.runtime.features.spectral import LogMel, Mfcc
+from ser_toolkit.runtime.features.window import Window
+from ser_toolkit.runtime.inference.inputs import features, signal_of, windows
+from ser_toolkit.runtime.inference.tflite import TfliteModel, TfliteRuntime
+from ser_toolkit.runtime.npz import to_npz
 
+Once = Callable[[str, Callable[[Path], object]], Path]
 LABELS = ("anger", "joy", "neutral", "sadness")
 WINDOW = Window(24, 12)
 EXTRACTOR = Stack((LogMel(n_mels=12), Mfcc(n_mfcc=5, n_mels=20)))
-RUNTIMES = (Runtime("ai-edge-litert", "2.3.0"), Runtime("tflite-runtime", "2.14.0"))
+RUNTIMES = (TfliteRuntime("ai-edge-litert", "2.3.0"), TfliteRuntime("tflite-runtime", "2.14.0"))
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,15 @@ class Tiny:
 
     folder: Path
     audio: Audio
-    adapters: Mapping[str, Adapter]
+    normalizers: Mapping[str, Normalizer]
     inputs: F32
     expected: F32
     networks: Mapping[str, bytes]
 
     def parts(self, mode: str, **changes: Any) -> tuple[Manifest, dict[str, bytes]]:
         """Manifest and members of a bundle, with fields of the manifest changed."""
-        network = Network(self.networks[mode])
-        check = make_selftest(EXTRACTOR, self.adapters, WINDOW, network, 16000)
+        network = TfliteModel(self.networks[mode])
+        check = make_selftest(EXTRACTOR, self.normalizers, WINDOW, network, 16000)
         fields: dict[str, Any] = {
             "name": "tiny",
             "created_by": "0.1.0",
@@ -67,8 +68,8 @@ class Tiny:
         }
         members = {
             "model.tflite": self.networks[mode],
-            "adapter.npz": adapters_to_bytes(self.adapters),
-            "selftest.npz": arrays_to_bytes(check),
+            "adapter.npz": normalizers_to_bytes(self.normalizers),
+            "selftest.npz": to_npz(check),
             "split.json": b'{"clips": [{"hash": "00", "side": "test"}]}',
             "card.md": b"# tiny\n",
         }
@@ -76,20 +77,22 @@ class Tiny:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+def tiny(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """Networks as TensorFlow converts them, in a process of its own."""
-    folder = tmp_path_factory.mktemp("tiny")
     audio = Audio(synthetic_voice(3, 16000).astype(np.float32) / 32768, 16000)
     frames = features(EXTRACTOR, signal_of(audio, EXTRACTOR), WINDOW)
-    adapters = {"frames": fit([frames["frames"]])}
-    inputs = windows(EXTRACTOR, WINDOW, adapters, frames)["frames"]
-    np.save(folder / "windows.npy", inputs)
-    script = Path(__file__).with_name("tiny_networks.py")
-    command = [sys.executable, str(script), str(folder)]
-    subprocess.run(command, check=True, capture_output=True, timeout=300, env=_quiet())
-    networks = {mode: (folder / f"{mode}.tflite").read_bytes() for mode in ("float32", "int8")}
-    expected = np.load(folder / "keras.npy")
-    return Tiny(folder, audio, adapters, inputs, expected, networks)
+    normalizers = {"frames": fit([frames["frames"]])}
+    inputs = windows(EXTRACTOR, WINDOW, normalizers, frames)["frames"]
+
+    def convert(folder: Path) -> None:
+        np.save(folder / "windows.npy", inputs)
+        command = [sys.executable, str(Path(__file__).with_name("tiny_networks.py")), str(folder)]
+        subprocess.run(command, check=True, capture_output=True, timeout=300, env=_quiet())
+
+    made = once("tiny", convert)
+    networks = {mode: (made / f"{mode}.tflite").read_bytes() for mode in ("float32", "int8")}
+    expected = np.load(made / "keras.npy")
+    return Tiny(tmp_path_factory.mktemp("tiny"), audio, normalizers, inputs, expected, networks)
 
 
 @pytest.fixture(scope="session")

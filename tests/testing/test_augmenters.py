@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from ser_toolkit.contracts import Augmenter
+from ser_toolkit.contracts.components import Augmenter
 from ser_toolkit.runtime.component import Asset, AssetLoader
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.runtime.features.base import F32
 from ser_toolkit.testing import NotChecked, asset, checks_for
 
 Rng = np.random.Generator

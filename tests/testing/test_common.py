@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from ser_toolkit.contracts import Augmenter
+from ser_toolkit.contracts.components import Augmenter
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.runtime.features.base import F32
 from ser_toolkit.testing import checks_for
 
 

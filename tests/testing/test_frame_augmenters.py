@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from ser_toolkit.contracts import FrameAugmenter
-from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.contracts.components import FrameAugmenter
+from ser_toolkit.runtime.features.base import F32
 from ser_toolkit.testing import checks_for
 
 Rng = np.random.Generator

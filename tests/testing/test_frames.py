@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from ser_toolkit.runtime.component import Asset
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import F32, FrameExtractor, Signal, StatefulExtractor
+from ser_toolkit.runtime.features.base import F32, FrameExtractor, Signal, StatefulExtractor
 from ser_toolkit.testing import CheckFailed, NotChecked, asset, checks_for
 
 

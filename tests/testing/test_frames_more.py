@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ser_toolkit.runtime.extractor import F32, FrameExtractor, Signal, StatefulExtractor
+from ser_toolkit.runtime.features.base import F32, FrameExtractor, Signal, StatefulExtractor
 from ser_toolkit.testing import NotChecked, checks_for
 
 

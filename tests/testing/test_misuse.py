@@ -15,7 +15,7 @@ from ser_toolkit.builtin import readers
 from ser_toolkit.builtin.augmenters import Mask
 from ser_toolkit.builtin.dense import Mlp
 from ser_toolkit.builtin.readers import FolderReader
-from ser_toolkit.contracts import Augmenter
+from ser_toolkit.contracts.components import Augmenter
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
 from ser_toolkit.testing import Check, CheckFailed, Peer, checks_for, sertk_checks
@@ -146,7 +146,7 @@ def test_a_corpus_that_is_not_written_is_no_fault_of_the_reader() -> None:
         check_of(FolderReader(), "files", corpora={"folders": failing})()
     said = str(failed.value)
     assert "expected corpora['folders'] to write a corpus into a folder, received KeyError" in said
-    assert "Mend that function of the test" in said
+    assert "Fix that function of the test" in said
 
 
 def module(**contents: Any) -> types.ModuleType:
@@ -158,7 +158,7 @@ def module(**contents: Any) -> types.ModuleType:
     return made
 
 
-def masks() -> list[Augmenter]:
+def frame_augmenters() -> list[Augmenter]:
     return []
 
 
@@ -166,9 +166,12 @@ def masks() -> list[Augmenter]:
     ("contents", "told"),
     [
         ({}, "received nothing. Write a function sertk_extractors"),
-        ({"augmenters": masks}, "received 'augmenters', which nobody calls. Call it sertk_augm"),
-        ({"sertk_augmenter": masks}, "received 'sertk_augmenter', which nobody calls"),
-        ({"sertk_augmenters": masks}, "sertk_augmenters lacks @hookimpl"),
+        (
+            {"augmenters": frame_augmenters},
+            "received 'augmenters', which nobody calls. Call it sertk_augm",
+        ),
+        ({"sertk_augmenter": frame_augmenters}, "received 'sertk_augmenter', which nobody calls"),
+        ({"sertk_augmenters": frame_augmenters}, "sertk_augmenters lacks @hookimpl"),
     ],
 )
 def test_a_module_without_hooks_fails_with_what_to_do(contents: dict[str, Any], told: str) -> None:
@@ -182,15 +185,15 @@ def test_a_hook_that_nobody_calls_is_seen_beside_one_that_is_called() -> None:
     def sertk_readers() -> list[Any]:
         return [FolderReader()]
 
-    found = module(sertk_readers=sertk_readers, augmenters=masks, readers=readers)
+    found = module(sertk_readers=sertk_readers, augmenters=frame_augmenters, readers=readers)
     check_of(found, "hooks")()
-    found = module(sertk_readers=sertk_readers, sertk_augmenter=masks)
+    found = module(sertk_readers=sertk_readers, sertk_augmenter=frame_augmenters)
     with pytest.raises(CheckFailed, match="'sertk_augmenter', which nobody calls"):
         check_of(found, "hooks")()
 
 
 def test_a_broken_plugin_is_told_by_its_hooks_and_not_by_what_is_given() -> None:
-    checks = list(checks_for(module(sertk_readers=masks), corpora={"lab": write}))
+    checks = list(checks_for(module(sertk_readers=frame_augmenters), corpora={"lab": write}))
     assert {check.name for check in checks} == {"hooks", "light"}
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from ser_toolkit.contracts import ModelBuilder
+from ser_toolkit.contracts.components import ModelBuilder
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.testing import checks_for
 

@@ -180,7 +180,7 @@ def test_corpus(synthetic_corpus):
     files = sorted(synthetic_corpus.rglob("*.wav"))
     assert len(files) == 24
     assert {len(path.relative_to(synthetic_corpus).parts) for path in files} == {3}
-    reading = load_plugins(only=[]).reader("folders").read(synthetic_corpus)
+    reading = load_plugins(only=[]).get("reader", "folders").read(synthetic_corpus)
     assert len({clip.speaker for clip in reading.clips}) == 4
     assert {clip.emotion for clip in reading.clips} > {"anger", "sadness"}
 
@@ -254,7 +254,7 @@ def test_without_pytest_the_checks_are_plain_functions() -> None:
     source = (
         "import sys; sys.modules['pytest'] = None\n"
         "from ser_toolkit.testing import checks_for\n"
-        "from ser_toolkit.runtime.features import Rms\n"
+        "from ser_toolkit.runtime.features.spectral import Rms\n"
         "for check in checks_for(Rms()): check()\n"
         "print('done')"
     )

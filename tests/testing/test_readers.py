@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ser_toolkit.contracts import Clip, Match, Reader, Reading
+from ser_toolkit.contracts.components import Clip, Match, Reader, Reading
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.testing import CheckFailed, NotChecked, checks_for
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import pytest
 
-from ser_toolkit.contracts import Clip, Match, Reader, Reading
+from ser_toolkit.contracts.components import Clip, Match, Reader, Reading
 from ser_toolkit.testing import CheckFailed, checks_for
 
 HOME = os.getpid()

@@ -7,19 +7,24 @@ from typing import Any
 
 import pytest
 
-from ser_toolkit.plugins import Plugins, load_plugins
-from ser_toolkit.recipe import Recipe, Use
+from ser_toolkit.contracts.recipe import ComponentSpec, Recipe
+from ser_toolkit.plugins.registry import Plugins, load_plugins
 from ser_toolkit.testing import checks_for
 
 GOOD = Recipe(
-    "mine", "log-mel and level", (Use("log_mel", n_mels=40), Use("rms")), Use("tcn", channels=16)
+    "mine",
+    "log-mel and level",
+    (ComponentSpec("log_mel", n_mels=40), ComponentSpec("rms")),
+    ComponentSpec("tcn", channels=16),
 )
 BAD: dict[str, Recipe] = {
-    "toml": replace(GOOD, augmenter=(Use("noise", {"p": 0.5, "color": None}),)),
-    "components": replace(GOOD, extractor=(Use("log_mle"),)),
-    "settings": replace(GOOD, model=Use("tcn", chanels=16)),
-    "assembles": replace(GOOD, extractor=(Use("mfcc"), Use("rms", hop_length=128))),
-    "network": replace(GOOD, extractor=(Use("functionals"),)),
+    "toml": replace(GOOD, augmenter=(ComponentSpec("noise", {"p": 0.5, "color": None}),)),
+    "components": replace(GOOD, extractor=(ComponentSpec("log_mle"),)),
+    "settings": replace(GOOD, model=ComponentSpec("tcn", chanels=16)),
+    "assembles": replace(
+        GOOD, extractor=(ComponentSpec("mfcc"), ComponentSpec("rms", hop_length=128))
+    ),
+    "network": replace(GOOD, extractor=(ComponentSpec("functionals"),)),
 }
 SAID = {
     "components": "there is no extractor 'log_mle'. Known: log_mel",

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from ser_toolkit.runtime.extractor import F32, Signal, WindowExtractor
+from ser_toolkit.runtime.features.base import F32, Signal, WindowExtractor
 from ser_toolkit.testing import checks_for
 
 HELD: set[bytes] = set()

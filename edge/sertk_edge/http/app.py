@@ -1,53 +1,55 @@
-"""The HTTP server: what is asked where, and what surrounds every answer."""
+"""The HTTP server: routes, and what surrounds every response."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from ..config import DEFAULT_PORT, HttpSettings
-from ..logs import log
-from ..ports import bind
-from ..services import Services
-from .classify import Classify, check_type, read_body
-from .files import page_files
-from .guard import Connection
-from .limits import Rate
-from .listen import Listen
-from .listening import Limits, Listener
+from ..service.logs import log
+from ..service.ports import bind
+from ..settings import DEFAULT_PORT, HttpSettings
+from .acceptor import Acceptor, ConnectionLimits
+from .backend import Backend
+from .classify import ClassifyHandler, check_type, read_body
+from .connection import Connection
+from .event_stream import EventStreamHandler
+from .limits import RateLimiter
 from .metrics import CONTENT_TYPE, Metrics
-from .openapi import document
-from .problems import JSON_TYPE, Problem, answer, guard_headers
+from .open_streams import OpenStreams
+from .page_files import page_files
+from .responses import JSON_TYPE, HttpError, answer, guard_headers
 from .security import COOKIE, COOKIE_DAYS, Security, secured
-from .stream import Events
-from .streams import Streams
+from .websocket import WebSocketHandler
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-# These tell nothing and change nothing, or are the way to a token.
+# These show nothing and change nothing, or are the way to a token.
 OPEN = frozenset({"/healthz", "/readyz", "/v1/session"})
 SHUTDOWN_S = 0.1
 OPTIONS = "--http-host or --http-port"
 MOST_LOGIN_BYTES = 16 << 10
+OPENAPI = Path(__file__).with_name("openapi.json")
+"""What describes the interface (OpenAPI 3.1); a fuzzer in the tests holds the server to it."""
 
 
 class Server:
     """HTTP that is being served."""
 
-    def __init__(self, runner: web.AppRunner, listener: Listener, streams: Streams) -> None:
+    def __init__(self, runner: web.AppRunner, listener: Acceptor, streams: OpenStreams) -> None:
         self._runner = runner
         self._listener = listener
         self._streams = streams
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Return where it listens."""
         return self._listener.port
 
     async def close(self) -> None:
-        """Answer no more; streams are told, what takes longer than a moment is cut."""
+        """Answer no more; streams are closed, what takes longer than a moment is cut."""
         self._listener.stop()
         self._streams.close()
         await self._runner.cleanup()
@@ -55,15 +57,15 @@ class Server:
 
 
 def check(settings: HttpSettings) -> None:
-    """Whether `serve` would begin, but for the port. Raises SertkError."""
+    """Raise SertkError where `serve` would not begin, but for the port."""
     secured(settings)
 
 
-async def serve(services: Services, settings: HttpSettings, metrics: Metrics) -> Server:
+async def serve(backend: Backend, settings: HttpSettings, metrics: Metrics) -> Server:
     """Listen. Raises SertkError for a port that is taken, a bad token or certificate."""
     security = secured(settings)
-    streams = Streams(settings.max_streams, settings.write_timeout_s)
-    app = _app(services, settings, metrics, security, streams)
+    streams = OpenStreams(settings.max_streams, settings.write_timeout_s)
+    app = _app(backend, settings, metrics, security, streams)
     port = DEFAULT_PORT if settings.port < 0 else settings.port
     sockets = bind(settings.host, port, OPTIONS)
     runner = web.AppRunner(
@@ -72,28 +74,28 @@ async def serve(services: Services, settings: HttpSettings, metrics: Metrics) ->
     await runner.setup()
     server = runner.server
     assert server is not None
-    listener = Listener(
+    listener = Acceptor(
         sockets,
         lambda: Connection(server, settings, metrics.request),
         security.tls,
-        Limits(settings.max_connections, settings.header_timeout_s),
+        ConnectionLimits(settings.max_connections, settings.header_timeout_s),
     )
     return Server(runner, listener, streams)
 
 
 def _app(
-    services: Services,
+    backend: Backend,
     settings: HttpSettings,
     metrics: Metrics,
     security: Security,
-    streams: Streams,
+    streams: OpenStreams,
 ) -> web.Application:
     files = page_files()
-    rate = Rate(settings.requests_per_minute, "requests")
+    rate = RateLimiter(settings.requests_per_minute, "requests")
     opened = OPEN | {file.path for file in files}
     app = web.Application(middlewares=[_around(security, opened)])
     app.on_response_prepare.append(_headers)
-    about = _About(services, metrics, security.token is not None)
+    about = _StatusRoutes(backend, metrics)
     gets: dict[str, Handler] = {
         "/healthz": about.health,
         "/readyz": about.ready,
@@ -101,15 +103,15 @@ def _app(
         "/v1/state": about.state,
         "/v1/model": about.model,
         "/v1/openapi.json": about.openapi,
-        "/v1/events": Events(services, streams).get,
+        "/v1/events": EventStreamHandler(backend, streams).get,
         **{file.path: file.get for file in files},
     }
-    listen = Listen(services, settings, rate, streams)
+    listen = WebSocketHandler(backend, settings, rate, streams)
     app.add_routes([web.get(path, get, expect_handler=_no_expect) for path, get in gets.items()])
     app.add_routes(
         [
             web.get("/v1/listen", listen.get, allow_head=False, expect_handler=_no_expect),
-            _post("/v1/classify", Classify(services, settings, rate).post),
+            _post("/v1/classify", ClassifyHandler(backend, settings, rate).post),
             _post("/v1/session", _Session(security, settings).post),
         ]
     )
@@ -121,7 +123,7 @@ def _post(path: str, handler: Handler) -> web.RouteDef:
 
 
 async def _no_expect(_: web.Request) -> None:
-    """Bodies are asked for where they are read, after everything else was checked."""
+    """Ask for no body here: that is done where it is read, after everything was checked."""
 
 
 def _around(security: Security, opened: frozenset[str]) -> Any:
@@ -134,16 +136,16 @@ def _around(security: Security, opened: frozenset[str]) -> Any:
         try:
             security.check(request, route in opened)
             return await handler(request)
-        except Problem as problem:
+        except HttpError as problem:
             return problem.response()
         except web.HTTPException as error:
             return _unrouted(error)
         except ConnectionError:
             raise
         except Exception as error:
-            # What broke is for the log; it may hold what is no stranger's business.
+            # What broke is for the log; it may hold what is not for clients.
             log("http").error("a request failed", path=request.path, exc_info=error)
-            return Problem(500, "something went wrong here").response()
+            return HttpError(500, "something went wrong here").response()
 
     return around
 
@@ -151,35 +153,35 @@ def _around(security: Security, opened: frozenset[str]) -> Any:
 def _unrouted(error: web.HTTPException) -> web.Response:
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
-        return Problem(405, "this method is not for this path", {"Allow": allowed}).response()
+        return HttpError(405, "this method is not for this path", {"Allow": allowed}).response()
     text = "there is nothing at this path" if error.status == 404 else error.reason or "refused"
-    return Problem(error.status, text).response()
+    return HttpError(error.status, text).response()
 
 
 async def _headers(_: web.Request, response: web.StreamResponse) -> None:
     guard_headers(response)
 
 
-class _About:
-    """What the daemon tells of itself."""
+class _StatusRoutes:
+    """What the daemon reports of itself."""
 
-    def __init__(self, services: Services, metrics: Metrics, needs_token: bool) -> None:
-        self._services = services
+    def __init__(self, backend: Backend, metrics: Metrics) -> None:
+        self._backend = backend
         self._metrics = metrics
-        self._document = json.dumps(document(needs_token)).encode()
+        self._document = OPENAPI.read_bytes()
 
     async def health(self, _: web.Request) -> web.Response:
         return answer({"status": "ok"})
 
     async def ready(self, _: web.Request) -> web.Response:
-        found = self._services.ready()
+        found = self._backend.ready()
         return answer(found, 200 if found["ready"] else 503)
 
     async def state(self, _: web.Request) -> web.Response:
-        return answer(self._services.state())
+        return answer(self._backend.state())
 
     async def model(self, _: web.Request) -> web.Response:
-        return answer(self._services.model())
+        return answer(self._backend.model())
 
     async def openapi(self, _: web.Request) -> web.Response:
         return web.Response(body=self._document, content_type=JSON_TYPE)
@@ -221,5 +223,5 @@ def _token_of(body: bytes) -> str:
     if not (
         isinstance(found, dict) and set(found) == {"token"} and isinstance(found["token"], str)
     ):
-        raise Problem(400, "the body is wrong", expected='{"token": "…"} in JSON')
+        raise HttpError(400, "the body is wrong", expected='{"token": "…"} in JSON')
     return str(found["token"])

@@ -8,14 +8,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .problems import later
+from .responses import later
 
 # What is remembered of clients must not grow with their number.
 MOST_CLIENTS = 1024
 FULL_WAIT_S = 5.0
 
 
-class Rate:
+class RateLimiter:
     """So many requests per minute of each client, in bursts of as many (a token bucket each)."""
 
     def __init__(
@@ -28,7 +28,7 @@ class Rate:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def check(self, address: str | None) -> None:
-        """Raise a Problem (429) for a client that has used up what it may ask for."""
+        """Raise HttpError (429) for a client that has used up what it may ask for."""
         if (missing := 1 - self._level(_client(address))) > 0:
             message = f"too many {self._what}; at most {self._most:g} per minute"
             raise later(429, message, missing / self._per_s)
@@ -47,8 +47,8 @@ class Rate:
         return min(self._most, level + (self._clock() - at) * self._per_s)
 
 
-class Places:
-    """A number of places; who finds none is told to come back."""
+class Slots:
+    """A number of places; who finds none is sent away until later."""
 
     def __init__(self, most: int, what: str) -> None:
         self._most = most
@@ -57,7 +57,7 @@ class Places:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold one. Raises a Problem (503) where all are taken."""
+        """Hold one. Raises HttpError (503) where all are taken."""
         if self.taken >= self._most:
             raise later(503, f"{self.taken} {self._what}; no more at once", FULL_WAIT_S)
         self.taken += 1
@@ -68,7 +68,7 @@ class Places:
 
 
 def _client(address: str | None) -> str:
-    """One client: an IPv4 address, or the /64 that an IPv6 network gives to one customer."""
+    """Return one client: an IPv4 address, or the /64 that an IPv6 network gives to one customer."""
     try:
         ip = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:

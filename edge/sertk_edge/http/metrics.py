@@ -23,8 +23,8 @@ SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 HEARING = ("ok", "waiting", "starting")
 
 
-class SinkFigures(Protocol):
-    """What a sink says of itself whenever it is asked."""
+class SinkCounts(Protocol):
+    """The counts of a sink."""
 
     @property
     def name(self) -> str: ...
@@ -41,37 +41,37 @@ class SinkFigures(Protocol):
 
 
 class Metrics:
-    """A registry of its own. Any thread may count; `sinks` is asked at every scrape."""
+    """A registry of its own. Any thread may count; `sinks` is called at every scrape."""
 
-    def __init__(self, sinks: Callable[[], Iterable[SinkFigures]] = tuple) -> None:
+    def __init__(self, sinks: Callable[[], Iterable[SinkCounts]] = tuple) -> None:
         self.registry = CollectorRegistry()
         self._events = self._counter("events", "Changes of the emotion heard.", "kind", "label")
-        self._windows = self._counter("windows", "Windows judged.")
+        self._windows = self._counter("windows", "Windows classified.")
         self._utterances = self._counter("utterances", "Utterances heard.")
         self._audio = self._counter("audio_seconds", "Sound taken in.")
         self._work = self._counter("work_seconds", "Time spent on that sound; below it, or late.")
-        self._lag = self._gauge("lag_seconds", "Sound that waits to be judged.")
+        self._lag = self._gauge("lag_seconds", "Sound that waits to be classified.")
         self._gaps = self._counter("gaps", "Times that sound was missing.", "reason")
         self._lost = self._counter("lost_audio_seconds", "Sound that was missing, where known.")
         self._source = self._gauge("source_up", "1 while sound comes, or may come from clients.")
         self._restarts = self._counter("source_restarts", "Times that the source was lost.")
-        self._spool = self._gauge("spool_ok", "1 while undelivered events are kept on disk.")
+        self._event_queue = self._gauge("spool_ok", "1 while undelivered events are kept on disk.")
         self._swaps = self._counter("bundle_swaps", "Bundles dropped in.", "result")
         self._model = self._gauge("model_info", "The bundle that answers.", "name", "sha256")
         self._requests = self._counter("http_requests", "Answers.", "method", "route", "status")
         self._inference = Histogram(
             "sertk_inference_seconds",
-            "Time from sound to judgement, per window.",
+            "Time from sound to prediction, per window.",
             buckets=SECONDS,
             registry=self.registry,
         )
         self._up = False
-        self._spool.set(1)
+        self._event_queue.set(1)
         ProcessCollector(registry=self.registry)
         self.registry.register(_Sinks(sinks))
 
-    def heard(self, audio_s: float, windows: int, utterances: int, work_s: float) -> None:
-        """A piece of sound was taken in; it completed so many windows and utterances."""
+    def audio(self, audio_s: float, windows: int, utterances: int, work_s: float) -> None:
+        """Count audio that was taken in, and the windows and utterances that it completed."""
         self._audio.inc(audio_s)
         self._work.inc(work_s)
         self._windows.inc(windows)
@@ -80,44 +80,44 @@ class Metrics:
             self._inference.observe(work_s / windows)
 
     def event(self, event: Event) -> None:
-        """The emotion heard has changed."""
+        """Count a change of the emotion."""
         self._events.labels(event.kind, event.label).inc()
 
     def lag(self, seconds: float) -> None:
-        """So much sound waits."""
+        """Set how much audio waits."""
         self._lag.set(seconds)
 
     def gap(self, reason: str, lost_s: float) -> None:
-        """Sound is missing."""
+        """Count missing audio."""
         self._gaps.labels(reason).inc()
         self._lost.inc(lost_s)
 
     def source(self, state: str, is_up: bool) -> None:
-        """The source has come into this state; one that goes after it was there is counted."""
+        """Set the state of the source; count one that goes after it was there."""
         if self._up and state not in (*HEARING, "ended"):
             self._restarts.inc()
         self._up = is_up or (self._up and state in HEARING)
         self._source.set(is_up)
 
-    def spool(self, is_ok: bool) -> None:
-        """Whether events are kept on disk."""
-        self._spool.set(is_ok)
+    def event_queue(self, is_ok: bool) -> None:
+        """Set whether events are kept on disk."""
+        self._event_queue.set(is_ok)
 
     def swap(self, is_taken: bool) -> None:
-        """A bundle was dropped in."""
+        """Count a bundle that was dropped in."""
         self._swaps.labels("taken" if is_taken else "rejected").inc()
 
     def model(self, name: str, sha256: str) -> None:
-        """This bundle answers from now on."""
+        """Set the bundle that answers from now on."""
         self._model.clear()
         self._model.labels(name, sha256).set(1)
 
     def request(self, method: str, route: str, status: int) -> None:
-        """An answer was given."""
+        """Count an answer."""
         self._requests.labels(method, route, str(status)).inc()
 
     def text(self) -> bytes:
-        """Everything, as Prometheus reads it."""
+        """Return everything, as Prometheus reads it."""
         return generate_latest(self.registry)
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:
@@ -130,11 +130,11 @@ class Metrics:
 class _Sinks(Collector):
     """Figures that the sinks keep themselves."""
 
-    def __init__(self, sinks: Callable[[], Iterable[SinkFigures]]) -> None:
+    def __init__(self, sinks: Callable[[], Iterable[SinkCounts]]) -> None:
         self._sinks = sinks
 
     def collect(self) -> Iterator[Metric]:
-        """One sample per sink in each family."""
+        """Yield one sample per sink in each family."""
         delivered = _counter("delivered", "Events that the sink has taken.")
         failures = _counter("failures", "Attempts to deliver that failed.")
         dropped = _counter("dropped", "Events lost because too many waited.")

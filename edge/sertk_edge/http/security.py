@@ -14,9 +14,9 @@ from aiohttp import web
 
 from ser_toolkit.runtime.errors import SertkError
 
-from ..config import HttpSettings
-from .limits import Rate
-from .problems import Problem
+from ..settings import HttpSettings
+from .limits import RateLimiter
+from .responses import HttpError
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::([0-9]{1,5}))?", re.IGNORECASE)
@@ -37,15 +37,17 @@ class Token:
 
     @property
     def cookie(self) -> str:
-        """What a browser gets in its place: it opens this daemon and tells nothing of the token."""
+        """Return what a browser gets in its place: it opens this daemon and tells nothing of the
+        token.
+        """
         return hmac.new(self.secret, b"sertk page", hashlib.sha256).hexdigest()
 
     def fits(self, given: str) -> bool:
-        """Whether this is the token."""
+        """Say whether this is the token."""
         return hmac.compare_digest(_digest(self.secret), _digest(_bytes(given)))
 
     def fits_cookie(self, given: str) -> bool:
-        """Whether a browser got this from us."""
+        """Say whether a browser got this from us."""
         return hmac.compare_digest(_digest(_bytes(self.cookie)), _digest(_bytes(given)))
 
 
@@ -56,15 +58,17 @@ class Security:
     names: frozenset[str]
     token: Token | None = None
     tls: ssl.SSLContext | None = field(default=None, repr=False)
-    attempts: Rate = field(default_factory=lambda: Rate(LOGINS_PER_MINUTE, "wrong tokens"))
+    attempts: RateLimiter = field(
+        default_factory=lambda: RateLimiter(LOGINS_PER_MINUTE, "wrong tokens")
+    )
 
     @property
     def scheme(self) -> str:
-        """http or https."""
+        """Return http or https."""
         return "https" if self.tls else "http"
 
     def check(self, request: web.Request, is_open: bool) -> None:
-        """Raise a Problem for a request that may not be answered; `is_open` ones need no token."""
+        """Raise HttpError for a request that may not be answered; `is_open` ones need no token."""
         host = self._host(request)
         self._same_origin(request, host)
         if self.token is None:
@@ -78,17 +82,17 @@ class Security:
         name = (found[1] or found[2]).lower() if found else ""
         # An address cannot be made to point elsewhere, as a name can.
         if found is None or name not in self.names | {_own_address(request)}:
-            raise Problem(421, "this host name is not listed; add it to allowed_hosts")
+            raise HttpError(421, "this host name is not listed; add it to allowed_hosts")
         return _without_default(given[0].lower(), self.scheme)
 
     def _same_origin(self, request: web.Request, host: str) -> None:
         origins = request.headers.getall("Origin", [])
         ours = f"{self.scheme}://{host}"
         if any(_without_default(origin.lower(), self.scheme) != ours for origin in origins):
-            raise Problem(403, "requests from pages of another origin are refused")
+            raise HttpError(403, "requests from pages of another origin are refused")
         site = request.headers.get("Sec-Fetch-Site")
         if site not in TRUSTED_SITES and not _opens_page(request):
-            raise Problem(403, "requests from pages of another site are refused")
+            raise HttpError(403, "requests from pages of another site are refused")
 
     def _authorized(self, request: web.Request, token: Token) -> None:
         if token.fits_cookie(request.cookies.get(COOKIE, "")):
@@ -99,20 +103,20 @@ class Security:
         self.check_token(request, token, given.strip())
 
     def check_token(self, request: web.Request, token: Token, given: str) -> None:
-        """Raise a Problem for a wrong token (401), or after too many of them (429)."""
+        """Raise HttpError for a wrong token (401), or after too many of them (429)."""
         self.attempts.check(request.remote)
         if not token.fits(given):
             self.attempts.spend(request.remote)
             raise unauthorized("the token is wrong")
 
 
-def unauthorized(message: str) -> Problem:
-    """Refused for want of a token."""
-    return Problem(401, message, {"WWW-Authenticate": 'Bearer realm="sertk"'})
+def unauthorized(message: str) -> HttpError:
+    """Refuse for want of a token."""
+    return HttpError(401, message, {"WWW-Authenticate": 'Bearer realm="sertk"'})
 
 
 def secured(settings: HttpSettings) -> Security:
-    """The security that the settings ask for, from their files. Raises SertkError."""
+    """Return the security that the settings ask for, from their files. Raises SertkError."""
     token = None if settings.token_file is None else read_token(settings.token_file)
     if token is None and not settings.is_loopback:
         raise SertkError(
@@ -124,7 +128,7 @@ def secured(settings: HttpSettings) -> Security:
 
 
 def read_token(path: Path) -> Token:
-    """The token in a file: one line of visible ASCII. Raises SertkError."""
+    """Return the token in a file: one line of visible ASCII. Raises SertkError."""
     try:
         with path.open("rb") as file:
             content = file.read(LONGEST_TOKEN + 1).strip()
@@ -175,17 +179,17 @@ def _from_here(request: web.Request) -> None:
     except ValueError:
         is_here = False
     if not is_here:
-        raise Problem(403, "without a token only this machine may ask")
+        raise HttpError(403, "without a token only this machine may ask")
 
 
 def _own_address(request: web.Request) -> str:
-    """The address that the client has reached us by."""
+    """Return the address that the client has reached us by."""
     name = request.transport.get_extra_info("sockname") if request.transport else None
     return str(name[0]).partition("%")[0].lower() if name else ""
 
 
 def _opens_page(request: web.Request) -> bool:
-    """Whether a person follows a link to the page."""
+    """Say whether a person follows a link to the page."""
     kind = [request.headers.get(f"Sec-Fetch-{what}") for what in ("Mode", "Dest")]
     return request.method == "GET" and request.path == "/" and kind == ["navigate", "document"]
 

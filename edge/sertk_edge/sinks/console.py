@@ -9,7 +9,7 @@ from typing import ClassVar, TextIO
 
 from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
 
-from . import StdoutClosed
+from .base import StdoutClosedError
 
 WIDTH = 20
 EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -23,11 +23,11 @@ class Console(Sink):
     durable: ClassVar[bool] = False
 
     def open(self, device: Device) -> Outlet:
-        """Lines wide enough for the longest label."""
-        return _Lines(sys.stdout, max(map(len, (*device.labels, "uncertain"))))
+        """Begin to write lines wide enough for the longest label."""
+        return _ConsoleOutlet(sys.stdout, max(map(len, (*device.labels, "uncertain"))))
 
 
-class _Lines(Outlet):
+class _ConsoleOutlet(Outlet):
     # The stream of the beginning: while a plugin is loaded, what is printed goes nowhere.
     def __init__(self, out: TextIO, label_width: int) -> None:
         self._out, self._label_width = out, label_width
@@ -40,7 +40,7 @@ class _Lines(Outlet):
             self._out.write(line.encode(self._encoding, "replace").decode(self._encoding))
             self._out.flush()
         except BrokenPipeError as error:
-            raise StdoutClosed("nobody reads standard output any more") from error
+            raise StdoutClosedError("nobody reads standard output any more") from error
 
 
 def line_of(event: Event, label_width: int, drawn: Callable[[float], str]) -> str:
@@ -57,13 +57,13 @@ def line_of(event: Event, label_width: int, drawn: Callable[[float], str]) -> st
 
 
 def bar(share: float) -> str:
-    """A bar of at most WIDTH characters, in eighths."""
+    """Return a bar of at most WIDTH characters, in eighths."""
     whole, rest = divmod(round(share * WIDTH * 8), 8)
     return "█" * whole + EIGHTHS[rest].strip()
 
 
 def plain_bar(share: float) -> str:
-    """A bar for what knows no blocks, in whole characters."""
+    """Return a bar of whole characters, for an output without blocks."""
     return "#" * round(share * WIDTH)
 
 

@@ -1,6 +1,6 @@
-"""What Home Assistant is told of the device: one retained message for all of its entities.
+"""MQTT discovery for Home Assistant: one retained message for all entities of the device.
 
-It is MQTT *device* discovery, which Home Assistant knows since 2024.11:
+It is MQTT *device* discovery, which Home Assistant has since 2024.11:
 https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload
 """
 
@@ -28,22 +28,24 @@ class Topics:
 
     @property
     def availability(self) -> str:
-        """`online` or `offline`, retained."""
+        """Return the topic of `online` or `offline`, retained."""
         return f"{self.base}/{self.device_id}/availability"
 
     @property
     def state(self) -> str:
-        """What is heard now, retained."""
+        """Return the topic of the current emotion, retained."""
         return f"{self.base}/{self.device_id}/state"
 
     @property
     def event(self) -> str:
-        """Each event, as it comes."""
+        """Return the topic of each event, as it comes."""
         return f"{self.base}/{self.device_id}/event"
 
 
 def state_of(event: Event) -> dict[str, Any]:
-    """What is heard since `since_time_s`, the event's; most of it is null when an emotion ended."""
+    """Return the state since `since_time_s`, the event's; most of it is null when an emotion
+    ended.
+    """
     speech = event.kind != "ended"
     probabilities = event.probabilities
     sure = probabilities.get(event.label, max(probabilities.values(), default=None))
@@ -58,7 +60,7 @@ def state_of(event: Event) -> dict[str, Any]:
 
 
 def discovery(device: Device, topics: Topics) -> dict[str, Any]:
-    """The message for `{prefix}/device/{id}/config`."""
+    """Return the message for `{prefix}/device/{id}/config`."""
     return {
         "device": {
             "identifiers": [f"sertk_{device.id}"],

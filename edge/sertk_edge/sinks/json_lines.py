@@ -11,15 +11,16 @@ from typing import ClassVar
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Device, Event, Outlet
 
-from ..wire import text_of
-from . import Inspected, StdoutClosed, describe
+from ..events import text_of
+from ..service.error_text import error_text
+from .base import InspectableSink, StdoutClosedError
 
 STDOUT = 1
 
 
 @dataclass(frozen=True)
-class JsonLines(Inspected):
-    """Writes to `path`; `-` is standard output. What is heard while it cannot is not kept."""
+class JsonLines(InspectableSink):
+    """Writes to `path`; `-` is standard output. Events are lost while it cannot."""
 
     name = "json_lines"
     durable: ClassVar[bool] = False
@@ -39,13 +40,13 @@ class JsonLines(Inspected):
             raise SertkError(f"'{self.path}' is a folder", "Name a file in it")
 
     def inspect(self) -> None:
-        """Whether the file can be written; one that is not there is not left behind."""
+        """Raise SertkError where the file cannot be written; leave none behind."""
         if self.path == "-":
             return
         try:
             _try_to_write(Path(self.path))
         except OSError as error:
-            problem = f"'{self.path}' cannot be written: {describe(error)}"
+            problem = f"'{self.path}' cannot be written: {error_text(error)}"
             raise SertkError(problem, "Choose another path") from error
 
     def open(self, device: Device) -> Outlet:
@@ -62,7 +63,7 @@ class _Stdout(Outlet):
         try:
             _write_all(STDOUT, _line(event))
         except BrokenPipeError as error:
-            raise StdoutClosed("nobody reads standard output any more") from error
+            raise StdoutClosedError("nobody reads standard output any more") from error
 
 
 class _File(Outlet):
@@ -91,7 +92,7 @@ def _try_to_write(path: Path) -> None:
         if not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return
-    # What may be made in a folder is known by making it: in /proc, root may all and can nothing.
+    # Only making one shows whether a file can be made: in /proc, root may all and can nothing.
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
     path.unlink()
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Device, Event, Outlet
 
-from ..wire import text_of
-from . import Inspected, describe, read_secret, trusting
+from ..events import text_of
+from ..service.error_text import error_text
+from .base import InspectableSink, read_secret, trusting
 from .home_assistant import OFFLINE, ONLINE, Topics, discovery, state_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Mqtt(Inspected):
+class Mqtt(InspectableSink):
     """Publishes `event`, and retained `state` and `availability`, below `topic`/DEVICE, with QoS 1.
 
     The broker says `offline` for us when the connection breaks. `discovery_prefix` is Home
@@ -71,7 +72,7 @@ class Mqtt(Inspected):
             raise ValueError("password_file needs username")
 
     def inspect(self) -> None:
-        """Whether the password and the certificates can be used."""
+        """Raise SertkError or OSError where password or certificates cannot be used."""
         if self.password_file:
             read_secret(self.password_file)
         if self.tls:
@@ -79,10 +80,10 @@ class Mqtt(Inspected):
 
     def open(self, device: Device) -> Outlet:
         """Connect, and introduce the device."""
-        return _Publishing(self, device)
+        return _MqttOutlet(self, device)
 
 
-class _Publishing(Outlet):
+class _MqttOutlet(Outlet):
     """A connection that paho makes anew by itself while there is nothing to deliver."""
 
     def __init__(self, sink: Mqtt, device: Device) -> None:
@@ -138,12 +139,12 @@ class _Publishing(Outlet):
         return client
 
     def _connect(self) -> None:
-        """Raises where the broker is not there, does not answer, or does not want us."""
+        """Connect. Raises where the broker is not there, does not answer, or refuses us."""
         host, _, port = self._where.rpartition(":")
         try:
             self._client.connect(host, int(port), self._sink.keepalive_s)
         except OSError as error:
-            raise OSError(f"{self._where}: {describe(error)}") from error
+            raise OSError(f"{self._where}: {error_text(error)}") from error
         self._client.loop_start()
         if not self._answered.wait(self._sink.timeout_s):
             self._refusal = f"no answer within {self._sink.timeout_s:g} s"
@@ -168,7 +169,7 @@ class _Publishing(Outlet):
                 self._answered.set()
 
     def _born(self, _client: Client, _data: Any, message: Any) -> None:
-        # Home Assistant has started; if its broker kept nothing, it does not know us.
+        # Home Assistant has started; if its broker kept nothing, it has forgotten us.
         if message.payload == ONLINE.encode() and not message.retain:
             self._introduce()
 
@@ -199,13 +200,15 @@ def _secured(sink: Mqtt) -> SSLContext:
         except (OSError, ValueError) as error:
             files = f"'{sink.cert_file}'" + (f" and '{sink.key_file}'" if sink.key_file else "")
             todo = "Give a certificate and its unencrypted key, both as PEM"
-            problem = f"{files} cannot be used as our certificate: {describe(error)}"
+            problem = f"{files} cannot be used as our certificate: {error_text(error)}"
             raise SertkError(problem, todo) from error
     return context
 
 
 def _closing_socket() -> type[SSLSocket]:
-    """paho forgets a socket whose handshake failed; one attempt after the other, they add up."""
+    """Return paho forgets a socket whose handshake failed; one attempt after the other, they add
+    up.
+    """
     from ssl import SSLSocket
 
     class Closing(SSLSocket):

@@ -12,9 +12,10 @@ from urllib.parse import SplitResult, urlsplit
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Device, Event, Outlet
 
-from ..config import WrongUsage
-from ..wire import text_of
-from . import Inspected, describe, read_secret, trusting
+from ..events import text_of
+from ..service.error_text import error_text
+from ..settings import WrongUsageError
+from .base import InspectableSink, read_secret, trusting
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
@@ -25,7 +26,7 @@ LATER = (408, 425, 429)
 
 
 @dataclass(frozen=True)
-class Webhook(Inspected):
+class Webhook(InspectableSink):
     """POSTs each event as JSON to `url`; any answer from 200 to 299 means that it was taken.
 
     `Idempotency-Key` carries the event's id. `token_file` holds a token for the header
@@ -49,12 +50,14 @@ class Webhook(Inspected):
             _checked(self.url)
 
     def check(self) -> None:
-        """Raise WrongUsage without a url."""
+        """Raise WrongUsageError without a url."""
         if not self.url:
-            raise WrongUsage("the sink webhook has no url", "Give it: --sink webhook,url=https://…")
+            raise WrongUsageError(
+                "the sink webhook has no url", "Give it: --sink webhook,url=https://…"
+            )
 
     def inspect(self) -> None:
-        """Whether the token and the certificates can be used."""
+        """Raise SertkError where the token or the certificates cannot be used."""
         if self.token_file:
             _token(self.token_file)
         if _checked(self.url).scheme == "https":
@@ -63,10 +66,10 @@ class Webhook(Inspected):
     def open(self, device: Device) -> Outlet:
         """Read the token; the connection is made with the first event."""
         self.check()
-        return _Posting(self, device)
+        return _WebhookOutlet(self, device)
 
 
-class _Posting(Outlet):
+class _WebhookOutlet(Outlet):
     def __init__(self, sink: Webhook, device: Device) -> None:
         self._sink = sink
         self._url = _checked(sink.url)
@@ -129,7 +132,7 @@ class _Posting(Outlet):
         try:
             connection.connect()
         except OSError as error:
-            raise OSError(f"{self._url.netloc}: {describe(error)}") from error
+            raise OSError(f"{self._url.netloc}: {error_text(error)}") from error
         return connection
 
     def _finish(self, answer: HTTPResponse) -> None:
@@ -142,10 +145,12 @@ class _Posting(Outlet):
     def _judge(self, answer: HTTPResponse) -> None:
         if 200 <= answer.status < 300:
             return
-        said = f"{self._url.hostname} answers {answer.status} {answer.reason}".strip()
+        answer_line = f"{self._url.hostname} answers {answer.status} {answer.reason}".strip()
         if 400 <= answer.status < 500 and answer.status not in LATER:
-            raise SertkError(f"{said}: it does not want these events", "They wait, look at its log")
-        raise SertkError(said, "The event will be sent again")
+            raise SertkError(
+                f"{answer_line}: it does not want these events", "They wait, look at its log"
+            )
+        raise SertkError(answer_line, "The event will be sent again")
 
 
 class _Deadline:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..config import SourceSettings
+from ..settings import SourceSettings
 from .base import Chunk, Gap, Source, Status
 from .file import FileSource
 from .microphone import InputDevice, Microphone, list_devices
@@ -23,7 +23,7 @@ __all__ = [
 
 
 def open_source(settings: SourceSettings) -> Source:
-    """The source that the settings name. Raises SertkError for what can be seen at once."""
+    """Return the source that the settings name. Raises SertkError for what can be seen at once."""
     if settings.path is not None:
         return FileSource(settings.path, settings.realtime, settings.repeat)
     if settings.kind == "pcm":

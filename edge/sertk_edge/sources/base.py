@@ -9,8 +9,8 @@ from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 
-from ser_toolkit.runtime.audio import from_pcm16
-from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.runtime.audio.decode import from_pcm16
+from ser_toolkit.runtime.features.base import F32
 
 T = TypeVar("T")
 BLOCK_S = 0.1
@@ -62,18 +62,18 @@ class Source:
 
     @property
     def up(self) -> bool:
-        """Whether it does what it should: sound comes."""
+        """Say whether it does what it should: sound comes."""
         return self.status.state == "ok"
 
     def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
-        """The sound, in pieces. Raises SertkError for what waiting does not mend."""
+        """Return the sound, in pieces. Raises SertkError for what waiting does not change."""
         raise NotImplementedError
 
     def __aiter__(self) -> AsyncGenerator[Chunk | Gap, None]:
         return self.chunks()
 
     def check(self) -> None:
-        """Whether the sound could come, as far as can be seen without it. Raises SertkError."""
+        """Raise SertkError where it can be seen beforehand that no sound would come."""
 
     async def close(self) -> None:
         """Let go of device, file or socket; the iteration ends."""
@@ -85,13 +85,13 @@ class Source:
 
 
 def chunk_of(frames: F32, rate_hz: int, time_s: float) -> Chunk:
-    """Frames (N, channels) as a chunk."""
+    """Make a chunk of frames (N, channels)."""
     clipped = int(np.count_nonzero(np.abs(frames) >= FULL_SCALE))
     return Chunk(frames.mean(axis=1, dtype=np.float32), rate_hz, time_s, clipped)
 
 
 def chunk_of_pcm(pcm: bytes, channels: int, rate_hz: int, time_s: float) -> Chunk:
-    """Interleaved 16-bit samples as a chunk."""
+    """Make a chunk of interleaved 16-bit samples."""
     values = np.frombuffer(pcm, "<i2")
     clipped = int(np.count_nonzero((values == 32767) | (values == -32768)))
     return Chunk(from_pcm16(pcm, channels), rate_hz, time_s, clipped)

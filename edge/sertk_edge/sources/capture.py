@@ -34,7 +34,7 @@ HELD = "Another program may hold it: `fuser -v /dev/snd/*` tells; or give --rate
 Send = Callable[[str, bytes], None]
 
 
-class Trouble(Exception):  # noqa: N818
+class CaptureError(Exception):
     """Why there is no sound, and what to do."""
 
     def __init__(self, problem: str, todo: str = "") -> None:
@@ -42,7 +42,7 @@ class Trouble(Exception):  # noqa: N818
         self.problem, self.todo = problem, todo
 
 
-class Tap:
+class CaptureCallback:
     """What PortAudio calls with each block; a full queue loses it, and it is counted."""
 
     def __init__(self, blocks: queue.Queue[tuple[int | None, float, bytes]]) -> None:
@@ -60,7 +60,7 @@ class Tap:
 
 
 def main(job: dict[str, Any]) -> NoReturn:
-    """Do a job, tell how it ended, and leave without asking PortAudio, which might hang."""
+    """Do a job, report how it ended, and exit without closing PortAudio, which might hang."""
     send = _sender()
     code = 0
     try:
@@ -72,7 +72,7 @@ def main(job: dict[str, Any]) -> NoReturn:
         else:
             threading.Thread(target=_end_with_input, daemon=True).start()
             capture(sd, job, send)
-    except Trouble as trouble:
+    except CaptureError as trouble:
         code = 1
         send("E", _packed({"problem": trouble.problem, "todo": trouble.todo}))
     except OSError:
@@ -81,11 +81,11 @@ def main(job: dict[str, Any]) -> NoReturn:
 
 
 def capture(sd: Any, job: dict[str, Any], send: Send) -> NoReturn:
-    """Send what the device hears until it is gone. Raises Trouble."""
+    """Send what the microphone gives until it is gone. Raises CaptureError."""
     device = chosen(inputs(sd), job["device"])
     rate_hz = job["rate_hz"] or device["rate_hz"]
     channels = job["channels"] or min(device["channels"], 2)
-    tap = Tap(queue.Queue(round(QUEUE_S / BLOCK_S)))
+    tap = CaptureCallback(queue.Queue(round(QUEUE_S / BLOCK_S)))
     try:
         stream = sd.RawInputStream(
             samplerate=rate_hz,
@@ -98,13 +98,15 @@ def capture(sd: Any, job: dict[str, Any], send: Send) -> NoReturn:
         )
         stream.start()
     except (sd.PortAudioError, ValueError) as error:
-        raise Trouble(f"the microphone '{device['name']}' does not open: {error}", HELD) from error
+        raise CaptureError(
+            f"the microphone '{device['name']}' does not open: {error}", HELD
+        ) from error
     send("I", _packed({"device": device["name"], "rate_hz": rate_hz, "channels": channels}))
     pass_on(stream, tap, send)
-    raise Trouble(f"the microphone '{device['name']}' is gone", PLUG)
+    raise CaptureError(f"the microphone '{device['name']}' is gone", PLUG)
 
 
-def pass_on(stream: Any, tap: Tap, send: Send) -> None:
+def pass_on(stream: Any, tap: CaptureCallback, send: Send) -> None:
     """Send blocks until the stream has ended and none is left."""
     while True:
         try:
@@ -119,7 +121,7 @@ def pass_on(stream: Any, tap: Tap, send: Send) -> None:
 
 
 def inputs(sd: Any) -> list[dict[str, Any]]:
-    """The devices that hear."""
+    """Return the input devices."""
     default = _default(sd)
     return [
         {
@@ -135,9 +137,11 @@ def inputs(sd: Any) -> list[dict[str, Any]]:
 
 
 def chosen(devices: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
-    """The device of an index, or of a name or a part that only one has. Raises Trouble."""
+    """Return the device of an index, or of a name or a part that only one has. Raises
+    CaptureError.
+    """
     if not devices:
-        raise Trouble("no microphone was found", PLUG)
+        raise CaptureError("no microphone was found", PLUG)
     if wanted is None:
         return next((device for device in devices if device["default"]), devices[0])
     found = _matches(devices, wanted)
@@ -145,7 +149,7 @@ def chosen(devices: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
         return found[0]
     there = "; ".join(f"{device['index']} {device['name']}" for device in found or devices)
     what = "fits several microphones" if found else "is no microphone that is there"
-    raise Trouble(f"'{wanted}' {what}", f"There are: {there}")
+    raise CaptureError(f"'{wanted}' {what}", f"There are: {there}")
 
 
 def _default(sd: Any) -> int | None:
@@ -168,14 +172,14 @@ def _sounddevice() -> Any:
     try:
         import sounddevice
     except ImportError as error:
-        raise Trouble(
+        raise CaptureError(
             f"sounddevice is missing ({error})", "Run `pip install sounddevice`"
         ) from error
     except OSError as error:
-        raise Trouble(f"PortAudio is missing ({error})", PORTAUDIO) from error
+        raise CaptureError(f"PortAudio is missing ({error})", PORTAUDIO) from error
     except Exception as error:
         # PortAudio itself does not start, for want of a sound system.
-        raise Trouble(f"PortAudio does not start: {error}", PLUG) from error
+        raise CaptureError(f"PortAudio does not start: {error}", PLUG) from error
     return sounddevice
 
 

@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from ser_toolkit.runtime.audio import check_samples, open_audio
+from ser_toolkit.runtime.audio.decode import check_samples, open_audio
 from ser_toolkit.runtime.errors import AudioError
-from ser_toolkit.runtime.extractor import F32
+from ser_toolkit.runtime.features.base import F32
 
 from .base import BLOCK_S, Chunk, Gap, Source, chunk_of
-from .pump import Pump
+from .threaded_iterator import ThreadedIterator
 
 if TYPE_CHECKING:
     import soundfile
@@ -32,10 +32,10 @@ class FileSource(Source):
         self.path, self.repeat = path, repeat
         with open_audio(path) as file:
             self.rate_hz = int(file.samplerate)
-        self._pump = Pump(self._blocks())
+        self._pump = ThreadedIterator(self._blocks())
 
     async def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
-        """The file from its beginning to its end; over and over, if it is to be repeated."""
+        """Yield the file from its beginning to its end; over and over, if it is to be repeated."""
         start_s, n_samples = time.monotonic(), 0
         try:
             async for block in self._pump:
@@ -64,7 +64,7 @@ class FileSource(Source):
                 yield from self._round(file)
 
     def _round(self, file: soundfile.SoundFile) -> Iterator[F32]:
-        """All blocks once. Raises AudioError where there are none."""
+        """Yield all blocks once. Raises AudioError where there are none."""
         name, n, n_blocks = self.path.name, max(1, round(self.rate_hz * BLOCK_S)), 0
         while len(frames := file.read(n, dtype="float32", always_2d=True)):
             check_samples(frames, name)

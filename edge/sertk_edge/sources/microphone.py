@@ -34,13 +34,13 @@ CHILD = Path(__file__).with_name("capture.py")
 Frame = tuple[bytes, bytes]
 
 
-class Lost(Exception):  # noqa: N818
-    """Why no sound comes, told to a person."""
+class SourceLostError(Exception):
+    """Why no sound comes, for a person."""
 
 
 @dataclass(frozen=True)
 class InputDevice:
-    """A microphone that PortAudio knows."""
+    """A microphone that PortAudio lists."""
 
     index: int
     name: str
@@ -86,7 +86,7 @@ class Microphone(Source):
         self._n_failures = 0
 
     async def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
-        """Sound, and a Gap wherever some is missing, until `close`."""
+        """Yield sound, and a Gap wherever some is missing, until `close`."""
         try:
             while not self._closing.is_set():
                 if (item := await self._next()) is not None:
@@ -101,41 +101,44 @@ class Microphone(Source):
         _kill(self._process)
 
     async def _next(self) -> Chunk | Gap | None:
-        """The next item; None where there was no sound before it failed, nor now."""
+        """Return the next item; None where there was no sound before it failed, nor now."""
         try:
             opened = self._opened or await self._open()
             item = _item(await self._frame(self.stall_s), opened)
-        except Lost as lost:
+        except SourceLostError as lost:
             return await self._lose(str(lost))
         if isinstance(item, Chunk):
             self._well(opened)
         return item
 
     async def _open(self) -> Opened:
-        """A new child with an open device, after a rest that grows with the failures."""
+        """Return a new child with an open device, after a rest that grows with the failures."""
         if self._n_failures:
             delay_s = DELAYS_S[min(self._n_failures, len(DELAYS_S)) - 1]
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), delay_s)
         if self._closing.is_set():
-            raise Lost("closed")
+            raise SourceLostError("closed")
         self._process = await _started(self._command)
         self._opened = _opened(await self._frame(max(OPENS_S, self.stall_s)))
         self._opened_at_s = time.monotonic()
         return self._opened
 
     async def _frame(self, limit_s: float) -> Frame:
-        """The next frame. Raises Lost where it is no frame, an error, the end, or too late."""
+        """Read the next frame.
+
+        Raises SourceLostError where it is no frame, an error, the end, or too late.
+        """
         process = self._process
         assert process is not None and process.stdout is not None
         read = asyncio.ensure_future(_read_frame(process.stdout))
         try:
             if not await done_within(read, limit_s):
-                raise Lost(f"nothing came from the microphone for {limit_s:g} s")
+                raise SourceLostError(f"nothing came from the microphone for {limit_s:g} s")
         finally:
             read.cancel()
         if (frame := read.result()) is None:
-            raise Lost(f"the capture process died ({await _ended(process)})")
+            raise SourceLostError(f"the capture process died ({await _ended(process)})")
         return frame
 
     async def _lose(self, why: str) -> Gap | None:
@@ -170,7 +173,7 @@ class Microphone(Source):
 def capture_command(
     device: str | None = None, rate_hz: int = 0, channels: int = 0, only_list: bool = False
 ) -> list[str]:
-    """How the child process is started.
+    """Return how the child process is started.
 
     Isolated, because the folder of the file holds modules that have names of other packages.
     """
@@ -179,7 +182,7 @@ def capture_command(
 
 
 def list_devices() -> list[InputDevice]:
-    """The microphones there are. Raises SertkError without PortAudio."""
+    """Return the microphones there are. Raises SertkError without PortAudio."""
     command = capture_command(only_list=True)
     try:
         done = subprocess.run(command, capture_output=True, timeout=OPENS_S)
@@ -201,30 +204,33 @@ async def _started(command: Sequence[str]) -> Process:
             *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
         )
     except OSError as error:
-        raise Lost(f"the capture process does not start: {error}") from error
+        raise SourceLostError(f"the capture process does not start: {error}") from error
 
 
 async def _read_frame(stream: asyncio.StreamReader) -> Frame | None:
-    """A frame, or None at the end. Raises Lost for what is no frame, or tells of an error."""
+    """Read a frame; None at the end.
+
+    Raises SourceLostError for what is no frame, or reports an error.
+    """
     try:
         kind, length = HEAD.unpack(await stream.readexactly(HEAD.size))
         if kind not in KINDS or length > MAX_FRAME:
-            raise Lost(GARBAGE)
+            raise SourceLostError(GARBAGE)
         payload = await stream.readexactly(length)
     except asyncio.IncompleteReadError:
         return None
     if kind == b"E":
-        raise Lost(str(SertkError(**_fields(payload, "problem", "todo"))))
+        raise SourceLostError(str(SertkError(**_fields(payload, "problem", "todo"))))
     return kind, payload
 
 
 def _opened(frame: Frame) -> Opened:
     kind, payload = frame
     if kind != b"I":
-        raise Lost(GARBAGE)
+        raise SourceLostError(GARBAGE)
     opened = Opened(**_fields(payload, "device", "rate_hz", "channels"))
     if not all(isinstance(n, int) and n > 0 for n in (opened.rate_hz, opened.channels)):
-        raise Lost(GARBAGE)
+        raise SourceLostError(GARBAGE)
     return opened
 
 
@@ -236,19 +242,19 @@ def _item(frame: Frame, opened: Opened) -> Chunk | Gap:
         return Gap("sound came faster than it was taken", lost_s)
     pcm = payload[TIME.size :]
     if kind != b"A" or len(payload) < TIME.size or len(pcm) % (2 * opened.channels):
-        raise Lost(GARBAGE)
+        raise SourceLostError(GARBAGE)
     (time_s,) = TIME.unpack_from(payload)
     return chunk_of_pcm(pcm, opened.channels, opened.rate_hz, time_s)
 
 
 def _fields(payload: bytes, *names: str) -> dict[str, Any]:
-    """A JSON object with just these fields."""
+    """Return a JSON object with just these fields."""
     try:
         value = json.loads(payload)
     except ValueError:
         value = None
     if not isinstance(value, dict) or set(value) != set(names):
-        raise Lost(GARBAGE)
+        raise SourceLostError(GARBAGE)
     return value
 
 

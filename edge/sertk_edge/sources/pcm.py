@@ -8,11 +8,11 @@ import time
 from collections.abc import AsyncGenerator, Generator
 from typing import ClassVar
 
-from ser_toolkit.runtime.audio import RATES_HZ
+from ser_toolkit.runtime.audio.decode import RATES_HZ
 from ser_toolkit.runtime.errors import SertkError
 
 from .base import BLOCK_S, Chunk, Gap, Source, chunk_of_pcm
-from .pump import Pump
+from .threaded_iterator import ThreadedIterator
 
 RATE_HZ = 16_000
 HEADS = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file"}
@@ -34,10 +34,10 @@ class PcmSource(Source):
             raise SertkError(f"a sample rate of 1000 Hz at least expected, received {rate_hz}")
         self._fd = fd
         _check_input(fd)
-        self._pump = Pump(self._frames())
+        self._pump = ThreadedIterator(self._frames())
 
     async def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
-        """What comes in, as it comes; half a frame waits for its other half."""
+        """Yield what comes in, as it comes; half a frame waits for its other half."""
         self.say("waiting", "nothing has come yet")
         try:
             async for pcm in self._pump:
@@ -52,7 +52,9 @@ class PcmSource(Source):
         self._pump.close()
 
     def _frames(self) -> Generator[bytes, None, None]:
-        """Whole frames; what is left of the last one at the end is dropped. Raises SertkError."""
+        """Yield whole frames; what is left of the last one at the end is dropped. Raises
+        SertkError.
+        """
         frame = 2 * self.channels
         n, rest, known = frame * round(self.rate_hz * BLOCK_S), b"", False
         heard = False

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 from wyoming.error import Error
 from wyoming.event import Event, async_read_event, async_write_event
 
-from ser_toolkit.runtime.audio import RATES_HZ
+from ser_toolkit.runtime.audio.decode import RATES_HZ
 from ser_toolkit.runtime.errors import SertkError
 
-from .. import ports
-from ..config import is_loopback
+from ..service import ports
+from ..settings import is_loopback
 from .base import Chunk, Gap, Source, chunk_of_pcm, done_within
-from .listening import check_unix, clear, listen_tcp, listen_unix, notice_loss
+from .server_sockets import check_unix, clear, listen_tcp, listen_unix, notice_loss
 
 MAX_CLIENTS = 8
 MAX_BYTES = 1 << 19
@@ -38,8 +38,8 @@ TUNNEL = (
 NO_EVENT = "a Wyoming event was expected"
 
 
-class Refused(Exception):  # noqa: N818
-    """What a client did wrong; it is told, and let go."""
+class ClientRefusedError(Exception):
+    """What a client did wrong; it gets the reason, and is disconnected."""
 
     def __init__(self, problem: str, code: str = "bad-event") -> None:
         super().__init__(problem)
@@ -50,29 +50,32 @@ class Client:
     """One connection, and the sample rate of what it sends."""
 
     def __init__(self, reader: StreamReader, writer: StreamWriter) -> None:
-        self.reader, self.writer = Bounded(reader), writer
+        self.reader, self.writer = BoundedReader(reader), writer
         peer = writer.get_extra_info("peername")
         self.name = f"{peer[0]} port {peer[1]}" if isinstance(peer, tuple) else "a local client"
         self.rate_hz = 0
 
     async def next(self) -> Event | None:
-        """The next event; None when the client is gone. Raises Refused for what is none."""
+        """Read the next event; None when the client is gone.
+
+        Raises ClientRefusedError for what is none.
+        """
         try:
             event = await async_read_event(self.reader)
         except (IncompleteReadError, OSError):
             return None
         except (TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise Refused(NO_EVENT) from error
+            raise ClientRefusedError(NO_EVENT) from error
         if event is None and not self.reader.at_eof():
-            raise Refused(NO_EVENT)
+            raise ClientRefusedError(NO_EVENT)
         return event
 
 
 class WyomingSource(Source):
-    """A server for Wyoming clients; one of them is heard at a time.
+    """A server for Wyoming clients; one of them is recognised at a time.
 
-    Who sends sound first is heard until it stops, goes, or is silent for `stall_s`; whoever else
-    sends sound meanwhile is refused. A client that sends faster than is judged has to wait.
+    Who sends sound first is recognised until it stops, goes, or is silent for `stall_s`; whoever
+    else sends sound meanwhile is refused. One that sends faster than is classified has to wait.
     Raises SertkError for an address that other machines can reach, unless `allow_network`.
     """
 
@@ -89,11 +92,11 @@ class WyomingSource(Source):
 
     @property
     def up(self) -> bool:
-        """Whether clients are heard, those too that may yet come."""
+        """Say whether clients can send sound, those too that may yet come."""
         return self.status.state in ("ok", "waiting")
 
     async def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
-        """The sound of one client after the other, a Gap after each. Raises SertkError."""
+        """Yield the sound of one client after the other, a Gap after each. Raises SertkError."""
         servers = await self._listen()
         self._wait_for_client()
         try:
@@ -103,7 +106,7 @@ class WyomingSource(Source):
             await self._stop(servers)
 
     def check(self) -> None:
-        """Whether it could listen at this moment. Raises SertkError, `Taken` among them."""
+        """Raise SertkError where it could not listen now; AddressInUseError is one of them."""
         if isinstance(self._where, str):
             check_unix(self._where)
         else:
@@ -137,7 +140,7 @@ class WyomingSource(Source):
         self.say("ended")
 
     async def _next(self) -> Chunk | Gap | None:
-        """What comes next; None after `close`. A client that is silent loses its turn."""
+        """Return what comes next; None after `close`. A client that is silent loses its turn."""
         getting = asyncio.ensure_future(self._queue.get())
         try:
             while not await done_within(getting, self.stall_s):
@@ -154,7 +157,7 @@ class WyomingSource(Source):
         self.say("waiting", "no client sends sound", self.address)
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
-        """One client, from its first event to its last."""
+        """Serve one client, from its first event to its last."""
         task = asyncio.current_task()
         assert task is not None
         client = Client(reader, writer)
@@ -171,16 +174,16 @@ class WyomingSource(Source):
     async def _converse(self, client: Client) -> None:
         try:
             if len(self._tasks) > MAX_CLIENTS:
-                raise Refused(f"{MAX_CLIENTS} clients are connected already", "busy")
+                raise ClientRefusedError(f"{MAX_CLIENTS} clients are connected already", "busy")
             while (event := await client.next()) is not None:
                 await self._heed(event, client)
             await self._leave(client, "has gone")
-        except Refused as refused:
+        except ClientRefusedError as refused:
             await self._leave(client, "was refused")
             await async_write_event(Error(str(refused), refused.code).event(), client.writer)
 
     async def _heed(self, event: Event, client: Client) -> None:
-        """What an event asks for; of most kinds nothing."""
+        """Do what an event asks for; for most kinds nothing."""
         if event.type == "describe":
             await async_write_event(info(), client.writer)
         elif event.type == "audio-chunk":
@@ -190,7 +193,7 @@ class WyomingSource(Source):
 
     async def _hear(self, event: Event, client: Client) -> None:
         if self._speaker not in (None, client):
-            raise Refused("another client is being heard", "busy")
+            raise ClientRefusedError("another client is being heard", "busy")
         rate_hz, channels = shape_of(event)
         if self._speaker is client and rate_hz != client.rate_hz:
             await self._queue.put(Gap("the sample rate has changed", 0.0))
@@ -201,13 +204,13 @@ class WyomingSource(Source):
             await self._queue.put(chunk)
 
     async def _leave(self, client: Client, why: str) -> None:
-        """Nothing is lost, but what comes next is another utterance."""
+        """End the utterance: nothing is lost, but what comes next is another one."""
         if self._speaker is client and not self._closed:
             await self._queue.put(Gap(f"{client.name} {why}", 0.0))
             self._wait_for_client()
 
 
-class Bounded:
+class BoundedReader:
     """A stream that gives no more at once than is good: the lengths come from the client."""
 
     def __init__(self, reader: StreamReader) -> None:
@@ -216,30 +219,39 @@ class Bounded:
         self.readline = reader.readline
 
     async def readexactly(self, n: int) -> bytes:
-        """As a StreamReader does. Raises Refused for too much."""
+        """Read as a StreamReader does. Raises ClientRefusedError for too much."""
         if n > MAX_BYTES:
-            raise Refused(f"at most {MAX_BYTES} bytes are taken at once")
+            raise ClientRefusedError(f"at most {MAX_BYTES} bytes are taken at once")
         return await self._reader.readexactly(n)
 
 
 def shape_of(event: Event) -> tuple[int, int]:
-    """Rate and channels of a chunk of 16-bit samples. Raises Refused for any other."""
+    """Return rate and channels of a chunk of 16-bit samples. Raises ClientRefusedError for any
+    other.
+    """
     data: dict[str, Any] = event.data if isinstance(event.data, dict) else {}
     numbers = [data[key] for key in ("rate", "width", "channels") if type(data.get(key)) is int]
     if len(numbers) != 3:
-        raise Refused("rate, width and channels of audio-chunk must be whole numbers", "format")
+        raise ClientRefusedError(
+            "rate, width and channels of audio-chunk must be whole numbers", "format"
+        )
     rate_hz, width, channels = numbers
     if width != 2:
-        raise Refused(f"16-bit samples (width 2) expected, received width {width}", "format")
+        raise ClientRefusedError(
+            f"16-bit samples (width 2) expected, received width {width}", "format"
+        )
     if rate_hz not in RATES_HZ or channels not in CHANNELS:
-        raise Refused(f"received {rate_hz} Hz with {channels} channels: out of range", "format")
+        raise ClientRefusedError(
+            f"received {rate_hz} Hz with {channels} channels: out of range", "format"
+        )
     if len(event.payload or b"") % (2 * channels):
-        raise Refused("an audio-chunk must hold whole frames", "format")
+        raise ClientRefusedError("an audio-chunk must hold whole frames", "format")
     return rate_hz, channels
 
 
 def info() -> Event:
-    """What is told to those who ask what this is; without words, so that nobody waits for one.
+    """Return what describes this program to clients; without wake words, so that nobody waits for
+    one.
 
     By hand, because `wyoming.info` imports `audioop`, which warns and costs a Pi time.
     """
@@ -258,7 +270,9 @@ def info() -> Event:
 
 
 def parsed(address: str, allow_network: bool = False) -> str | tuple[str, int]:
-    """The path of a UNIX socket, or host and port. Raises SertkError for any other address."""
+    """Return the path of a UNIX socket, or host and port. Raises SertkError for any other
+    address.
+    """
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port

@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.runtime.archive import pack, unpack
-from ser_toolkit.runtime.selftest import synthetic_voice
+from ser_toolkit.runtime.bundle.container import pack, unpack
+from ser_toolkit.runtime.bundle.selftest import synthetic_voice
 
 MAIN = "from ser_toolkit.cli import main; main()"
 RATE_HZ = 16_000

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.runtime.selftest import synthetic_voice
+from ser_toolkit.runtime.bundle.selftest import synthetic_voice
 
 SERVE = f"{sys.executable} -c 'from ser_toolkit.cli import main; main()' serve-edge"
 RATE_HZ = 16_000
@@ -178,7 +178,7 @@ def test_a_signal_after_the_end_of_a_file_is_heeded_at_once(
 ) -> None:
     nobody = f"webhook,url=http://127.0.0.1:{free_port()}/"
     daemon = serve(tiny_bundle, "--source", voices, "--gate", "energy", "--sink", nobody)
-    daemon.until(lambda: daemon.said().count("ear: ended") == 4)
+    daemon.until(lambda: daemon.said().count("recognizer: ended") == 4)
     time.sleep(0.5)
     assert daemon.process.poll() is None
     assert daemon.stop(signal.SIGTERM) < 5
@@ -205,6 +205,7 @@ from ser_toolkit.runtime.interpreter import Network
 once = Network._one
 def one(self, window):
     while pathlib.Path("hang").exists():
+        pathlib.Path("hangs").touch()
         time.sleep(0.1)
     return once(self, window)
 Network._one = one
@@ -224,7 +225,7 @@ def test_a_network_that_hangs_does_not_hold_up_the_end(
     daemon = live(tiny_bundle, "--source", voices, *PLAYED)
     daemon.until(daemon.events)
     (tmp_path / "hang").touch()
-    time.sleep(1.5)
+    daemon.until((tmp_path / "hangs").exists)
     before_s = time.time()
     assert daemon.stop() < 3
     (stuck,) = (line for line in daemon.said().splitlines() if "is stuck" in line)
@@ -279,7 +280,7 @@ def test_a_user_without_home_is_told_what_to_give(require: Callable[..., None]) 
     require("root", os.geteuid() == 0, "run as root")
     # All is loaded before: nobody else may read a checkout in a folder of our own.
     code = (
-        "import os, pwd, sertk_edge.identity as i; os.setgroups([]); os.setuid(54321); "
+        "import os, pwd, sertk_edge.service.identity as i; os.setgroups([]); os.setuid(54321); "
         "i.state_dir(i.DeviceSettings(), {})"
     )
     command = ["env", "-u", "HOME", sys.executable, "-c", code]

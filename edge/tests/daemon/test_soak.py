@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.runtime.audio import read_audio
+from ser_toolkit.runtime.audio.decode import read_audio
 
 RATE_HZ = 16_000
 HOURS = 4.0
@@ -33,13 +33,13 @@ class Moody(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         server: Any = self.server
         event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        mood = server.dice.random()
-        if mood < 0.97:
+        emotion = server.dice.random()
+        if emotion < 0.97:
             server.taken.append(event)
-        if mood < 0.87:
+        if emotion < 0.87:
             self.send_response(204)
             self.end_headers()
-        elif mood < 0.97:
+        elif emotion < 0.97:
             self.close_connection = True
         else:
             self.send_response(503)

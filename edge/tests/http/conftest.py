@@ -18,16 +18,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.bundles import open_bundle
+from ser_toolkit import open_bundle
+from ser_toolkit.runtime.bundle.selftest import synthetic_voice
 from ser_toolkit.runtime.events import Event
-from ser_toolkit.runtime.selftest import synthetic_voice
-from sertk_edge.config import HttpSettings, Settings, SmoothingSettings, StreamSettings
-from sertk_edge.conversations import Conversations
-from sertk_edge.gate import detectors
+from sertk_edge.audio.vad import detectors
 from sertk_edge.http.app import Server, serve
+from sertk_edge.http.audio_sessions import AudioSessions
+from sertk_edge.http.backend import Backend, EventHub
+from sertk_edge.http.file_classifier import FileClassifier
 from sertk_edge.http.metrics import Metrics
-from sertk_edge.recordings import Recordings
-from sertk_edge.services import Hub, Services
+from sertk_edge.settings import HttpSettings, Settings, SmoothingSettings, StreamSettings
 
 T = TypeVar("T")
 LABELS = ("anger", "joy", "neutral", "sadness")
@@ -89,34 +89,34 @@ class Site:
 
     def __init__(self, settings: HttpSettings, bundle: Path) -> None:
         self.settings = settings
-        self.hub = Hub()
+        self.hub = EventHub()
         self.metrics = Metrics()
         self.is_ready = True
         self.state: Callable[[], dict[str, Any]] = lambda: STATE
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._recordings = Recordings(
+        self._recordings = FileClassifier(
             lambda: open_bundle(bundle, check=False), settings.max_audio_s
         )
         heard = Settings(
             stream=StreamSettings(gate="energy"),
             smoothing=SmoothingSettings(uncertain_below=0.0, min_duration_s=0.0),
         )
-        self.conversations = Conversations(
+        self.sessions = AudioSessions(
             lambda: open_bundle(bundle, check=False), heard, detectors(heard.stream)
         )
-        self.server: Server = self.run(serve(self.services(), settings, self.metrics))
+        self.server: Server = self.run(serve(self.backend(), settings, self.metrics))
         self.port = self.server.port
 
-    def services(self) -> Services:
-        return Services(
+    def backend(self) -> Backend:
+        return Backend(
             model=lambda: MODEL,
             state=lambda: self.state(),
             ready=lambda: {"ready": self.is_ready, "model": "ok", "source": "ok", "spool": "ok"},
             hub=self.hub,
             classify=self._recordings.classify,
-            listen=self.conversations.begin,
+            listen=self.sessions.begin,
         )
 
     def run(self, work: Awaitable[T]) -> T:
@@ -177,7 +177,7 @@ class Site:
             self.run(asyncio.wait_for(self.server.close(), 5))
         finally:
             self._recordings.close()
-            self.conversations.close()
+            self.sessions.close()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(10)
             self._loop.close()

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.prediction import load
+from ser_toolkit.inference.predict import load
 from ser_toolkit.runtime.errors import SertkError
 from sertk_edge.http.app import serve
-from sertk_edge.http.files import FOLDER
+from sertk_edge.http.page_files import FOLDER
 
 JSON = "application/json; charset=utf-8"
 
 
-def test_a_recording_is_judged_as_predict_judges_it(
+def test_a_recording_is_classified_as_predict_classifies_it(
     site: Any, wav: bytes, tmp_path: Path, tiny_bundle: Path
 ) -> None:
     answer = site.classify(wav)
@@ -29,7 +29,7 @@ def test_a_recording_is_judged_as_predict_judges_it(
     assert answer.json["duration_s"] == 2.0
 
 
-def test_real_speech_is_judged_as_predict_judges_it(
+def test_real_speech_is_classified_as_predict_classifies_it(
     site: Any, data_dir: Path, tiny_bundle: Path
 ) -> None:
     for path in sorted((data_dir / "emodb/wav").glob("*.wav"))[::100]:
@@ -183,13 +183,13 @@ def test_what_is_not_http_is_refused_and_the_connection_closed(site: Any) -> Non
         b"POST /v1/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5\r\n\r\n",
         b"GET / HTTP/9.9\r\nHost: 127.0.0.1\r\n\r\n",
     ):
-        answer = conversation(site.port, sent)
+        answer = session(site.port, sent)
         assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["message"]
     assert site.get("/healthz").status == 200
 
 
-def conversation(port: int, sent: bytes) -> bytes:
+def session(port: int, sent: bytes) -> bytes:
     """Everything the server says until it closes the connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
         sock.sendall(sent)
@@ -204,7 +204,7 @@ def conversation(port: int, sent: bytes) -> bytes:
 
 def test_a_chunked_body_that_is_nonsense_is_refused(site: Any) -> None:
     head = b"POST /v1/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert conversation(site.port, head + b"zz\r\nnot hexadecimal").split()[1] == b"400"
+    assert session(site.port, head + b"zz\r\nnot hexadecimal").split()[1] == b"400"
 
 
 def test_a_client_that_waits_for_leave_to_send_gets_it_or_the_refusal(
@@ -246,7 +246,7 @@ def test_an_address_that_is_not_ours(site: Any, tmp_path: Path) -> None:
     token.write_text("0123456789abcdef")
     settings = type(site.settings)(port=0, host="203.0.113.7", token_file=token)
     with pytest.raises(SertkError, match=r"203\.0\.113\.7:0"):
-        site.run(serve(site.services(), settings, site.metrics))
+        site.run(serve(site.backend(), settings, site.metrics))
 
 
 def test_it_listens_on_every_address_of_a_name(serving: Any) -> None:

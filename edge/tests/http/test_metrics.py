@@ -15,7 +15,7 @@ from sertk_edge.http.metrics import Metrics
 
 @dataclass(frozen=True)
 class Sink:
-    """What a courier says of itself."""
+    """What a worker says of itself."""
 
     name: str
     state: str = "ok"
@@ -36,8 +36,8 @@ def values(metrics: Metrics) -> dict[tuple[str, ...], float]:
 
 def test_what_is_heard_is_counted() -> None:
     metrics = Metrics()
-    metrics.heard(0.5, 0, 0, 0.001)
-    metrics.heard(1.5, 2, 1, 0.020)
+    metrics.audio(0.5, 0, 0, 0.001)
+    metrics.audio(1.5, 2, 1, 0.020)
     event = Event("a", 1, "started", 1.0, 1.0, "joy", {"joy": 1.0}, -20.0)
     metrics.event(event)
     metrics.event(event)
@@ -87,7 +87,7 @@ def test_bundles_and_the_spool() -> None:
     metrics.model("second", "1" * 64)
     metrics.swap(True)
     metrics.swap(False)
-    metrics.spool(False)
+    metrics.event_queue(False)
     found = values(metrics)
     models = [key[1:] for key in found if key[0] == "sertk_model_info"]
     assert models == [("second", "1" * 64)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -13,7 +14,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from sertk_edge.http.openapi import document
+from sertk_edge import __version__
+from sertk_edge.http.app import OPENAPI
+from sertk_edge.http.classify import AUDIO_TYPES
+from sertk_edge.http.event_stream import EVENT_STREAM, MOST_SEQUENCE
+from sertk_edge.http.metrics import CONTENT_TYPE
+from sertk_edge.http.security import COOKIE
+from sertk_edge.http.websocket import CHANNELS, RATES_HZ
 
 TOKEN = "a-token-for-the-tests"
 # Any bytes are a body as far as a schema can say; what is no audio is refused all the same.
@@ -106,7 +113,7 @@ def test_everything_that_is_served_is_described_and_nothing_else(site: Any) -> N
 
 
 def test_every_refusal_has_its_reason_and_the_shape_of_one() -> None:
-    described = document(needs_token=True)
+    described = json.loads(OPENAPI.read_text("utf-8"))
     names = []
     for methods in described["paths"].values():
         for operation in methods.values():
@@ -121,14 +128,32 @@ def test_every_refusal_has_its_reason_and_the_shape_of_one() -> None:
 
 
 def test_the_token_is_asked_for_only_where_there_is_one(serving: Any, tmp_path: Path) -> None:
-    assert serving().get("/v1/openapi.json").json["security"] == []
     token = tmp_path / "token"
     token.write_text(TOKEN)
     bearer = {"Authorization": f"Bearer {TOKEN}"}
     described = serving(token_file=token).ask("GET", "/v1/openapi.json", headers=bearer).json
-    assert described["security"] == [{"bearer": []}, {"cookie": []}]
+    assert described == serving().get("/v1/openapi.json").json
+    # One document for all: the empty alternative stands for a device without a token file.
+    assert described["security"] == [{"bearer": []}, {"cookie": []}, {}]
     for path in ("/healthz", "/readyz", "/v1/session", "/"):
         assert all(each["security"] == [] for each in described["paths"][path].values())
+
+
+def test_the_document_has_the_constants_of_the_code() -> None:
+    described = json.loads(OPENAPI.read_text("utf-8"))
+    paths = described["paths"]
+    assert described["info"]["version"] == __version__
+    assert set(paths["/v1/classify"]["post"]["requestBody"]["content"]) == AUDIO_TYPES
+    assert set(paths["/metrics"]["get"]["responses"]["200"]["content"]) == {
+        CONTENT_TYPE.partition(";")[0]
+    }
+    events = paths["/v1/events"]["get"]
+    assert set(events["responses"]["200"]["content"]) == {EVENT_STREAM}
+    assert events["parameters"][0]["schema"]["maximum"] == MOST_SEQUENCE
+    asked = {each["name"]: each["schema"] for each in paths["/v1/listen"]["get"]["parameters"]}
+    for name, allowed in (("rate_hz", RATES_HZ), ("channels", CHANNELS)):
+        assert asked[name]["minimum"] == allowed[0] and asked[name]["maximum"] == allowed[-1]
+    assert described["components"]["securitySchemes"]["cookie"]["name"] == COOKIE
 
 
 @pytest.mark.parametrize(
@@ -146,7 +171,7 @@ def test_answers_have_the_shape_that_is_described(site: Any, path: str, name: st
     jsonschema.validate(site.get(path).json, schema_of(described, name))
 
 
-def test_judgements_and_events_have_the_shape_that_is_described(site: Any, wav: bytes) -> None:
+def test_predictions_and_events_have_the_shape_that_is_described(site: Any, wav: bytes) -> None:
     described = site.get("/v1/openapi.json").json
     jsonschema.validate(site.classify(wav).json, schema_of(described, "Classification"))
     jsonschema.validate(asdict(site.tell(1)), schema_of(described, "Event"))

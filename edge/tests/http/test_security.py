@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ser_toolkit.runtime.errors import SertkError
-from sertk_edge.config import HttpSettings
 from sertk_edge.http.app import check
 from sertk_edge.http.security import read_token
+from sertk_edge.settings import HttpSettings
 
 TOKEN = "a-token-for-the-tests"
 PATHS = ("/", "/healthz", "/v1/state", "/v1/events", "/v1/listen", "/nothing", "/metrics")

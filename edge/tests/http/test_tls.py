@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ser_toolkit.runtime.errors import SertkError
-from sertk_edge.config import HttpSettings
 from sertk_edge.http.app import check
+from sertk_edge.settings import HttpSettings
 
 TOKEN = "a-token-for-the-tests"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -102,7 +102,7 @@ def test_an_encrypted_key_is_refused_and_not_asked_for(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path, b"secret")
     code = (
         "import sys; from pathlib import Path\n"
-        "from sertk_edge.config import HttpSettings; from sertk_edge.http.app import check\n"
+        "from sertk_edge.settings import HttpSettings; from sertk_edge.http.app import check\n"
         "check(HttpSettings(tls_cert=Path(sys.argv[1]), tls_key=Path(sys.argv[2])))"
     )
     command = [sys.executable, "-c", code, str(cert), str(key)]

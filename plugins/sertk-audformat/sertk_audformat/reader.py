@@ -9,14 +9,12 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from ser_toolkit.contracts import Clip, Match, Reader, Reading, Side
-from ser_toolkit.labels import label
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit import Clip, Match, Reader, Reading, SertkError, Subset, canonical_emotion
 
 HEADER = "db.yaml"
 SPEAKERS = ("speaker", "speaker_id")
 TEXTS = ("transcription", "transcript", "text")
-SIDES: Mapping[str, Side] = MappingProxyType(
+SUBSETS: Mapping[str, Subset] = MappingProxyType(
     {"train": "train", "dev": "validation", "test": "test"}
 )
 Segment = tuple[str, float, float | None]
@@ -27,19 +25,21 @@ class AudformatReader(Reader):
     """A database in audformat: db.yaml, its tables, and the media beside them.
 
     A column or scheme called emotion gives the emotion, one called speaker the speaker; the split
-    of a table gives the side.
+    of a table gives the subset.
     """
 
     name: ClassVar[str] = "audformat"
 
     def recognises(self, root: Path) -> Match | None:
-        """A folder with a header; no other reader knows as much about it."""
+        """Return a folder with a header; no other reader knows as much about it."""
         if not (root / HEADER).is_file():
             return None
         return Match(1.0, f"{HEADER} is the header of an audformat database")
 
     def read(self, root: Path) -> Reading:
-        """One clip per segment that has an emotion; a segment with two emotions is left out."""
+        """Return one clip per segment that has an emotion; a segment with two emotions is left
+        out.
+        """
         database = _load(root)
         emotions = _Values(database, "emotion", ("emotion",))
         speakers, texts = _Values(database, "speaker", SPEAKERS), _Values(database, "", TEXTS)
@@ -55,12 +55,12 @@ class AudformatReader(Reader):
                     path=root / shown,
                     relative=shown,
                     corpus=str(database.name),
-                    emotion=label(emotion),
+                    emotion=canonical_emotion(emotion),
                     speaker=speakers.get(segment),
                     text=texts.get(segment),
                     start_s=start_s,
                     end_s=end_s,
-                    side=emotions.sides.get(segment),
+                    side=emotions.subsets.get(segment),
                 )
             )
         if not clips:
@@ -74,7 +74,7 @@ class _Values:
 
     def __init__(self, database: Any, scheme: str, names: tuple[str, ...]) -> None:
         self.found: dict[Segment, str] = {}
-        self.sides: dict[Segment, Side] = {}
+        self.subsets: dict[Segment, Subset] = {}
         self.unclear: dict[str, str] = {}
         for table in database.tables.values():
             for column in _columns(table, scheme, names):
@@ -94,12 +94,12 @@ class _Values:
             before = self.found.setdefault(segment, value)
             if before != value:
                 self.unclear[_shown(segment)] = f"two values: {before} and {value}"
-            if split is not None and split.type in SIDES:
-                self.sides.setdefault(segment, SIDES[split.type])
+            if split is not None and split.type in SUBSETS:
+                self.subsets.setdefault(segment, SUBSETS[split.type])
 
 
 def _columns(table: Any, scheme: str, names: tuple[str, ...]) -> list[str]:
-    """A column of the right name, else those of the scheme; votes of raters are not it."""
+    """Return a column of the right name, else those of the scheme; votes of raters are not it."""
     named = [name for name in names if name in table.columns]
     if named:
         return named[:1]
@@ -130,7 +130,7 @@ def _shown(segment: Segment) -> str:
 
 
 def _load(root: Path) -> Any:
-    """The database, read from text and Parquet alone."""
+    """Return the database, read from text and Parquet alone."""
     header = _header(root)
     for table in [*(header.get("tables") or {}), *(header.get("misc_tables") or {})]:
         if (root / f"db.{table}.pkl").exists():
@@ -151,7 +151,9 @@ def _load(root: Path) -> Any:
 
 
 def _header(root: Path) -> Mapping[str, Any]:
-    """The header, read safely first: audformat's own loader would obey tags that make objects."""
+    """Return the header, read safely first: audformat's own loader would obey tags that make
+    objects.
+    """
     import yaml
 
     path = root / HEADER
@@ -168,7 +170,7 @@ def _header(root: Path) -> Mapping[str, Any]:
 
 def _unreadable(error: Exception) -> SertkError:
     why = " ".join(str(error).split())[:200] or type(error).__name__
-    return SertkError(f"the audformat database cannot be read: {why}", "Mend it")
+    return SertkError(f"the audformat database cannot be read: {why}", "Fix it")
 
 
 def _nothing(database: Any, skipped: Mapping[str, str]) -> SertkError:

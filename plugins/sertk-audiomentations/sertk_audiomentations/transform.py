@@ -7,55 +7,72 @@ import importlib.util
 import random
 import threading
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ser_toolkit.contracts import Augmenter
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit import Asset, Augmenter, SertkError
+
+from . import library, recordings
+from .library import LEFT_OUT as LEFT_OUT
 
 if TYPE_CHECKING:
-    from ser_toolkit.runtime.component import AssetLoader
-    from ser_toolkit.runtime.extractor import F32
+    from ser_toolkit import F32, AssetLoader
 
-# A name, and why no recipe can hold it.
-LEFT_OUT = {
-    "Lambda": "needs a function, and a recipe holds no code",
-    "Compose": "the recipe's own list of augmenters applies them in order",
-    "OneOf": "the recipe's own list of augmenters, each with its p, takes its place",
-    "SomeOf": "the recipe's own list of augmenters, each with its p, takes its place",
-}
-EXTRAS = ("numpy_audio_limiter", "loudness", "fast_mp3_augment", "pyroomacoustics")
+FIRST = "AddGaussianNoise"
 SHORTEST_S = 0.5
 # The generators of the process are one: two threads that seed them would take turns with the draws.
 _GENERATORS = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Transform(Augmenter):
-    """Base of all: the fields of a subclass are the parameters of the transform of its name.
+class Audiomentations(Augmenter):
+    """A transform of audiomentations by its name, with the parameters that differ from its own.
 
-    Parameters that differ from the defaults are tried on the library at once. `needs` names the
-    package that the library imports for this transform alone.
+    What is not the default is tried on the library at once. `recordings` holds an audio file, or a
+    zip of several, for the transforms that mix in some.
     """
 
-    needs: ClassVar[str] = ""
+    name: ClassVar[str] = "audiomentations"
+    transform: str = FIRST
+    params: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    recordings: Asset | None = None
 
     def __post_init__(self) -> None:
-        if any(getattr(self, key) != value for key, value in self._defaults().items()):
+        if self.transform != FIRST or self.params:
+            library.check(self.transform, self.params)
             self.build()
+        if self.recordings and self.transform not in library.RECORDED:
+            raise ValueError(
+                f"{self.transform} takes no recordings; {', '.join(library.RECORDED)} do"
+            )
 
-    def prepare(self, load: AssetLoader) -> Transform:
-        """This transform; raises SertkError where its package is missing."""
-        del load
-        if self.needs and importlib.util.find_spec(self.needs) is None:
-            raise self._missing(self.needs)
+    def prepare(self, load: AssetLoader) -> Audiomentations:
+        """Return this transform; its recordings are in their folder, its package is there."""
+        needed = library.needed_package(self.transform, self.params)
+        if needed and importlib.util.find_spec(needed) is None:
+            raise self._missing(needed)
+        if self.transform in library.RECORDED:
+            if self.recordings is None:
+                raise SertkError(
+                    f"'{self.name}' with {self.transform} needs recordings",
+                    "Give an audio file, or a .zip of some: --set augmenter.recordings=@FILE",
+                )
+            recordings.unpacked(self.recordings, load)
         return self
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """`samples` transformed; clips under half a second are lengthened with zeros meanwhile."""
+        """Return `samples` transformed; clips under half a second are lengthened with zeros
+        meanwhile.
+        """
+        if self.transform in library.RECORDED and self._folder() is None:
+            raise SertkError(
+                f"'{self.name}' with {self.transform} has no recordings yet",
+                "Call prepare(load) first",
+            )
         seed = int(rng.integers(2**32))
         if len(samples) == 0:
             nothing: F32 = samples.copy()
@@ -69,47 +86,48 @@ class Transform(Augmenter):
                 raise self._missing(error.name or str(error)) from error
         if not np.isfinite(whole).all():
             raise SertkError(
-                f"'{self.name}' gives values that are no numbers at {rate_hz} Hz",
+                f"'{self.name}': {self.transform} gives values that are no numbers at {rate_hz} Hz",
                 "Give it frequencies below half of the rate",
             )
-        return self._cut(whole, len(samples), len(longer))
+        return _cut(whole, len(samples), len(longer))
 
     def build(self) -> Any:
-        """The library's own object; always applied, because the toolkit draws `p`."""
-        import audiomentations
-
-        kind = getattr(audiomentations, self.name.rpartition(".")[2])
+        """Return the library's own object; always applied, because the toolkit draws `p`."""
+        given = library.arguments(self.transform, self.params)
+        if source := library.RECORDED.get(self.transform):
+            # Without recordings the other parameters are tried: the library opens no file for that.
+            given[source] = str(self._folder() or "none.wav")
         try:
-            return kind(**self._arguments(), p=1.0)
+            return library.kind_of(self.transform)(**given, p=1.0)
         except ImportError as error:
             raise self._missing(error.name or str(error)) from error
         except (AssertionError, ValueError, TypeError) as error:
             why = " ".join(str(error).split()) or "impossible together"
-            given = ", ".join(f"{key}={getattr(self, key)!r}" for key in self._defaults())
-            raise ValueError(f"{why} (received {given})") from error
+            shown = ", ".join(f"{key}={value!r}" for key, value in self.params.items())
+            raise ValueError(f"{self.transform}: {why} (received {shown or 'none'})") from error
 
-    def _defaults(self) -> dict[str, Any]:
-        return {field.name: field.default for field in fields(self) if field.name != "p"}
-
-    def _arguments(self) -> dict[str, Any]:
-        return {key: getattr(self, key) for key in self._defaults()}
-
-    def _cut(self, out: F32, n_samples: int, n_longer: int) -> F32:
-        if n_longer == n_samples:
-            return out
-        return out[: max(1, round(len(out) * n_samples / n_longer))]
+    def _folder(self) -> Path | None:
+        folder = recordings.folder_of(self.recordings) if self.recordings else None
+        return folder if folder and folder.is_dir() else None
 
     def _missing(self, package: str) -> SertkError:
-        wanted = '"sertk-audiomentations[extras]"' if package in EXTRAS else package
+        wanted = '"sertk-audiomentations[extras]"' if package in library.EXTRAS else package
         return SertkError(
-            f"'{self.name}' needs a package that is not installed ({package})",
+            f"'{self.name}' with {self.transform} needs a package that is not installed "
+            f"({package})",
             f"Run `pip install {wanted}`",
         )
 
 
+def _cut(out: F32, n_samples: int, n_longer: int) -> F32:
+    if n_longer == n_samples:
+        return out
+    return out[: max(1, round(len(out) * n_samples / n_longer))]
+
+
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """The generators of `random` and numpy, seeded for one transform and put back afterwards."""
+    """Seed the generators of `random` and numpy for one transform, and put them back afterwards."""
     with _GENERATORS, warnings.catch_warnings():
         # A clip that is too short for a transform stays as it is, without a line for each; what
         # librosa imports is nobody's business here.

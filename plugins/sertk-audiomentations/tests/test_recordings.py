@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
-import sys
 import zipfile
 from pathlib import Path
 
@@ -12,16 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit import SertkError
 from ser_toolkit.testing import asset
-from sertk_audiomentations import sertk_augmenters
-from sertk_audiomentations.recordings import Recorded
+from sertk_audiomentations import Audiomentations
+from sertk_audiomentations.library import RECORDED
+from sertk_audiomentations.recordings import folder_of
 
 RATE_HZ = 16_000
 SAMPLES = (0.1 * np.sin(np.arange(2 * RATE_HZ) ** 1.2 / 60)).astype(np.float32)
-RECORDED = {
-    one.name.partition(".")[2]: one for one in sertk_augmenters() if isinstance(one, Recorded)
-}
 
 
 def wav(samples: np.ndarray, rate_hz: int = 8000) -> bytes:
@@ -35,25 +31,23 @@ def hiss(seed: int, n_samples: int = 12_000) -> np.ndarray:
     return (0.1 * noise * np.exp(-np.arange(n_samples) / 2000)).astype(np.float32)
 
 
-def with_recordings(name: str, content: bytes, shown: str = "noise.wav"):
-    one = RECORDED[name]
-    return dataclasses.replace(one, **{one.source: asset(content, shown)}).prepare(
-        lambda wanted: content
-    )
+def with_recordings(name: str, content: bytes, shown: str = "noise.wav", **params: float):
+    one = Audiomentations(name, params, asset(content, shown))
+    return one.prepare(lambda wanted: content)
 
 
 def no_assets(wanted: object) -> bytes:
     raise AssertionError(f"{wanted} was asked for")
 
 
-def run(one: Recorded, seed: int = 0) -> np.ndarray:
+def run(one: Audiomentations, seed: int = 0) -> np.ndarray:
     return one.augment(SAMPLES, RATE_HZ, np.random.default_rng(seed))
 
 
 def test_a_recording_is_mixed_in_at_the_ratio_that_was_asked_for() -> None:
     steady = np.random.default_rng(2).standard_normal(3 * RATE_HZ).astype(np.float32)
-    noise = with_recordings("AddBackgroundNoise", wav(0.1 * steady, RATE_HZ))
-    one = dataclasses.replace(noise, min_snr_db=12.0, max_snr_db=12.0)
+    noise = wav(0.1 * steady, RATE_HZ)
+    one = with_recordings("AddBackgroundNoise", noise, min_snr_db=12.0, max_snr_db=12.0)
     samples = SAMPLES
     added = run(one).astype(np.float64) - samples
     ratio_db = 10 * np.log10(np.square(samples, dtype=np.float64).mean() / np.square(added).mean())
@@ -82,7 +76,7 @@ def test_a_zip_of_recordings_in_any_order_of_packing() -> None:
 
     names = ["../../a.wav", "b/long.wav", "b/longer.flac", "readme.txt"]
     one = with_recordings("AddBackgroundNoise", packed(names), "noises.zip")
-    folder = one._folder()
+    folder = folder_of(one.recordings)
     assert [path.name for path in sorted(folder.iterdir())] == [f"{n:06d}.wav" for n in range(3)]
     other = with_recordings("AddBackgroundNoise", packed(names[::-1]), "noises.zip")
     assert {run(one, n).tobytes() for n in range(8)} == {run(other, n).tobytes() for n in range(8)}
@@ -91,17 +85,33 @@ def test_a_zip_of_recordings_in_any_order_of_packing() -> None:
     assert not list(folder.parent.glob(".*"))
 
 
-@pytest.mark.parametrize("name", RECORDED)
-def test_recordings_that_are_missing_or_none_are_a_line_for_the_user(name: str) -> None:
-    with pytest.raises(SertkError, match=r"--set augmenter\.\w+=@FILE"):
-        RECORDED[name].prepare(no_assets)
-    with pytest.raises(SertkError, match="no recordings yet"):
-        run(RECORDED[name])
+def test_recordings_that_are_missing_or_none_are_a_line_for_the_user() -> None:
     empty = io.BytesIO()
     zipfile.ZipFile(empty, "w").close()
-    for content, told in {b"text": "cannot be decoded", empty.getvalue(): "no audio file"}.items():
-        with pytest.raises(SertkError, match=told):
-            with_recordings(name, content, "x.wav")
+    wrong = {b"text": "cannot be decoded", empty.getvalue(): "no audio file"}
+    for name in RECORDED:
+        with pytest.raises(SertkError, match=r"--set augmenter\.recordings=@FILE"):
+            Audiomentations(name).prepare(no_assets)
+        with pytest.raises(SertkError, match="no recordings yet"):
+            run(Audiomentations(name))
+        for content, told in wrong.items():
+            with pytest.raises(SertkError, match=told):
+                with_recordings(name, content, "x.wav")
+    with pytest.raises(ValueError, match="Reverse takes no recordings"):
+        Audiomentations("Reverse", recordings=asset(b"", "x.wav"))
+
+
+def test_a_mix_is_finite_leaves_its_input_alone_and_repeats() -> None:
+    content = wav(hiss(4))
+    for name in RECORDED:
+        one = with_recordings(name, content)
+        for samples in (SAMPLES, SAMPLES[:500], SAMPLES[:1], np.zeros(8000, np.float32)):
+            given = samples.copy()
+            given.flags.writeable = False
+            outs = [one.augment(given, RATE_HZ, np.random.default_rng(5)) for _ in range(2)]
+            assert outs[0].tobytes() == outs[1].tobytes() and len(outs[0]) > 0, name
+            assert outs[0].dtype == np.float32 and np.isfinite(outs[0]).all(), name
+            assert not np.shares_memory(outs[0], given) and np.array_equal(given, samples), name
 
 
 # Keras 3 reads its variables in a way that numpy 2 deprecates.
@@ -116,8 +126,9 @@ def test_the_recordings_travel_with_the_run(
     file.write_bytes(wav(hiss(3)))
     settings = (
         "extractor=rms",
-        "augmenter=audiomentations.AddBackgroundNoise",
-        f"augmenter.sounds_path=@{file}",
+        "augmenter=audiomentations",
+        "augmenter.transform=AddBackgroundNoise",
+        f"augmenter.recordings=@{file}",
         "model=tcn",
         "training.copies=1",
         "training.ema_momentum=0",
@@ -134,18 +145,3 @@ def test_the_recordings_travel_with_the_run(
     assert (second / "recipe.toml").read_bytes() == (first / "recipe.toml").read_bytes()
     heard = [(run / "predictions.csv").read_bytes() for run in (first, second)]
     assert heard[0] == heard[1]
-
-
-@pytest.mark.slow
-def test_inspect_shows_what_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ser_toolkit
-
-    monkeypatch.setenv("SERTK_PLUGINS", "audiomentations")
-    monkeypatch.setitem(sys.modules, "loudness", None)
-    (tmp_path / "x.wav").write_bytes(wav(SAMPLES, RATE_HZ))
-    found = ser_toolkit.inspect(tmp_path / "x.wav", out=tmp_path / "x.png")
-    shown = {item["name"].partition(".")[2] for item in found["augmentations"]}
-    assert {one.name.partition(".")[2] for one in sertk_augmenters()} - shown == {
-        *RECORDED,
-        "LoudnessNormalization",
-    }

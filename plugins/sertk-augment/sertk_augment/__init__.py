@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ser_toolkit.contracts import Augmenter, FrameAugmenter
-from ser_toolkit.hookspecs import hookimpl
+from ser_toolkit import Augmenter, FrameAugmenter, hookimpl
 
 from .augmenters import NotebookPitch, Pitch, Stretch
 
@@ -14,5 +13,5 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:
-    """Time stretch and pitch shift, as default instances."""
+    """Return time stretch and pitch shift, as default instances."""
     return [Stretch(), Pitch(), NotebookPitch()]

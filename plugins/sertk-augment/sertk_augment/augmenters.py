@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ser_toolkit.contracts import Augmenter
+from ser_toolkit import Augmenter
 
 if TYPE_CHECKING:
-    from ser_toolkit.runtime.extractor import F32
+    from ser_toolkit import F32
 
 VOCODER_FRAME = 2048
 
@@ -33,7 +33,7 @@ class Stretch(Augmenter):
             )
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """`samples` stretched, (round(N / rate),)."""
+        """Return `samples` stretched, (round(N / rate),)."""
         import librosa.effects as effects
 
         rate = rng.uniform(self.rate_min, self.rate_max)
@@ -49,7 +49,7 @@ class Pitch(Augmenter):
     semitones: float = 2.0
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """`samples` shifted, (N,)."""
+        """Return `samples` shifted, (N,)."""
         width = abs(self.semitones)
         return _shifted(samples, rate_hz, rng.uniform(-width, width))
 
@@ -62,7 +62,7 @@ class NotebookPitch(Augmenter):
     semitones: float = 0.7
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """`samples` shifted, (N,)."""
+        """Return `samples` shifted, (N,)."""
         return _shifted(samples, rate_hz, self.semitones)
 
 
@@ -74,7 +74,7 @@ def _shifted(samples: F32, rate_hz: int, semitones: float) -> F32:
 
 
 def _long_enough(samples: F32) -> F32:
-    """librosa warns about clips that are shorter than one frame of its vocoder."""
+    """Silence librosa, which warns about clips that are shorter than one frame of its vocoder."""
     return np.pad(samples, (0, max(0, VOCODER_FRAME - len(samples))))
 
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import sertk_augment
 from ser_toolkit.testing import Check, sertk_checks
+from sertk_augment import Stretch
 
 
 @sertk_checks(sertk_augment)
 def test_it_keeps_to_the_contract(check: Check) -> None:
+    check()
+
+
+@sertk_checks(Stretch(rate_min=0.8, rate_max=1.25))
+def test_a_rate_that_is_drawn(check: Check) -> None:
     check()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ser_toolkit.contracts import Reader
-from ser_toolkit.hookspecs import hookimpl
+from ser_toolkit import Reader, hookimpl
 
 from .corpora import CORPORA
 from .reader import CorpusReader
@@ -15,5 +14,5 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_readers() -> list[Reader]:
-    """One reader per corpus."""
+    """Return one reader per corpus."""
     return list(CORPORA)

@@ -6,9 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ser_toolkit.contracts import Clip, Match, Reader, Reading
-from ser_toolkit.runtime.audio import audio_files
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit import Clip, Match, Reader, Reading, SertkError, audio_files
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -38,7 +36,7 @@ class CorpusReader(Reader):
     ignored: tuple[str, ...] = ()
 
     def recognises(self, root: Path) -> Match | None:
-        """The share of audio files that are named as in this corpus; None under a half."""
+        """Return the share of audio files that are named as in this corpus; None under a half."""
         files = self._files(root) if root.is_dir() else {}
         fitting = sum(match is not None for _, match in files.values())
         if not fitting or 2 * fitting < len(files):
@@ -47,7 +45,7 @@ class CorpusReader(Reader):
         return Match(fitting / len(files), why)
 
     def read(self, root: Path) -> Reading:
-        """Every utterance once; of several copies the one that lies shallowest."""
+        """Return every utterance once; of several copies the one that lies shallowest."""
         kept: dict[tuple[str | None, ...], Clip] = {}
         skipped: dict[str, str] = {}
         files = self._files(root)
@@ -67,7 +65,7 @@ class CorpusReader(Reader):
         return Reading(tuple(clips), skipped, self._notes(len(kept), n_copies))
 
     def _files(self, root: Path) -> dict[str, tuple[Path, re.Match[str] | None]]:
-        """Audio files outside of ignored folders, with what their names say."""
+        """Return audio files outside of ignored folders, with what their names say."""
         # With the root's own name in front, a speaker's folder can be given as the root.
         pattern, base = re.compile(rf"(?:.*/)?(?:{self.pattern})\.[^./]+"), root.resolve().name
         return {
@@ -90,7 +88,7 @@ class CorpusReader(Reader):
         return dict(self.speakers).get(match["speaker"], match["speaker"])
 
     def _utterance(self, match: re.Match[str]) -> tuple[str | None, ...]:
-        """What names the utterance: all groups, the speaker by its true name."""
+        """Return what names the utterance: all groups, the speaker by its true name."""
         at = match.re.groupindex["speaker"] - 1
         groups = match.groups()
         return (*groups[:at], self._speaker(match), *groups[at + 1 :])

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
-from ser_toolkit.labels import EMOTIONS
-from ser_toolkit.runtime.component import configure, from_spec, to_spec
-from sertk_corpora import CORPORA, CorpusReader, sertk_readers
+from ser_toolkit import EMOTIONS, configure
+from sertk_corpora import CORPORA, CorpusReader
 
 READERS = {reader.name: reader for reader in CORPORA}
 NAMES = tuple(READERS)
 N_SPEAKERS = {"emodb": 10, "tess": 2, "savee": 4, "ravdess": 24, "cremad": 91}
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-
-
-def test_the_hook_offers_all_readers_with_different_names() -> None:
-    assert {reader.name for reader in sertk_readers()} == set(N_SPEAKERS)
-    assert len(sertk_readers()) == len(N_SPEAKERS)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_reader_survives_json(name: str) -> None:
-    spec = json.loads(json.dumps(to_spec(READERS[name])))
-    assert spec["name"] == name
-    assert from_spec(spec, READERS.__getitem__, exact=True) == READERS[name]
-    assert hash(from_spec(spec, READERS.__getitem__)) == hash(READERS[name])
 
 
 def test_a_field_can_be_set() -> None:

@@ -9,11 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-import soundfile
 
-from ser_toolkit.contracts import Clip, Reading
-from ser_toolkit.runtime.audio import check_speech, read_audio
-from ser_toolkit.runtime.errors import AudioError, SertkError
+from ser_toolkit import AudioError, Clip, Reading, SertkError, read_audio
 from sertk_corpora import CORPORA
 
 READERS = {reader.name: reader for reader in CORPORA}
@@ -273,13 +270,6 @@ def test_git_lfs_pointers_are_clips_until_they_are_decoded(tmp_path: Path) -> No
     )
     with pytest.raises(AudioError, match=r"Git LFS pointer, not audio. Run `git lfs pull`"):
         read_audio(clip.path, shown=clip.relative)
-
-
-def test_a_silent_clip_is_a_clip_until_it_is_checked(tmp_path: Path) -> None:
-    clip = only("cremad", touch(tmp_path / "cremad", ["1076_MTI_SAD_XX.wav"]))
-    soundfile.write(clip.path, [0.0] * 16_000, 16_000)
-    with pytest.raises(AudioError, match=r"1076_MTI_SAD_XX\.wav' is silent"):
-        check_speech(read_audio(clip.path), clip.relative)
 
 
 # What is not the corpus

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ser_toolkit.contracts import Reader
-from ser_toolkit.hookspecs import hookimpl
+from ser_toolkit import Reader, hookimpl
 
 from .reader import DatasetsReader
 
@@ -14,5 +13,5 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_readers() -> list[Reader]:
-    """The one reader."""
+    """Return the one reader."""
     return [DatasetsReader()]

@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ser_toolkit.files import cache_dir, write_bytes
-from ser_toolkit.runtime.audio import audio_files
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit import SertkError, audio_files, cache_dir, write_bytes
 
 SAVED = ("dataset_dict.json", "state.json")
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -36,18 +34,18 @@ class Row:
 
 
 def saved(root: Path) -> bool:
-    """Whether `save_to_disk` wrote this folder."""
+    """Say whether `save_to_disk` wrote this folder."""
     return any((root / name).is_file() for name in SAVED)
 
 
 def metadata_of(root: Path) -> list[Path]:
-    """The metadata in a folder and in the folders in it, by their place."""
+    """Return the metadata in a folder and in the folders in it, by their place."""
     places = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
     return [place / name for place in places for name in METADATA if (place / name).is_file()]
 
 
 def open_dataset(root: Path) -> dict[str, list[Row]]:
-    """The rows of each split."""
+    """Return the rows of each split."""
     if not root.is_dir():
         raise SertkError(f"no folder '{root}'", "Give the folder of the dataset")
     try:
@@ -59,11 +57,11 @@ def open_dataset(root: Path) -> dict[str, list[Row]]:
         raise
     except Exception as error:  # datasets, pyarrow and pandas each raise their own
         why = " ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__
-        raise SertkError(f"the dataset cannot be read: {why}", "Mend it") from error
+        raise SertkError(f"the dataset cannot be read: {why}", "Fix it") from error
 
 
 def _described(root: Path, tables: list[Path]) -> dict[str, list[Row]]:
-    """Rows of metadata; one that lies in the folder of a split belongs to that split."""
+    """Return rows of metadata; one that lies in the folder of a split belongs to that split."""
     splits: dict[str, list[Row]] = {}
     for table in tables:
         for values in _records(table):
@@ -79,7 +77,7 @@ def _described(root: Path, tables: list[Path]) -> dict[str, list[Row]]:
 
 
 def _records(table: Path) -> list[dict[str, Any]]:
-    """A table with texts as they stand there: speaker 03 is not 3."""
+    """Return a table with texts as they stand there: speaker 03 is not 3."""
     if table.suffix == ".csv":
         with table.open(encoding="utf-8-sig", newline="") as file:
             return [dict(row) for row in csv.DictReader(file, strict=True)]
@@ -93,7 +91,7 @@ def _records(table: Path) -> list[dict[str, Any]]:
 
 
 def _labelled(root: Path) -> dict[str, list[Row]]:
-    """Files in SPLIT/LABEL/."""
+    """Return files in SPLIT/LABEL/."""
     splits: dict[str, list[Row]] = {}
     for relative, path in audio_files(root).items():
         parts = relative.split("/")
@@ -113,7 +111,7 @@ def _saved(root: Path) -> dict[str, list[Row]]:
 
 
 def _rows(root: Path, split: str, table: Any) -> list[Row]:
-    """Audio comes as path or bytes, and is decoded by the toolkit; labels come as words."""
+    """Open columns so that audio comes as path or bytes, labels as words; the toolkit decodes."""
     import datasets
 
     kinds = table.features
@@ -139,7 +137,7 @@ def _word(kind: Any, value: Any) -> Any:
 
 
 def _place(root: Path, number: str, audio: Mapping[str, Any]) -> tuple[str, Path | None]:
-    """The file; audio that lies in the table is put in the cache."""
+    """Return the file; audio that lies in the table is put in the cache."""
     name, content = audio.get("path") or "", audio.get("bytes")
     if content:
         suffix = Path(name).suffix.lower() or ".wav"
@@ -152,7 +150,7 @@ def _place(root: Path, number: str, audio: Mapping[str, Any]) -> tuple[str, Path
 
 
 def _stored(content: bytes, suffix: str) -> Path:
-    """A file in the toolkit's cache, named by its sha256."""
+    """Return a file in the toolkit's cache, named by its sha256."""
     name = hashlib.sha256(content).hexdigest()
     path = cache_dir() / "datasets" / name[:2] / f"{name}{suffix}"
     if not path.is_file():
@@ -162,7 +160,7 @@ def _stored(content: bytes, suffix: str) -> Path:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars, no warnings about other libraries; afterwards all is as it was."""
+    """Silence progress bars and warnings of other libraries; restore everything afterwards."""
     import datasets
 
     silent = datasets.are_progress_bars_disabled()

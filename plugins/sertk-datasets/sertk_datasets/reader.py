@@ -8,17 +8,23 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from ser_toolkit.contracts import Clip, Match, Reader, Reading, Side
-from ser_toolkit.labels import label
-from ser_toolkit.runtime.audio import audio_files
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit import (
+    Clip,
+    Match,
+    Reader,
+    Reading,
+    SertkError,
+    Subset,
+    audio_files,
+    canonical_emotion,
+)
 
 from .loading import Row, metadata_of, open_dataset, saved
 
 EMOTIONS = ("emotion", "label")
 SPEAKERS = ("speaker", "speaker_id")
 TEXTS = ("transcription", "transcript", "sentence", "text")
-SIDES: Mapping[str, Side] = MappingProxyType(
+SUBSETS: Mapping[str, Subset] = MappingProxyType(
     {
         "train": "train",
         "validation": "validation",
@@ -36,7 +42,7 @@ class DatasetsReader(Reader):
     name: ClassVar[str] = "datasets"
 
     def recognises(self, root: Path) -> Match | None:
-        """What `save_to_disk` wrote, metadata beside audio, or SPLIT/EMOTION/ folders."""
+        """Return what `save_to_disk` wrote, metadata beside audio, or SPLIT/EMOTION/ folders."""
         if not root.is_dir():
             return None
         if saved(root):
@@ -44,12 +50,12 @@ class DatasetsReader(Reader):
         if metadata_of(root):
             return Match(0.95, "it holds the metadata of an audio folder")
         files = [one.split("/") for one in audio_files(root)]
-        if files and all(len(parts) == 3 and parts[0] in SIDES for parts in files):
+        if files and all(len(parts) == 3 and parts[0] in SUBSETS for parts in files):
             return Match(0.8, "its audio files lie in SPLIT/LABEL/")
         return None
 
     def read(self, root: Path) -> Reading:
-        """One clip per row; a row without an emotion or without its audio is left out."""
+        """Return one clip per row; a row without an emotion or without its audio is left out."""
         clips: list[Clip] = []
         skipped: dict[str, str] = {}
         splits = open_dataset(root)
@@ -60,7 +66,7 @@ class DatasetsReader(Reader):
                 "Expected a save of save_to_disk, metadata beside audio, or SPLIT/EMOTION/ folders",
             )
         emotion = _needed(everything)
-        official = len(set(splits) & set(SIDES)) > 1
+        official = len(set(splits) & set(SUBSETS)) > 1
         for split, rows in splits.items():
             for row in rows:
                 word = _said(row, (emotion,))
@@ -69,29 +75,29 @@ class DatasetsReader(Reader):
                 elif word is None:
                     skipped[row.shown] = "no emotion"
                 else:
-                    side = SIDES.get(split) if official else None
-                    clips.append(_clip(root, row, word, side))
+                    subset = SUBSETS.get(split) if official else None
+                    clips.append(_clip(root, row, word, subset))
         if not clips:
             example = next((f", e.g. '{name}': {why}" for name, why in skipped.items()), "")
             raise SertkError(f"no usable row in the dataset '{root.resolve().name}'{example}")
         return Reading(tuple(sorted(clips, key=lambda clip: clip.relative)), skipped)
 
 
-def _clip(root: Path, row: Row, emotion: str, side: Side | None) -> Clip:
+def _clip(root: Path, row: Row, emotion: str, subset: Subset | None) -> Clip:
     assert row.path is not None
     return Clip(
         path=row.path,
         relative=row.shown,
         corpus=root.resolve().name,
-        emotion=label(emotion),
+        emotion=canonical_emotion(emotion),
         speaker=_said(row, SPEAKERS),
         text=_said(row, TEXTS),
-        side=side,
+        side=subset,
     )
 
 
 def _needed(rows: Iterable[Row]) -> str:
-    """The column of emotions."""
+    """Return the column of emotions."""
     columns = list(dict.fromkeys(key for row in rows for key in row.values))
     for name in EMOTIONS:
         if name in columns:
@@ -104,7 +110,7 @@ def _needed(rows: Iterable[Row]) -> str:
 
 
 def _said(row: Row, names: tuple[str, ...]) -> str | None:
-    """The value of the first of these columns, as text; None where it says nothing."""
+    """Return the value of the first of these columns, as text; None where it says nothing."""
     value: Any = next((row.values[name] for name in names if name in row.values), None)
     if value is None or value != value:  # NaN in a table of numbers
         return None

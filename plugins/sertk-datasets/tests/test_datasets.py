@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.runtime.audio import read_audio
-from ser_toolkit.runtime.component import from_spec, to_spec
-from ser_toolkit.runtime.errors import SertkError
-from sertk_datasets import DatasetsReader, sertk_readers
+from ser_toolkit import SertkError, read_audio
+from sertk_datasets import DatasetsReader
 
 READER = DatasetsReader()
 ROWS = [
@@ -164,14 +160,3 @@ def test_other_folders_are_not_recognised(tmp_path: Path) -> None:
     tone(tmp_path / "anger" / "ann" / "1.wav")
     assert READER.recognises(tmp_path) is None
     assert READER.recognises(tmp_path / "none") is None
-
-
-def test_fields_are_the_whole_state_and_nothing_heavy_is_imported() -> None:
-    assert from_spec(json.loads(json.dumps(to_spec(READER))), lambda name: READER) == READER
-    assert sertk_readers() == [READER]
-    code = (
-        "import sertk_datasets as s, sys; s.sertk_readers()\n"
-        "print([m for m in ('datasets', 'pandas', 'pyarrow') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ser_toolkit.hookspecs import hookimpl
-from ser_toolkit.runtime.extractor import Extractor
+from ser_toolkit import Extractor, hookimpl
 
 from .extractor import Embedding
 
@@ -14,5 +13,5 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """The one extractor; its file is given with `--set extractor.file=@FILE`."""
+    """Return the one extractor; its file is given with `--set extractor.file=@FILE`."""
     return [Embedding()]

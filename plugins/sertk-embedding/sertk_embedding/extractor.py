@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ser_toolkit.runtime.component import Asset
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import FrameExtractor
+from ser_toolkit import Asset, FrameExtractor, SertkError
 
 from .models import Embedder, is_keras, open_model
 
 if TYPE_CHECKING:
-    from ser_toolkit.runtime.component import AssetLoader
-    from ser_toolkit.runtime.extractor import F32, Signal
+    from ser_toolkit import F32, AssetLoader, Signal
 
 
 @dataclass(frozen=True)
@@ -47,16 +44,18 @@ class Embedding(FrameExtractor):
 
     @property
     def edge_ready(self) -> bool:  # type: ignore[override]
-        """A `.tflite` runs where a TFLite runtime is; a Keras model needs TensorFlow."""
+        """Return a `.tflite` runs where a TFLite runtime is; a Keras model needs TensorFlow."""
         return self.file is None or not is_keras(self.file)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """One name per number of the embedding; known only to what `prepare` returned."""
+        """Return one name per number of the embedding; known only to what `prepare` returned."""
         return tuple(f"embedding_{index}" for index in range(self._embedder().size))
 
     def prepare(self, load: AssetLoader) -> Embedding:
-        """This extractor with its model open. Raises SertkError for a model that does not fit."""
+        """Return this extractor with its model open. Raises SertkError for a model that does not
+        fit.
+        """
         if self.file is None:
             raise SertkError(
                 "'embedding' needs a model", "Give its file: --set extractor.file=@MODEL.tflite"

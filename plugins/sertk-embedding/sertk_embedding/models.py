@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ser_toolkit.runtime.errors import MissingExtra, SertkError
-from ser_toolkit.runtime.interpreter import find_runtime, load_interpreter
+from ser_toolkit import MissingExtra, SertkError, find_runtime, load_interpreter
 
 if TYPE_CHECKING:
-    from ser_toolkit.runtime.component import Asset
-    from ser_toolkit.runtime.extractor import F32
+    from ser_toolkit import F32, Asset
 
 Run = Callable[["F32"], Any]
 
@@ -34,7 +32,9 @@ class Embedder:
         self.size = len(self(np.zeros(n_samples, np.float32)))
 
     def __call__(self, samples: F32) -> F32:
-        """The embedding (D,) float32 of samples (N,), the mean where the model gives (T, D)."""
+        """Return the embedding (D,) float32 of samples (N,), the mean where the model gives (T,
+        D).
+        """
         with self._lock:
             values = np.array(self._run(samples), np.float32)
         if values.ndim == 0 or values.ndim > 3 or (values.ndim == 3 and len(values) != 1):
@@ -50,12 +50,12 @@ class Embedder:
 
 
 def is_keras(file: Asset) -> bool:
-    """Whether a file is said to be a Keras model, which needs TensorFlow."""
+    """Say whether a file is said to be a Keras model, which needs TensorFlow."""
     return file.name.lower().endswith(".keras")
 
 
 def open_model(content: bytes, file: Asset, n_samples: int, output: int) -> Embedder:
-    """The model in `content`, which must be what its name says."""
+    """Return the model in `content`, which must be what its name says."""
     if is_keras(file) and content[:4] == b"PK\x03\x04":
         return _open_keras(content, file.name, n_samples, output)
     if not is_keras(file) and content[4:8] == b"TFL3":
@@ -93,7 +93,7 @@ def _tflite(content: bytes, shown: str, n_samples: int, output: int) -> Run:
 
 
 def _input(interpreter: Any, shown: str, n_samples: int) -> tuple[int, tuple[int, ...]]:
-    """The one input, made to take `n_samples`: its index and shape."""
+    """Return the one input, made to take `n_samples`: its index and shape."""
     details = interpreter.get_input_details()
     if len(details) != 1 or details[0]["dtype"] is not np.float32:
         kinds = ", ".join(f"{np.dtype(d['dtype'])} {tuple(d['shape'])}" for d in details)
@@ -114,7 +114,9 @@ def _input(interpreter: Any, shown: str, n_samples: int) -> tuple[int, tuple[int
 
 
 def _fitting(signature: tuple[int, ...], n_samples: int) -> tuple[int, ...] | None:
-    """The shape to give to an input of this signature (-1 is open), None where it takes none."""
+    """Return the shape to give to an input of this signature (-1 is open), None where it takes
+    none.
+    """
     if not 1 <= len(signature) <= 2 or signature[-1] not in (-1, n_samples):
         return None
     if len(signature) == 2 and signature[0] not in (-1, 1):
@@ -133,9 +135,9 @@ def _other_length(shown: str, signature: tuple[int, ...]) -> SertkError:
 
 @functools.lru_cache(maxsize=2)
 def _open_keras(content: bytes, shown: str, n_samples: int, output: int) -> Embedder:
-    """Opening one takes seconds, and every clip asks for it."""
+    """Open a Keras model, cached: opening takes seconds, and every clip asks for it."""
     try:
-        from ser_toolkit.backend import import_keras
+        from ser_toolkit import import_keras
 
         keras = import_keras()
     except ImportError as error:

@@ -43,5 +43,5 @@ class ExampleAugmenter(Augmenter):
 
 @hookimpl
 def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:
-    """The augmenters of this package."""
+    """Return the augmenters of this package."""
     return [ExampleAugmenter()]

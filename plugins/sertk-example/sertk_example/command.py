@@ -20,12 +20,12 @@ def command(files: tuple[Path, ...]) -> None:
 
 
 def line(audio: Audio) -> str:
-    """Seconds, peak and level in columns."""
+    """Return seconds, peak and level in columns."""
     peak = np.abs(audio.samples).max(initial=0.0)
     level = np.sqrt(np.square(audio.samples, dtype=np.float64).sum() / max(1, len(audio.samples)))
     return f"{audio.duration_s:8.2f} {dbfs(peak):7.1f} {dbfs(level):7.1f}"
 
 
 def dbfs(value: float) -> float:
-    """A magnitude in dB below full scale, no less than -120."""
+    """Return a magnitude in dB below full scale, no less than -120."""
     return float(20 * np.log10(max(value, FLOOR)))

@@ -60,12 +60,12 @@ class ExampleExtractor(FrameExtractor):
         return np.asarray(levels, np.float32)
 
     def _edges_hz(self) -> NDArray[np.float64]:
-        """The lower edge of each band, and the upper one of the last."""
+        """Return the lower edge of each band, and the upper one of the last."""
         octaves = np.arange(self.bands + 1) / self.bands_per_octave
         return np.asarray(self.low_hz * 2**octaves)
 
     def _weights(self) -> NDArray[np.float64]:
-        """Which bins of the FFT belong to which band: ones and zeros (bins, bands)."""
+        """Return which bins of the FFT belong to which band: ones and zeros (bins, bands)."""
         hz = np.fft.rfftfreq(self.frame_length, 1 / self.rate_hz)[:, None]
         edges = self._edges_hz()
         return ((hz >= edges[:-1]) & (hz < edges[1:])).astype(np.float64)
@@ -73,5 +73,5 @@ class ExampleExtractor(FrameExtractor):
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """The extractors of this package."""
+    """Return the extractors of this package."""
     return [ExampleExtractor()]

@@ -45,5 +45,5 @@ class ExampleModel(ModelBuilder):
 
 @hookimpl
 def sertk_models() -> list[ModelBuilder]:
-    """The networks of this package."""
+    """Return the networks of this package."""
     return [ExampleModel()]

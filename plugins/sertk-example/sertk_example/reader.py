@@ -35,7 +35,7 @@ class ExampleReader(Reader):
     )
 
     def recognises(self, root: Path) -> Match | None:
-        """The share of files with such names; less than half of them is another corpus."""
+        """Return the share of files with such names; less than half of them is another corpus."""
         files = _files(root)
         share = sum(self._emotion(name) is not None for name in files) / max(1, len(files))
         return Match(share, f"{share:.0%} of the files are {EXPECTED}") if share >= 0.5 else None
@@ -61,11 +61,11 @@ class ExampleReader(Reader):
 
 
 def _files(root: Path) -> dict[str, Path]:
-    """Every recording by its path below `root`, in an order that no file system changes."""
+    """Return every recording by its path below `root`, in an order that no file system changes."""
     return {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.wav"))}
 
 
 @hookimpl
 def sertk_readers() -> list[Reader]:
-    """The readers of this package."""
+    """Return the readers of this package."""
     return [ExampleReader()]

@@ -9,6 +9,6 @@ from ser_toolkit import Recipe, hookimpl
 
 @hookimpl
 def sertk_recipes() -> list[Recipe]:
-    """The recipes of this package."""
+    """Return the recipes of this package."""
     text = files(__package__).joinpath("recipe.toml").read_text("utf-8")
     return [Recipe.from_toml(text, "recipe.toml")]

@@ -51,5 +51,5 @@ class ExampleOutlet(Outlet):
 
 @hookimpl
 def sertk_sinks() -> list[Sink]:
-    """The sinks of this package."""
+    """Return the sinks of this package."""
     return [ExampleSink()]

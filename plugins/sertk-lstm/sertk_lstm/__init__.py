@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from ser_toolkit.contracts import ModelBuilder
-from ser_toolkit.hookspecs import hookimpl
-from ser_toolkit.recipe import Recipe
-from ser_toolkit.runtime.extractor import Extractor
+from ser_toolkit import Extractor, ModelBuilder, Recipe, hookimpl
 
 from .extractor import MfccMean
 from .model import Lstm
@@ -19,19 +16,19 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """The means of MFCC that the notebook feeds its network."""
+    """Return the means of MFCC that the notebook feeds its network."""
     return [MfccMean()]
 
 
 @hookimpl
 def sertk_models() -> list[ModelBuilder]:
-    """The network of both recipes."""
+    """Return the network of both recipes."""
     return [Lstm()]
 
 
 @hookimpl
 def sertk_recipes() -> list[Recipe]:
-    """`lstm` and `lstm-notebook`."""
+    """Return `lstm` and `lstm-notebook`."""
     names = ("lstm.toml", "lstm-notebook.toml")
     folder = files(__name__)
     return [Recipe.from_toml(folder.joinpath(name).read_text("utf-8"), name) for name in names]

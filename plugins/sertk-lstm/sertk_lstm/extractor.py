@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ser_toolkit.runtime.dsp import (
+from ser_toolkit import F32, SertkError, Signal, WindowExtractor
+from ser_toolkit.dsp import (
     MelParams,
     best_fft,
     dct_matrix,
@@ -15,8 +16,6 @@ from ser_toolkit.runtime.dsp import (
     power_spectrogram,
     power_to_db,
 )
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import F32, Signal, WindowExtractor
 
 N_MELS = 128
 AMIN, TOP_DB = 1e-10, 80.0

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ser_toolkit.contracts import ModelBuilder
-from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit import ModelBuilder, SertkError
 
 if TYPE_CHECKING:
     import keras

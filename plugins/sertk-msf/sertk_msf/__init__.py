@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from ser_toolkit.contracts import ModelBuilder
-from ser_toolkit.hookspecs import hookimpl
-from ser_toolkit.recipe import Recipe
-from ser_toolkit.runtime.extractor import Extractor
+from ser_toolkit import Extractor, ModelBuilder, Recipe, hookimpl
 
 from .extractor import Msf
 from .notebook import NotebookCnn, NotebookMsf
@@ -28,19 +25,19 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """The paper's energies, its statistics of them, and what a notebook computes instead."""
+    """Return the paper's energies, its statistics of them, and what a notebook computes instead."""
     return [Msf(), MsfStats(), NotebookMsf()]
 
 
 @hookimpl
 def sertk_models() -> list[ModelBuilder]:
-    """The notebook's network."""
+    """Return the notebook's network."""
     return [NotebookCnn()]
 
 
 @hookimpl
 def sertk_recipes() -> list[Recipe]:
-    """The recipe files beside this module."""
+    """Return the recipe files beside this module."""
     tables = sorted(files(__name__).iterdir(), key=lambda file: file.name)
     return [
         Recipe.from_toml(file.read_text("utf-8"), file.name)

@@ -10,8 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import F32, Signal, StatefulExtractor
+from ser_toolkit import F32, Heatmap, SertkError, Signal, StatefulExtractor
 
 from .filters import (
     F64,
@@ -92,11 +91,28 @@ class Msf(StatefulExtractor):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """msf_a01_m1, msf_a01_m2, …: acoustic band, then modulation band."""
+        """Return msf_a01_m1, msf_a01_m2, …: acoustic band, then modulation band."""
         return tuple(
             f"msf_a{acoustic:02d}_m{band}"
             for acoustic in range(1, self.n_acoustic + 1)
             for band in range(1, self.n_modulation + 1)
+        )
+
+    @property
+    def heatmap(self) -> Heatmap:
+        """Return a block of acoustic bands for each modulation band, slow modulation at the
+        bottom.
+        """
+        count = len(self.columns)
+        return Heatmap(
+            f"MSF: modulation of {self.n_acoustic} acoustic bands (low to high in each block)",
+            tuple(
+                (f"{hz:g} Hz", tuple(range(band, count, self.n_modulation)))
+                for band, hz in enumerate(self.modulation_hz)
+            ),
+            "modulation",
+            "energy in dB",
+            10 / math.log(10),
         )
 
     @property
@@ -106,7 +122,7 @@ class Msf(StatefulExtractor):
 
     @property
     def bandwidth_hz(self) -> F64:
-        """Equivalent rectangular bandwidths of the acoustic bands."""
+        """Return the equivalent rectangular bandwidths of the acoustic bands."""
         return erb_hz(self.centre_hz)
 
     @property
@@ -118,12 +134,14 @@ class Msf(StatefulExtractor):
 
     @property
     def warmup_frames(self) -> int:
-        """Frames until the ringing of the slowest modulation filter has fallen by 60 dB."""
+        """Return frames until the ringing of the slowest modulation filter has fallen by 60 dB."""
         decay = decay_s(self.modulation_low_hz, self.q) * WARMUP_DECAY_DB * math.log(10) / 20
         return math.ceil(decay * self.rate_hz / self.hop_length)
 
     def step(self, signal: Signal, state: Any) -> tuple[F32, Any]:
-        """The frames of `signal`, (T, F) float32; only samples not seen before are filtered."""
+        """Return the frames of `signal`, (T, F) float32; only samples not seen before are
+        filtered.
+        """
         fresh = self._checked(signal)
         if state is None:
             state = self._rest()
@@ -159,7 +177,7 @@ class Msf(StatefulExtractor):
 
     @property
     def _block_ms(self) -> int:
-        """The longest block, up to a limit, of which hop and frame are multiples."""
+        """Return the longest block, up to a limit, of which hop and frame are multiples."""
         common = math.gcd(self.frame_length, self.hop_length) // self._samples_per_ms
         return max(n for n in range(1, LARGEST_BLOCK_MS + 1) if common % n == 0)
 
@@ -185,7 +203,9 @@ class Msf(StatefulExtractor):
             yield samples[start : start + length].astype(np.float64)
 
     def _advance(self, samples: F64, state: State, rooms: tuple[F64, F64]) -> tuple[F64, State]:
-        """The energies (T, F) of the frames that `samples` complete, and the state after them."""
+        """Return the energies (T, F) of the frames that `samples` complete, and the state after
+        them.
+        """
         filters = self._filters
         outputs, after_gammatone = filters.gammatone.apply(samples, state.gammatone, rooms[0])
         envelope = _magnitudes(outputs).mean(axis=-1)
@@ -199,7 +219,7 @@ class Msf(StatefulExtractor):
 
 
 def _magnitudes(outputs: F64) -> F64:
-    """From real and imaginary parts (C, blocks, 2 K), in place: (C, blocks, K)."""
+    """Compute magnitudes (C, blocks, K) of real and imaginary parts (C, blocks, 2 K), in place."""
     np.square(outputs, out=outputs)
     real, imaginary = np.split(outputs, 2, axis=-1)
     real += imaginary
@@ -207,7 +227,9 @@ def _magnitudes(outputs: F64) -> F64:
 
 
 def _frame_sums(parts: F64, hop: int) -> F64:
-    """Sums over all whole frames, (T, F): frame t adds up parts[..., t hop + r, r] over r."""
+    """Return sums over all whole frames, (T, F): frame t adds up parts[..., t hop + r, r] over
+    r.
+    """
     blocks, per_frame = parts.shape[-2:]
     count = max(0, 1 + (blocks - per_frame) // hop)
     sums = np.zeros((count, *parts.shape[:-2]))

@@ -24,12 +24,12 @@ NEGLIGIBLE_STATE = 1e-60
 
 
 def erb_hz(frequencies_hz: F64) -> F64:
-    """Equivalent rectangular bandwidths in Hz: f / 9.26449 + 24.7 (Glasberg and Moore, 1990)."""
+    """Return bandwidths (ERB) in Hz: f / 9.26449 + 24.7 (Glasberg and Moore, 1990)."""
     return frequencies_hz / EAR_Q + MIN_BANDWIDTH_HZ
 
 
 def centre_frequencies_hz(low_hz: float, high_hz: float, count: int) -> F64:
-    """`count` ascending frequencies, evenly spaced in ERB, from `low_hz` to below `high_hz`.
+    """Return `count` ascending frequencies, evenly spaced in ERB, from `low_hz` to below `high_hz`.
 
     Slaney, Apple technical report 35 (1993), with `high_hz` for half the sampling rate.
     """
@@ -39,7 +39,7 @@ def centre_frequencies_hz(low_hz: float, high_hz: float, count: int) -> F64:
 
 
 def modulation_frequencies_hz(low_hz: float, high_hz: float, count: int) -> F64:
-    """`count` frequencies in a geometric row, both ends included."""
+    """Return `count` frequencies in a geometric row, both ends included."""
     return np.geomspace(low_hz, high_hz, count)
 
 
@@ -58,7 +58,7 @@ class StateSpace:
 
 
 def gammatone(frequencies_hz: F64, rate_hz: int) -> StateSpace:
-    """Fourth-order one-sided gammatone filters; the two outputs are real and imaginary part.
+    """Return fourth-order one-sided gammatone filters; the two outputs are real and imaginary part.
 
     Four complex one-pole filters in a row (Hohmann, Acta Acustica 88, 2002), with the pole
     exp((-B + 2 pi i f) / rate), B = 2 pi 1.019 ERB(f). A tone of amplitude a at the centre
@@ -79,7 +79,8 @@ def gammatone(frequencies_hz: F64, rate_hz: int) -> StateSpace:
 
 
 def modulation(frequencies_hz: F64, q: float, rate_hz: int) -> StateSpace:
-    """Second-order band-pass filters of quality `q` and unit gain at their centre frequencies.
+    """Return second-order band-pass filters of quality `q` and unit gain at their centre
+    frequencies.
 
     The bilinear transform of an analogue resonator: W = tan(pi f / rate), B = W / q,
     b = [B, 0, -B], a = [1 + B + W^2, 2 W^2 - 2, 1 - B + W^2]; states of transposed direct form II.
@@ -98,7 +99,7 @@ def modulation(frequencies_hz: F64, q: float, rate_hz: int) -> StateSpace:
 
 
 def decay_s(frequency_hz: float, q: float) -> float:
-    """Time in which the free ringing of a band-pass filter falls by 1 / e: q / (pi f)."""
+    """Return time in which the free ringing of a band-pass filter falls by 1 / e: q / (pi f)."""
     return q / (math.pi * frequency_hz)
 
 
@@ -118,7 +119,7 @@ class BlockFilter:
 
     @classmethod
     def build(cls, space: StateSpace, block: int) -> BlockFilter:
-        """The matrices of blocks of `block` samples."""
+        """Return the matrices of blocks of `block` samples."""
         count, size = space.drive.shape
         powers = np.empty((block + 1, count, size, size))
         powers[0] = np.eye(size)
@@ -132,15 +133,18 @@ class BlockFilter:
         return cls(block, _toeplitz(response), free.reshape(count, size, -1), intake, jump)
 
     def rest(self, *rows: int) -> F64:
-        """The state before any sound: (*rows, C, D)."""
+        """Return the state before any sound: (*rows, C, D)."""
         return np.zeros((*rows, *self.echo.shape[:2]))
 
     def room(self, blocks: int, *rows: int) -> F64:
-        """Memory for `apply` on up to `blocks` blocks; using it again spares half of the time."""
+        """Return memory for `apply` on up to `blocks` blocks; using it again spares half of the
+        time.
+        """
         return np.empty((2, *rows, len(self.kernel), blocks, self.kernel.shape[-1]))
 
     def apply(self, inputs: F64, state: F64, room: F64) -> tuple[F64, F64]:
-        """Outputs (..., C, blocks, O K) of `inputs` (..., blocks K), and the state after them.
+        """Return outputs (..., C, blocks, O K) of `inputs` (..., blocks K), and the state after
+        them.
 
         The outputs lie in `room`, so they last until it is used again; `state` stays as it is.
         """
@@ -154,7 +158,8 @@ class BlockFilter:
 
 
 def _scan(drives: F64, jump: F64, first: F64) -> F64:
-    """The n + 1 states (..., n + 1, D) that begin with `first`: s[i + 1] = s[i] jump + drives[i].
+    """Return the n + 1 states (..., n + 1, D) that begin with `first`: s[i + 1] = s[i] jump +
+    drives[i].
 
     Every second state follows from the same recursion with twice the step.
     """
@@ -170,7 +175,9 @@ def _scan(drives: F64, jump: F64, first: F64) -> F64:
 
 
 def _toeplitz(response: F64) -> F64:
-    """(C, K, O K): what input m of a block adds to each of its outputs, from (C, O, K) taps."""
+    """Return (C, K, O K): what input m of a block adds to each of its outputs, from (C, O, K)
+    taps.
+    """
     count, outputs, block = response.shape
     kernel = np.zeros((count, block, outputs, block))
     for m in range(block):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ser_toolkit.contracts import ModelBuilder
-from ser_toolkit.runtime.dsp import (
+from ser_toolkit import F32, ModelBuilder, Rms, SertkError, Signal, WindowExtractor, Zcr
+from ser_toolkit.dsp import (
     BandedBank,
     MelParams,
     best_fft,
@@ -18,9 +18,6 @@ from ser_toolkit.runtime.dsp import (
     power_spectrogram,
     power_to_db,
 )
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import F32, Signal, WindowExtractor
-from ser_toolkit.runtime.features import Rms, Zcr
 
 if TYPE_CHECKING:
     import keras
@@ -65,7 +62,7 @@ class NotebookMsf(WindowExtractor):
 
     @property
     def frame_length(self) -> int:  # type: ignore[override]
-        """The whole duration, in samples."""
+        """Return the whole duration, in samples."""
         return round(self.duration_s * self.rate_hz)
 
     @property
@@ -117,7 +114,7 @@ class NotebookMsf(WindowExtractor):
 
 
 def _centred(signal: Signal, frame_length: int, mode: Any = "constant") -> Signal:
-    """Half a frame before and after, so that frame t lies around sample t * hop."""
+    """Return half a frame before and after, so that frame t lies around sample t * hop."""
     return signal.memo(
         ("centred", frame_length, mode),
         lambda: Signal(np.pad(signal.samples, frame_length // 2, mode=mode), signal.rate_hz),
@@ -125,7 +122,7 @@ def _centred(signal: Signal, frame_length: int, mode: Any = "constant") -> Signa
 
 
 def _analytic_magnitude(rows: F32) -> F32:
-    """|x + i H(x)| of each column of (T, C), H the Hilbert transform over time."""
+    """Return |x + i H(x)| of each column of (T, C), H the Hilbert transform over time."""
     spectrum = np.fft.fft(rows, axis=0)
     middle = len(rows) // 2
     spectrum[1 : len(rows) - middle] *= 2

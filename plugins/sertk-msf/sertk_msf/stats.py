@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import F32, Signal, WindowExtractor
+from ser_toolkit import F32, SertkError, Signal, WindowExtractor
 
 from .extractor import Msf
 from .filters import F64
@@ -74,7 +73,7 @@ class MsfStats(WindowExtractor):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """msf_a01_m1_log_mean …, phi1_m1_mean …, phi1_m1_variance …, log_a01_std …"""
+        """Return msf_a01_m1_log_mean …, phi1_m1_mean …, phi1_m1_variance …, log_a01_std …"""
         measures = _measure_names()
         totals = _total_names()
         return (
@@ -84,7 +83,7 @@ class MsfStats(WindowExtractor):
         )
 
     def arrays(self, signal: Signal) -> dict[str, F32]:
-        """{"msf_stats": (191,)} of one window of any length."""
+        """Return {"msf_stats": (191,)} of one window of any length."""
         if signal.rate_hz != self.rate_hz:
             raise SertkError(
                 f"'{self.name}' expects audio at {self.rate_hz} Hz, received {signal.rate_hz} Hz",
@@ -104,7 +103,7 @@ class MsfStats(WindowExtractor):
         return {self.name: np.concatenate(parts).astype(np.float32)}
 
     def _energies(self, signal: Signal) -> F64:
-        """E(i, j) with the floor, (T, 19, 5), T >= 1."""
+        """Return E(i, j) with the floor, (T, 19, 5), T >= 1."""
         missing = self.of.frame_length - len(signal)
         if missing > 0:
             signal = Signal(np.pad(signal.samples, (0, missing)), signal.rate_hz)
@@ -113,7 +112,7 @@ class MsfStats(WindowExtractor):
 
 
 def measures(energies: F64) -> F64:
-    """Φ1 … Φ6 of each frame of energies above 0: (T, 19, 5) -> (T, 23)."""
+    """Return Φ1 … Φ6 of each frame of energies above 0: (T, 19, 5) -> (T, 23)."""
     sparse = energies[:, :, [band - 1 for band in SPARSE_BANDS]]
     mean = energies.mean(axis=1)
     flatness = np.log(sparse).mean(axis=1) - np.log(sparse.mean(axis=1))
@@ -124,7 +123,7 @@ def measures(energies: F64) -> F64:
 
 
 def _centroid(energies: F64, axis: int) -> F64:
-    """The mean band number, counted from 1, along `axis` of (T, …, …)."""
+    """Return the mean band number, counted from 1, along `axis` of (T, …, …)."""
     last = np.moveaxis(energies, axis, -1)
     numbers = np.arange(1, last.shape[-1] + 1)
     centroid: F64 = last @ numbers / last.sum(axis=-1)
@@ -132,7 +131,9 @@ def _centroid(energies: F64, axis: int) -> F64:
 
 
 def _lines(values: F64) -> tuple[F64, F64]:
-    """Slope and root-mean-square error of least-squares lines over the last axis, per band."""
+    """Return slope and root-mean-square error of least-squares lines over the last axis, per
+    band.
+    """
     offsets = np.arange(values.shape[-1]) - (values.shape[-1] - 1) / 2
     centred = values - values.mean(axis=-1, keepdims=True)
     slope = centred @ offsets / (offsets @ offsets)
@@ -149,7 +150,7 @@ def _log_totals(energies: F64) -> F64:
 
 
 def _slopes(frames: F64, hop_s: float) -> F64:
-    """Slope per second of each column's least-squares line: (T, F) -> (F,); 0 for T = 1."""
+    """Return slope per second of each column's least-squares line: (T, F) -> (F,); 0 for T = 1."""
     times_s = hop_s * (np.arange(len(frames)) - (len(frames) - 1) / 2)
     square = times_s @ times_s
     slopes: F64 = times_s @ frames / square if square > 0 else np.zeros(frames.shape[1])

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
 
-from ser_toolkit.runtime.component import from_spec, to_spec
-from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.extractor import Signal
+from ser_toolkit import SertkError, Signal, from_spec
+from ser_toolkit.testing import relative_error
 from sertk_msf import Msf
 
 PAPER = Msf()
@@ -102,7 +100,7 @@ def test_gain_leaves_normalised_energies_unchanged(msf):
     msf, samples = dataclasses.replace(msf, floor=1e-30), noise(msf, 1.5)
     loud, plain = (energies_of(msf, g * samples) for g in (0.02, 1))
     loud, plain = (e / e.sum(axis=(1, 2), keepdims=True) for e in (loud, plain))
-    assert loud == pytest.approx(plain, rel=1e-5)
+    assert relative_error(loud, plain) <= 1e-5
 
 
 @BOTH
@@ -111,7 +109,7 @@ def test_delay_by_a_hop_shifts_frames_by_one(msf):
     later = np.concatenate([np.zeros(msf.hop_length), samples])
     frames, shifted = frames_of(msf, samples), frames_of(msf, later)
     assert len(shifted) == len(frames) + 1
-    assert np.abs(shifted[1:] - frames).max() < 1e-5
+    assert relative_error(shifted[1:], frames) <= 1e-5
 
 
 @BOTH
@@ -174,20 +172,6 @@ def test_audio_at_another_rate_is_refused():
         PAPER.frames(Signal(np.zeros(16000, np.float32), 16000))
 
 
-@BOTH
-def test_frame_counts(msf):
-    for n_samples, expected in (
-        (0, 0),
-        (msf.frame_length - 1, 0),
-        (msf.frame_length, 1),
-        (msf.frame_length + msf.hop_length - 1, 1),
-        (msf.frame_length + msf.hop_length, 2),
-    ):
-        frames = frames_of(msf, noise(msf, 1)[:n_samples])
-        assert frames.shape == (expected, 95)
-        assert frames.dtype == np.float32
-
-
 @pytest.mark.parametrize(
     "msf",
     [
@@ -215,15 +199,7 @@ def test_unusual_grids_agree_with_a_loop_over_frames(msf):
         np.log(weights @ squares[start : start + frame_ms] + msf.floor)
         for start in range(0, len(squares) - frame_ms + 1, hop_ms)
     ]
-    assert np.abs(frames_of(msf, samples) - expected).max() < 1e-4
-
-
-def test_spec_survives_json():
-    msf = Msf(rate_hz=16000, frame_length=4096, hop_length=256, high_hz=8000.0, floor=1e-9)
-    again = from_spec(json.loads(json.dumps(to_spec(msf))), {"msf": PAPER}.__getitem__)
-    assert again == msf
-    samples = noise(msf, 0.5)
-    assert np.array_equal(frames_of(again, samples), frames_of(msf, samples))
+    assert relative_error(frames_of(msf, samples), np.array(expected)) <= 1e-4
 
 
 @pytest.mark.parametrize(

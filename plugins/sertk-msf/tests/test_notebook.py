@@ -11,11 +11,7 @@ import pytest
 import scipy.signal
 
 import ser_toolkit as sertk
-from ser_toolkit.runtime.audio import read_audio
-from ser_toolkit.runtime.component import configure
-from ser_toolkit.runtime.extractor import Signal
-from ser_toolkit.runtime.predict import features, signal_of
-from ser_toolkit.runtime.window import Window
+from ser_toolkit import Signal, Window, configure, features, read_audio, signal_of
 from sertk_msf import NotebookCnn, NotebookMsf
 
 # What librosa.load imports to try old containers.
@@ -102,7 +98,7 @@ def test_a_clip_that_ends_before_the_offset_is_refused() -> None:
 
 
 def sertk_audio(seconds: float):
-    from ser_toolkit.runtime.audio import Audio
+    from ser_toolkit import Audio
 
     return Audio(voice(round(seconds * RATE_HZ)), RATE_HZ)
 

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from scipy.signal import hilbert, lfilter, sosfilt, sosfreqz
 
-from ser_toolkit.runtime.audio import resample
-from ser_toolkit.runtime.extractor import Signal
+from ser_toolkit import Signal
+from ser_toolkit.dsp import resample
 from sertk_msf import Msf
 
 PAPER = Msf()

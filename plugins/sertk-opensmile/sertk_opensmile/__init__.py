@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from ser_toolkit.hookspecs import hookimpl
-from ser_toolkit.recipe import Recipe
-from ser_toolkit.runtime.extractor import Extractor
+from ser_toolkit import Extractor, Recipe, hookimpl
 
 from .extractor import OpenSmile
 
@@ -17,12 +15,12 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """Functionals of a window, eGeMAPSv02 unless told otherwise."""
+    """Return functionals of a window, eGeMAPSv02 unless told otherwise."""
     return [OpenSmile()]
 
 
 @hookimpl
 def sertk_recipes() -> list[Recipe]:
-    """`opensmile`: eGeMAPSv02 into a small dense network."""
+    """Return `opensmile`: eGeMAPSv02 into a small dense network."""
     text = files(__name__).joinpath("opensmile.toml").read_text("utf-8")
     return [Recipe.from_toml(text, "opensmile.toml")]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ser_toolkit.runtime.extractor import WindowExtractor
+from ser_toolkit import WindowExtractor
 
 from .library import load_library
 
 if TYPE_CHECKING:
-    from ser_toolkit.runtime.extractor import F32, Signal
+    from ser_toolkit import F32, Signal
 
 FeatureSet = Literal[
     "ComParE_2016",
@@ -73,7 +73,7 @@ class OpenSmile(WindowExtractor):
 
 @functools.lru_cache(maxsize=4)
 def _smile(feature_set: str) -> Any:
-    """Holds a configuration alone: every call runs an openSMILE of its own."""
+    """Return the configuration alone: every call runs an openSMILE of its own."""
     opensmile = load_library()
     with warnings.catch_warnings():
         # Older versions of a set stay available here: a figure of a paper may need them.

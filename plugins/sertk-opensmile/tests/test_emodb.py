@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.cli import run
-from ser_toolkit.recipe import Recipe
+from ser_toolkit import Recipe, train
 from sertk_opensmile import OpenSmile
 from sertk_opensmile.library import load_library
 
@@ -32,12 +31,17 @@ N_WINDOW = 183 * 256 + 1024
 def trained(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `cache` and `run` in it."""
     folder = tmp_path_factory.mktemp("opensmile")
-    where = ["--data", str(data_dir / "emodb"), "--out", str(folder / "run"), "--workers", "1"]
-    some = ["--emotions", ",".join(EMOTIONS.values()), "--epochs", "10"]
-    settings = [f"--set={setting}" for setting in QUICK]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SERTK_CACHE", str(folder / "cache"))
-        assert run(["train", "--plugin", "opensmile", *where, *some, *settings]) == 0
+        train(
+            data_dir / "emodb",
+            plugin="opensmile",
+            emotions=list(EMOTIONS.values()),
+            epochs=10,
+            settings=QUICK,
+            workers=1,
+            out=folder / "run",
+        )
     return folder
 
 
@@ -46,7 +50,7 @@ def read(folder: Path, name: str) -> Any:
 
 
 def test_no_clip_is_lost_and_it_has_learnt(trained: Path, data_dir: Path) -> None:
-    plan, figures = read(trained, "split.json")["clips"], read(trained, "metrics.json")
+    plan, metrics = read(trained, "split.json")["clips"], read(trained, "metrics.json")
     names = [path.name for path in (data_dir / "emodb/wav").iterdir()]
     wanted = {name: EMOTIONS[name[5]] for name in names if name[5] in EMOTIONS}
     assert {Path(clip["path"]).name: clip["emotion"] for clip in plan} == wanted
@@ -54,8 +58,8 @@ def test_no_clip_is_lost_and_it_has_learnt(trained: Path, data_dir: Path) -> Non
     with (trained / "run/predictions.csv").open(encoding="utf-8") as file:
         answers = {row["file"]: row["predicted"] for row in csv.DictReader(file)}
     assert set(answers) == {f"emodb/{clip['path']}" for clip in plan if clip["side"] == "test"}
-    assert len(answers) == figures["clips"] and set(answers.values()) == set(EMOTIONS.values())
-    assert 1.5 / 2 < figures["uar"] <= 1, "clearly above chance"
+    assert len(answers) == metrics["clips"] and set(answers.values()) == set(EMOTIONS.values())
+    assert 1.5 / 2 < metrics["uar"] <= 1, "clearly above chance"
 
 
 def test_the_run_names_the_extractor_and_its_licence(trained: Path) -> None:

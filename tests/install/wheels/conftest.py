@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.append(str(Path(__file__).parent))
 
 
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
 def index(
     require: Callable[[str, bool, str], None], tmp_path_factory: pytest.TempPathFactory
@@ -30,8 +33,8 @@ def index(
 
 
 @pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every distribution, as `make wheels` builds it."""
-    dist = tmp_path_factory.mktemp("wheels") / "dist"
-    subprocess.run([sys.executable, ROOT / "release/build.py", "--out", dist], check=True)
-    return dist
+def wheels(once: Once) -> Path:
+    """Every distribution, as `make wheels` builds it. Not to be changed."""
+    command = [sys.executable, ROOT / "release/build.py", "--out"]
+    made = once("wheels", lambda root: subprocess.run([*command, root / "dist"], check=True))
+    return made / "dist"

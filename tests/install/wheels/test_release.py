@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import importlib.util
+import io
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+Alter = Callable[[str, str, str], None]
 
 ROOT = Path(__file__).resolve().parents[3]
 BUILD = ROOT / "release/build.py"
@@ -59,7 +67,7 @@ WRONG_TREES = {
         "plugin 'msf' says SERTK_HOOK_API = 99, and hookspecs.HOOK_API is",
     ),
     "a seam that nobody was told of": (
-        "ser_toolkit/hookspecs.py",
+        "ser_toolkit/plugins/hookspecs.py",
         r"HOOK_API = \d+",
         "HOOK_API = 99",
         "newest heading of a seam is HOOK_API .*, hookspecs.HOOK_API is 99",
@@ -120,10 +128,10 @@ WRONG_WHEELS = {
 }
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def whole_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of all that distributions are made of, and the tests of one."""
-    copy = tmp_path / "tree"
+    copy = tmp_path_factory.mktemp("release") / "tree"
     projects = [
         ROOT,
         ROOT / "edge",
@@ -143,17 +151,59 @@ def tree(tmp_path: Path) -> Path:
     return copy
 
 
+@pytest.fixture
+def tree(whole_tree: Path) -> Iterator[Path]:
+    """That copy, which is as it was again after a test that used `alter`."""
+    yield whole_tree
+    shutil.rmtree(whole_tree / "dist", ignore_errors=True)
+
+
+@pytest.fixture
+def alter(tree: Path) -> Iterator[Callable[[str, str, str], None]]:
+    """Replaces what a pattern finds in a file of the tree, for as long as the test runs."""
+    before: dict[Path, str | None] = {}
+
+    def replace(name: str, pattern: str, replacement: str) -> None:
+        file = tree / name
+        text = file.read_text("utf-8") if file.exists() else ""
+        before[file] = text if file.exists() else None
+        after = re.sub(pattern, replacement, text, count=1)
+        assert after != text, f"{pattern} is not in {name}"
+        file.write_text(after, "utf-8")
+
+    yield replace
+    for file, original in before.items():
+        if original is None:
+            file.unlink()
+        else:
+            file.write_text(original, "utf-8")
+
+
 def build(tree: Path, *args: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, BUILD, "--root", tree, "--out", tree / "dist", *args]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-def alter(tree: Path, name: str, pattern: str, replacement: str) -> None:
-    file = tree / name
-    before = file.read_text("utf-8") if file.exists() else ""
-    after = re.sub(pattern, replacement, before, count=1)
-    assert after != before, f"{pattern} is not in {name}"
-    file.write_text(after, "utf-8")
+def build_here(tree: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """Do the same in this process; what ends it says so in its message."""
+    arguments, said, status = ["--root", str(tree), "--out", str(tree / "dist"), *args], "", 0
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        try:
+            builder().main(arguments)
+        except SystemExit as end:
+            status, said = 1, f"{end.code}\n"
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), said)
+
+
+@functools.cache
+def builder() -> Any:
+    """The module release/build.py, under a name that no package has."""
+    sys.path.append(str(BUILD.parent))
+    spec = importlib.util.spec_from_file_location("release_build", BUILD)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def refused(done: subprocess.CompletedProcess[str], message: str) -> None:
@@ -169,24 +219,27 @@ def test_this_tree_fits_together() -> None:
 
 
 @pytest.mark.parametrize("name", WRONG_TREES)
-def test_a_wrong_tree_is_refused(name: str, tree: Path) -> None:
+def test_a_wrong_tree_is_refused(name: str, tree: Path, alter: Alter) -> None:
     file, pattern, replacement, message = WRONG_TREES[name]
-    alter(tree, file, pattern, replacement)
-    refused(build(tree, "--check"), message)
+    alter(file, pattern, replacement)
+    refused(build_here(tree, "--check"), message)
     assert not (tree / "dist").exists()
 
 
 @pytest.mark.parametrize("name", WRONG_WHEELS)
-def test_a_wrong_wheel_is_refused(name: str, tree: Path) -> None:
+def test_a_wrong_wheel_is_refused(name: str, tree: Path, alter: Alter) -> None:
     file, pattern, replacement, message = WRONG_WHEELS[name]
-    alter(tree, file, pattern, replacement)
-    refused(build(tree, "sertk-msf"), message)
+    alter(file, pattern, replacement)
+    refused(build_here(tree, "sertk-msf"), message)
 
 
 @pytest.mark.parametrize("name", ["py.typed", "__init__.py"])
 def test_a_file_that_every_package_needs(name: str, tree: Path) -> None:
-    (tree / "plugins/sertk-msf/sertk_msf" / name).unlink()
-    refused(build(tree, "--check"), "sertk_msf has no py.typed|points at sertk_msf, which it does")
+    file = tree / "plugins/sertk-msf/sertk_msf" / name
+    kept = file.rename(tree / "kept")
+    done = build(tree, "--check")
+    kept.rename(file)
+    refused(done, "sertk_msf has no py.typed|points at sertk_msf, which it does")
 
 
 def test_what_lay_there_before_is_gone(tree: Path) -> None:

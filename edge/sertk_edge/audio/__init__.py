@@ -1,0 +1,1 @@
+"""From sound to changes of the emotion, without clock, thread or file."""

@@ -1,0 +1,114 @@
+"""Turn predictions of windows into changes that are worth an event."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ser_toolkit.runtime.events import Kind
+from ser_toolkit.runtime.features.base import F32
+
+from ..settings import SmoothingSettings
+
+UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True, eq=False)
+class WindowPrediction:
+    """The network's prediction for a window: times in seconds of audio, probabilities (n,)."""
+
+    start_s: float
+    end_s: float
+    probabilities: F32
+    level_dbfs: float
+
+
+@dataclass(frozen=True, eq=False)
+class StateChange:
+    """An emotion has started, given way to another, or ended."""
+
+    kind: Kind
+    offset_s: float
+    label: str
+    probabilities: F32
+    level_dbfs: float
+
+
+class Smoother:
+    """Exponential average, hysteresis, minimum duration, refractory time.
+
+    The average forgets with the time constant `tau_s` of audio. An emotion gives way to one that
+    is more probable by `hysteresis`, and to `uncertain` when it falls as far below the confidence
+    that names one. A new label counts once the audio that speaks for it is `min_duration_s` long,
+    and not within `refractory_s` of the change before. `end_after_s` without speech ends it.
+    """
+
+    def __init__(
+        self, labels: Sequence[str], settings: SmoothingSettings, uncertain_below: float
+    ) -> None:
+        own = settings.uncertain_below
+        self._bar = uncertain_below if own < 0 else own
+        self._labels = tuple(labels)
+        self._settings = settings
+        self._heard_s = 0.0
+        self._changed_s = -math.inf
+        self._candidate = ""
+        self._evidence_s = 0.0
+        self._level_dbfs = 0.0
+        self.label: str | None = None
+        self.probabilities: F32 | None = None
+
+    def update(self, prediction: WindowPrediction) -> StateChange | None:
+        """Take the next window of an utterance."""
+        # Windows overlap: only what is new speaks for a label.
+        new_s = max(0.0, prediction.end_s - max(prediction.start_s, self._heard_s))
+        self._heard_s = max(self._heard_s, prediction.end_s)
+        self._level_dbfs = prediction.level_dbfs
+        averaged = self._average(prediction.probabilities, new_s)
+        self.probabilities = averaged
+        return self._weigh(self._preferred(averaged), new_s, averaged)
+
+    def silence(self, now_s: float) -> StateChange | None:
+        """Note that nobody speaks at `now_s`."""
+        if now_s - self._heard_s < self._settings.end_after_s:
+            return None
+        return self.finish(now_s)
+
+    def finish(self, now_s: float) -> StateChange | None:
+        """End what goes on, because of silence or because nothing more will come."""
+        ended = None
+        if self.label is not None and self.probabilities is not None:
+            last = (self.probabilities, self._level_dbfs)
+            ended = StateChange("ended", now_s, self.label, *last)
+        self.label = self.probabilities = None
+        self._candidate, self._evidence_s = "", 0.0
+        return ended
+
+    def _average(self, probabilities: F32, new_s: float) -> F32:
+        if self.probabilities is None or self._settings.tau_s <= 0:
+            return probabilities
+        share = 1 - math.exp(-new_s / self._settings.tau_s)
+        averaged: F32 = self.probabilities + (probabilities - self.probabilities) * share
+        return averaged
+
+    def _preferred(self, averaged: F32) -> str:
+        top = int(averaged.argmax())
+        margin = self._settings.hysteresis
+        if self.label in self._labels:
+            held = float(averaged[self._labels.index(self.label)])
+            if averaged[top] - held < margin and held >= self._bar - margin:
+                return self.label
+        return self._labels[top] if averaged[top] >= self._bar else UNCERTAIN
+
+    def _weigh(self, preferred: str, new_s: float, averaged: F32) -> StateChange | None:
+        if preferred != self._candidate:
+            self._candidate, self._evidence_s = preferred, 0.0
+        self._evidence_s += new_s
+        if preferred == self.label or self._evidence_s < self._settings.min_duration_s:
+            return None
+        if self.label and self._heard_s - self._changed_s < self._settings.refractory_s:
+            return None
+        kind: Kind = "changed" if self.label else "started"
+        self.label, self._changed_s = preferred, self._heard_s
+        return StateChange(kind, self._heard_s, preferred, averaged, self._level_dbfs)

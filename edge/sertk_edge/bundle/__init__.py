@@ -1,0 +1,1 @@
+"""Load a bundle, and replace it while the daemon runs."""

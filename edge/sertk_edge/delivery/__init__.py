@@ -1,0 +1,1 @@
+"""Store events, and deliver each to every sink."""

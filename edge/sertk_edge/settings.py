@@ -1,0 +1,256 @@
+"""Every setting: flags over environment over TOML file over defaults.
+
+Each section is a frozen dataclass, and each field is at once a key of the file, a flag and a
+variable: `[http] port = 8642`, `--http-port 8642`, `SERTK_EDGE_HTTP_PORT=8642`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import ipaddress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.validate import bounds
+
+MIB = 1 << 20
+DEFAULT_PORT = 8642
+Kind = Literal["microphone", "file", "pcm", "wyoming"]
+
+
+class WrongUsageError(SertkError):
+    """An option, variable, key or parameter that is wrong whatever the machine is like."""
+
+    # As click's own; the unit of the service is not started again after it.
+    exit_code = 2
+
+
+@contextlib.contextmanager
+def usage() -> Iterator[None]:
+    """Turn what a user can fix in here into WrongUsageError."""
+    try:
+        yield
+    except SertkError as error:
+        raise WrongUsageError(error.problem, error.todo) from error
+
+
+def setting(default: Any, about: str, flag: str = "", least: float = 0, most: float = 1e9) -> Any:
+    """Return a field with its help text; `flag` replaces the name made of section and field.
+
+    `least` and `most` bound numbers.
+    """
+    metadata = {"about": about, "flag": flag, **bounds(least, most)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address is this machine's own, so that no other can reach it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@dataclass(frozen=True)
+class BundleSettings:
+    """Which bundle answers, and which may replace it."""
+
+    file: Path | None = setting(None, "The bundle; the argument BUNDLE goes before it.", "-")
+    directory: Path | None = setting(
+        None, "Bundles are read from this folder alone; default: that of the first one."
+    )
+    public_key: Path | None = setting(
+        None, "Accept only bundles that this public key (PEM) has signed.", "--require-signature"
+    )
+    watch_s: float = setting(2.0, "Look for a changed file this often; 0: only on SIGHUP.")
+    allow_new_labels: bool = setting(False, "Let a new bundle have other emotions than the last.")
+    max_bytes: int = setting(128 * MIB, "Largest bundle that is read.", least=1)
+    threads: int = setting(1, "Threads of the network.", least=1, most=64)
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """Where the sound comes from."""
+
+    source: str = setting(
+        "mic",
+        "mic, mic:NAME-OR-INDEX, - (PCM on standard input), a WAV or FLAC file, "
+        "wyoming:tcp://HOST:PORT or wyoming:unix:///PATH.",
+        "--source",
+    )
+    realtime: bool = setting(False, "Play a file at its own pace.", "--realtime")
+    repeat: bool = setting(False, "Play a file over and over.", "--repeat")
+    rate_hz: int = setting(
+        0, "Sample rate; 0: the device's own, 16000 of PCM.", "--rate-hz", most=384_000
+    )
+    channels: int = setting(0, "Channels; 0: the device's own, 1 of PCM.", "--channels", most=32)
+    allow_network: bool = setting(
+        False, "Let Wyoming clients of other machines connect; anyone there can send sound."
+    )
+    stall_s: float = setting(
+        3.0, "Open a microphone anew that gives nothing for so long.", least=0.5
+    )
+
+    @property
+    def kind(self) -> Kind:
+        """Return what the text of `source` stands for."""
+        if self.source == "mic" or self.source.startswith("mic:"):
+            return "microphone"
+        if self.source.startswith("wyoming:"):
+            return "wyoming"
+        return "pcm" if self.source == "-" else "file"
+
+    @property
+    def device(self) -> str | None:
+        """Return the microphone's name or index; None is the default one."""
+        return self.source.partition(":")[2] or None if self.kind == "microphone" else None
+
+    @property
+    def path(self) -> Path | None:
+        """Return the file to read."""
+        return Path(self.source) if self.kind == "file" else None
+
+    @property
+    def address(self) -> str:
+        """Return where to listen for Wyoming events: tcp://HOST:PORT or unix:///PATH."""
+        return self.source.removeprefix("wyoming:") if self.kind == "wyoming" else ""
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """From sound to predictions: what is speech, and how often it is classified."""
+
+    gate: Literal["auto", "silero", "energy", "off"] = setting(
+        "auto",
+        "What tells speech from other sound; auto: silero where it works, else energy.",
+        "--gate",
+    )
+    speech_threshold: float = setting(0.5, "Probability from which silero hears speech.", most=1)
+    hop_s: float = setting(
+        0.5, "Seconds between windows of one utterance.", "--hop-s", least=0.01, most=60
+    )
+    pre_roll_s: float = setting(0.2, "Sound kept from before speech is noticed.", most=2)
+    hangover_s: float = setting(0.6, "Silence that ends an utterance.", least=0.1, most=10)
+    min_speech_s: float = setting(0.25, "Shorter utterances are not classified.", most=2)
+
+
+@dataclass(frozen=True)
+class SmoothingSettings:
+    """From predictions to events."""
+
+    tau_s: float = setting(1.0, "Time constant of the exponential smoothing; 0: none.")
+    hysteresis: float = setting(
+        0.1, "How much more probable another emotion must be to replace one.", most=1
+    )
+    min_duration_s: float = setting(0.5, "Speech that must speak for an emotion before it counts.")
+    refractory_s: float = setting(1.0, "No change of emotion for so long after a change.")
+    end_after_s: float = setting(2.0, "Silence after which an emotion has ended.")
+    uncertain_below: float = setting(
+        -1.0,
+        "Confidence below which the answer is `uncertain`; below 0: the bundle's own.",
+        least=-1,
+        most=1,
+    )
+
+
+@dataclass(frozen=True)
+class HttpSettings:
+    """The page and the interface for programs."""
+
+    host: str = setting("127.0.0.1", "Address to listen on; any but loopback needs a token.")
+    port: int = setting(
+        -1, "Port; 0: no HTTP; -1: 8642, none for a file without --realtime.", least=-1, most=65535
+    )
+    token_file: Path | None = setting(None, "File with the token that requests must carry.")
+    tls_cert: Path | None = setting(None, "Certificate chain (PEM).")
+    tls_key: Path | None = setting(None, "Private key of the certificate (PEM).")
+    allowed_hosts: tuple[str, ...] = setting((), "Further names by which requests may call us.")
+    max_body_bytes: int = setting(10 * MIB, "Largest request.", least=1)
+    max_audio_s: float = setting(300.0, "Longest recording that is classified.", least=0.1)
+    requests_per_minute: int = setting(60, "Recordings classified per minute and client.", least=1)
+    max_connections: int = setting(64, "Connections at once.", least=1)
+    max_streams: int = setting(8, "Event streams and sockets at once.", least=1)
+    header_timeout_s: float = setting(10.0, "A request must have begun within.", least=0.1)
+    body_timeout_s: float = setting(30.0, "A request must have arrived within.", least=0.1)
+    write_timeout_s: float = setting(10.0, "A client must take what is written within.", least=0.1)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Say whether only this machine can connect."""
+        return is_loopback(self.host)
+
+
+@dataclass(frozen=True)
+class DeviceSettings:
+    """What the daemon calls itself, and where it keeps what must not be lost."""
+
+    name: str = setting("", "Name shown to people; default: the host's name.", "--name")
+    id: str = setting("", "Stable id for programs; default: made once, kept in the state folder.")
+    state_dir: Path | None = setting(
+        None,
+        "Folder for undelivered events; default: $STATE_DIRECTORY, else ~/.local/state/sertk.",
+        "--state-dir",
+    )
+    spool_events: int = setting(10_000, "Undelivered events kept; the oldest go first.", least=1)
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level.")
+    format: Literal["auto", "text", "json", "journal"] = setting(
+        "auto", "auto: journal under systemd, else text."
+    )
+
+
+@dataclass(frozen=True)
+class DebugSettings:
+    """What must never be on by accident."""
+
+    audio_dir: Path | None = setting(
+        None, "WRITE EVERYTHING THAT IS HEARD to WAV files here. For finding faults only."
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All sections; `sinks` are (name, parameters) pairs, in order."""
+
+    bundle: BundleSettings = BundleSettings()
+    source: SourceSettings = SourceSettings()
+    stream: StreamSettings = StreamSettings()
+    smoothing: SmoothingSettings = SmoothingSettings()
+    http: HttpSettings = HttpSettings()
+    device: DeviceSettings = DeviceSettings()
+    log: LogSettings = LogSettings()
+    debug: DebugSettings = DebugSettings()
+    sinks: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+
+    @property
+    def live(self) -> bool:
+        """Say whether sound is heard as it is made: on standard input too, as of `arecord`."""
+        return self.source.kind != "file" or self.source.realtime
+
+    @property
+    def http_port(self) -> int:
+        """Return the port to listen on; 0 for none."""
+        if self.http.port >= 0:
+            return self.http.port
+        return DEFAULT_PORT if self.live else 0
+
+
+SECTIONS: Mapping[str, type] = {
+    "bundle": BundleSettings,
+    "source": SourceSettings,
+    "stream": StreamSettings,
+    "smoothing": SmoothingSettings,
+    "http": HttpSettings,
+    "device": DeviceSettings,
+    "log": LogSettings,
+    "debug": DebugSettings,
+}

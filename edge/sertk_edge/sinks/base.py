@@ -1,0 +1,48 @@
+"""What sinks have in common: secrets in files, TLS, the end of standard output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.events import Sink
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+
+class StdoutClosedError(Exception):
+    """Nobody reads standard output any more; there is no use in trying again."""
+
+
+class InspectableSink(Sink):
+    """A sink whose files `--check` looks into; the daemon starts without them, and tries again."""
+
+    def inspect(self) -> None:
+        """Raise SertkError or OSError for what would fail at each connection."""
+        raise NotImplementedError
+
+
+def read_secret(file: str) -> str:
+    """Return a password or token from a file, without the end of the line; errors do not quote
+    it.
+    """
+    try:
+        secret = Path(file).read_text("utf-8").strip()
+    except UnicodeDecodeError:
+        secret = ""
+    if not secret or not secret.isprintable():
+        raise SertkError(f"{file} expects one line of text", "Write the password or token into it")
+    return secret
+
+
+def trusting(ca_file: str) -> SSLContext:
+    """Return TLS that trusts the certificates of a file; empty: those of the system."""
+    import ssl
+
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except ssl.SSLError as error:
+        todo = "Give the certificates to trust, or leave it out for those of the system"
+        raise SertkError(f"'{ca_file}' expects certificates (PEM)", todo) from error

@@ -1,0 +1,119 @@
+"""Install into this environment with uv, which is faster, as pip would with the settings it has.
+
+uv does not read what pip is configured with, so that is handed over; where pip has a setting that
+uv has no word for, where uv cannot be had, or where it fails, pip installs.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+
+PIP = (sys.executable, "-m", "pip")
+# An option of uv for each word of the value.
+OPTIONS = {
+    "index-url": "--default-index",
+    "extra-index-url": "--index",
+    "find-links": "--find-links",
+    "trusted-host": "--allow-insecure-host",
+}
+VARIABLES = {
+    "cert": ("SSL_CERT_FILE",),
+    "client-cert": ("SSL_CLIENT_CERT",),
+    "proxy": ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"),
+    "timeout": ("UV_HTTP_TIMEOUT",),
+    "default-timeout": ("UV_HTTP_TIMEOUT",),
+}
+# What does not alter which packages are installed; constraints are those of PIP_CONSTRAINT.
+WITHOUT_EFFECT = {
+    "cache-dir",
+    "config-file",
+    "constraint",
+    "disable-pip-version-check",
+    "no-cache-dir",
+    "no-color",
+    "no-input",
+    "no-python-version-warning",
+    "no-warn-script-location",
+    "progress-bar",
+    "quiet",
+    "require-virtualenv",
+    "retries",
+    "root-user-action",
+    "verbose",
+}
+
+
+def settings(listed: str) -> dict[str, str]:
+    """Return what `pip config list` shows for installing: a command's over all, a variable's last.
+
+    Raises ValueError for a line that is no setting.
+    """
+    found: dict[str, dict[str, str]] = {"global": {}, "install": {}, "env": {}}
+    for line in listed.splitlines():
+        name, equals, value = line.partition("=")
+        section, _, key = name.replace(":env:", "env", 1).rpartition(".")
+        if not equals:
+            raise ValueError(line)
+        found.setdefault(section, {})[key.replace("_", "-")] = str(ast.literal_eval(value))
+    return {**found["global"], **found["install"], **found["env"]}
+
+
+def for_uv(told: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Return the settings of pip as options and variables of uv.
+
+    Raises ValueError for a setting that uv has no word for.
+    """
+    # pip looks into all indexes, uv by default into the first that knows a name.
+    options = ["--index-strategy", "unsafe-best-match"]
+    variables: dict[str, str] = {}
+    for key, value in told.items():
+        if key in OPTIONS:
+            options += [part for word in value.split() for part in (OPTIONS[key], word)]
+        elif key in VARIABLES:
+            variables.update(dict.fromkeys(VARIABLES[key], value))
+        elif key == "no-index":
+            options += ["--no-index"] if value.lower() in ("1", "true", "yes", "on") else []
+        elif key not in WITHOUT_EFFECT:
+            raise ValueError(f"{key} = {value}")
+    return options, variables
+
+
+def uv_there() -> bool:
+    """Say whether uv is installed, after an attempt to install it."""
+    if importlib.util.find_spec("uv") is None:
+        subprocess.run([*PIP, "install", "--quiet", "uv"], check=False, capture_output=True)
+        importlib.invalidate_caches()
+    return importlib.util.find_spec("uv") is not None
+
+
+def with_uv(arguments: Iterable[str]) -> bool:
+    """Install with uv; say whether that could be done."""
+    listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=True)
+    try:
+        options, variables = for_uv(settings(listed.stdout))
+    except (ValueError, SyntaxError) as error:
+        print(f"pip installs, for uv has no word for its setting {error}", file=sys.stderr)
+        return False
+    if not uv_there():
+        return False
+    if "PIP_CONSTRAINT" in os.environ:
+        variables["UV_CONSTRAINT"] = os.environ["PIP_CONSTRAINT"]
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable]
+    env = {**os.environ, **variables}
+    done = subprocess.run([*command, *options, *arguments], env=env, check=False)
+    return done.returncode == 0
+
+
+def main(arguments: list[str]) -> None:
+    """Install what `pip install` would with these arguments."""
+    if not with_uv(arguments):
+        sys.exit(subprocess.run([*PIP, "install", "--quiet", *arguments], check=False).returncode)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Measure how fast a bundle runs on this machine."""

@@ -1,0 +1,111 @@
+"""The machine that something runs on: board, power, memory. Nothing here tells whose it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+# Raspberry Pi documentation, `vcgencmd get_throttled`: bits 0 to 3 are now, 16 to 19 since boot.
+THROTTLED = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
+
+
+def board(root: Path = Path("/")) -> dict[str, Any]:
+    """Return model, processor, cores and memory; null for what the system does not tell."""
+    top_khz = _number(_read(root, "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq"))
+    return {
+        "model": _read(root, "proc/device-tree/model"),
+        "architecture": platform.machine(),
+        "processor": _entry(_read(root, "proc/cpuinfo"), "model name"),
+        "cores": cores(),
+        "memory_mb": _mb(_entry(_read(root, "proc/meminfo"), "MemTotal")),
+        "frequency_max_mhz": None if top_khz is None else top_khz / 1000,
+        "system": _system(),
+    }
+
+
+def power(root: Path = Path("/")) -> dict[str, Any]:
+    """Return what slows a board down: heat, voltage, governor, other load; null where it is not
+    told.
+    """
+    cpu = "sys/devices/system/cpu/cpu0/cpufreq"
+    temperature = _number(_read(root, "sys/class/thermal/thermal_zone0/temp"))
+    khz = _number(_read(root, f"{cpu}/scaling_cur_freq"))
+    return {
+        "temperature_c": None if temperature is None else temperature / 1000,
+        "governor": _read(root, f"{cpu}/scaling_governor"),
+        "frequency_mhz": None if khz is None else khz / 1000,
+        "throttled": _throttled(root),
+        "load_1min": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def memory(root: Path = Path("/")) -> dict[str, float | None]:
+    """Return what this process holds, and the most that it has held; null where it is not told."""
+    status = _read(root, "proc/self/status")
+    return {"resident_mb": _mb(_entry(status, "VmRSS")), "peak_mb": _mb(_entry(status, "VmHWM"))}
+
+
+def cores() -> int:
+    """Return how many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _throttled(root: Path) -> dict[str, list[str]] | None:
+    """Return what a Raspberry Pi says about its power, now and since it was started."""
+    told = _read(root, "sys/devices/platform/soc/soc:firmware/get_throttled") or _vcgencmd()
+    try:
+        bits = int(told.removeprefix("throttled="), 16)
+    except ValueError:
+        return None
+    return {
+        name: [what for bit, what in enumerate(THROTTLED) if bits >> (bit + shift) & 1]
+        for name, shift in (("now", 0), ("since_boot", 16))
+    }
+
+
+def _vcgencmd() -> str:
+    if shutil.which("vcgencmd") is None:
+        return ""
+    command = ["vcgencmd", "get_throttled"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(command, capture_output=True, text=True, timeout=5).stdout.strip()
+    return ""
+
+
+def _system() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return platform.system()
+
+
+def _read(root: Path, name: str) -> str | None:
+    """Return a small text of the system's; None where there is none."""
+    try:
+        return (root / name).read_text("utf-8", "replace").strip("\0 \n") or None
+    except OSError:
+        return None
+
+
+def _entry(text: str | None, key: str) -> str | None:
+    pairs = (line.partition(":") for line in (text or "").splitlines())
+    return next((value.strip() for name, _, value in pairs if name.strip() == key), None)
+
+
+def _mb(text: str | None) -> float | None:
+    """Return megabytes, of a text such as `1234 kB`, by which the kernel means 1024 bytes."""
+    return int(text.split()[0]) * 1024 / 1e6 if text else None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""Define what a component and a recipe are."""

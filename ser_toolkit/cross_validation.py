@@ -1,0 +1,237 @@
+"""All folds of a protocol, side by side in processes; pooled figures over every test clip."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .contracts.components import Utterance
+from .data.split import Split, parse_protocol, protocol_hash
+from .export.converter import check_mode
+from .export.quantize import facts_name, predictions_name, quantize_fold
+from .metrics.paired import compare
+from .metrics.scores import Scores, compute_metrics
+from .pipeline import Options, Prepared, prepare, run_fold, write_recipe
+from .runtime.errors import SertkError
+from .training import report
+from .training.run_dir import Run, check_folder, default_folder, open_folder, read_scores
+from .utils.numba_cache import use_own_numba_cache
+from .utils.progress import Callback, FileLogger
+
+POLL_S = 0.5
+
+
+def crossval(
+    options: Options,
+    out: Path | None = None,
+    resume: bool = False,
+    callback: Callback | None = None,
+    mode: str | None = None,
+) -> Run:
+    """Train and test every fold; finished folds are kept, so an interrupted call can be resumed.
+
+    With `mode` the network of every fold is quantized and scored on the same clips as well.
+    """
+    callback = callback or Callback()
+    if mode is not None:
+        check_mode(mode)
+    check_folder(out, resume)
+    if parse_protocol(options.protocol)[0] in ("holdout", "official", "random"):
+        raise SertkError(
+            f"protocol '{options.protocol}' has one fold", "Use loso or kfold:K, or `sertk train`"
+        )
+    prepared = prepare(options, callback)
+    folder = out or default_folder(f"{prepared.assembly.recipe.name}-crossval")
+    open_folder(folder, resume)
+    log = FileLogger(folder, callback, prepared.messages)
+    write_recipe(prepared, folder)
+    _fill(prepared, log)
+    waiting = [i for i, split in enumerate(prepared.splits) if not _done(folder, i, split)]
+    try:
+        _watch(prepared, folder, waiting, log)
+    except KeyboardInterrupt:
+        _stop_workers()
+        log.warn("stopped by Ctrl-C; add --resume to the same command to go on")
+        raise
+    if mode:
+        numbers = range(len(prepared.splits))
+        for number in log.track(numbers, f"Quantizing folds to {mode}", len(numbers)):
+            quantize_fold(Run(fold_folder(folder, number)), mode)
+    _pool(prepared, folder, log, mode)
+    return Run(folder)
+
+
+def _watch(prepared: Prepared, folder: Path, waiting: Sequence[int], log: Callback) -> None:
+    epochs = _folds(prepared, folder, waiting)
+    for _ in log.track(epochs, "Training folds", _work(prepared, waiting)):
+        pass
+
+
+def fold_folder(folder: Path, number: int) -> Path:
+    """Return where fold `number` (from 0) lies."""
+    return folder / f"fold-{number + 1:02d}"
+
+
+def _done(folder: Path, number: int, split: Split) -> bool:
+    run = Run(fold_folder(folder, number))
+    return run.finished and run.metrics["protocol"]["hash"] == split.hash
+
+
+def _fill(prepared: Prepared, log: Callback) -> None:
+    """Compute all features before the folds start, which share them."""
+    copies = prepared.assembly.augmented_copies
+    training = {item.hash for split in prepared.splits for item in split.train}
+    variants: list[tuple[Utterance, int]] = []
+    for item in prepared.corpus.utterances:
+        variants += [(item, 0)]
+        variants += [(item, c) for c in range(1, copies + 1) if item.hash in training]
+    workers = prepared.options.processes
+    prepared.store.fill(prepared.features, variants, workers, log)
+
+
+def _work(prepared: Prepared, waiting: Sequence[int]) -> int:
+    return len(waiting) * prepared.assembly.recipe.training.epochs
+
+
+def _folds(prepared: Prepared, folder: Path, waiting: Sequence[int]) -> Iterator[None]:
+    """Run the folds; yield one None per epoch done, for the progress bar."""
+    results: list[BaseException | None] = []
+    worker = threading.Thread(target=_train_all, args=(prepared, folder, waiting, results))
+    worker.daemon = True
+    worker.start()
+    seen, total = _epochs(folder, waiting), _work(prepared, waiting)
+    yield from (None,) * seen
+    while worker.is_alive():
+        time.sleep(POLL_S)
+        now = _epochs(folder, waiting)
+        yield from (None,) * (now - seen)
+        seen = max(seen, now)
+    yield from (None,) * (total - seen)
+    if results and results[0] is not None:
+        raise results[0]
+
+
+def _train_all(
+    prepared: Prepared,
+    folder: Path,
+    waiting: Sequence[int],
+    results: list[BaseException | None],
+) -> None:
+    from joblib import Parallel, delayed
+
+    workers = max(1, min(prepared.options.processes, len(waiting)))
+    threads = max(1, prepared.options.processes // workers)
+    # loky replaces a worker whose memory has grown, as it does after a training.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+    try:
+        tasks = (delayed(_train_one)(prepared, folder, number, threads) for number in waiting)
+        Parallel(n_jobs=workers, initializer=use_own_numba_cache)(tasks)
+        results.append(None)
+    except BaseException as error:  # handed to the thread that waits, which raises it
+        results.append(error)
+
+
+def _stop_workers() -> None:
+    """End the folds under way; their checkpoints stay."""
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
+
+
+def _train_one(prepared: Prepared, folder: Path, number: int, threads: int) -> None:
+    if threading.current_thread() is threading.main_thread():
+        # In a worker process. Ctrl-C reaches all of a terminal; the parent decides what it means.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    where = fold_folder(folder, number)
+    where.mkdir(parents=True, exist_ok=True)
+    run_fold(prepared, prepared.splits[number], where, Callback(), threads, threads)
+
+
+def _epochs(folder: Path, waiting: Sequence[int]) -> int:
+    """Return epochs that stand in the history files of the folds under way."""
+    total = 0
+    for number in waiting:
+        path = fold_folder(folder, number) / "history.csv"
+        if path.exists():
+            total += max(0, len(path.read_text("utf-8").splitlines()) - 1)
+    return total
+
+
+def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> None:
+    """Score all test clips of all folds together, and each fold alone."""
+    runs = [Run(fold_folder(folder, number)) for number in range(len(prepared.splits))]
+    parts = [
+        read_scores(run.file("predictions.csv"), split.test, split.labels)
+        for run, split in zip(runs, prepared.splits, strict=True)
+    ]
+    scores = _joined(parts)
+    folds = [_fold_row(run, split) for run, split in zip(runs, prepared.splits, strict=True)]
+    uars = [row["uar"] for row in folds]
+    first = runs[0].metrics
+    metrics = {
+        "recipe": prepared.assembly.recipe.name,
+        "synthetic": prepared.corpus.synthetic,
+        **compute_metrics(scores, prepared.options.seed),
+        "mean_uar": float(np.mean(uars)),
+        "sd_uar": float(np.std(uars, ddof=1)),
+        "folds": folds,
+        "protocol": {
+            "name": prepared.options.protocol,
+            "hash": protocol_hash(prepared.splits),
+            "caveats": sorted({c for split in prepared.splits for c in split.caveats}),
+            "comparable": parse_protocol(prepared.options.protocol)[0] != "random",
+        },
+        "audit": {"clean": all(run.metrics["audit"]["clean"] for run in runs)},
+        "parameters": first["parameters"],
+        "data": list(prepared.corpus.sources),
+        "seed": prepared.options.seed,
+        "seconds": sum(run.metrics["seconds"] for run in runs),
+    }
+    if mode:
+        metrics["quantized"] = _quantized(prepared, runs, scores, mode)
+    note = report.label_of(metrics)
+    report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
+    report.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, note)
+    report.plot_classes(folder / "plots", metrics, note)
+    report.plot_folds(folder / "plots", folds, metrics["uar"], note)
+    report.write_json(folder / "metrics.json", metrics)
+    log.note(f"pooled UAR {100 * metrics['uar']:.1f} over {len(folds)} folds{note}")
+
+
+def _quantized(
+    prepared: Prepared, runs: Sequence[Run], scores: Scores, mode: str
+) -> dict[str, Any]:
+    """Return what the mode costs over all test clips, each scored by the network of its fold."""
+    parts = [
+        read_scores(run.file(predictions_name(mode)), split.test, split.labels)
+        for run, split in zip(runs, prepared.splits, strict=True)
+    ]
+    sizes = [run.json(facts_name(mode))["bytes"] for run in runs]
+    return {
+        "mode": mode,
+        "bytes": max(sizes),
+        **compare(scores, _joined(parts), prepared.options.seed),
+    }
+
+
+def _joined(parts: Sequence[Scores]) -> Scores:
+    return Scores(
+        tuple(item for part in parts for item in part.utterances),
+        parts[0].labels,
+        np.concatenate([part.truth for part in parts]),
+        np.concatenate([part.probabilities for part in parts]),
+    )
+
+
+def _fold_row(run: Run, split: Split) -> dict[str, Any]:
+    metrics = run.metrics
+    keys = ("uar", "wa", "macro_f1", "loss", "best_epoch", "seconds")
+    name = split.name.partition("test ")[2] or split.name
+    return {"fold": name, "clips": len(split.test), **{key: metrics[key] for key in keys}}

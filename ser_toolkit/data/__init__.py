@@ -1,0 +1,1 @@
+"""Read corpora, split them by speaker, compute features once, and make batches."""

@@ -1,0 +1,247 @@
+"""From folders to usable utterances: which reader fits, which files are fit to learn from."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..contracts.components import Clip, Match, Reader, Reading, Utterance
+from ..plugins.components import PluginComponent
+from ..plugins.errors import DefectError, broken
+from ..plugins.registry import Plugins
+from ..plugins.sandbox import attempt, captured
+from ..runtime.audio.decode import check_speech, content_hash, read_audio
+from ..runtime.errors import AudioError, SertkError
+from ..utils.files import cache_dir
+from ..utils.progress import Callback
+from .labels import select
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Usable utterances, and what a report must say of where they came from."""
+
+    utterances: tuple[Utterance, ...]
+    synthetic: bool
+    sources: tuple[dict[str, str], ...]
+
+
+def load_corpus(
+    data: Sequence[str | Path],
+    plugins: Plugins,
+    callback: Callback,
+    span_s: tuple[float, float] | None = None,
+    reader: str | None = None,
+    emotions: Sequence[str] = (),
+    mapping: Mapping[str, str] | None = None,
+) -> Corpus:
+    """Read a corpus, leave out what a recipe cannot use, and say what is left.
+
+    Args:
+        data: Folders, or names of readers that make their own corpus.
+        plugins: Whose readers are asked.
+        callback: Takes notes, warnings and progress.
+        span_s: The part of each clip that the recipe uses; None is the whole clip.
+        reader: The only reader that may read.
+        emotions: The labels that are kept; none are all.
+        mapping: New labels by old ones.
+    """
+    corpus = read_corpus(data, plugins, callback, reader, emotions, dict(mapping or {}))
+    corpus = drop_clips_shorter_than(corpus, span_s, callback)
+    callback.note(summary(corpus.utterances))
+    return corpus
+
+
+def read_corpus(
+    data: Sequence[str | Path],
+    plugins: Plugins,
+    callback: Callback,
+    reader: str | None = None,
+    emotions: Sequence[str] = (),
+    mapping: dict[str, str] | None = None,
+) -> Corpus:
+    """Recognise, read, choose emotions, decode and check. Bad single files are left out."""
+    if not data:
+        data = _without_data(plugins, reader)
+    chosen = [_choose(plugins, where, reader) for where in data]
+    clips: list[Clip] = []
+    for (one, root, why), where in zip(chosen, data, strict=True):
+        callback.note(f"{Path(where).name or where}: read as '{one.name}' ({why})")
+        clips += _clips(_read(one, root), one, callback)
+    selected = select(clips, tuple(emotions), mapping or {})
+    utterances = _unique(_decoded(selected, callback), callback)
+    sources = tuple(
+        {"reader": one.name, "licence": one.licence, "citation": one.citation}
+        for one, _, _ in chosen
+    )
+    return Corpus(utterances, any(one.synthetic for one, _, _ in chosen), sources)
+
+
+def _without_data(plugins: Plugins, reader: str | None) -> list[str]:
+    if reader is not None and not plugins.get("reader", reader).needs_folder:
+        return [reader]
+    raise SertkError("no data given", "Add --data DIR, or --data synthetic for the built-in corpus")
+
+
+def _choose(plugins: Plugins, where: str | Path, name: str | None) -> tuple[Reader, Path, str]:
+    root = Path(where)
+    wanted = None if name is None else plugins.get("reader", name)
+    if not root.exists():
+        for candidate in plugins.all("reader"):
+            if candidate.name == str(where) and not candidate.needs_folder:
+                if wanted not in (None, candidate):
+                    raise SertkError(
+                        f"'{where}' makes its own corpus, which '{name}' does not read",
+                        "Leave out --reader, or give it a folder with --data",
+                    )
+                return candidate, cache_dir() / "corpora", "made by the toolkit"
+        raise SertkError(
+            f"data folder '{where}' does not exist",
+            "Check the path; --data synthetic uses the built-in corpus",
+        )
+    if wanted is not None:
+        return wanted, root, "as --reader says"
+    return _recognised(plugins, root)
+
+
+def _recognised(plugins: Plugins, root: Path) -> tuple[Reader, Path, str]:
+    asked = [
+        (offer.component, _ask(plugins, offer, root)) for offer in plugins.components("reader")
+    ]
+    matches = [(reader, found) for reader, found in asked if isinstance(found, Match)]
+    if not matches:
+        for _, found in asked:
+            if isinstance(found, Exception):
+                raise found
+        names = ", ".join(reader.name for reader, _ in asked if reader.needs_folder)
+        raise SertkError(
+            f"no reader recognises '{root}'",
+            f"Expected a known corpus, a folder per emotion or a CSV; or choose --reader: {names}",
+        )
+    best = max(match.score for _, match in matches)
+    winners = [(reader, match) for reader, match in matches if match.score == best]
+    if len(winners) > 1:
+        names = ", ".join(reader.name for reader, _ in winners)
+        raise SertkError(f"several readers fit '{root}': {names}", "Choose one with --reader")
+    reader, match = winners[0]
+    return reader, root, match.why
+
+
+def _ask(plugins: Plugins, offer: PluginComponent, root: Path) -> Match | Exception | None:
+    """Return what a reader says of a folder; a defect of it is told, and stands in nobody's way."""
+    answer: list[object] = []
+    with captured():
+        doing = f"asking reader '{offer.name}' of {offer.plugin.label}"
+        error = attempt(lambda: answer.append(offer.component.recognises(root)), doing)
+    if isinstance(error, SertkError | OSError):
+        return error
+    if error is None:
+        (found,) = answer
+        if found is None or isinstance(found, Match):
+            return found
+        gave = type(found).__name__
+        error = DefectError(f"recognises of '{offer.name}' expects Match or None, gave {gave}")
+    plugins.report(broken(offer.plugin, error))
+    return None
+
+
+def _read(reader: Reader, root: Path) -> Reading:
+    found = reader.read(root)
+    if not isinstance(found, Reading):
+        raise SertkError(
+            f"read of reader '{reader.name}' expects a Reading, received {type(found).__name__}",
+            "Tell its author; `sertk plugins check` finds such things",
+        )
+    return found
+
+
+def _clips(reading: Reading, reader: Reader, callback: Callback) -> tuple[Clip, ...]:
+    for note in reading.notes:
+        callback.note(f"{reader.name}: {note}")
+    if reading.skipped:
+        callback.warn(
+            f"{reader.name}: {len(reading.skipped)} files left out",
+            [f"{name}: {why}" for name, why in sorted(reading.skipped.items())],
+        )
+    return reading.clips
+
+
+def _decoded(clips: Sequence[Clip], callback: Callback) -> list[Utterance]:
+    good: list[Utterance] = []
+    bad: list[str] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(_decode, clips)
+        for result in callback.track(results, "Checking audio", len(clips)):
+            if isinstance(result, Utterance):
+                good.append(result)
+            else:
+                bad.append(result)
+    if bad and not good:
+        raise SertkError(f"none of {len(bad)} files is usable; the first: {bad[0]}")
+    if bad:
+        callback.warn(f"{len(bad)} of {len(clips)} files are unusable and left out", bad)
+    return good
+
+
+def _decode(clip: Clip) -> Utterance | str:
+    try:
+        audio = read_audio(clip.path, clip.start_s, clip.end_s, shown=clip.relative)
+        check_speech(audio, clip.relative)
+    except AudioError as error:
+        return str(error)
+    return Utterance(clip, content_hash(audio), len(audio.samples) / audio.rate_hz)
+
+
+def _unique(utterances: Sequence[Utterance], callback: Callback) -> tuple[Utterance, ...]:
+    """Return one utterance per recording; recordings that carry two labels are dropped
+    altogether.
+    """
+    by_hash: dict[str, list[Utterance]] = defaultdict(list)
+    for item in utterances:
+        by_hash[item.hash].append(item)
+    repeated = [group for group in by_hash.values() if len(group) > 1]
+    contested = {group[0].hash for group in repeated if len({u.emotion for u in group}) > 1}
+    if repeated:
+        callback.warn(
+            f"{sum(len(group) - 1 for group in repeated)} duplicate recordings left out"
+            + (f", and {len(contested)} that carry two emotions" if contested else ""),
+            [" = ".join(item.name for item in group) for group in repeated],
+        )
+    kept = tuple(group[0] for key, group in by_hash.items() if key not in contested)
+    if not kept:
+        raise SertkError(
+            "no usable recording is left", "Every file is a duplicate with two emotions"
+        )
+    return kept
+
+
+def drop_clips_shorter_than(
+    corpus: Corpus, span_s: tuple[float, float] | None, callback: Callback
+) -> Corpus:
+    """Return the corpus without clips that end before the part that the recipe hears begins."""
+    if span_s is None:
+        return corpus
+    kept = tuple(item for item in corpus.utterances if item.seconds > span_s[0])
+    short = [item for item in corpus.utterances if item.seconds <= span_s[0]]
+    reason = f"the recipe hears what comes after {span_s[0]:g} s"
+    if not kept:
+        raise SertkError(f"all clips are too short: {reason}", "Choose another recipe")
+    if short:
+        callback.warn(
+            f"{len(short)} clips left out, {reason}",
+            [f"{item.name}: {item.seconds:.2f} s" for item in short],
+        )
+    return replace(corpus, utterances=kept)
+
+
+def summary(utterances: Sequence[Utterance]) -> str:
+    """Return clips, speakers and emotions in one line."""
+    counts = Counter(item.emotion for item in utterances)
+    speakers = {item.speaker for item in utterances if item.speaker is not None}
+    minutes = sum(item.seconds for item in utterances) / 60
+    per_class = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
+    return f"{len(utterances)} clips, {minutes:.1f} min, {len(speakers)} speakers: {per_class}"

@@ -1,0 +1,203 @@
+"""The feature store: content-addressed, resumable, parallel.
+
+A key covers the recording, the augmentation, the extractor with its version, and the window where
+the extractor works on windows; so nothing is ever stale, and all folds of a cross-validation share
+one computation. A task is a chunk of clips; its results are files written atomically; what exists
+is skipped, so a crash loses one chunk at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..contracts.components import Augmenter, Utterance
+from ..contracts.recipe import Combine
+from ..runtime.audio.decode import read_audio
+from ..runtime.component import AssetLoader, Component, parts_of, to_spec
+from ..runtime.errors import SertkError
+from ..runtime.features.base import F32, Extractor, FrameExtractor, Signal
+from ..runtime.features.window import Window
+from ..runtime.inference.inputs import features, signal_of
+from ..utils.files import read_npz, write_npz
+from ..utils.numba_cache import use_own_numba_cache
+from ..utils.progress import Callback
+
+FORMAT = 1
+CHUNK = 8
+
+
+@dataclass(frozen=True)
+class Features:
+    """What to compute: extractor, window, and the chain of augmenters with its seed."""
+
+    extractor: Extractor
+    window: Window
+    augmenters: tuple[Augmenter, ...]
+    seed: int
+    load: AssetLoader
+    combine: Combine = "random"
+
+    def chain(self, copy: int) -> tuple[Augmenter, ...]:
+        """Return the augmenters of one variant; copy 0 is the clip as it is.
+
+        With `combine="all"` the bits of `copy` say which augmenters are applied for certain.
+        """
+        if copy == 0:
+            return ()
+        if self.combine == "random":
+            return self.augmenters
+        chosen = [a for bit, a in enumerate(self.augmenters) if copy >> bit & 1]
+        return tuple(replace(augmenter, p=1.0) for augmenter in chosen)
+
+    def key(self, utterance: Utterance, copy: int) -> str:
+        """Return the address of one variant of one clip."""
+        chain = [_spec(item) for item in self.chain(copy)]
+        parts = [FORMAT, utterance.hash, _spec(self.extractor), _window_part(self), copy, chain]
+        if copy:
+            parts.append(self.seed)
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _spec(component: Component) -> list[Any]:
+    """Return parameters and classes: two plugins may offer different code under one name and
+    version.
+    """
+    classes = [type(part) for part in parts_of(component)]
+    return [to_spec(component), [f"{c.__module__}.{c.__qualname__}" for c in classes]]
+
+
+def _window_part(wanted: Features) -> Any:
+    if isinstance(wanted.extractor, FrameExtractor):
+        return None
+    return [wanted.window.length_frames, wanted.window.hop_frames]
+
+
+def processes(workers: int) -> int:
+    """Return how many worker processes: as many as there are cores unless chosen."""
+    return workers or os.cpu_count() or 1
+
+
+def clip_rng(seed: int, number: int, clip_hash: str) -> np.random.Generator:
+    """Return the generator of one clip: the same whatever the order and the number of workers."""
+    return np.random.default_rng([seed, number, int(clip_hash[:16], 16)])
+
+
+@dataclass(frozen=True)
+class Store:
+    """Feature files below `root`."""
+
+    root: Path
+
+    def path(self, key: str) -> Path:
+        """Return where the variant with this key lies."""
+        return self.root / key[:2] / f"{key}.npz"
+
+    def load(self, wanted: Features, utterance: Utterance, copy: int) -> dict[str, F32]:
+        """Return the named arrays of one variant, computed now if they are not there."""
+        path = self.path(wanted.key(utterance, copy))
+        try:
+            return read_npz(path)
+        except (OSError, ValueError):
+            arrays = compute(wanted, utterance, copy)
+            self._write(path, arrays)
+            return arrays
+
+    def fill(
+        self,
+        wanted: Features,
+        variants: Sequence[tuple[Utterance, int]],
+        workers: int,
+        callback: Callback,
+    ) -> None:
+        """Compute what is missing, in `workers` processes, with a progress bar."""
+        missing = [
+            item for item in variants if not self.path(wanted.key(item[0], item[1])).exists()
+        ]
+        if not missing:
+            return
+        chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
+        results = _run(self, wanted, chunks, min(workers, len(chunks)))
+        for _ in callback.track(results, "Computing features", len(missing)):
+            pass
+
+    def fill_chunk(self, wanted: Features, chunk: Sequence[tuple[Utterance, int]]) -> int:
+        """Compute and write one chunk; returns its size."""
+        for utterance, copy in chunk:
+            path = self.path(wanted.key(utterance, copy))
+            self._write(path, compute(wanted, utterance, copy))
+        return len(chunk)
+
+    def _write(self, path: Path, arrays: Mapping[str, F32]) -> None:
+        write_npz(path, arrays)
+
+
+def _run(store: Store, wanted: Features, chunks: Sequence[Any], workers: int) -> Iterator[None]:
+    """Yield one None per clip done, so that a progress bar counts clips."""
+    if workers <= 1 or len(chunks) < 3:
+        for chunk in chunks:
+            for item in chunk:
+                store.fill_chunk(wanted, [item])
+                yield None
+        return
+    from joblib import Parallel, delayed
+
+    parallel = Parallel(
+        n_jobs=workers, return_as="generator_unordered", initializer=use_own_numba_cache
+    )
+    for done in parallel(delayed(store.fill_chunk)(wanted, chunk) for chunk in chunks):
+        yield from (None,) * done
+
+
+def compute(wanted: Features, utterance: Utterance, copy: int) -> dict[str, F32]:
+    """Decode, resample, augment (copies only), extract."""
+    clip = utterance.clip
+    audio = read_audio(clip.path, clip.start_s, clip.end_s, shown=clip.relative)
+    extractor = wanted.extractor.prepare(wanted.load)
+    signal = signal_of(audio, extractor, clip.relative)
+    with _one_thread():
+        if copy:
+            rng = clip_rng(wanted.seed, copy, utterance.hash)
+            chain = [augmenter.prepare(wanted.load) for augmenter in wanted.chain(copy)]
+            samples = augmented(chain, signal.samples, signal.rate_hz, rng)
+            signal = Signal(samples, signal.rate_hz)
+        arrays = features(extractor, signal, wanted.window)
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise SertkError(
+                f"'{extractor.name}' gave values that are not finite in '{name}' for "
+                f"{utterance.name} (copy {copy})",
+                "This is a fault of the extractor or of an augmenter before it",
+            )
+    return arrays
+
+
+def _one_thread() -> contextlib.AbstractContextManager[Any]:
+    """Limit BLAS to one thread: matrix products round otherwise with every number of threads.
+
+    Without the [train] extra, which brings threadpoolctl, the last bits may depend on the machine.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return contextlib.nullcontext()
+    limits: contextlib.AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
+    return limits
+
+
+def augmented(
+    augmenters: Sequence[Augmenter], samples: F32, rate_hz: int, rng: np.random.Generator
+) -> F32:
+    """Apply a chain of augmenters, each with its probability."""
+    for augmenter in augmenters:
+        if rng.random() < augmenter.p:
+            samples = augmenter.augment(samples, rate_hz, rng)
+    return samples

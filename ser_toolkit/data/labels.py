@@ -1,0 +1,112 @@
+"""Emotions: canonical names, the words that corpora use for them, subsets and mappings."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from ..contracts.components import Clip
+from ..runtime.errors import SertkError
+
+EMOTIONS = (
+    "anger",
+    "boredom",
+    "calm",
+    "contempt",
+    "disgust",
+    "fear",
+    "happiness",
+    "neutral",
+    "sadness",
+    "surprise",
+)
+"""The canonical names of emotions. Other words are allowed in a corpus and stay as they are."""
+
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        word: emotion
+        for emotion, words in (
+            ("anger", "ang angry"),
+            ("boredom", "bor bored"),
+            ("calm", "calmness"),
+            ("contempt", "contemptuous"),
+            ("disgust", "dis disgusted"),
+            ("fear", "anxiety anxious fea fearful"),
+            ("happiness", "hap happy joy"),
+            ("neutral", "neu neutrality"),
+            ("sadness", "sad"),
+            ("surprise", "pleasant_surprise pleasant_surprised ps sur surprised"),
+        )
+        for word in words.split()
+    }
+)
+
+
+def canonical(word: str) -> str | None:
+    """Return the canonical emotion for a word in any case, or None where there is none."""
+    key = re.sub(r"[\s_-]+", "_", word.strip().lower())
+    return key if key in EMOTIONS else ALIASES.get(key)
+
+
+def canonical_emotion(word: str) -> str:
+    """Return the canonical emotion for a word, else the word itself in lower case."""
+    return canonical(word) or word.strip().lower()
+
+
+def parse_mapping(pairs: Iterable[str]) -> dict[str, str]:
+    """Return `old=new` (several, or comma-separated) to a mapping from label to label."""
+    mapping: dict[str, str] = {}
+    for pair in (part for text in pairs for part in text.split(",") if part.strip()):
+        old, equals, new = (part.strip() for part in pair.partition("="))
+        if not (old and equals and new):
+            raise SertkError(f"a mapping old=new expected, received '{pair.strip()}'")
+        source, target = canonical_emotion(old), canonical_emotion(new)
+        if mapping.setdefault(source, target) != target:
+            raise SertkError(f"'{old}' is mapped both to '{mapping[source]}' and to '{new}'")
+    return mapping
+
+
+def parse_emotions(text: str) -> tuple[str, ...]:
+    """Return `a,b,c` to labels, each once."""
+    words = [canonical_emotion(word) for word in text.split(",") if word.strip()]
+    if not words:
+        raise SertkError(f"emotions separated by commas expected, received '{text}'")
+    return tuple(dict.fromkeys(words))
+
+
+def class_names(clips: Iterable[Clip]) -> tuple[str, ...]:
+    """Return the labels of the clips, sorted: the order of the classes."""
+    return tuple(sorted({clip.emotion for clip in clips}))
+
+
+def select(
+    clips: Sequence[Clip],
+    emotions: Sequence[str] = (),
+    mapping: Mapping[str, str] | None = None,
+) -> tuple[Clip, ...]:
+    """Map labels, and keep clips, then only those of `emotions` (all of them when it is
+    empty).
+
+    Mapping is simultaneous, so a=b with b=a swaps the two. Raises SertkError for a word that is
+    no label of the data.
+    """
+    mapped = _mapped(clips, mapping or {})
+    labels = class_names(mapped)
+    wanted = {_known(word, labels) for word in emotions} or set(labels)
+    return tuple(clip for clip in mapped if clip.emotion in wanted)
+
+
+def _mapped(clips: Sequence[Clip], mapping: Mapping[str, str]) -> list[Clip]:
+    labels = class_names(clips)
+    new = {_known(old, labels): canonical_emotion(to) for old, to in mapping.items()}
+    return [dataclasses.replace(c, emotion=new.get(c.emotion, c.emotion)) for c in clips]
+
+
+def _known(word: str, labels: Sequence[str]) -> str:
+    for candidate in (word, canonical_emotion(word)):
+        if candidate in labels:
+            return candidate
+    have = ", ".join(labels) or "none"
+    raise SertkError(f"'{word}' is not an emotion of this data; it has: {have}")

@@ -1,0 +1,310 @@
+"""Speaker-independent protocols. The split comes before augmentation and before any fitting."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..contracts.components import Subset, Utterance
+from ..runtime.errors import SertkError
+
+TEST_SHARE = 0.2
+VALIDATION_SHARE = 0.15
+NOT_COMPARABLE = "random split: speakers are on both sides, the figure compares with no other"
+NAMES = "holdout, kfold:K, loso, official, cross-corpus, random"
+
+
+@dataclass(frozen=True)
+class Split:
+    """One fold: which utterances train, validate and test, and what a reader must know of it."""
+
+    name: str
+    train: tuple[Utterance, ...]
+    validation: tuple[Utterance, ...]
+    test: tuple[Utterance, ...]
+    labels: tuple[str, ...]
+    caveats: tuple[str, ...] = ()
+
+    def sides(self) -> list[tuple[Subset, Utterance]]:
+        """Return every utterance with its side."""
+        return [
+            *(("train", item) for item in self.train),
+            *(("validation", item) for item in self.validation),
+            *(("test", item) for item in self.test),
+        ]
+
+    @property
+    def counted(self) -> str:
+        """Return the number of clips on each side, in words."""
+        sides = (("training", self.train), ("validation", self.validation), ("test", self.test))
+        return ", ".join(f"{len(items)} {name} clips" for name, items in sides)
+
+    @property
+    def hash(self) -> str:
+        """Return two figures are comparable when this agrees: clips, labels and sides."""
+        return protocol_hash([self])
+
+
+Rows = Sequence[tuple[str, str, str]]
+
+
+def protocol_hash(splits: Sequence[Split]) -> str:
+    """Return the hash of all folds together."""
+    return hash_of(
+        [
+            (split.labels, [(item.hash, item.emotion, side) for side, item in split.sides()])
+            for split in splits
+        ]
+    )
+
+
+def hash_of(folds: Sequence[tuple[Sequence[str], Rows]]) -> str:
+    """Return the first 16 hexadecimal digits of a sha256 over labels and (clip, emotion, side)
+    rows.
+    """
+    content = [[list(labels), sorted(rows)] for labels, rows in folds]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def speaker_hash(speaker: str | None) -> str | None:
+    """Return what leaves this machine of a speaker's name: enough to say whether it is the same."""
+    return None if speaker is None else hashlib.sha256(speaker.encode()).hexdigest()[:16]
+
+
+def make_splits(utterances: Sequence[Utterance], protocol: str, seed: int) -> tuple[Split, ...]:
+    """Return all folds of a protocol. Raises SertkError where the data cannot support it."""
+    kind, folds = parse_protocol(protocol)
+    labels = _labels(utterances)
+    ordered = sorted(utterances, key=lambda item: (item.name, item.hash))
+    if kind == "random":
+        return (_random(ordered, labels, seed),)
+    if kind == "official":
+        return (_official(ordered, labels, seed),)
+    _need_speakers(ordered)
+    if kind == "cross-corpus":
+        groups = _leave_one_out(ordered, lambda item: item.clip.corpus, "corpus", "--data")
+    elif kind == "loso":
+        groups = [{speaker} for speaker in _speakers(ordered)]
+    elif kind == "kfold":
+        groups = _speaker_folds(ordered, folds, seed)
+    else:
+        groups = [_holdout_speakers(ordered, seed)]
+    splits = [_by_speaker(ordered, group, labels, kind, seed) for group in groups]
+    return tuple(splits)
+
+
+def parse_protocol(protocol: str) -> tuple[str, int]:
+    """Return ('kfold', 5) from 'kfold:5'; other names with 0."""
+    match = re.fullmatch(r"(holdout|loso|official|cross-corpus|random)|kfold:(\d+)", protocol)
+    if not match or (match[2] and int(match[2]) < 2):
+        raise SertkError(f"protocol expects one of {NAMES}, received {protocol!r}")
+    return ("kfold", int(match[2])) if match[2] else (protocol, 0)
+
+
+def _labels(utterances: Sequence[Utterance]) -> tuple[str, ...]:
+    counts = Counter(item.emotion for item in utterances)
+    if len(counts) < 2:
+        found = ", ".join(counts) or "none"
+        raise SertkError(
+            f"at least two emotions expected, received {found}", "Check --data and --emotions"
+        )
+    for label, count in sorted(counts.items()):
+        if count < 2:
+            others = ",".join(sorted(set(counts) - {label}))
+            raise SertkError(
+                f"emotion '{label}' has one clip, which cannot be both learnt and tested",
+                f"Add clips or leave it out: --emotions {others}",
+            )
+    return tuple(sorted(counts))
+
+
+def _need_speakers(utterances: Sequence[Utterance]) -> None:
+    unknown = sum(item.speaker is None for item in utterances)
+    if unknown:
+        raise SertkError(
+            f"{unknown} of {len(utterances)} clips have no known speaker, so no split can keep "
+            "speakers apart",
+            "Lay files out as EMOTION/SPEAKER/file.wav, give a CSV with a speaker column, "
+            "or use --protocol random (not comparable)",
+        )
+    if len(_speakers(utterances)) < 2:
+        raise SertkError(
+            "at least two speakers expected, received one",
+            "Add speakers, or use --protocol random (not comparable)",
+        )
+
+
+def _speakers(utterances: Iterable[Utterance]) -> list[str]:
+    return sorted({item.speaker for item in utterances if item.speaker is not None})
+
+
+def _rng(seed: int, *words: str) -> np.random.Generator:
+    digest = hashlib.sha256("|".join(words).encode()).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
+
+
+def _holdout_speakers(utterances: Sequence[Utterance], seed: int) -> set[str]:
+    speakers = _speakers(utterances)
+    count = max(1, round(TEST_SHARE * len(speakers)))
+    return set(_rng(seed, "holdout").permutation(speakers)[:count].tolist())
+
+
+def _speaker_folds(utterances: Sequence[Utterance], folds: int, seed: int) -> list[set[str]]:
+    speakers = _speakers(utterances)
+    if folds > len(speakers):
+        raise SertkError(
+            f"kfold:{folds} needs {folds} speakers, received {len(speakers)}",
+            f"Use kfold:{len(speakers)} or fewer",
+        )
+    sizes = Counter(item.speaker for item in utterances)
+    shuffled = _rng(seed, "kfold").permutation(speakers).tolist()
+    groups: list[set[str]] = [set() for _ in range(folds)]
+    for speaker in sorted(shuffled, key=lambda name: -sizes[name]):
+        smallest = min(groups, key=lambda group: (sum(sizes[name] for name in group), len(group)))
+        smallest.add(speaker)
+    return groups
+
+
+def _leave_one_out(
+    utterances: Sequence[Utterance], key: Callable[[Utterance], str], what: str, flag: str
+) -> list[set[str]]:
+    found = sorted({key(item) for item in utterances})
+    if len(found) < 2:
+        raise SertkError(
+            f"cross-corpus expects at least two of {what}, received {', '.join(found)}",
+            f"Give {flag} more than once",
+        )
+    return [set(_speakers(item for item in utterances if key(item) == one)) for one in found]
+
+
+def _by_speaker(
+    utterances: Sequence[Utterance],
+    test_speakers: set[str],
+    labels: tuple[str, ...],
+    kind: str,
+    seed: int,
+) -> Split:
+    name = f"{kind}, test {_short(test_speakers)}"
+    test = [item for item in utterances if item.speaker in test_speakers]
+    rest = [item for item in utterances if item.speaker not in test_speakers]
+    train, validation, caveats = _validation(rest, name, seed)
+    return _checked(Split(name, train, validation, tuple(test), labels, caveats))
+
+
+def _short(speakers: Iterable[str]) -> str:
+    names = sorted(speakers)
+    shown = ", ".join(names[:4])
+    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"
+
+
+Sides = tuple[tuple[Utterance, ...], tuple[Utterance, ...], tuple[str, ...]]
+
+
+def _validation(rest: Sequence[Utterance], name: str, seed: int) -> Sides:
+    """Return training and validation: other speakers, else other texts, else other clips."""
+    speakers = _speakers(rest)
+    rng = _rng(seed, "validation", name)
+    if len(speakers) >= 2:
+        count = max(1, round(VALIDATION_SHARE * len(speakers)))
+        chosen = _speakers_with_all_emotions(rest, speakers, count, rng)
+        return (*_parted(rest, lambda item: item.speaker in chosen), ())
+    texts = sorted({item.text for item in rest if item.text is not None})
+    if len(texts) >= 5 and all(item.text is not None for item in rest):
+        held = set(rng.permutation(texts)[: max(1, round(TEST_SHARE * len(texts)))].tolist())
+        caveat = (
+            "validation is by text within the one training speaker; the test speaker is not in it"
+        )
+        return (*_parted(rest, lambda item: item.text in held), (caveat,))
+    caveat = "validation is by clip within the one training speaker; the test speaker is not in it"
+    picked = _stratified(rest, TEST_SHARE, rng)
+    return (*_parted(rest, lambda item: item.hash in picked), (caveat,))
+
+
+def _speakers_with_all_emotions(
+    rest: Sequence[Utterance], speakers: list[str], count: int, rng: np.random.Generator
+) -> set[str]:
+    """Return `count` speakers in random order, those whose removal leaves every emotion to train
+    on.
+    """
+    emotions = {item.emotion for item in rest}
+    heard: dict[str, set[str]] = defaultdict(set)
+    for item in rest:
+        heard[str(item.speaker)].add(item.emotion)
+    shuffled = rng.permutation(speakers).tolist()
+    chosen: set[str] = set()
+    for speaker in sorted(shuffled, key=lambda one: -len(heard[one])):
+        left = set().union(*(heard[one] for one in speakers if one not in chosen | {speaker}))
+        if len(chosen) < count and left == emotions:
+            chosen.add(speaker)
+    return chosen or {shuffled[0]}
+
+
+def _parted(
+    items: Sequence[Utterance], held: Callable[[Utterance], bool]
+) -> tuple[tuple[Utterance, ...], tuple[Utterance, ...]]:
+    return (
+        tuple(item for item in items if not held(item)),
+        tuple(item for item in items if held(item)),
+    )
+
+
+def _stratified(items: Sequence[Utterance], share: float, rng: np.random.Generator) -> set[str]:
+    """Return hashes of about `share` of the clips of each emotion, at least one where it has
+    two.
+    """
+    by_emotion: dict[str, list[str]] = defaultdict(list)
+    for item in items:
+        by_emotion[item.emotion].append(item.hash)
+    picked: set[str] = set()
+    for _, hashes in sorted(by_emotion.items()):
+        count = max(1, round(share * len(hashes))) if len(hashes) > 1 else 0
+        picked.update(rng.permutation(sorted(hashes))[:count].tolist())
+    return picked
+
+
+def _random(utterances: Sequence[Utterance], labels: tuple[str, ...], seed: int) -> Split:
+    rng = _rng(seed, "random")
+    test_hashes = _stratified(utterances, TEST_SHARE, rng)
+    rest, test = _parted(utterances, lambda item: item.hash in test_hashes)
+    held = _stratified(rest, TEST_SHARE, rng)
+    train, validation = _parted(rest, lambda item: item.hash in held)
+    return _checked(Split("random", train, validation, test, labels, (NOT_COMPARABLE,)))
+
+
+def _official(utterances: Sequence[Utterance], labels: tuple[str, ...], seed: int) -> Split:
+    by_side: dict[Hashable, list[Utterance]] = defaultdict(list)
+    for item in utterances:
+        by_side[item.clip.side].append(item)
+    if not by_side["train"] or not by_side["test"] or by_side[None]:
+        raise SertkError(
+            f"official expects a side (train, validation, test) for every clip, "
+            f"{len(by_side[None])} of {len(utterances)} have none",
+            "Use a CSV with a 'split' column, or another --protocol",
+        )
+    train, validation = tuple(by_side["train"]), tuple(by_side["validation"])
+    caveats: tuple[str, ...] = ()
+    if not validation:
+        train, validation, caveats = _validation(train, "official", seed)
+    shared = set(_speakers(train)) & set(_speakers(by_side["test"]))
+    if shared or any(item.speaker is None for item in utterances):
+        caveats += (f"the official split does not keep speakers apart ({len(shared)} shared)",)
+    return _checked(Split("official", train, validation, tuple(by_side["test"]), labels, caveats))
+
+
+def _checked(split: Split) -> Split:
+    missing = set(split.labels) - {item.emotion for item in split.train}
+    if missing or not split.validation or not split.test:
+        lacking = ", ".join(sorted(missing)) or "clips for validation or test"
+        raise SertkError(
+            f"the split ({split.name}) leaves no training clip of: {lacking}"
+            if missing
+            else f"the split ({split.name}) leaves no {lacking}",
+            "Try another --seed or --protocol, or leave the emotion out with --emotions",
+        )
+    return split

@@ -1,0 +1,1 @@
+"""Predict, evaluate and extract features with a run or a bundle."""

@@ -1,0 +1,1 @@
+"""Show one recording and its augmented copies in one picture."""

@@ -1,0 +1,1 @@
+"""Score predictions, compare systems in pairs, and calibrate probabilities."""

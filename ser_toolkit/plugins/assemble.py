@@ -1,0 +1,305 @@
+"""Open a recipe, change it as `--set` says, and find the components that it names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..contracts.components import Augmenter, FrameAugmenter, ModelBuilder
+from ..contracts.recipe import ComponentSpec, Recipe, parse_value
+from ..runtime.component import (
+    Asset,
+    Component,
+    assets_of,
+    configure,
+    configure_fields,
+    fields_of,
+    from_spec,
+    parts_of,
+    to_spec,
+)
+from ..runtime.errors import SertkError
+from ..runtime.features.base import Extractor, FrameExtractor, Joined, Stack
+from .assets import Assets
+from .components import PluginComponent
+from .entry_points import Loaded
+from .errors import refuse_useless
+from .registry import Plugins
+
+DEFAULT_RECIPE = "compact"
+COMPONENT_STAGES = ("extractor", "augmenter", "model")
+STAGES = (*COMPONENT_STAGES, "window", "training")
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Hold the components of a recipe; `recipe` has every parameter and version written out."""
+
+    recipe: Recipe
+    extractor: Extractor
+    augmenters: tuple[Augmenter, ...]
+    frame_augmenters: tuple[FrameAugmenter, ...]
+    model: ModelBuilder
+
+    @property
+    def augmented_copies(self) -> int:
+        """Return how many augmented copies a training clip has: none where none alters audio."""
+        if self.recipe.training.combine == "all":
+            return int(2 ** len(self.augmenters) - 1)
+        return self.recipe.training.copies if self.augmenters else 0
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        """Return the assets of all components that may have some."""
+        return tuple(asset for c in (self.extractor, *self.augmenters) for asset in assets_of(c))
+
+    @property
+    def licences(self) -> tuple[str, ...]:
+        """Return a line for each extractor whose library is not free for every use."""
+        parts = [part for part in parts_of(self.extractor) if isinstance(part, Extractor)]
+        return tuple(f"'{part.name}': {part.licence}" for part in parts if part.licence)
+
+
+def assemble(recipe: Recipe, plugins: Plugins) -> Assembly:
+    """Find and configure what the recipe names."""
+    parts = _built(recipe.extractor, plugins, "extractor")
+    augmenters = _built(recipe.augmenter, plugins, "augmenter")
+    (model,) = _built((recipe.model,), plugins, "model")
+    extractor = _stacked(parts)
+    _check_augmenters(augmenters, extractor)
+    pinned = replace(
+        recipe,
+        extractor=_pinned(recipe.extractor, parts),
+        augmenter=_pinned(recipe.augmenter, augmenters),
+        model=_pinned((recipe.model,), [model])[0],
+    )
+    return Assembly(
+        pinned,
+        extractor,
+        tuple(item for item in augmenters if isinstance(item, Augmenter)),
+        tuple(item for item in augmenters if isinstance(item, FrameAugmenter)),
+        model,
+    )
+
+
+def _built(specs: Sequence[ComponentSpec], plugins: Plugins, kind: str) -> list[Any]:
+    find = partial(plugins.get, kind)
+    return [from_spec({**spec.params, "name": spec.name}, find) for spec in specs]
+
+
+def _check_augmenters(
+    augmenters: Sequence[Augmenter | FrameAugmenter], extractor: Extractor
+) -> None:
+    for one in augmenters:
+        if not 0 <= one.p <= 1:
+            raise SertkError(f"'{one.name}.p' is a probability, received {one.p}")
+    for one in augmenters:
+        if isinstance(one, FrameAugmenter) and not isinstance(extractor, FrameExtractor):
+            raise SertkError(
+                f"'{one.name}' augments frames, and '{extractor.name}' gives none",
+                "Leave that augmenter out of the recipe",
+            )
+
+
+def _pinned(
+    specs: Sequence[ComponentSpec], components: Sequence[Component]
+) -> tuple[ComponentSpec, ...]:
+    """Return the specs with every parameter and version written out."""
+    found = []
+    for spec, component in zip(specs, components, strict=True):
+        values = {key: value for key, value in to_spec(component).items() if key != "name"}
+        found.append(ComponentSpec(spec.name, _without_none(values)))
+    return tuple(found)
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out None, which TOML lacks: who is None by choice is None by default as well."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _stacked(parts: Sequence[Any]) -> Extractor:
+    if not parts:
+        raise SertkError("a recipe needs at least one extractor")
+    if len(parts) == 1:
+        single: Extractor = parts[0]
+        return single
+    kind = Stack if isinstance(parts[0], FrameExtractor) else Joined
+    try:
+        return kind(tuple(parts))
+    except ValueError as error:
+        raise SertkError(str(error), "See `sertk recipe show`") from error
+
+
+def open_recipe(
+    recipe: str | None,
+    plugins: Plugins,
+    assets: Assets,
+    settings: Sequence[str] = (),
+    plugin: str | None = None,
+) -> Recipe:
+    """Return a recipe of a file or a plugin, with settings applied.
+
+    Args:
+        recipe: A `.toml` file or a name; None is the default one.
+        plugins: Where names are found.
+        assets: Take the files that settings name.
+        settings: STAGE.FIELD=VALUE, see `apply_setting`.
+        plugin: What `--plugin` says, see `default_recipe`.
+    """
+    if recipe is not None and recipe.endswith(".toml"):
+        if plugin is not None:
+            raise SertkError(
+                f"either a plugin or a recipe file expected, received '{plugin}' and '{recipe}'"
+            )
+        found = _read_recipe(recipe)
+    else:
+        found = default_recipe(plugins, plugin, recipe)
+    for setting in settings:
+        found = apply_setting(found, setting, plugins, assets)
+    return found
+
+
+def _read_recipe(path: str) -> Recipe:
+    try:
+        return Recipe.from_toml(Path(path).read_text("utf-8"), path)
+    except OSError as error:
+        raise SertkError(
+            f"cannot read recipe '{path}': {error.strerror}", "Check the path"
+        ) from error
+    except (UnicodeDecodeError, TypeError) as error:
+        raise SertkError(
+            f"'{path}' is not a recipe ({error})", "Compare it with `sertk recipe show compact`"
+        ) from error
+
+
+def default_recipe(
+    plugins: Plugins, plugin: str | None = None, recipe: str | None = None
+) -> Recipe:
+    """Return what `--plugin` and `--recipe` choose together.
+
+    A plugin's recipe of its own name, else its only one. A plugin without recipes puts what it
+    offers into the named recipe (`compact` unless said otherwise).
+    """
+    if plugin is None:
+        return plugins.get("recipe", recipe or DEFAULT_RECIPE)
+    chosen, components = plugins.plugin_components(plugin)
+    recipes = [one.component for one in components if one.kind == "recipe"]
+    if recipes:
+        return _own_recipe(chosen, recipes, recipe)
+    stages = [one for one in components if one.kind in COMPONENT_STAGES]
+    if not stages and not any(one.kind == "reader" for one in components):
+        refuse_useless(chosen, components)
+    return _with_stages(plugins.get("recipe", recipe or DEFAULT_RECIPE), stages, plugins)
+
+
+def _own_recipe(plugin: Loaded, recipes: list[Recipe], name: str | None) -> Recipe:
+    by_name = {recipe.name: recipe for recipe in recipes}
+    if name is None and len(recipes) == 1:
+        return recipes[0]
+    wanted = plugin.plugin if name is None else name.rpartition(":")[2]
+    if wanted in by_name:
+        return by_name[wanted]
+    problem = "several recipes" if name is None else f"no recipe '{name}'"
+    raise SertkError(
+        f"plugin '{plugin.plugin}' has {problem}", f"Choose one with --recipe: {', '.join(by_name)}"
+    )
+
+
+def _with_stages(recipe: Recipe, stages: Sequence[PluginComponent], plugins: Plugins) -> Recipe:
+    for kind in COMPONENT_STAGES:
+        found = [one for one in stages if one.kind == kind]
+        if len(found) > 1:
+            names = ", ".join(one.name for one in found)
+            raise SertkError(
+                f"plugin '{found[0].plugin.plugin}' offers several {kind}s: {names}",
+                f"Choose one with --set {kind}=NAME instead of --plugin",
+            )
+        for one in found:
+            spec = ComponentSpec(plugins.shortest_name(one))
+            recipe = _with(recipe, kind, spec if kind == "model" else (spec,))
+    return recipe
+
+
+def apply_setting(recipe: Recipe, setting: str, plugins: Plugins, assets: Assets) -> Recipe:
+    """Return a recipe with one `key=value` set.
+
+    The key is STAGE.FIELD, or STAGE.COMPONENT.FIELD where several components have the field:
+
+    `training.epochs=10`, `extractor.n_mels=80`, `augmenter.noise.p=0.3`, `extractor.weights=@FILE`;
+    `model=NAME` or `extractor=NAME,NAME` exchanges a whole stage.
+    """
+    key, equals, text = setting.partition("=")
+    stage, _, rest = key.strip().partition(".")
+    if equals and not rest and stage in COMPONENT_STAGES:
+        return _exchanged(recipe, stage, text, plugins)
+    if not equals or not rest or stage not in STAGES:
+        raise SertkError(
+            f"--set expects STAGE.FIELD=VALUE, received {setting!r}",
+            f"Stages: {', '.join(STAGES)}",
+        )
+    if text.strip().startswith("@") and stage not in ("extractor", "augmenter"):
+        raise SertkError(
+            f"only extractors and augmenters take the bytes of a file, received {setting!r}",
+            "Give a value, or set a parameter of one of these",
+        )
+    value = _value(text.strip(), assets)
+    if stage in ("window", "training"):
+        part = getattr(recipe, stage)
+        fields = configure_fields(type(part), {rest: value}, stage)
+        return _with(recipe, stage, dataclasses.replace(part, **fields))
+    found = getattr(recipe, stage)
+    specs = (found,) if stage == "model" else found
+    changed = _set(specs, plugins, stage, rest, value)
+    return _with(recipe, stage, changed[0] if stage == "model" else changed)
+
+
+def _exchanged(recipe: Recipe, stage: str, names: str, plugins: Plugins) -> Recipe:
+    specs = tuple(ComponentSpec(name.strip()) for name in names.split(",") if name.strip())
+    for spec in specs:
+        plugins.get(stage, spec.name)
+    if stage == "model" and len(specs) != 1:
+        raise SertkError(f"--set model= expects one name, received {names!r}")
+    return _with(recipe, stage, specs[0] if stage == "model" else specs)
+
+
+def _with(recipe: Recipe, stage: str, value: Any) -> Recipe:
+    changes: dict[str, Any] = {stage: value}
+    return replace(recipe, **changes)
+
+
+def _value(text: str, assets: Assets) -> Any:
+    if text.startswith("@"):
+        return dataclasses.asdict(assets.add(Path(text[1:])))
+    return parse_value(text)
+
+
+def _set(
+    specs: tuple[ComponentSpec, ...], plugins: Plugins, stage: str, key: str, value: Any
+) -> tuple[ComponentSpec, ...]:
+    """Set a field of the only component of a stage that has it; `key` is [COMPONENT.]FIELD."""
+    named, _, field = key.rpartition(".")
+    find = partial(plugins.get, stage)
+    names = [list(fields_of(find(spec.name))) for spec in specs]
+    having = [
+        index
+        for index, spec in enumerate(specs)
+        if field in names[index] and named in ("", spec.name)
+    ]
+    if len(having) != 1:
+        options = [
+            f"{stage}.{spec.name}.{name}"
+            for spec, fields in zip(specs, names, strict=True)
+            for name in fields
+        ]
+        problem = "is ambiguous" if having else "does not exist in this recipe"
+        raise SertkError(f"'{stage}.{key}' {problem}", f"Choose from: {', '.join(options)}")
+    (index,) = having
+    # Against what was set before: a range may leave the defaults one end at a time.
+    (before,) = _built((specs[index],), plugins, stage)
+    configure(before, {field: value}, find)
+    changed = specs[index].with_params(**{field: value})
+    return (*specs[:index], changed, *specs[index + 1 :])

@@ -1,0 +1,127 @@
+"""Opens bundles: checks the bytes here, tries them in a child process, then loads the same bytes.
+
+The child comes first because a damaged network can crash the interpreter, and the process with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..runtime.bundle.container import COPY_AGAIN, BundleError
+from ..runtime.bundle.file import parse_bundle, read_bytes
+from ..runtime.bundle.manifest import Manifest, Part
+from ..runtime.bundle.selftest import check_selftest
+from ..runtime.component import parts_of
+from ..runtime.errors import SertkError
+from ..runtime.features.base import Extractor
+from ..runtime.inference.classifier import Classifier, Resolve, build_classifier, container
+from ..runtime.inference.tflite import find_runtime
+from ..utils.worker import WorkerCrashError, WorkerError, ask_code
+from .entry_points import BUILTIN_DISTRIBUTION
+from .errors import one_line
+from .registry import Plugins, load_plugins
+
+TIMEOUT_S = 120.0
+# What a damaged network may ask for before it is refused; the largest honest one needs a tenth.
+MEMORY_BYTES = 4 << 30
+WORKER = (
+    "from ser_toolkit.plugins.bundles import _work; from ser_toolkit.utils.worker import serve; "
+    "serve(_work)"
+)
+
+
+def open_bundle(
+    source: Path | bytes,
+    public_key: bytes | None = None,
+    threads: int = 1,
+    check: bool = True,
+    timeout_s: float = TIMEOUT_S,
+    plugins: Plugins | None = None,
+) -> Classifier:
+    """Open a bundle, a file or its bytes, after its self-test in a child process.
+
+    Args:
+        source: The file, or what it holds.
+        public_key: In PEM; only a bundle that this key has signed is opened.
+        threads: Of the interpreter.
+        check: False leaves out the child and the self-test, for bytes that have just passed them.
+        timeout_s: The longest wait for the self-test.
+        plugins: Where its extractors come from; by default those that it names are loaded.
+
+    Raises:
+        SertkError: For a bundle that is damaged, unsigned or fails its self-test.
+    """
+    content = source if isinstance(source, bytes) else read_bytes(source)
+    bundle = parse_bundle(content, public_key)
+    if check:
+        # Here as well, because a missing runtime is no fault of the bundle.
+        find_runtime([runtime.name for runtime in bundle.manifest.runtimes])
+        try_apart(content, threads, timeout_s)
+    return build_classifier(bundle, resolver(bundle.manifest, plugins), threads)
+
+
+def try_apart(content: bytes, threads: int = 1, timeout_s: float = TIMEOUT_S) -> None:
+    """Load and self-test a bundle in a child process; SertkError if it crashes or disagrees.
+
+    The child gets the bytes themselves: a file could be exchanged between child and parent.
+    """
+    try:
+        list(ask_code(WORKER, [str(threads)], content, timeout_s))
+    except WorkerCrashError as crash:
+        raise BundleError(f"the self-test {crash.end}", COPY_AGAIN) from crash
+    except WorkerError as failed:
+        raise BundleError(failed.cause, failed.todo) from failed
+
+
+def describe_parts(extractor: Extractor, plugins: Plugins) -> tuple[Part, ...]:
+    """Return `Manifest.parts` of an extractor: which distribution brings each of its components."""
+    return tuple(_part(part.name, part.version, plugins) for part in parts_of(extractor))
+
+
+def _part(name: str, version: int, plugins: Plugins) -> Part:
+    if container(name):
+        from .. import __version__
+
+        return Part(name, version, BUILTIN_DISTRIBUTION, __version__)
+    plugin = plugins.component("extractor", name).plugin
+    return Part(name, version, plugin.distribution, plugin.version)
+
+
+def resolver(manifest: Manifest, plugins: Plugins | None = None) -> Resolve:
+    """Return what finds the extractors of a bundle; only the plugins that it names are loaded."""
+    homes = {part.name: part.distribution for part in manifest.parts}
+    known = plugins or load_plugins(only=set(homes.values()))
+    return lambda name: known.get("extractor", f"{homes[name]}:{name}")
+
+
+def _work() -> Iterator[None]:
+    """Yield self-test the bundle in standard input; in the child."""
+    _limit_memory()
+    problem = try_here(sys.stdin.buffer.read(), int(sys.argv[1]))
+    if problem:
+        raise SertkError(*problem)
+    yield None
+
+
+def _limit_memory() -> None:
+    # Not every system has these limits, or lets them be set.
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+
+
+def try_here(content: bytes, threads: int = 1) -> tuple[str, str] | None:
+    """Load and self-test a bundle in this process: None, or what is wrong and what to do."""
+    try:
+        bundle = parse_bundle(content)
+        classifier = build_classifier(bundle, resolver(bundle.manifest), threads)
+        check_selftest(classifier, bundle.selftest)
+    except SertkError as error:
+        return error.problem, error.todo
+    except Exception as error:  # a plugin's code may raise anything
+        return f"the self-test fails: {one_line(error)}", "Export the bundle again"
+    return None

@@ -1,0 +1,242 @@
+"""Find what the plugins of this installation offer, by kind and name."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from importlib.metadata import EntryPoint
+from typing import Any, Literal, overload
+
+import pluggy
+
+from ..contracts.components import Augmenter, FrameAugmenter, ModelBuilder, Reader
+from ..contracts.recipe import Recipe
+from ..runtime.errors import SertkError
+from ..runtime.events import Sink
+from ..runtime.features.base import Extractor
+from . import errors
+from .components import PluginComponent, collect
+from .entry_points import BUILTIN_DISTRIBUTION, SLOW_S, SLOW_TODO, Broken, Loaded, installed, origin
+from .loader import KINDS, hook_of, load, new_manager
+
+
+def warn_on_stderr(line: str) -> None:
+    """Print one warning line for people; standard output stays clean."""
+    print(f"Warning: {line}", file=sys.stderr)
+
+
+def load_plugins(
+    only: Collection[str] | None = None,
+    env: Mapping[str, str] = os.environ,
+    find: Callable[[], Iterable[EntryPoint]] = installed,
+    warn: Callable[[str], None] = warn_on_stderr,
+    asked: Collection[str] = (),
+) -> Plugins:
+    """Import the plugins of this installation; broken and slow ones cost a warning line each.
+
+    SERTK_PLUGINS=a,b in `env` limits third parties as `only` does (empty: none); the built-ins
+    always load. SERTK_STRICT=1 makes every breakage a SertkError.
+
+    Args:
+        only: Limits third parties to these plugins or distributions.
+        env: The environment variables.
+        find: Gives the entry points.
+        warn: Takes a warning line.
+        asked: Plugins, like those in `only`, whose breakage is not warned of: using one is the
+            error that says so.
+    """
+    points = list(find())
+    wanted = None if "SERTK_PLUGINS" not in env else _names(env["SERTK_PLUGINS"])
+    for name in sorted(wanted or ()):
+        if not any(origin(point).is_called(name) for point in points):
+            warn(f"SERTK_PLUGINS names '{name}', which is not installed")
+    chosen = [point for point in points if _chosen(point, wanted) and _chosen(point, only)]
+    manager = new_manager()
+    results = [load(manager, point) for point in chosen]
+    strict = env.get("SERTK_STRICT", "0") not in ("", "0")
+    plugins = Plugins(manager, results, warn, strict, frozenset([*(only or ()), *asked]))
+    for broken in plugins.broken:
+        plugins.report(broken)
+    for plugin in plugins.loaded:
+        if plugin.slowness:
+            warn(f"{plugin.label} {plugin.slowness}. {SLOW_TODO}")
+    return plugins
+
+
+class Plugins:
+    """Hold the loaded plugins. A hook runs when components of its kind are first looked for.
+
+    `name` is always a component's name, or `distribution:name` where two plugins offer one name.
+    """
+
+    def __init__(
+        self,
+        manager: pluggy.PluginManager,
+        results: Iterable[Loaded | Broken],
+        warn: Callable[[str], None],
+        strict: bool,
+        asked: Collection[str] = (),
+    ) -> None:
+        results = list(results)
+        self._manager = manager
+        self._warn = warn
+        self._strict = strict
+        self._asked = asked
+        self._loaded = [result for result in results if isinstance(result, Loaded)]
+        self._broken = [result for result in results if isinstance(result, Broken)]
+        self._components: dict[tuple[str, str], tuple[PluginComponent, ...]] = {}
+        self._slowness = {plugin.key: [plugin.slowness] for plugin in self._loaded}
+
+    @property
+    def loaded(self) -> tuple[Loaded, ...]:
+        """Return the plugins that work, as far as their hooks have been called."""
+        return tuple(self._loaded)
+
+    @property
+    def broken(self) -> tuple[Broken, ...]:
+        """Return the plugins that do not work, with the cause."""
+        return tuple(self._broken)
+
+    def slowness(self, plugin: Loaded) -> str:
+        """Return how long its import and its hooks took so far, where that is worth a word."""
+        return " and ".join(filter(None, self._slowness[plugin.key]))
+
+    def report(self, broken: Broken) -> None:
+        """Warn of a broken plugin unless it was asked for; with SERTK_STRICT it is fatal."""
+        if self._strict:
+            raise SertkError(f"SERTK_STRICT is set and {broken}", errors.FIX) from broken.cause
+        if not any(broken.is_called(name) for name in self._asked):
+            self._warn(f"{broken}. It is left out")
+
+    @overload
+    def get(self, kind: Literal["reader"], name: str) -> Reader: ...
+    @overload
+    def get(self, kind: Literal["augmenter"], name: str) -> Augmenter | FrameAugmenter: ...
+    @overload
+    def get(self, kind: Literal["extractor"], name: str) -> Extractor: ...
+    @overload
+    def get(self, kind: Literal["model"], name: str) -> ModelBuilder: ...
+    @overload
+    def get(self, kind: Literal["recipe"], name: str) -> Recipe: ...
+    @overload
+    def get(self, kind: Literal["sink"], name: str) -> Sink: ...
+    @overload
+    def get(self, kind: str, name: str) -> Any: ...
+    def get(self, kind: str, name: str) -> Any:
+        """Return the one component of `kind` called `name`.
+
+        Raises SertkError when nobody offers it, when two do, or when its plugin is broken.
+        """
+        return self.component(kind, name).component
+
+    @overload
+    def all(self, kind: Literal["reader"]) -> tuple[Reader, ...]: ...
+    @overload
+    def all(self, kind: Literal["augmenter"]) -> tuple[Augmenter | FrameAugmenter, ...]: ...
+    @overload
+    def all(self, kind: Literal["extractor"]) -> tuple[Extractor, ...]: ...
+    @overload
+    def all(self, kind: Literal["model"]) -> tuple[ModelBuilder, ...]: ...
+    @overload
+    def all(self, kind: Literal["recipe"]) -> tuple[Recipe, ...]: ...
+    @overload
+    def all(self, kind: Literal["sink"]) -> tuple[Sink, ...]: ...
+    @overload
+    def all(self, kind: str) -> tuple[Any, ...]: ...
+    def all(self, kind: str) -> tuple[Any, ...]:
+        """Return all components of `kind`."""
+        return tuple(one.component for one in self.components(kind))
+
+    def components(self, kind: str) -> tuple[PluginComponent, ...]:
+        """Return everything of one kind, with the plugin it comes from."""
+        found = [self._collected(plugin, kind) for plugin in self.loaded]
+        return tuple(one for components in found for one in components)
+
+    def components_of(self, plugin: Loaded) -> tuple[PluginComponent, ...]:
+        """Return everything that one plugin offers."""
+        return tuple(one for kind in KINDS for one in self._collected(plugin, kind))
+
+    def call_all(self) -> None:
+        """Call every hook now, so that `loaded` and `broken` are complete."""
+        for plugin in self.loaded:
+            self.components_of(plugin)
+
+    def component(self, kind: str, name: str) -> PluginComponent:
+        """Return what `get` does, with the plugin it comes from."""
+        prefix, _, plain = name.rpartition(":")
+        components = self.components(kind)
+        named = [one for one in components if one.name == plain]
+        found = [one for one in named if not prefix or one.plugin.is_called(prefix)]
+        if len(found) > 1:
+            errors.refuse_clash(kind, found)
+        if not found:
+            errors.refuse_broken(prefix or plain, self._broken)
+            modules = [self._manager.get_plugin(plugin.key) for plugin in self._loaded]
+            renamings = [getattr(module, "SERTK_RENAMED", {}) for module in modules]
+            errors.refuse_renamed(kind, plain, renamings)
+            errors.refuse_unknown(kind, name, [one.name for one in components], self._broken)
+        return found[0]
+
+    def plugin(self, name: str) -> Loaded:
+        """Return the plugin called `name`, or `distribution:name`, or of that distribution."""
+        found = [plugin for plugin in self._loaded if plugin.plugin == name]
+        found = found or [plugin for plugin in self._loaded if plugin.is_called(name)]
+        if len(found) > 1:
+            keys = " and ".join(plugin.key for plugin in found)
+            raise SertkError(f"'{name}' is a plugin of both {keys}", "Type one of these instead")
+        if not found:
+            errors.refuse_broken(name, self._broken)
+            errors.refuse_command(name)
+            known = [plugin.plugin for plugin in self._loaded]
+            errors.refuse_unknown("plugin", name, known, self._broken)
+        return found[0]
+
+    def plugin_components(self, name: str) -> tuple[Loaded, tuple[PluginComponent, ...]]:
+        """Return what `plugin` does and everything that it offers; SertkError if that breaks it."""
+        plugin = self.plugin(name)
+        components = self.components_of(plugin)
+        errors.refuse_broken(plugin.key, self._broken)
+        return plugin, components
+
+    def shortest_name(self, component: PluginComponent) -> str:
+        """Return its name, with the distribution in front where others offer one of that name."""
+        names = [one.name for one in self.components(component.kind)]
+        return component.name if names.count(component.name) == 1 else component.qualified
+
+    def _collected(self, plugin: Loaded, kind: str) -> tuple[PluginComponent, ...]:
+        key = (plugin.key, kind)
+        if key not in self._components:
+            self._components[key] = self._collect(plugin, kind)
+        return self._components[key]
+
+    def _collect(self, plugin: Loaded, kind: str) -> tuple[PluginComponent, ...]:
+        before = time.perf_counter()
+        found = collect(self._manager, plugin, kind)
+        if isinstance(found, tuple):
+            self._note_time(plugin, kind, time.perf_counter() - before)
+            return found
+        if plugin in self._loaded:
+            self._loaded.remove(plugin)
+            self._broken.append(found)
+            self._manager.unregister(name=plugin.key)
+            self.report(found)
+        return ()
+
+    def _note_time(self, plugin: Loaded, kind: str, seconds: float) -> None:
+        if seconds >= SLOW_S:
+            slow = f"took {seconds:.1f} s in {hook_of(kind)}"
+            self._slowness[plugin.key].append(slow)
+            self._warn(f"{plugin.label} {slow}. {SLOW_TODO}")
+
+
+def _names(text: str) -> set[str]:
+    return {name.strip() for name in text.split(",") if name.strip()}
+
+
+def _chosen(point: EntryPoint, names: Collection[str] | None) -> bool:
+    source = origin(point)
+    if names is None or source.is_called(BUILTIN_DISTRIBUTION):
+        return True
+    return any(source.is_called(name) for name in names)

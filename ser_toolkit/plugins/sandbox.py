@@ -1,0 +1,93 @@
+"""Runs the code of strangers: what it raises, prints and sets for the process stays with it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+
+HANDLERS = (signal.SIGINT, signal.SIGTERM)
+
+
+def attempt(action: Callable[[], object], doing: str = "") -> BaseException | None:
+    """Run foreign code; whatever it raises is returned, except the user's own interrupt.
+
+    The interrupt says what went on, if `doing` does: "importing plugin 'msf' (sertk-msf 0.1.0)".
+    """
+    try:
+        action()
+    except KeyboardInterrupt as stop:
+        if not doing:
+            raise
+        raise KeyboardInterrupt(f"interrupted while {doing}") from stop
+    except BaseException as error:
+        return error
+    return None
+
+
+@contextlib.contextmanager
+def captured() -> Iterator[io.StringIO]:
+    """Keep foreign code from writing into our output, which may be piped as JSON.
+
+    In the main thread nothing gets past Python to standard output either, and warnings that were
+    turned into errors and handlers of Ctrl-C are as before.
+    """
+    text = io.StringIO()
+    with contextlib.ExitStack() as stack:
+        # Other threads of a daemon go on writing meanwhile.
+        if threading.current_thread() is threading.main_thread():
+            for keep in (_stdout_kept, _handlers_kept, _warnings_kept):
+                stack.enter_context(keep())
+        stack.enter_context(contextlib.redirect_stdout(text))
+        stack.enter_context(contextlib.redirect_stderr(text))
+        yield text
+
+
+@contextlib.contextmanager
+def _stdout_kept() -> Iterator[None]:
+    """Send what C code or a child writes to descriptor 1 to standard error."""
+    with contextlib.ExitStack() as stack:
+        # It may be closed, or stand for a pipe that nobody reads.
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            sys.stdout.flush()
+            elsewhere = _error_or_nothing()
+            stack.callback(os.close, elsewhere)
+            kept = os.dup(1)
+            stack.callback(os.close, kept)
+            os.dup2(elsewhere, 1)
+            stack.callback(os.dup2, kept, 1)
+        yield
+
+
+def _error_or_nothing() -> int:
+    try:
+        return os.dup(2)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in HANDLERS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _warnings_kept() -> Iterator[None]:
+    """Restore error filters alone: libraries may well silence their own warnings for good."""
+    before = list(warnings.filters)
+    try:
+        yield
+    finally:
+        if any(new[0] == "error" and new not in before for new in warnings.filters):
+            warnings.filters[:] = before  # type: ignore[index]

@@ -1,0 +1,1 @@
+"""Compute features from audio, cut windows and normalize them."""

@@ -1,0 +1,1 @@
+"""From standardised windows to probabilities: a clip, or a stream that gives the same."""

@@ -1,0 +1,23 @@
+"""Text for people: printable, in one line of bearable length, in the right number."""
+
+from __future__ import annotations
+
+LONGEST_LINE = 300
+
+
+def escape_control(text: str, keep: str = "") -> str:
+    """Escape what is not printable, but for the characters of `keep`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
+
+
+def shorten(text: str, most: int = LONGEST_LINE) -> str:
+    """Put `text` into one line of at most so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a number with its noun: 1 sample, 2 samples."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,192 @@
+"""A run directory: what training leaves, and what predicts from it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..contracts.components import Utterance
+from ..contracts.recipe import Recipe
+from ..metrics.scores import Scores, network_probabilities, network_scores
+from ..plugins.assemble import Assembly, assemble
+from ..plugins.assets import Assets
+from ..plugins.registry import Plugins
+from ..runtime.audio.decode import Audio, check_speech, read_audio
+from ..runtime.errors import SertkError
+from ..runtime.features.base import F32, Extractor
+from ..runtime.features.normalizer import Normalizer, normalizers_from_bytes
+from ..runtime.inference.inputs import features, signal_of, utterance_score, windows
+from ..utils.files import DAMAGED
+from ..utils.progress import Callback
+from .backend import load_network
+
+NETWORK = "model.keras"
+PARTS = ("recipe.toml", "adapter.npz", "split.json", NETWORK)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The directory of a finished training."""
+
+    path: Path
+
+    def file(self, name: str) -> Path:
+        """Return a file that must be there."""
+        path = self.path / name
+        if path.is_file():
+            return path
+        if not self.path.is_dir():
+            raise SertkError(f"there is no run directory '{self.path}'", "Check the path")
+        if (self.path / "fold-01").is_dir():
+            raise SertkError(
+                f"'{self.path}' is a cross-validation; it has no {name}",
+                f"Give one of its folds, such as {self.path / 'fold-01'}",
+            )
+        raise SertkError(
+            f"'{self.path}' is not a finished run: it has no {name}",
+            "Finish it with the same command and --resume, or give the folder of another run",
+        )
+
+    @contextlib.contextmanager
+    def whole(self, name: str) -> Iterator[Path]:
+        """Open a file that must be there; what reading it raises becomes one line."""
+        path = self.file(name)
+        try:
+            yield path
+        except (*DAMAGED, TypeError) as error:
+            raise SertkError(
+                f"{name} in '{self.path}' is damaged ({error!r})",
+                "Train again, or use another copy of the run",
+            ) from error
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Return the content of metrics.json or split.json."""
+        with self.whole(name) as path:
+            content = json.loads(path.read_text("utf-8"))
+            if not isinstance(content, dict):
+                raise TypeError("not a table")
+            return content
+
+    def check(self) -> None:
+        """Refuse a directory that cannot predict, before time is spent on data."""
+        for name in PARTS:
+            self.file(name)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Return the figures of the run."""
+        return self.json("metrics.json")
+
+    @property
+    def finished(self) -> bool:
+        """Say whether training ran to its end here, uninterrupted."""
+        return (self.path / "metrics.json").is_file() and not self.metrics["interrupted"]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the emotions that the network knows, in its order."""
+        with self.whole("split.json"):
+            return tuple(self.json("split.json")["labels"])
+
+    def predictor(self, plugins: Plugins) -> Predictor:
+        """Return everything that predicts; refuses extractors of another version than trained
+        with.
+        """
+        self.check()
+        with self.whole("recipe.toml") as path:
+            recipe = Recipe.from_toml(path.read_text("utf-8"), path.name)
+            # Augmenters are for training: one that is gone by now keeps no run from predicting.
+            assembly = assemble(replace(recipe, augmenter=()), plugins)
+        with self.whole("adapter.npz") as path:
+            normalizers = normalizers_from_bytes(path.read_bytes())
+        labels = self.labels
+        extractor = assembly.extractor.prepare(Assets((self.path / "assets",)).load)
+        network = load_network(self.file(NETWORK))
+        return Predictor(assembly, extractor, normalizers, labels, network)
+
+
+def default_folder(recipe: str) -> Path:
+    """Return runs/<recipe>-<time>."""
+    return Path("runs") / f"{recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def open_folder(folder: Path, resume: bool) -> None:
+    """Make the run directory; one that holds something is used only to resume."""
+    check_folder(folder, resume)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def check_folder(folder: Path | None, resume: bool) -> None:
+    """Refuse a run directory before hours of reading and not after them."""
+    if folder is None:
+        if resume:
+            raise SertkError("--resume expects --out", "Add --out with the folder of the run")
+        return
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise SertkError(f"--out expects a folder, '{there}' is a file", "Choose another --out")
+    if folder.is_dir() and any(folder.iterdir()) and not resume:
+        raise SertkError(
+            f"'{folder}' is not empty", "Add --resume to go on with it, or choose another --out"
+        )
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Audio to probabilities, with the code that trained."""
+
+    assembly: Assembly
+    extractor: Extractor
+    normalizers: dict[str, Normalizer]
+    labels: tuple[str, ...]
+    network: Any
+
+    def inputs(self, audio: Audio, shown: str) -> dict[str, F32]:
+        """Return what the network sees of audio: (W, …) per input."""
+        window = self.assembly.recipe.window
+        arrays = features(self.extractor, signal_of(audio, self.extractor, shown), window)
+        return windows(self.extractor, window, self.normalizers, arrays)
+
+    def file(self, path: Path) -> F32:
+        """Return probabilities (n,) of a whole file; AudioError where it cannot be speech."""
+        audio = read_audio(path, shown=path.name)
+        check_speech(audio, path.name)
+        return utterance_score(
+            network_probabilities(self.network, [self.inputs(audio, path.name)])[0]
+        )
+
+    def scores(self, utterances: Sequence[Utterance], callback: Callback) -> Scores:
+        """Score utterances whose emotions the network knows."""
+        inputs = (
+            self.inputs(
+                read_audio(item.clip.path, item.clip.start_s, item.clip.end_s, shown=item.name),
+                item.name,
+            )
+            for item in callback.track(utterances, "Scoring", len(utterances))
+        )
+        return network_scores(self.network, inputs, utterances, self.labels)
+
+
+def read_scores(path: Path, utterances: Sequence[Utterance], labels: tuple[str, ...]) -> Scores:
+    """Return the scores that a run wrote to predictions.csv, for the utterances of its test
+    side.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = {row["file"]: row for row in csv.DictReader(file)}
+    try:
+        values = [[float(rows[u.name][f"p_{label}"]) for label in labels] for u in utterances]
+    except (KeyError, ValueError) as error:
+        raise SertkError(
+            f"{path.parent.name}/{path.name} does not fit the data ({error})",
+            "Use a new --out folder",
+        ) from error
+    truth = np.array([labels.index(item.emotion) for item in utterances], np.int64)
+    return Scores(tuple(utterances), labels, truth, np.array(values, np.float32))

@@ -1,0 +1,66 @@
+"""Files that are never half written, and where caches lie."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..runtime import npz
+from ..runtime.files import atomic, naming
+
+__all__ = ["DAMAGED", "atomic", "cache_dir", "naming", "read_npz"]
+__all__ += ["write_bytes", "write_npz", "write_text"]
+
+DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a file may raise that was cut off or overwritten."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text; `path` never holds a half-written file."""
+    with atomic(path) as file:
+        file.write(text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes; `path` never holds a half-written file."""
+    with atomic(path) as file:
+        file.write(content)
+
+
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write what `numpy.savez` writes; `path` never holds a half-written file."""
+    with atomic(path) as file:
+        npz.write_npz(file, arrays)
+
+
+def read_npz(path: Path) -> dict[str, Any]:
+    """Return the arrays of an `.npz`, which may be changed.
+
+    Raises OSError for a file that cannot be opened, ValueError for a damaged one.
+    """
+    content = path.read_bytes()
+    try:
+        return {name: array.copy(order="K") for name, array in npz.from_npz(content).items()}
+    except ValueError as error:
+        raise ValueError(f"{path.name} is damaged ({error})") from error
+
+
+def cache_dir() -> Path:
+    """Return the folder of caches: SERTK_CACHE, else `sertk` in the user's cache folder."""
+    if own := os.environ.get("SERTK_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "sertk"

@@ -1,0 +1,99 @@
+"""Progress and messages of long work: dropped, shown in the terminal, or written to a log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+LOG = "log.txt"
+
+
+class Callback:
+    """Receive messages and progress of a run: dropped here, shown or stored by subclasses."""
+
+    def note(self, text: str) -> None:
+        """Receive a message."""
+
+    def warn(self, text: str, details: Iterable[str] = ()) -> None:
+        """Receive what is wrong and yet no end; `details` (names) belong into the log."""
+
+    def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
+        """Yield `items`, and show how far along they are."""
+        del title, total
+        yield from items
+
+    def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
+        """Receive the end of an epoch; `row` is its line of history.csv."""
+
+
+class BufferedCallback(Callback):
+    """Pass on the messages from before there is a run directory, and keep them for the log."""
+
+    def __init__(self, onward: Callback) -> None:
+        self._onward = onward
+        self.messages: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.messages.append(text)
+        self._onward.note(text)
+
+    def warn(self, text: str, details: Iterable[str] = ()) -> None:
+        lines = tuple(details)
+        self.messages.append(_warning(text, lines))
+        self._onward.warn(text, lines)
+
+    def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
+        yield from self._onward.track(items, title, total)
+
+
+class FileLogger(Callback):
+    """Write messages into log.txt and epochs into history.csv, and pass them on.
+
+    `earlier` are the messages from before the folder was there; they are only written.
+    """
+
+    def __init__(self, folder: Path, onward: Callback, earlier: Iterable[str] = ()) -> None:
+        self._log = folder / LOG
+        self._history = folder / "history.csv"
+        self._onward = onward
+        for text in earlier:
+            self._write(text)
+
+    def note(self, text: str) -> None:
+        self._write(text)
+        self._onward.note(text)
+
+    def warn(self, text: str, details: Iterable[str] = ()) -> None:
+        lines = tuple(details)
+        self._write(_warning(text, lines))
+        self._onward.warn(text, lines)
+
+    def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
+        yield from self._onward.track(items, title, total)
+
+    def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
+        new = not self._history.exists() or not self._history.stat().st_size
+        lines = [row, row.values()] if new else [row.values()]
+        _append(self._history, "".join(",".join(map(str, line)) + "\n" for line in lines))
+        self._write(" ".join(f"{key}={value}" for key, value in row.items()))
+        self._onward.epoch(row, epochs)
+
+    def _write(self, text: str) -> None:
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        _append(self._log, f"{stamp} {text}\n")
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        error.filename = str(path)  # A full disk is met on closing, and that error names no file.
+        raise
+
+
+def _warning(text: str, details: Iterable[str]) -> str:
+    return "\n  ".join([f"warning: {text}", *details])

@@ -1,0 +1,173 @@
+"""Speaker-disjoint protocols and the leakage audit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ser_toolkit.contracts.components import Clip, Subset, Utterance
+from ser_toolkit.data.leakage import audit, in_words
+from ser_toolkit.data.split import Split, make_splits, parse_protocol, protocol_hash
+from ser_toolkit.runtime.errors import SertkError
+
+EMOTIONS = ("anger", "neutral", "sadness")
+
+
+def corpus(
+    speakers: int,
+    texts: int = 6,
+    corpus: str = "c",
+    emotions: tuple[str, ...] = EMOTIONS,
+    known: bool = True,
+) -> list[Utterance]:
+    return [
+        Utterance(
+            Clip(
+                Path("x"),
+                f"{speaker}/{emotion}{text}.wav",
+                corpus,
+                emotion,
+                f"s{speaker:02d}" if known else None,
+                f"t{text}",
+            ),
+            f"{hash((corpus, speaker, emotion, text)) % 2**64:016x}".ljust(64, "0"),
+            1.0,
+        )
+        for speaker in range(speakers)
+        for emotion in emotions
+        for text in range(texts)
+    ]
+
+
+def speakers_of(items: tuple[Utterance, ...]) -> set[str | None]:
+    return {item.speaker for item in items}
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    speakers=st.integers(3, 12),
+    seed=st.integers(0, 1000),
+    protocol=st.sampled_from(["holdout", "loso", "kfold:3"]),
+)
+def test_no_speaker_is_ever_on_two_sides(speakers: int, seed: int, protocol: str) -> None:
+    clips = corpus(speakers, texts=2)
+    for split in make_splits(clips, protocol, seed):
+        sides = [speakers_of(side) for side in (split.train, split.validation, split.test)]
+        assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
+        assert Counter(u.name for _, u in split.sides()) == Counter(u.name for u in clips)
+        assert {u.emotion for u in split.train} == set(EMOTIONS)
+        assert audit(split)["clean"]
+
+
+@pytest.mark.parametrize(("protocol", "folds"), [("loso", 7), ("kfold:3", 3), ("holdout", 1)])
+def test_every_clip_is_tested_once_over_the_folds(protocol: str, folds: int) -> None:
+    clips = corpus(7)
+    splits = make_splits(clips, protocol, 0)
+    assert len(splits) == folds
+    tested = Counter(u.name for split in splits for u in split.test)
+    assert max(tested.values()) == 1
+    if folds > 1:
+        assert len(tested) == len(clips)
+
+
+def test_two_speakers_validate_by_text_and_say_so_first() -> None:
+    for split in make_splits(corpus(2), "loso", 0):
+        assert len(speakers_of(split.train)) == 1
+        assert speakers_of(split.train) == speakers_of(split.validation)
+        assert not {u.text for u in split.train} & {u.text for u in split.validation}
+        assert "by text" in split.caveats[0]
+        assert not speakers_of(split.test) & speakers_of(split.train)
+
+
+def test_two_speakers_with_few_texts_validate_by_clip() -> None:
+    (split, _) = make_splits(corpus(2, texts=4), "loso", 0)
+    assert "by clip" in split.caveats[0]
+    assert {u.emotion for u in split.validation} == set(EMOTIONS)
+
+
+def test_the_hash_knows_clips_labels_and_sides_alone() -> None:
+    clips = corpus(6)
+    first = make_splits(clips, "holdout", 0)
+    assert protocol_hash(first) == protocol_hash(make_splits(clips[::-1], "holdout", 0))
+    assert protocol_hash(first) != protocol_hash(make_splits(clips[:-1], "holdout", 0))
+    seeds = {protocol_hash(make_splits(clips, "holdout", seed)) for seed in range(12)}
+    assert len(seeds) > 1
+
+
+def test_cross_corpus_leaves_one_corpus_out() -> None:
+    clips = corpus(3, corpus="a") + corpus(3, corpus="b")
+    tested = [
+        {u.clip.corpus for u in split.test} for split in make_splits(clips, "cross-corpus", 0)
+    ]
+    assert tested == [{"a"}, {"b"}]
+    with pytest.raises(SertkError, match="at least two"):
+        make_splits(corpus(3), "cross-corpus", 0)
+
+
+def test_official_follows_the_corpus_and_reports_shared_speakers() -> None:
+    sides: tuple[Subset, ...] = ("train", "validation", "test")
+    clips = [
+        Utterance(
+            Clip(Path("x"), u.clip.relative, "c", u.emotion, u.clip.speaker, side=sides[i % 3]),
+            u.hash,
+            1.0,
+        )
+        for i, u in enumerate(corpus(3))
+    ]
+    (split,) = make_splits(clips, "official", 0)
+    assert {u.clip.side for u in split.test} == {"test"}
+    assert "does not keep speakers apart" in split.caveats[0]
+    findings = audit(split)
+    assert not findings["clean"] and "NOT CLEAN" in in_words(findings)
+    with pytest.raises(SertkError, match="have none"):
+        make_splits(corpus(3), "official", 0)
+
+
+def test_random_is_labelled_and_its_audit_not_clean() -> None:
+    (split,) = make_splits(corpus(4), "random", 0)
+    assert "compares with no other" in split.caveats[0]
+    assert not audit(split)["clean"]
+
+
+@pytest.mark.parametrize(
+    ("clips", "protocol", "message"),
+    [
+        (corpus(1), "holdout", "at least two speakers"),
+        (corpus(4, emotions=("anger",)), "holdout", "at least two emotions"),
+        (corpus(4, known=False), "loso", "no known speaker"),
+        (corpus(4), "kfold:9", "needs 9 speakers"),
+        (corpus(4), "kfold:1", "protocol expects"),
+        (corpus(4), "nonsense", "protocol expects"),
+        ([*corpus(4), *corpus(1, 1, "d", ("fear",))], "holdout", "'fear' has one clip"),
+        ([], "holdout", "at least two emotions"),
+    ],
+)
+def test_what_the_data_cannot_support_is_refused(
+    clips: list[Utterance], protocol: str, message: str
+) -> None:
+    with pytest.raises(SertkError, match=message):
+        make_splits(clips, protocol, 0)
+
+
+def test_one_speaker_is_allowed_at_random() -> None:
+    assert len(make_splits(corpus(1), "random", 0)[0].test) > 0
+    assert len(make_splits(corpus(1, known=False), "random", 0)[0].test) > 0
+
+
+def test_the_audit_finds_what_it_looks_for() -> None:
+    clips = corpus(3)
+    leaky = Split("x", tuple(clips[:6]), tuple(clips[6:9]), tuple(clips[5:12]), EMOTIONS)
+    findings = audit(leaky)
+    assert findings["train-test"]["duplicate_audio"] == [clips[5].hash]
+    assert findings["train-test"]["speakers"] == ["c/s00"]
+    assert findings["train-test"]["texts"] > 0
+    assert not findings["clean"]
+
+
+def test_protocols_parse() -> None:
+    assert parse_protocol("kfold:12") == ("kfold", 12)
+    assert parse_protocol("loso") == ("loso", 0)

@@ -1,0 +1,228 @@
+"""What runs and bundles hear: the same answers, with times, in parallel, without TensorFlow."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import ser_toolkit as sertk
+from ser_toolkit.cli.evaluate import evaluate as evaluate_command
+from ser_toolkit.cli.predict import predict as predict_command
+from ser_toolkit.export.quantize import Options, quantize
+from ser_toolkit.inference import predict as prediction
+from ser_toolkit.training.run_dir import Run
+from ser_toolkit.utils.progress import Callback
+
+Small = tuple[Any, Path]
+
+
+@pytest.fixture(scope="module")
+def bundle(small_run: Small, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundles")
+    run = Run(Path(shutil.copytree(small_run[0].path, folder / "run")))
+    out = folder / "small.sertk"
+    quantize(run, Options(modes=("float32",), force=True), out, Callback())
+    return out
+
+
+@pytest.fixture(scope="module")
+def files(small_run: Small) -> list[Path]:
+    return sorted(small_run[1].rglob("*.wav"))
+
+
+def test_a_bundle_answers_as_the_run(bundle: Path, small_run: Small, files: list[Path]) -> None:
+    of_run = sertk.load(small_run[0]).predict(files[:6])
+    of_bundle = sertk.load(bundle).predict(files[:6])
+    for left, right in zip(of_run, of_bundle, strict=True):
+        assert left["emotion"] == right["emotion"]
+        for label, p in left["probabilities"].items():
+            assert right["probabilities"][label] == pytest.approx(p, abs=1e-4)
+
+
+def test_a_run_predicts_where_an_augmenter_of_its_training_is_gone(
+    small_run: Small, files: list[Path], tmp_path: Path
+) -> None:
+    run = Run(Path(shutil.copytree(small_run[0].path, tmp_path / "run")))
+    recipe = run.path / "recipe.toml"
+    before = sertk.Recipe.from_toml(recipe.read_text("utf-8"))
+    gone = sertk.Use("audiomentations.Reverse", version=1, p=0.5)
+    recipe.write_text(replace(before, augmenter=(gone,)).to_toml(), "utf-8")
+    assert sertk.load(run).predict(files[0])["emotion"]
+    with pytest.raises(sertk.SertkError, match=r"'audiomentations\.Reverse'"):
+        sertk.train(small_run[1], recipe=str(recipe), out=tmp_path / "again")
+
+
+def test_one_file_gives_one_answer(bundle: Path, files: list[Path]) -> None:
+    answer = sertk.load(bundle).predict(str(files[0]))
+    assert answer["file"] == str(files[0]) and isinstance(answer["uncertain"], bool)
+
+
+def test_the_timeline_averages_to_the_answer(
+    bundle: Path, small_run: Small, tmp_path: Path
+) -> None:
+    import soundfile
+
+    parts = [soundfile.read(path)[0] for path in sorted(small_run[1].rglob("*.wav"))[:5]]
+    rate_hz = soundfile.info(sorted(small_run[1].rglob("*.wav"))[0]).samplerate
+    long = tmp_path / "long.wav"
+    soundfile.write(long, np.concatenate(parts), rate_hz)
+    model = sertk.load(bundle)
+    answer = model.predict(long, windows=True)
+    rows = answer["windows"]
+    assert len(rows) > 3 and rows[0]["start_s"] == 0
+    assert rows[-1]["end_s"] == pytest.approx(sum(map(len, parts)) / rate_hz, abs=0.05)
+    length_s = model.extractor.sample_count(model.window.length_frames) / model.extractor.rate_hz
+    assert all(row["end_s"] - row["start_s"] == pytest.approx(length_s, abs=2e-3) for row in rows)
+    for label, p in answer["probabilities"].items():
+        mean = np.mean([row["probabilities"][label] for row in rows])
+        assert p == pytest.approx(mean, abs=1e-6)
+
+
+def test_answers_below_the_threshold_are_uncertain(bundle: Path, files: list[Path]) -> None:
+    model = sertk.load(bundle)
+    for answer in model.predict(files):
+        highest = max(answer["probabilities"].values())
+        assert answer["uncertain"] == (np.float32(highest) < model.uncertain_below)
+
+
+def test_many_files_in_processes_give_the_same_in_order(
+    bundle: Path, files: list[Path], tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"RIFF")
+    many = [*files, bad, *files[:30]]
+    assert len(many) >= prediction.MANY_FILES
+    model = sertk.load(bundle)
+    alone, shared = model.predict(many, workers=1), model.predict(many, workers=2)
+    assert alone == shared
+    assert "error" in alone[len(files)] and "emotion" in alone[-1]
+
+
+def test_folders_stand_for_their_files(bundle: Path, small_run: Small, files: list[Path]) -> None:
+    found = sertk.predict(bundle, small_run[1])
+    assert sorted(row["file"] for row in found) == sorted(map(str, files))
+
+
+def test_an_empty_folder_is_refused(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(sertk.SertkError, match="no audio file below"):
+        sertk.predict(bundle, tmp_path)
+
+
+def test_only_the_base_and_a_runtime_are_imported(bundle: Path, files: list[Path]) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('tensorflow', 'keras', 'librosa', 'sklearn', 'matplotlib', 'joblib'):\n"
+        "    sys.modules[name] = None\n"
+        "import ser_toolkit as sertk\n"
+        f"print(sertk.load({str(bundle)!r}).predict({str(files[0])!r})['emotion'])\n"
+        "assert 'scipy.signal' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in sertk.load(bundle).labels
+
+
+def test_as_json_csv_and_text(bundle: Path, files: list[Path]) -> None:
+    runner = CliRunner()
+    ask = [str(bundle), str(files[0]), str(files[1])]
+    rows = [
+        json.loads(line)
+        for line in runner.invoke(predict_command, [*ask, "--json"]).output.splitlines()
+    ]
+    assert [row["file"] for row in rows] == ask[1:]
+    table = list(
+        csv.DictReader(io.StringIO(runner.invoke(predict_command, [*ask, "--csv"]).stdout))
+    )
+    assert [row["emotion"] for row in table] == [row["emotion"] for row in rows]
+    assert float(table[0]["anger"]) == pytest.approx(rows[0]["probabilities"]["anger"], abs=1e-6)
+    text = runner.invoke(predict_command, [*ask, "--top", "2", "--windows"]).stdout.splitlines()
+    assert text[0].startswith(f"{ask[1]}: ") and text[0].count(" %") == 2
+    assert " s  " in text[1]
+
+
+def test_csv_quotes_what_needs_it(bundle: Path, tmp_path: Path) -> None:
+    strange = tmp_path / 'a,"b".wav'
+    strange.write_bytes(b"RIFF")
+    result = CliRunner().invoke(predict_command, [str(bundle), str(strange), "--csv"])
+    assert result.exit_code == 1
+    (row,) = csv.DictReader(io.StringIO(result.stdout))
+    assert row["file"] == str(strange) and "cannot be decoded" in row["error"]
+
+
+def test_evaluate_gives_the_reports_figure_on_the_reports_clips(
+    bundle: Path, small_run: Small
+) -> None:
+    stored = json.loads((bundle.parent / "run" / "quantization.json").read_text("utf-8"))
+    metrics = sertk.evaluate(bundle, small_run[1])
+    assert metrics["uar"] == pytest.approx(stored["modes"][0]["test"]["uar"])
+    assert metrics["counts"]["test_side"] == 12
+    assert metrics["counts"]["left_out_as_trained_on"] == 36
+    assert metrics["protocol"]["hash"] == small_run[0].metrics["protocol"]["hash"]
+
+
+def test_evaluate_refuses_and_labels_training_clips(
+    bundle: Path, small_run: Small, tmp_path: Path
+) -> None:
+    plan = small_run[0].json("split.json")
+    for clip in plan["clips"]:
+        if clip["side"] == "train":
+            path = tmp_path / clip["emotion"] / Path(clip["path"]).name
+            path.parent.mkdir(exist_ok=True)
+            shutil.copy(small_run[1] / clip["path"], path)
+    with pytest.raises(sertk.SertkError, match="no clip to score: 24 of 24"):
+        sertk.evaluate(bundle, tmp_path)
+    ask = [str(bundle), "--data", str(tmp_path), "--include-training"]
+    result = CliRunner().invoke(evaluate_command, ask)
+    assert "24 clips took part in training: this figure flatters" in result.output
+
+
+def test_evaluate_knows_speakers_by_their_hash(
+    bundle: Path, small_run: Small, tmp_path: Path
+) -> None:
+    """New clips by a speaker of the training side are counted, though no name is in the bundle."""
+    import soundfile
+
+    plan = small_run[0].json("split.json")
+    row = next(clip for clip in plan["clips"] if clip["side"] == "train")
+    samples, rate_hz = soundfile.read(small_run[1] / row["path"])
+    corpus = tmp_path / small_run[1].name
+    corpus.mkdir()
+    lines = ["file,emotion,speaker"]
+    for index, label in enumerate(plan["labels"]):
+        soundfile.write(corpus / f"{index}.wav", 0.9 * samples[index * 100 :], rate_hz)
+        lines.append(f"{index}.wav,{label},{row['speaker'].partition('/')[2]}")
+    (corpus / "clips.csv").write_text("\n".join(lines), "utf-8")
+    counts = sertk.evaluate(bundle, corpus)["counts"]
+    assert counts["never_seen"] == counts["never_seen_of_known_speakers"] == len(plan["labels"])
+
+
+def test_a_signature_can_be_required(bundle: Path, files: list[Path], tmp_path: Path) -> None:
+    from ser_toolkit.runtime.bundle.file import sign
+    from ser_toolkit.runtime.bundle.signing import generate_keys
+
+    generate_keys(tmp_path)
+    key = tmp_path / "key.pub"
+    with pytest.raises(sertk.SertkError, match="sign"):
+        sertk.load(bundle, require_signature=key)
+    signed = Path(shutil.copy(bundle, tmp_path / "signed.sertk"))
+    sign(signed, (tmp_path / "key.pem").read_bytes())
+    assert sertk.load(signed, require_signature=key).predict(files[0])["emotion"]
+    with pytest.raises(sertk.SertkError, match="cannot read the key"):
+        sertk.load(signed, require_signature=tmp_path / "nothing.pub")
+
+
+def test_a_run_has_no_signature(small_run: Small, files: list[Path], tmp_path: Path) -> None:
+    key = tmp_path / "key.pub"
+    key.write_text("x", "utf-8")
+    with pytest.raises(sertk.SertkError, match="a run directory has no signature"):
+        sertk.load(small_run[0], require_signature=key)
