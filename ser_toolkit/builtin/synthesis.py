@@ -1,4 +1,4 @@
-"""Synthetic emotional speech: a source-filter synthesizer in numpy.
+"""Synthesize emotional speech: a source-filter synthesizer in numpy.
 
 It exists so that a demo and the tests need no corpus. A glottal pulse per pitch period
 (Rosenberg 1971) with jitter, shimmer, spectral tilt and breath excites digital resonators
@@ -40,7 +40,7 @@ PEAK, SILENT_DB = 0.95, -200.0
 
 @dataclass(frozen=True)
 class Prosody:
-    """How an utterance departs from the speaker's neutral voice; 0 everywhere is neutral.
+    """Differences of an utterance from the speaker's neutral voice; 0 everywhere is neutral.
 
     `range` is the size of the f0 accents, `slope` the rise of f0 from start to end on top of
     declination, `accent` how much louder stressed syllables are, `tilt` the fall of the source at
@@ -152,7 +152,7 @@ SENTENCES = (
 
 
 def draw_prosody(habit: Prosody, rng: np.random.Generator) -> Prosody:
-    """Return the prosody of one utterance: the habit, more or less of it, and chance."""
+    """Draw the prosody of one utterance: the habit, at a random strength, with random changes."""
     strength = np.exp(rng.normal(0, STRENGTH_SPREAD))
     values = strength * np.array(astuple(habit)) + rng.normal(0, astuple(SPREAD))
     return replace(Prosody(*values.tolist()), tremor_st=max(0.0, float(values[10])))
@@ -173,7 +173,13 @@ class Tracks:
 def synthesize(voice: Voice, emotion: str, sentence: int, rng: np.random.Generator) -> F32:
     """Return one utterance, float32 (N,) at 16 kHz, about 1.5 to 3 s, never beyond ±0.95.
 
-    `sentence` counts from 0 in SENTENCES. Same generator, same samples (on one machine).
+    Same generator, same samples (on one machine).
+
+    Args:
+        voice: The speaker.
+        emotion: A key of EMOTIONS.
+        sentence: Index in SENTENCES.
+        rng: Source of every random draw.
     """
     prosody = draw_prosody(voice.habits[emotion], rng)
     tracks = plan(voice, prosody, SENTENCES[sentence], rng)
@@ -187,7 +193,14 @@ def synthesize(voice: Voice, emotion: str, sentence: int, rng: np.random.Generat
 
 
 def plan(voice: Voice, prosody: Prosody, sentence: str, rng: np.random.Generator) -> Tracks:
-    """Turn syllables into smooth control tracks."""
+    """Turn the syllables of a sentence into smooth control tracks.
+
+    Args:
+        voice: The speaker.
+        prosody: Differences from the speaker's neutral voice.
+        sentence: Syllables as in SENTENCES.
+        rng: Source of every random draw.
+    """
     edge = [replace(PAUSE, ms=rng.uniform(80, 200)) for _ in range(2)]
     spoken, stressed = _phones(sentence)
     phones = [edge[0], *spoken, edge[1]]
@@ -255,9 +268,7 @@ def _formants(voice: Voice, prosody: Prosody, targets_hz: F64) -> F64:
 def _voiced(
     tracks: Tracks, voice: Voice, prosody: Prosody, n_samples: int, rng: np.random.Generator
 ) -> F64:
-    """Return every pitch period filtered by the formants of its own moment, then overlapped and
-    added.
-    """
+    """Filter each pitch period by the formants of its moment, and overlap and add them."""
     starts_s, periods_s = _pulses(tracks, voice.jitter * 2**prosody.jitter_log2, rng)
     moment = np.minimum((starts_s * TRACK_HZ).astype(int), len(tracks.voice) - 1)
     strength = tracks.voice[moment] * _amplitude(rng.normal(0, voice.shimmer_db, len(moment)))
@@ -288,9 +299,7 @@ def _pulses(tracks: Tracks, jitter: float, rng: np.random.Generator) -> tuple[F6
 def _source(
     offsets: F64, periods: F64, tilt_db: float, rng: np.random.Generator
 ) -> tuple[Spectra, Spectra]:
-    """Return spectra of Rosenberg pulses (flow, differentiated by radiation) and of breath in
-    each.
-    """
+    """Return the spectra of Rosenberg pulses, differentiated by radiation, and of their breath."""
     open_share = np.clip(0.48 + 0.012 * tilt_db, 0.4, 0.85)
     place = (np.arange(PERIOD_FFT) - offsets[:, None]) / (periods[:, None] * open_share)
     opening = 0.5 - 0.5 * np.cos(np.pi * place / 0.67)
@@ -325,9 +334,7 @@ def _resonator(centre_hz: F64, bandwidth_hz: float) -> Spectra:
 
 
 def _noise(tracks: Tracks, n_samples: int, rng: np.random.Generator) -> F64:
-    """Return fricatives and bursts: white noise shaped by a bell over log frequency, frame by
-    frame.
-    """
+    """Return fricatives and bursts: white noise shaped by a bell over log frequency, by frame."""
     first = np.arange(0, n_samples - NOISE_FFT, NOISE_HOP)
     moment = (first + NOISE_HOP) * TRACK_HZ // RATE_HZ
     hz = np.maximum(np.fft.rfftfreq(NOISE_FFT, 1 / RATE_HZ), 50)
