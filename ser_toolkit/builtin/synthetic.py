@@ -19,7 +19,7 @@ from ..runtime.component import fields_of
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32
 from ..utils.files import write_bytes
-from . import synthesis
+from . import phones, synthesis
 from .synthesis import Prosody, Voice
 
 PATIENCE_S = 2.0
@@ -65,7 +65,7 @@ class SyntheticReader(Reader):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        highest = {"speakers": 99, "sentences": len(synthesis.SENTENCES), "repetitions": 99}
+        highest = {"speakers": 99, "sentences": len(phones.SENTENCES), "repetitions": 99}
         for name, top in highest.items():
             if not 1 <= getattr(self, name) <= top:
                 raise ValueError(f"{name} expects 1 to {top}, received {getattr(self, name)}")
@@ -162,7 +162,7 @@ def _clip(folder: Path, utterance: Utterance) -> Clip:
         corpus=SyntheticReader.name,
         emotion=utterance.emotion,
         speaker=f"spk{utterance.speaker:02}",
-        text=synthesis.SENTENCES[utterance.sentence - 1].lower(),
+        text=phones.SENTENCES[utterance.sentence - 1].lower(),
     )
 
 

@@ -11,8 +11,8 @@ from ..training.run_dir import Run
 USE = """## Intended use
 
 Research, teaching, and devices that react to how something is said: on the device, with the
-consent of those who are recorded. It predicts a label for a stretch of speech, from neither what
-was said nor why.
+consent of those who are recorded. It predicts a label for a stretch of speech; it recognises
+neither what was said nor why.
 
 Not for decisions about people: hiring, schooling, policing, insurance, medicine, credit. The law
 of your country may forbid emotion recognition at work and in schools altogether.

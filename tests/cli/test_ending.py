@@ -86,10 +86,10 @@ def test_accuracy_and_loss_of_each_side(lines: list[str], run: Run) -> None:
         f"{100 * float(kept['accuracy']):.1f}",
     ]
     assert training[3:] == [f"{float(kept['loss']):.3f}"]
-    metrics = [f"{100 * float(kept[k]):.1f}" for k in ("val_accuracy", "val_uar")]
-    assert validation[1:] == [str(counts["validation"]), *metrics, f"{float(kept['val_loss']):.3f}"]
-    metrics = [f"{100 * metrics[k]:.1f}" for k in ("wa", "uar")]
-    assert test[1:] == [str(counts["test"]), *metrics, f"{metrics['loss']:.3f}"]
+    shares = [f"{100 * float(kept[k]):.1f}" for k in ("val_accuracy", "val_uar")]
+    assert validation[1:] == [str(counts["validation"]), *shares, f"{float(kept['val_loss']):.3f}"]
+    shares = [f"{100 * metrics[k]:.1f}" for k in ("wa", "uar")]
+    assert test[1:] == [str(counts["test"]), *shares, f"{metrics['loss']:.3f}"]
 
 
 def test_the_kept_epoch_is_shown_and_not_the_last(run: Run) -> None:
