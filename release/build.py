@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _build(projects: Sequence[Project], out: Path) -> None:
-    """A wheel is built from the source archive, which therefore is complete."""
+    """Build a wheel from the source archive, which therefore is complete."""
     out.mkdir(parents=True, exist_ok=True)
     for old in (*out.glob("*.whl"), *out.glob("*.tar.gz")):
         old.unlink()

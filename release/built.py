@@ -72,5 +72,5 @@ def _tests(packed: dict[str, bytes]) -> Iterator[str]:
 
 
 def _sorted(pythons: str) -> str:
-    """As metadata write a range: sorted, as hatchling does."""
+    """Sort the parts of a range, as hatchling does in metadata."""
     return ",".join(sorted(part.strip() for part in pythons.split(",")))

@@ -31,12 +31,12 @@ class Project:
 
     @property
     def name(self) -> str:
-        """As an index knows it."""
+        """Return the name in the normal form of an index."""
         return canonicalize_name(self.table["name"])
 
     @property
     def version(self) -> str:
-        """As it is written."""
+        """Return the version as it is written in pyproject.toml."""
         return str(self.table["version"])
 
     @property

@@ -42,7 +42,7 @@ TARGETS = (
 
 
 def main() -> None:
-    """One line per target; stop at the first that does not resolve."""
+    """Print one line per target, and stop at the first that does not resolve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dist", type=Path, help="the folder with our wheels")
     parser.add_argument("--constraints", type=Path, default=ROOT / "constraints.txt")

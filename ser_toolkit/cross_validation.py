@@ -1,4 +1,4 @@
-"""All folds of a protocol, side by side in processes; pooled figures over every test clip."""
+"""Train all folds of a protocol in parallel processes, and pool their test clips."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .metrics.paired import compare
 from .metrics.scores import Scores, compute_metrics
 from .pipeline import Options, Prepared, prepare, run_fold, write_recipe
 from .runtime.errors import SertkError
-from .training import report
+from .training import plots, report
 from .training.run_dir import Run, check_folder, default_folder, open_folder, read_scores
 from .utils.numba_cache import use_own_numba_cache
 from .utils.progress import Callback, FileLogger
@@ -35,9 +35,19 @@ def crossval(
     callback: Callback | None = None,
     mode: str | None = None,
 ) -> Run:
-    """Train and test every fold; finished folds are kept, so an interrupted call can be resumed.
+    """Train and test every fold, and return the run of the pooled predictions.
 
-    With `mode` the network of every fold is quantized and scored on the same clips as well.
+    Finished folds are kept, so an interrupted call can be resumed.
+
+    Args:
+        options: What to train on, with which recipe and protocol.
+        out: Directory of the run; None makes one from the recipe's name and the time.
+        resume: Whether `out` may hold an earlier call's folds.
+        callback: Receiver of messages and progress.
+        mode: Mode in which every fold's network is also quantized and scored; None skips that.
+
+    Raises:
+        SertkError: For a protocol with one fold, an unknown mode, or unusable data.
     """
     callback = callback or Callback()
     if mode is not None:
@@ -70,12 +80,12 @@ def crossval(
 
 def _watch(prepared: Prepared, folder: Path, waiting: Sequence[int], log: Callback) -> None:
     epochs = _folds(prepared, folder, waiting)
-    for _ in log.track(epochs, "Training folds", _work(prepared, waiting)):
+    for _ in log.track(epochs, "Training folds", _total_epochs(prepared, waiting)):
         pass
 
 
 def fold_folder(folder: Path, number: int) -> Path:
-    """Return where fold `number` (from 0) lies."""
+    """Return the run directory of fold `number`, from 0."""
     return folder / f"fold-{number + 1:02d}"
 
 
@@ -86,17 +96,16 @@ def _done(folder: Path, number: int, split: Split) -> bool:
 
 def _fill(prepared: Prepared, log: Callback) -> None:
     """Compute all features before the folds start, which share them."""
-    copies = prepared.assembly.augmented_copies
+    augmented_copies = range(1, prepared.assembly.augmented_copies + 1)
     training = {item.hash for split in prepared.splits for item in split.train}
-    variants: list[tuple[Utterance, int]] = []
+    copies: list[tuple[Utterance, int]] = []
     for item in prepared.corpus.utterances:
-        variants += [(item, 0)]
-        variants += [(item, c) for c in range(1, copies + 1) if item.hash in training]
-    workers = prepared.options.processes
-    prepared.store.fill(prepared.features, variants, workers, log)
+        copies += [(item, 0)]
+        copies += [(item, copy) for copy in augmented_copies if item.hash in training]
+    prepared.store.fill(prepared.features, copies, prepared.options.processes, log)
 
 
-def _work(prepared: Prepared, waiting: Sequence[int]) -> int:
+def _total_epochs(prepared: Prepared, waiting: Sequence[int]) -> int:
     return len(waiting) * prepared.assembly.recipe.training.epochs
 
 
@@ -106,11 +115,11 @@ def _folds(prepared: Prepared, folder: Path, waiting: Sequence[int]) -> Iterator
     worker = threading.Thread(target=_train_all, args=(prepared, folder, waiting, results))
     worker.daemon = True
     worker.start()
-    seen, total = _epochs(folder, waiting), _work(prepared, waiting)
+    seen, total = _finished_epochs(folder, waiting), _total_epochs(prepared, waiting)
     yield from (None,) * seen
     while worker.is_alive():
         time.sleep(POLL_S)
-        now = _epochs(folder, waiting)
+        now = _finished_epochs(folder, waiting)
         yield from (None,) * (now - seen)
         seen = max(seen, now)
     yield from (None,) * (total - seen)
@@ -139,7 +148,7 @@ def _train_all(
 
 
 def _stop_workers() -> None:
-    """End the folds under way; their checkpoints stay."""
+    """Stop the unfinished folds; their checkpoints stay."""
     from joblib.externals.loky import get_reusable_executor
 
     get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
@@ -149,13 +158,13 @@ def _train_one(prepared: Prepared, folder: Path, number: int, threads: int) -> N
     if threading.current_thread() is threading.main_thread():
         # In a worker process. Ctrl-C reaches all of a terminal; the parent decides what it means.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    where = fold_folder(folder, number)
-    where.mkdir(parents=True, exist_ok=True)
-    run_fold(prepared, prepared.splits[number], where, Callback(), threads, threads)
+    own_folder = fold_folder(folder, number)
+    own_folder.mkdir(parents=True, exist_ok=True)
+    run_fold(prepared, prepared.splits[number], own_folder, Callback(), threads, threads)
 
 
-def _epochs(folder: Path, waiting: Sequence[int]) -> int:
-    """Return epochs that stand in the history files of the folds under way."""
+def _finished_epochs(folder: Path, waiting: Sequence[int]) -> int:
+    """Count the epochs in the history files of the unfinished folds."""
     total = 0
     for number in waiting:
         path = fold_folder(folder, number) / "history.csv"
@@ -198,9 +207,9 @@ def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> 
         metrics["quantized"] = _quantized(prepared, runs, scores, mode)
     note = report.label_of(metrics)
     report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
-    report.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, note)
-    report.plot_classes(folder / "plots", metrics, note)
-    report.plot_folds(folder / "plots", folds, metrics["uar"], note)
+    plots.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, note)
+    plots.plot_classes(folder / "plots", metrics, note)
+    plots.plot_folds(folder / "plots", folds, metrics["uar"], note)
     report.write_json(folder / "metrics.json", metrics)
     log.note(f"pooled UAR {100 * metrics['uar']:.1f} over {len(folds)} folds{note}")
 
@@ -208,7 +217,7 @@ def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> 
 def _quantized(
     prepared: Prepared, runs: Sequence[Run], scores: Scores, mode: str
 ) -> dict[str, Any]:
-    """Return what the mode costs over all test clips, each scored by the network of its fold."""
+    """Compare a mode with Keras on all test clips, each predicted by the network of its fold."""
     parts = [
         read_scores(run.file(predictions_name(mode)), split.test, split.labels)
         for run, split in zip(runs, prepared.splits, strict=True)

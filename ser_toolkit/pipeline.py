@@ -1,4 +1,4 @@
-"""THE STORY: clips go in at one end, an honest figure comes out at the other."""
+"""Train one fold, from clips to metrics of its test clips: the story of the toolkit."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from .contracts.components import Utterance
 from .data.batches import Dataset, fit_normalizers
 from .data.corpus import Corpus, load_corpus
 from .data.feature_store import Features, Store, processes
-from .data.leakage import audit, in_words
+from .data.leakage import audit, audit_summary
 from .data.split import Split, make_splits, parse_protocol
-from .metrics.paired import chow_threshold
+from .metrics.calibration import chow_threshold, fit_temperature
 from .metrics.scores import (
     Scores,
     compute_metrics,
-    fit_temperature,
     network_probabilities,
     network_scores,
 )
@@ -29,12 +28,12 @@ from .plugins.registry import load_plugins
 from .runtime.component import fields_of
 from .runtime.errors import SertkError
 from .runtime.features.normalizer import Normalizer, normalizers_to_bytes
-from .training import report
-from .training.backend import check_installed, prepare_backend
+from .training import plots, report
+from .training.backend import check_installed, prepare_backend, save_network
 from .training.checkpoint import Checkpoint
 from .training.loop import Trained, fit
 from .training.run_dir import NETWORK, Run, check_folder, default_folder, open_folder
-from .utils.files import cache_dir, naming, write_bytes, write_text
+from .utils.files import cache_dir, write_bytes, write_text
 from .utils.progress import BufferedCallback, Callback, FileLogger
 
 CHECKPOINT = "checkpoint.npz"
@@ -42,7 +41,7 @@ CHECKPOINT = "checkpoint.npz"
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may choose for `train` and `crossval`."""
+    """Options of `train` and `crossval`."""
 
     data: tuple[str, ...]
     plugin: str | None = None
@@ -58,13 +57,13 @@ class Options:
 
     @property
     def processes(self) -> int:
-        """Return worker processes: as many as there are cores unless chosen."""
+        """Return the number of worker processes: `workers`, or one per core where it is 0."""
         return processes(self.workers)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What all folds share."""
+    """Recipe, clips, splits and feature store that all folds share."""
 
     options: Options
     assembly: Assembly
@@ -77,7 +76,7 @@ class Prepared:
 
 
 def prepare(options: Options, callback: Callback) -> Prepared:
-    """Read recipe and clips, and split them. Nothing is fitted or augmented before the split."""
+    """Open the recipe, read the clips, and split them before anything is fitted or augmented."""
     callback = BufferedCallback(callback)
     check_installed()
     parse_protocol(options.protocol)
@@ -125,7 +124,18 @@ def train(
     fold: int = 1,
     callback: Callback | None = None,
 ) -> Run:
-    """Train one fold of the protocol and write its run directory."""
+    """Train one fold of the protocol and write its run directory.
+
+    Args:
+        options: What to train on, with which recipe and protocol.
+        out: Run directory; None makes one from the recipe's name and the time.
+        resume: Whether `out` may hold an unfinished run of the same options.
+        fold: Which fold, from 1.
+        callback: Receiver of messages and progress.
+
+    Raises:
+        SertkError: For unusable data, an unknown fold, or an unfit `out`.
+    """
     callback = callback or Callback()
     check_folder(out, resume)
     prepared = prepare(options, callback)
@@ -145,7 +155,18 @@ def run_fold(
     workers: int,
     threads: int | None = None,
 ) -> dict[str, Any]:
-    """Split → features → normalizer → network → calibration → figures, into `folder`."""
+    """Train and test one fold, write its results into `folder`, and return its metrics.
+
+    The order is features, normalizer, network, calibration, scores.
+
+    Args:
+        prepared: What all folds share.
+        split: The fold.
+        folder: Its run directory, which may hold an unfinished run.
+        callback: Receiver of messages and progress.
+        workers: Processes that compute features.
+        threads: Threads of TensorFlow; None leaves the choice to it.
+    """
     began = time.perf_counter()
     log = FileLogger(folder, callback, prepared.messages)
     _write_plan(prepared, split, folder)
@@ -154,8 +175,8 @@ def run_fold(
         return Run(folder).metrics
     # A damaged checkpoint is refused before hours of work and not after them.
     Checkpoint.read(folder / CHECKPOINT)
-    findings = audit(split)
-    for line in (*split.caveats, f"{split.name}: {split.counted}", in_words(findings)):
+    leakage = audit(split)
+    for line in (*split.caveats, f"{split.name}: {split.summary}", audit_summary(leakage)):
         log.note(line)
     dataset = _dataset(prepared, split, log, workers)
     prepare_backend(prepared.options.seed, threads)
@@ -171,21 +192,22 @@ def run_fold(
         log,
     )
     temperature = _calibrate(network, dataset, split.validation)
-    validated = score(network, dataset, split.validation, log)
+    validation = score(network, dataset, split.validation, log)
     scores = score(network, dataset, split.test, log)
     metrics = {
         "recipe": prepared.assembly.recipe.name,
         "synthetic": prepared.corpus.synthetic,
         **compute_metrics(scores, prepared.options.seed),
         "protocol": _protocol(prepared, split),
-        "audit": findings,
+        "audit": leakage,
         "parameters": report.parameters(network),
+        "layers": report.layers(network),
         "temperature": temperature,
-        "uncertain_below": chow_threshold(validated),
+        "uncertain_below": chow_threshold(validation.probabilities, validation.truth),
         "best_epoch": trained.best_epoch,
         "epochs": len(trained.history),
         "interrupted": trained.interrupted,
-        "sides": {side: len(getattr(split, side)) for side in ("train", "validation", "test")},
+        "sides": {name: len(getattr(split, name)) for name in ("train", "validation", "test")},
         "data": list(prepared.corpus.sources),
         "seed": prepared.options.seed,
         "seconds": round(time.perf_counter() - began, 1),
@@ -229,18 +251,20 @@ def _same_plan(prepared: Prepared, split: Split, folder: Path) -> bool:
 
 
 def _dataset(prepared: Prepared, split: Split, callback: Callback, workers: int) -> Dataset:
-    """Compute features of every subset; augmented copies of training clips alone; the fitted
-    normalizer.
-    """
-    copies = prepared.assembly.augmented_copies
-    variants = [(item, 0) for _, item in split.sides()]
-    variants += [(item, copy) for item in split.train for copy in range(1, copies + 1)]
-    prepared.store.fill(prepared.features, variants, workers, callback)
+    """Compute all features, those of augmented copies for training clips alone, and normalizers."""
+    augmented_copies = prepared.assembly.augmented_copies
+    copies = [(item, 0) for _, item in split.subsets()]
+    copies += [(item, copy) for item in split.train for copy in range(1, augmented_copies + 1)]
+    prepared.store.fill(prepared.features, copies, workers, callback)
     standardise = prepared.assembly.recipe.training.standardise
     normalizers = fit_normalizers(prepared.store, prepared.features, split.train, standardise)
-    frame_augmenters = prepared.assembly.frame_augmenters
     return Dataset(
-        prepared.store, prepared.features, normalizers, split.labels, frame_augmenters, copies
+        prepared.store,
+        prepared.features,
+        normalizers,
+        split.labels,
+        prepared.assembly.frame_augmenters,
+        augmented_copies,
     )
 
 
@@ -255,8 +279,8 @@ def _network(prepared: Prepared, split: Split, dataset: Dataset) -> Any:
             f"Its parameters: {fields_of(model)}",
         ) from error
     last = network.layers[-1]
-    good = getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
-    if not (good and getattr(last, "units", 0) == len(split.labels)):
+    is_softmax = getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
+    if not (is_softmax and getattr(last, "units", 0) == len(split.labels)):
         raise SertkError(
             f"model '{model.name}' must end in Dense({len(split.labels)}, activation='softmax'), "
             f"it ends in {type(last).__name__}",
@@ -277,7 +301,14 @@ def _calibrate(network: Any, dataset: Dataset, validation: Sequence[Utterance]) 
 def score(
     network: Any, dataset: Dataset, utterances: Sequence[Utterance], callback: Callback
 ) -> Scores:
-    """Score utterances as they are, by the mean over all their windows."""
+    """Score unaltered utterances by the mean over all their windows, with a progress bar.
+
+    Args:
+        network: A Keras network.
+        dataset: Source of the windows.
+        utterances: Clips to score.
+        callback: Receiver of the progress.
+    """
     tracked = callback.track(utterances, "Scoring", len(utterances))
     inputs = (dataset.windows(item) for item in tracked)
     return network_scores(network, inputs, utterances, dataset.labels)
@@ -303,20 +334,13 @@ def _write_results(
 ) -> None:
     write_bytes(folder / "adapter.npz", normalizers_to_bytes(normalizers))
     write_text(folder / "model.txt", report.model_text(network))
-    temporary = folder / f".{NETWORK}.tmp.keras"
-    network.compile()  # or the optimizer's state goes into the file, twice the size of the weights
-    try:
-        with naming(folder / NETWORK):
-            network.save(temporary)
-            temporary.replace(folder / NETWORK)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_network(network, folder / NETWORK)
     report.write_csv(folder / "history.csv", trained.history)
     report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
     note = report.label_of(metrics)
-    report.plot_curves(folder / "plots", trained.history, trained.best_epoch, note)
-    report.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, note)
-    report.plot_classes(folder / "plots", metrics, note)
+    plots.plot_curves(folder / "plots", trained.history, trained.best_epoch, note)
+    plots.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, note)
+    plots.plot_classes(folder / "plots", metrics, note)
     report.write_json(folder / "metrics.json", metrics)
     if not trained.interrupted:
         (folder / CHECKPOINT).unlink(missing_ok=True)
