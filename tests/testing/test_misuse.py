@@ -168,9 +168,9 @@ def frame_augmenters() -> list[Augmenter]:
         ({}, "received nothing. Write a function sertk_extractors"),
         (
             {"augmenters": frame_augmenters},
-            "received 'augmenters', which nobody calls. Call it sertk_augm",
+            "received 'augmenters', which is never called. Call it sertk_augm",
         ),
-        ({"sertk_augmenter": frame_augmenters}, "received 'sertk_augmenter', which nobody calls"),
+        ({"sertk_augmenter": frame_augmenters}, "received 'sertk_augmenter', which is never called"),
         ({"sertk_augmenters": frame_augmenters}, "sertk_augmenters lacks @hookimpl"),
     ],
 )
@@ -188,7 +188,7 @@ def test_a_hook_that_nobody_calls_is_seen_beside_one_that_is_called() -> None:
     found = module(sertk_readers=sertk_readers, augmenters=frame_augmenters, readers=readers)
     check_of(found, "hooks")()
     found = module(sertk_readers=sertk_readers, sertk_augmenter=frame_augmenters)
-    with pytest.raises(CheckFailed, match="'sertk_augmenter', which nobody calls"):
+    with pytest.raises(CheckFailed, match="'sertk_augmenter', which is never called"):
         check_of(found, "hooks")()
 
 

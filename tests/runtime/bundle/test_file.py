@@ -20,7 +20,7 @@ import pytest
 
 from ser_toolkit.runtime.bundle.container import MAX_MEMBERS, pack, unpack
 from ser_toolkit.runtime.bundle.file import (
-    NEEDED,
+    REQUIRED,
     BundleError,
     parse_bundle,
     read_bytes,
@@ -100,7 +100,7 @@ def test_equal_content_gives_equal_files(tiny: Any, tmp_path: Path) -> None:
 def test_any_zip_tool_reads_a_bundle(bundles: dict[str, Path]) -> None:
     with zipfile.ZipFile(bundles["float32"]) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == ["manifest.json", *NEEDED]
+        assert archive.namelist() == ["manifest.json", *REQUIRED]
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         stored = {name: archive.read(name) for name in archive.namelist()}
@@ -257,7 +257,7 @@ def test_an_asset_must_be_named_by_its_hash(bundles: dict[str, Path]) -> None:
     assert "sha256" in refused(content)
 
 
-@pytest.mark.parametrize("name", ["manifest.json", *NEEDED])
+@pytest.mark.parametrize("name", ["manifest.json", *REQUIRED])
 def test_every_member_is_needed(bundles: dict[str, Path], name: str) -> None:
     members = unpack(bundles["float32"].read_bytes())
     del members[name]
@@ -269,7 +269,7 @@ def test_members_in_another_order_are_refused(bundles: dict[str, Path]) -> None:
     assert "order" in refused(pack(dict(reversed(members.items()))))
 
 
-@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("name", REQUIRED)
 def test_a_member_that_was_exchanged_is_refused(bundles: dict[str, Path], name: str) -> None:
     members = unpack(bundles["float32"].read_bytes())
     same_size = bytes([members[name][0] ^ 1]) + members[name][1:]
