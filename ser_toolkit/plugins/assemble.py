@@ -145,22 +145,22 @@ def open_recipe(
 
     Args:
         recipe: A `.toml` file or a name; None is the default one.
-        plugins: The loaded plugins, which offer what names stand for.
-        assets: Where the files that settings name are copied to.
+        plugins: Where names are found.
+        assets: Take the files that settings name.
         settings: STAGE.FIELD=VALUE, see `apply_setting`.
-        plugin: The value of `--plugin`, see `default_recipe`.
+        plugin: What `--plugin` says, see `default_recipe`.
     """
     if recipe is not None and recipe.endswith(".toml"):
         if plugin is not None:
             raise SertkError(
                 f"either a plugin or a recipe file expected, received '{plugin}' and '{recipe}'"
             )
-        opened = _read_recipe(recipe)
+        found = _read_recipe(recipe)
     else:
-        opened = default_recipe(plugins, plugin, recipe)
+        found = default_recipe(plugins, plugin, recipe)
     for setting in settings:
-        opened = apply_setting(opened, setting, plugins, assets)
-    return opened
+        found = apply_setting(found, setting, plugins, assets)
+    return found
 
 
 def _read_recipe(path: str) -> Recipe:
@@ -223,8 +223,8 @@ def _with_stages(recipe: Recipe, stages: Sequence[PluginComponent], plugins: Plu
                 f"plugin '{of_kind[0].plugin.plugin}' offers several {kind}s: {names}",
                 f"Choose one with --set {kind}=NAME instead of --plugin",
             )
-        for item in of_kind:
-            spec = ComponentSpec(plugins.shortest_name(item))
+        for one in of_kind:
+            spec = ComponentSpec(plugins.shortest_name(one))
             recipe = _with(recipe, kind, spec if kind == "model" else (spec,))
     return recipe
 
@@ -236,12 +236,6 @@ def apply_setting(recipe: Recipe, setting: str, plugins: Plugins, assets: Assets
 
     `training.epochs=10`, `extractor.n_mels=80`, `augmenter.noise.p=0.3`, `extractor.weights=@FILE`;
     `model=NAME` or `extractor=NAME,NAME` exchanges a whole stage.
-
-    Args:
-        recipe: The recipe to change.
-        setting: The key and the value, which is TOML, a word, or @FILE.
-        plugins: The loaded plugins.
-        assets: Where a file that the value names is copied to.
     """
     key, equals, text = setting.partition("=")
     stage, _, rest = key.strip().partition(".")
@@ -262,8 +256,8 @@ def apply_setting(recipe: Recipe, setting: str, plugins: Plugins, assets: Assets
         part = getattr(recipe, stage)
         fields = configure_fields(type(part), {rest: value}, stage)
         return _with(recipe, stage, dataclasses.replace(part, **fields))
-    current = getattr(recipe, stage)
-    specs = (current,) if stage == "model" else current
+    found = getattr(recipe, stage)
+    specs = (found,) if stage == "model" else found
     changed = _set(specs, plugins, stage, rest, value)
     return _with(recipe, stage, changed[0] if stage == "model" else changed)
 

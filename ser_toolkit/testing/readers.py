@@ -160,9 +160,7 @@ def _labels(component: Reader, given: Given) -> None:
     with given.corpus(component) as root:
         clips = _read(component, root).clips
         empty = [clip.relative for clip in clips if not clip.emotion]
-        todo = (
-            "Give every clip the emotion that was to be expressed; leave out what has none"
-        )
+        todo = "Give every clip the emotion that was to be expressed; leave out what has none"
         expect(not empty, "an emotion for every clip", _some(empty), todo)
         words = {clip.emotion for clip in clips}
         odd = sorted(word for word in words if canonical_emotion(word) != word)

@@ -111,7 +111,7 @@ def test_show_says_what_is_in_it(run: Run, own: Path) -> None:
     assert said["audio"] == "16000 Hz"
     assert said["window"] == "12 frames, a new one every 6 (0.21 s, every 0.10 s)"
     assert said["extractor"] == "rms 1 (ser-toolkit 0.1.0)"
-    assert said["network"] == "int8, 3 kB, hears frames 12 x 1"
+    assert said["network"] == "int8, 3 kB, takes frames 12 x 1"
     assert said["proven on"] == "ai-edge-litert 2.3.0, tflite-runtime 2.14.0"
     assert said["uncertain"] == "below a confidence of 0.40"
     assert said["trained"].splitlines() == [
@@ -205,7 +205,7 @@ def test_selftest_says_how_far_it_is_off(run: Run, own: Path) -> None:
     std = float(parse_bundle(read_bytes(own)).normalizers["frames"].std[0])
     assert float(rows["features"][0]) == pytest.approx(1e-6 / std, rel=0.1)
     assert rows["features"][1:] == ["0.001", "standard", "deviations"]
-    assert rows["answers"] == ["0.031", "0.05", "of", "probability"]
+    assert rows["output"] == ["0.031", "0.05", "of", "probability"]
 
 
 @pytest.mark.parametrize("command", ["verify", "selftest"])

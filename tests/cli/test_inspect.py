@@ -53,7 +53,7 @@ def test_the_table_says_what_is_in_the_file(invoke: Invoke, stereo: Path) -> Non
     assert facts["level"] == f"peak {peak:.1f} dBFS, RMS {rms:.1f} dBFS"
     assert facts["clipping"] == f"{share:.3f} % of the samples at full scale"
     assert facts["speech"].startswith("usable")
-    assert facts["recipe"] == "compact, which hears 0.500 s of it, resampled to 16000 Hz"
+    assert facts["recipe"] == "compact, which uses 0.500 s of it, resampled to 16000 Hz"
     assert facts["frames"] == f"{1 + (8000 - 1024) // 256}, one every 16 ms"
     assert facts["windows"] == f"1 of {(187 * 256 + 1024) / 16000:.3f} s"
     assert facts["augmented"] == "gain"

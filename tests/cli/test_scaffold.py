@@ -123,7 +123,7 @@ def test_its_rules_are_ours(here: Path) -> None:
 
 
 def test_the_example_is_what_the_command_writes(here: Path) -> None:
-    write(Project("example", KINDS), here / "made")
+    write(Project("example", KINDS, hidden=True), here / "made")
     fresh = {name: (here / "made" / name).read_text("utf-8") for name in files(here / "made")}
     kept = {name: (EXAMPLE / name).read_text("utf-8") for name in files(EXAMPLE)}
     assert kept == fresh, "plugins/sertk-example is not what is written now: run `make example`"

@@ -170,7 +170,10 @@ def frame_augmenters() -> list[Augmenter]:
             {"augmenters": frame_augmenters},
             "received 'augmenters', which is never called. Call it sertk_augm",
         ),
-        ({"sertk_augmenter": frame_augmenters}, "received 'sertk_augmenter', which is never called"),
+        (
+            {"sertk_augmenter": frame_augmenters},
+            "received 'sertk_augmenter', which is never called",
+        ),
         ({"sertk_augmenters": frame_augmenters}, "sertk_augmenters lacks @hookimpl"),
     ],
 )
