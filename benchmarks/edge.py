@@ -120,7 +120,13 @@ def everything(
 
 
 def memory(what: str, size: tuple[float, float], most: float = inf) -> Line:
-    """Return a line of resident memory; `size` is Rss and Pss in MB, `most` the budget of Rss."""
+    """Return a line of resident memory.
+
+    Args:
+        what: What uses it.
+        size: Rss and Pss in MB.
+        most: The budget of Rss.
+    """
     rss, pss = size
     return Line(f"memory: {what}", rss, " MB", most=most, note=f"(proportional: {pss:.0f} MB)")
 

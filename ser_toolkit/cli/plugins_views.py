@@ -161,7 +161,7 @@ def _print_table(console: Console, table: Table) -> None:
     with console.capture() as capture:
         console.print(table)
     for line in capture.get().splitlines():
-        console.print(line.rstrip(), soft_wrap=True)
+        print(line.rstrip())
 
 
 def _table(headings: Sequence[str], wrapped: str) -> Table:

@@ -154,6 +154,7 @@ class _Converter:
     complete: bool
 
     def convert(self, value: Any, hint: Any, where: str) -> Any:
+        """Return `value` with the type that `hint` declares; errors call it `where`."""
         origin, args = typing.get_origin(hint), typing.get_args(hint)
         if origin in (Union, types.UnionType):
             return self._union(value, args, where)

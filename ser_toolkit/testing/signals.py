@@ -88,7 +88,13 @@ EXTREMES: Mapping[str, tuple[str, MakeSignal]] = MappingProxyType(
 
 
 def window(n_frames: int, n_columns: int, seed: int = 0) -> F32:
-    """Return a standardised window (T, F) float32 that is read-only, as in training."""
+    """Return a standardised window (T, F) float32 that is read-only, as in training.
+
+    Args:
+        n_frames: T.
+        n_columns: F.
+        seed: Of the random numbers.
+    """
     frames = np.random.default_rng(seed).standard_normal((n_frames, n_columns), dtype=np.float32)
     frames.flags.writeable = False
     return frames
