@@ -102,7 +102,7 @@ def refused(done: subprocess.CompletedProcess[str], status: int = 1) -> str:
 
 
 def test_show_says_what_is_in_it(run: Run, own: Path) -> None:
-    change(own, training=TRAINING, metrics=FIGURES)
+    change(own, training=TRAINING, figures=FIGURES)
     done = run("show", own)
     said = pairs(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
@@ -173,7 +173,7 @@ def test_whatever_the_free_tables_hold_is_shown_and_steers_nothing(
     run: Run, own: Path, table: dict[str, Any]
 ) -> None:
     change(
-        own, {"card.md": "# \x1b[2J\u202e card\n\ttab\n".encode()}, training=table, metrics=table
+        own, {"card.md": "# \x1b[2J\u202e card\n\ttab\n".encode()}, training=table, figures=table
     )
     for more in ([], ["--json"], ["--card"]):
         done = run("show", own, *more)

@@ -34,7 +34,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 import numpy as np
 from ser_toolkit import Asset, FrameExtractor, hookimpl
-from ser_toolkit.recipe import Recipe, ComponentSpec
+from ser_toolkit.contracts.recipe import Recipe, ComponentSpec
 
 @dataclass(frozen=True)
 class Weighted(FrameExtractor):

@@ -172,7 +172,7 @@ import sys
 import numpy as np
 import pytest
 from ser_toolkit import read_audio, load_plugins
-from ser_toolkit.runtime.features import Mfcc
+from ser_toolkit.runtime.features.spectral import Mfcc
 from ser_toolkit import signal_of
 
 

@@ -216,8 +216,9 @@ def _check_file(path: Path, shown: str) -> None:
         with path.open("rb") as file:
             head = file.read(len(LFS_MAGIC))
     except FileNotFoundError as error:
-        why = "is a link to a missing file" if path.is_symlink() else "is not there"
-        raise AudioError(f"'{shown}' {why}", "Check the path") from error
+        if path.is_symlink():
+            raise AudioError(f"'{shown}' is a link to a missing file") from error
+        raise AudioError(f"'{shown}' is not there", "Check the path") from error
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise AudioError(f"'{shown}' cannot be opened: {why}") from error

@@ -113,7 +113,7 @@ def test_what_a_reader_would_refuse_is_not_written(tiny: Any, tmp_path: Path) ->
     path.write_bytes(b"what was there before")
     for wrong, given in (
         (replace(manifest, labels=("one",)), members),
-        (replace(manifest, metrics={"uar": float("nan")}), members),
+        (replace(manifest, figures={"uar": float("nan")}), members),
         (replace(manifest, training={"folder": tmp_path}), members),
         (manifest, {**members, "card.md": b"\xff"}),
         (manifest, {**members, "notes.txt": b"hello"}),

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 import numpy as np
 from ser_toolkit.plugins.hookspecs import hookimpl
-from ser_toolkit.runtime.extractor import FrameExtractor
+from ser_toolkit.runtime.features.base import FrameExtractor
 
 @dataclass(frozen=True)
 class Odd(FrameExtractor):

@@ -38,8 +38,8 @@ import sys
 for heavy in ("scipy", "librosa", "sklearn", "tensorflow", "keras"):
     sys.modules[heavy] = None
 import numpy as np
-from ser_toolkit.runtime.dsp import best_fft
-from ser_toolkit.runtime.extractor import Signal
+from ser_toolkit.runtime.features.dsp import best_fft
+from ser_toolkit.runtime.features.base import Signal
 from ser_toolkit.runtime.functionals import Functionals
 assert best_fft().name == "numpy"
 samples = np.frombuffer(sys.stdin.buffer.read(), np.float32)
