@@ -32,7 +32,7 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
 
 @pytest.fixture
 def stereo(tmp_path: Path) -> Path:
-    """Half a second at 22 050 Hz: a tone at half of full scale, on the right clipped."""
+    """Return half a second at 22 050 Hz: a tone at half of full scale, on the right clipped."""
     tone = 0.5 * np.sin(2 * np.pi * 200 * np.arange(11_025) / 22_050)
     both = np.stack([tone, np.clip(4 * tone, -1, 32767 / 32768)], axis=1)
     path = tmp_path / "two voices.wav"

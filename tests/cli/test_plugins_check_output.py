@@ -88,7 +88,7 @@ Out = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Writes a module and the metadata of its distribution, as an installer would."""
+    """Write a module and the metadata of its distribution, as an installer would."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def install(name: str, source: str) -> None:

@@ -23,7 +23,7 @@ LFS_POINTER = (
 
 
 def write_pcm16(path: Path, frames: np.ndarray, rate_hz: int = RATE_HZ) -> Path:
-    """Integers (N, channels) as a WAV file, written by the standard library."""
+    """Return integers (N, channels) as a WAV file, written by the standard library."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(frames.shape[1])
         file.setsampwidth(2)
