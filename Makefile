@@ -108,7 +108,7 @@ docs-serve: setup
 example: setup
 	rm -rf plugins/sertk-example
 	$(BIN)/python -c "from pathlib import Path; from ser_toolkit.scaffold import KINDS, Project, write; \
-	  write(Project('example', KINDS), Path('plugins/sertk-example'))"
+	  write(Project('example', KINDS, hidden=True), Path('plugins/sertk-example'))"
 
 # Wheels and source archives of every distribution, into dist/, after a check that they fit.
 wheels: setup

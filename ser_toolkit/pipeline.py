@@ -80,7 +80,7 @@ def prepare(options: Options, callback: Callback) -> Prepared:
     callback = BufferedCallback(callback)
     check_installed()
     parse_protocol(options.protocol)
-    plugins = load_plugins(asked=[options.plugin] if options.plugin else ())
+    plugins = load_plugins(requested=[options.plugin] if options.plugin else ())
     assets = Assets((cache_dir() / "assets", *_assets_beside(options.recipe)))
     settings = options.settings
     if options.epochs is not None:

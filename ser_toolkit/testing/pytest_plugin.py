@@ -1,4 +1,4 @@
-"""Fixtures for the tests of plugins; pytest finds them by an entry point."""
+"""Define fixtures for the tests of plugins; pytest finds them by an entry point."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def speech_clip() -> Audio:
 
 @pytest.fixture
 def blocked_imports() -> Callable[..., AbstractContextManager[None]]:
-    """Block imports: `with blocked_imports():` hides what no device has, or what is named."""
+    """Block imports: `with blocked_imports():` hides `NOT_ON_A_DEVICE`, or the modules named."""
     from .blocking import blocked
 
     return blocked

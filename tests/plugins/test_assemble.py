@@ -34,7 +34,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 import numpy as np
 from ser_toolkit import Asset, FrameExtractor, hookimpl
-from ser_toolkit.recipe import Recipe, ComponentSpec
+from ser_toolkit.contracts.recipe import Recipe, ComponentSpec
 
 @dataclass(frozen=True)
 class Weighted(FrameExtractor):
@@ -85,7 +85,7 @@ def assets(tmp_path: Path) -> Assets:
 
 @pytest.fixture
 def with_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Installs the plugin above at some version, and loads it beside the built-ins."""
+    """Install the plugin above at some version, and loads it beside the built-ins."""
     folder = tmp_path / "site"
     monkeypatch.syspath_prepend(str(folder))
     names: list[str] = []

@@ -147,7 +147,7 @@ def find_runtime(allowed: Sequence[str] | None = None) -> TfliteRuntime:
     broken = [name for name, why in reasons.items() if why != NOT_INSTALLED]
     if broken:
         told = "; ".join(f"{name} {reasons[name]}" for name in broken)
-        raise SertkError(f"no runtime works: {told}", mending(broken[0]))
+        raise SertkError(f"no runtime works: {told}", fix_for(broken[0]))
     todo = f"Run `pip install {(allowed or list(MODULES))[0]}`"
     others = [name for name in MODULES if name not in wanted and _is_installed(name)]
     if others:
@@ -159,7 +159,7 @@ def find_runtime(allowed: Sequence[str] | None = None) -> TfliteRuntime:
     raise MissingExtra("running a network needs a TFLite runtime, none is installed", todo)
 
 
-def mending(name: str) -> str:
+def fix_for(name: str) -> str:
     """Return what to do about a runtime that is installed and does not work."""
     if name == "tflite-runtime":
         return 'Run `pip install "numpy<2"`, which tflite-runtime needs, or use ai-edge-litert'
