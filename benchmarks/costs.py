@@ -49,13 +49,13 @@ class Subject:
     def hop(self) -> int:
         """Return the samples from one window of the stream to the next."""
         extractor = self.classifier.extractor
-        window = window_at(self.classifier.manifest.window, extractor, HOP_S)
+        window = window_at(self.classifier.window, extractor, HOP_S)
         return window.hop_frames * extractor.hop_length
 
     @property
     def window(self) -> F32:
         """Return the sound of one window."""
-        length = self.classifier.manifest.window.length_frames
+        length = self.classifier.window.length_frames
         return self.samples[: self.classifier.extractor.sample_count(length)]
 
 
@@ -254,7 +254,7 @@ def one_hop(classifier: Classifier, samples: F32, hop: int) -> Callable[[], obje
         samples: The sound.
         hop: Samples from one window to the next.
     """
-    window = window_at(classifier.manifest.window, classifier.extractor, HOP_S)
+    window = window_at(classifier.window, classifier.extractor, HOP_S)
     windows = AudioWindows(classifier.extractor, classifier.normalizers, window)
     list(windows.push(samples[: -(-len(samples) // hop) * hop]))
 

@@ -50,7 +50,11 @@ _HOMES = {
     "utils.progress": ("Callback",),
     "plugins.registry": ("Plugins", "load_plugins"),
     "contracts.recipe": ("ComponentSpec", "Recipe", "Training", "Use"),
-    "training.run_dir": ("Run",),
+    "inference.model": ("Model",),
+    "inference.run": ("Run",),
+    "pipeline": ("TrainOptions",),
+    "utils.tables": ("Result",),
+    "runtime.inference.prediction": ("FailedPrediction", "Prediction", "TimedPrediction"),
     "runtime.audio.decode": ("AUDIO_SUFFIXES", "Audio", "audio_files", "read_audio"),
     "runtime.component": ("Asset", "AssetLoader", "Component", "configure", "from_spec", "to_spec"),
     "runtime.errors": ("AudioError", "MissingExtra", "SertkError"),
@@ -95,6 +99,7 @@ __all__ = [
     "Equalise",
     "Event",
     "Extractor",
+    "FailedPrediction",
     "FolderReader",
     "FrameAugmenter",
     "FrameExtractor",
@@ -108,15 +113,18 @@ __all__ = [
     "Mfcc",
     "MissingExtra",
     "Mlp",
+    "Model",
     "ModelBuilder",
     "Noise",
     "NotebookNoise",
     "Outlet",
     "Pitch",
     "Plugins",
+    "Prediction",
     "Reader",
     "Reading",
     "Recipe",
+    "Result",
     "Rms",
     "Run",
     "SertkError",
@@ -132,6 +140,8 @@ __all__ = [
     "TableReader",
     "Tcn",
     "Tempo",
+    "TimedPrediction",
+    "TrainOptions",
     "Training",
     "Use",
     "Utterance",
@@ -187,6 +197,9 @@ if TYPE_CHECKING:
     )
     from .contracts.recipe import ComponentSpec, Recipe, Training, Use
     from .data.labels import EMOTIONS, canonical_emotion
+    from .inference.model import Model
+    from .inference.run import Run
+    from .pipeline import TrainOptions
     from .plugins.bundles import open_bundle
     from .plugins.hookspecs import HOOK_API, hookimpl
     from .plugins.registry import Plugins, load_plugins
@@ -210,11 +223,12 @@ if TYPE_CHECKING:
     from .runtime.features.spectral import Deltas, LogMel, Mfcc, Pitch, Rms, Zcr
     from .runtime.features.window import Window, WindowStream
     from .runtime.inference.inputs import features, signal_of
+    from .runtime.inference.prediction import FailedPrediction, Prediction, TimedPrediction
     from .runtime.inference.tflite import find_runtime, load_interpreter
     from .training.backend import import_keras
-    from .training.run_dir import Run
     from .utils.files import cache_dir, write_bytes, write_text
     from .utils.progress import Callback
+    from .utils.tables import Result
 
 
 def __getattr__(name: str) -> Any:

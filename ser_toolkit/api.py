@@ -2,112 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from . import cross_validation as folds
-from . import pipeline
+from . import cross_validation, pipeline
+from .contracts.recipe import Recipe
 from .export import quantize as quantization
-from .inference import evaluate as evaluation
 from .inference import extract as extraction
+from .inference import model
 from .inference import predict as prediction
+from .inference.model import Model
+from .inference.predict import Errors
+from .inference.run import Run
 from .inspection import overview as inspection
+from .pipeline import Data, TrainOptions, paths_of
+from .plugins.registry import load_plugins
+from .plugins.settings import SettingsInput, settings_of
 from .runtime.bundle.modes import MODES
 from .runtime.bundle.signing import read_key
 from .runtime.errors import SertkError
-from .training.run_dir import Run
+from .runtime.inference.prediction import FailedPrediction, Prediction
+from .training.run_dir import RunDirectory
 from .utils.progress import Callback
+from .utils.tables import Result
 
-Data = str | Path | Sequence[str | Path]
-
-
-def _paths(data: Data) -> tuple[str, ...]:
-    return tuple(map(str, [data] if isinstance(data, (str, Path)) else data))
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def train(
-    data: Data,
-    *,
-    plugin: str | None = None,
-    recipe: str | None = None,
-    reader: str | None = None,
-    protocol: str = "holdout",
-    emotions: Sequence[str] = (),
-    mapping: Mapping[str, str] | None = None,
-    settings: Sequence[str] = (),
-    epochs: int | None = None,
-    seed: int = 0,
-    workers: int = 0,
-    out: str | Path | None = None,
-    resume: bool = False,
-    fold: int = 1,
-    callback: Callback | None = None,
-) -> Run:
+def _takes_options(**defaults: Any) -> Callable[[F], F]:
+    """Give a function of `data` and `**options` the signature that it has in fact."""
+
+    def decorate(function: F) -> F:
+        own = [one for one in signature(function).parameters.values() if one.name != "options"]
+        shared = [
+            Parameter(
+                one.name,
+                Parameter.KEYWORD_ONLY,
+                default=defaults.get(one.name, one.default),
+                annotation=one.type,
+            )
+            for one in fields(TrainOptions)[1:]
+        ]
+        whole = [own[0], *shared, *own[1:]]
+        returned = signature(function).return_annotation
+        set_signature: Any = function
+        set_signature.__signature__ = Signature(whole, return_annotation=returned)
+        return function
+
+    return decorate
+
+
+def _options(function: Callable[..., Any], data: Data, chosen: Mapping[str, Any]) -> TrainOptions:
+    """Return the options; an unknown keyword is refused with the list of those that exist."""
+    known = signature(function).parameters
+    for name in chosen:
+        if name not in known:
+            raise TypeError(
+                f"{function.__name__}() has no argument '{name}'; choose from {', '.join(known)}"
+            )
+    protocol = chosen.get("protocol", known["protocol"].default)
+    return TrainOptions(data, **{**chosen, "protocol": protocol})
+
+
+@_takes_options()
+def train(data: Data, *, fold: int = 1, callback: Callback | None = None, **options: Any) -> Run:
     """Train one fold of a protocol and test it on speakers that it never heard.
 
     Args:
         data: A folder, a table, `"synthetic"`, or several of these.
-        plugin: The plugin whose recipe, or whose component in the default recipe, is trained.
-        recipe: A recipe's name, or a `.toml` file.
-        reader: Who reads `data`, where it is not to be found out.
-        protocol: What is the test side: `holdout`, `kfold:5`, `loso`, `official`, …
-        emotions: Those that count; all, if empty.
-        mapping: Renames emotions.
-        settings: Strings `"stage.field=value"`, as for `--set`.
-        epochs: In place of the recipe's.
-        seed: Of everything that is drawn.
-        workers: Processes that compute features; 0 means one per core.
-        out: The run directory, by default `runs/RECIPE-TIME`; new, or with `resume` an old one.
-        resume: Go on where a run in `out` stopped.
         fold: Which fold of the protocol, from 1 on.
         callback: Receives messages, warnings and progress.
+        **options: `plugin`, `recipe`, `settings`, `epochs` and more: the fields of `TrainOptions`.
 
     Returns:
-        The run: its directory and its figures.
+        The run: its directory, its figures and its model.
 
     Raises:
         SertkError: For what a user can mend.
     """
-    options = pipeline.Options(
-        _paths(data), plugin, recipe, reader, protocol, tuple(emotions), mapping, tuple(settings),
-        epochs, seed, workers,
-    )  # fmt: skip
-    return pipeline.train(options, Path(out) if out else None, resume, fold, callback)
+    chosen = _options(train, data, options)
+    return Run(pipeline.train(chosen, fold, callback or Callback()).path)
 
 
+@_takes_options(protocol="kfold:5")
 def crossval(
-    data: Data,
-    *,
-    plugin: str | None = None,
-    recipe: str | None = None,
-    reader: str | None = None,
-    protocol: str = "kfold:5",
-    emotions: Sequence[str] = (),
-    mapping: Mapping[str, str] | None = None,
-    settings: Sequence[str] = (),
-    epochs: int | None = None,
-    seed: int = 0,
-    workers: int = 0,
-    quantize: str | None = None,
-    out: str | Path | None = None,
-    resume: bool = False,
-    callback: Callback | None = None,
+    data: Data, *, quantize: str | None = None, callback: Callback | None = None, **options: Any
 ) -> Run:
     """Train and test every fold of a protocol; figures are pooled and per fold.
 
-    Arguments are those of `train`. With `quantize`, a mode such as "int8", every fold is scored in
-    that form as well.
+    Args:
+        data: A folder, a table, `"synthetic"`, or several of these.
+        quantize: A mode such as "int8", in which every fold is scored as well.
+        callback: Receives messages, warnings and progress.
+        **options: As for `train`; `protocol` is `"kfold:5"` unless chosen.
     """
-    options = pipeline.Options(
-        _paths(data), plugin, recipe, reader, protocol, tuple(emotions), mapping, tuple(settings),
-        epochs, seed, workers,
-    )  # fmt: skip
-    return folds.crossval(options, Path(out) if out else None, resume, callback, quantize)
+    chosen = _options(crossval, data, options)
+    return Run(cross_validation.crossval(chosen, callback or Callback(), quantize).path)
 
 
 def quantize(
-    run: str | Path | Run,
+    run: str | Path | RunDirectory,
     *,
     mode: str = "int8",
     out: str | Path | None = None,
@@ -119,7 +116,7 @@ def quantize(
     with_frontend: bool = False,
     workers: int = 0,
     callback: Callback | None = None,
-) -> dict[str, Any]:
+) -> Result:
     """Turn a run into a bundle (`out`, by default in the run), and say what that costs.
 
     `mode` is one of float32, float16, dynamic, int8, int16x8, or `"all"`. `data` is needed only
@@ -131,24 +128,30 @@ def quantize(
     opened = _run(run)
     modes = MODES if mode == "all" else (mode,)
     options = quantization.Options(
-        modes, _paths(data), reader, max_drop, force, tuple(float_layers), with_frontend, workers
+        modes, paths_of(data), reader, max_drop, force, tuple(float_layers), with_frontend, workers
     )
-    return quantization.quantize(opened, options, _bundle(opened, out), callback or Callback())
+    found = quantization.quantize(opened, options, _bundle(opened, out), callback or Callback())
+    return Result(found)
 
 
 def load(
-    path: str | Path | Run, *, require_signature: str | Path | None = None, threads: int = 1
-) -> prediction.Model:
-    """Open a run directory or a bundle: `load("x.sertk").predict("a.wav")`.
+    path: str | Path | RunDirectory,
+    *,
+    require_signature: str | Path | None = None,
+    threads: int | None = None,
+) -> Model:
+    """Open a run directory or a bundle: `load("x.sertk").predict("a.wav").label`.
 
-    With `require_signature`, a file with a public key, only a bundle that its owner signed is
-    opened.
+    Args:
+        path: Where it is.
+        require_signature: A file with a public key: only a bundle that it has signed is opened.
+        threads: Of a bundle's interpreter, by default one. A run takes all cores and refuses it.
     """
-    return prediction.load(_path(path), _key(require_signature), threads)
+    return model.load(_path(path), _key(require_signature), threads)
 
 
 def evaluate(
-    run: str | Path | Run,
+    run: str | Path | RunDirectory,
     data: Data,
     *,
     reader: str | None = None,
@@ -157,85 +160,118 @@ def evaluate(
     include_training: bool = False,
     require_signature: str | Path | None = None,
     callback: Callback | None = None,
-) -> dict[str, Any]:
+) -> Result:
     """Score a run or a bundle on clips that took no part in its training.
 
-    These are its test side and new clips; `include_training` adds those that it has learnt, and
-    labels the figure.
+    Args:
+        run: A run or a bundle.
+        data: A folder, a table, or several of these: clips of its test subset and new ones count.
+        reader: Who reads `data`, where it is not to be found out.
+        emotions: Those that count; all, if empty.
+        mapping: Renames emotions.
+        include_training: Score what it was trained on as well, and label the figure.
+        require_signature: A file with a public key: only a bundle that it has signed is opened.
+        callback: Receives warnings and progress.
     """
-    return evaluation.evaluate(
-        _path(run), _paths(data), reader, tuple(emotions), mapping, callback or Callback(),
-        include_training, _key(require_signature),
-    )  # fmt: skip
+    # All plugins, since any of them may read the data; loaded here, they are loaded once.
+    opened = model.load(_path(run), _key(require_signature), plugins=load_plugins())
+    return opened.evaluate(
+        data,
+        reader=reader,
+        emotions=emotions,
+        mapping=mapping,
+        include_training=include_training,
+        callback=callback,
+    )
 
 
 def predict(
-    run: str | Path | Run,
+    run: str | Path | RunDirectory,
     files: Data,
     *,
-    windows: bool = False,
-    workers: int = 1,
+    errors: Errors = "raise",
+    workers: int = 0,
     require_signature: str | Path | None = None,
     callback: Callback | None = None,
-) -> list[dict[str, Any]]:
-    """Return one dict per file of a run or a bundle; folders stand for the audio files in them.
+) -> list[Prediction | FailedPrediction]:
+    """Return one prediction per file of a run or a bundle.
 
-    It has `file`, `emotion`, `probabilities`, `uncertain`, and `windows` if asked for; or `file`
-    and `error`, for a file that cannot be used.
+    Args:
+        run: A run or a bundle.
+        files: Audio files; folders stand for the audio files in them.
+        errors: `"raise"`; or `"return"`, a `FailedPrediction` in the place of a prediction.
+        workers: As for `Model.predict`.
+        require_signature: A file with a public key: only a bundle that it has signed is opened.
+        callback: Receives warnings and progress.
     """
-    model = load(run, require_signature=require_signature)
-    paths = prediction.listed([Path(path) for path in _paths(files)])
-    answers: list[dict[str, Any]] = model.predict(paths, windows, workers, callback)
-    return answers
+    opened = load(run, require_signature=require_signature)
+    paths = prediction.listed([Path(path) for path in paths_of(files)])
+    return [*opened.predict(paths, errors=errors, workers=workers, callback=callback)]
 
 
 def extract(
-    recipe: str,
+    recipe: str | Path | Recipe,
     *,
     files: Data = (),
     data: Data = (),
     out: str | Path,
     reader: str | None = None,
-    settings: Sequence[str] = (),
+    settings: SettingsInput = (),
     workers: int = 0,
     callback: Callback | None = None,
-) -> dict[str, Any]:
+) -> Result:
     """Extract features of files (`.npy`, `.npz`) or of a corpus (`.npz`, `.csv`); return a summary.
 
     `recipe` names the extractors, the ending of `out` chooses the form, nothing is standardised.
     """
     return extraction.extract(
-        recipe, [Path(path) for path in _paths(files)], _paths(data), Path(out), reader,
-        tuple(settings), workers, callback or Callback(),
-    )  # fmt: skip
+        _recipe(recipe),
+        [Path(path) for path in paths_of(files)],
+        paths_of(data),
+        Path(out),
+        reader,
+        settings_of(settings),
+        workers,
+        callback or Callback(),
+    )
 
 
 def inspect(
     file: str | Path,
     *,
-    recipe: str | None = None,
+    recipe: str | Path | Recipe | None = None,
     out: str | Path | None = None,
     play_dir: str | Path | None = None,
-    settings: Sequence[str] = (),
+    settings: SettingsInput = (),
     seed: int = 0,
     callback: Callback | None = None,
-) -> dict[str, Any]:
+) -> Result:
     """Draw one recording in one picture (`out`, PNG), its augmented sounds in `play_dir`; its
     figures.
 
     Without a recipe, every installed augmenter is shown with its defaults.
     """
-    return inspection.inspect(
-        Path(file), recipe, Path(out) if out else None, Path(play_dir) if play_dir else None,
-        tuple(settings), seed, callback or Callback(),
-    )  # fmt: skip
+    found = inspection.inspect(
+        Path(file),
+        None if recipe is None else _recipe(recipe),
+        Path(out) if out else None,
+        Path(play_dir) if play_dir else None,
+        settings_of(settings),
+        seed,
+        callback or Callback(),
+    )
+    return Result(found)
 
 
-def _path(run: str | Path | Run) -> Path:
-    return run.path if isinstance(run, Run) else Path(run)
+def _recipe(recipe: str | Path | Recipe) -> str | Recipe:
+    return str(recipe) if isinstance(recipe, Path) else recipe
 
 
-def _bundle(run: Run, out: str | Path | None) -> Path:
+def _path(run: str | Path | RunDirectory) -> Path:
+    return run.path if isinstance(run, RunDirectory) else Path(run)
+
+
+def _bundle(run: RunDirectory, out: str | Path | None) -> Path:
     if out is None:
         return run.path / f"{run.metrics['recipe']}.sertk"
     if Path(out).suffix != ".sertk":
@@ -247,5 +283,5 @@ def _key(path: str | Path | None) -> bytes | None:
     return None if path is None else read_key(Path(path))
 
 
-def _run(run: str | Path | Run) -> Run:
-    return run if isinstance(run, Run) else Run(Path(run))
+def _run(run: str | Path | RunDirectory) -> RunDirectory:
+    return run if isinstance(run, RunDirectory) else RunDirectory(Path(run))

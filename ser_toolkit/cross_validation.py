@@ -18,23 +18,17 @@ from .export.converter import check_mode
 from .export.quantize import facts_name, predictions_name, quantize_fold
 from .metrics.paired import compare
 from .metrics.scores import Scores, compute_metrics
-from .pipeline import Options, Prepared, prepare, run_fold, write_recipe
+from .pipeline import Prepared, TrainOptions, prepare, run_fold, write_recipe
 from .runtime.errors import SertkError
 from .training import plots, report
-from .training.run_dir import Run, check_folder, default_folder, open_folder, read_scores
+from .training.run_dir import RunDirectory, check_folder, default_folder, open_folder, read_scores
 from .utils.numba_cache import use_own_numba_cache
 from .utils.progress import Callback, FileLogger
 
 POLL_S = 0.5
 
 
-def crossval(
-    options: Options,
-    out: Path | None = None,
-    resume: bool = False,
-    callback: Callback | None = None,
-    mode: str | None = None,
-) -> Run:
+def crossval(options: TrainOptions, callback: Callback, mode: str | None = None) -> RunDirectory:
     """Train and test every fold, and return the run of the pooled predictions.
 
     Finished folds are kept, so an interrupted call can be resumed.
@@ -49,17 +43,16 @@ def crossval(
     Raises:
         SertkError: For a protocol with one fold, an unknown mode, or unusable data.
     """
-    callback = callback or Callback()
     if mode is not None:
         check_mode(mode)
-    check_folder(out, resume)
+    check_folder(options.folder, options.resume)
     if parse_protocol(options.protocol)[0] in ("holdout", "official", "random"):
         raise SertkError(
             f"protocol '{options.protocol}' has one fold", "Use loso or kfold:K, or `sertk train`"
         )
     prepared = prepare(options, callback)
-    folder = out or default_folder(f"{prepared.assembly.recipe.name}-crossval")
-    open_folder(folder, resume)
+    folder = options.folder or default_folder(f"{prepared.assembly.recipe.name}-crossval")
+    open_folder(folder, options.resume)
     log = FileLogger(folder, callback, prepared.messages)
     write_recipe(prepared, folder)
     _fill(prepared, log)
@@ -73,9 +66,9 @@ def crossval(
     if mode:
         numbers = range(len(prepared.splits))
         for number in log.track(numbers, f"Quantizing folds to {mode}", len(numbers)):
-            quantize_fold(Run(fold_folder(folder, number)), mode)
+            quantize_fold(RunDirectory(fold_folder(folder, number)), mode)
     _pool(prepared, folder, log, mode)
-    return Run(folder)
+    return RunDirectory(folder)
 
 
 def _watch(prepared: Prepared, folder: Path, waiting: Sequence[int], log: Callback) -> None:
@@ -90,7 +83,7 @@ def fold_folder(folder: Path, number: int) -> Path:
 
 
 def _done(folder: Path, number: int, split: Split) -> bool:
-    run = Run(fold_folder(folder, number))
+    run = RunDirectory(fold_folder(folder, number))
     return run.finished and run.metrics["protocol"]["hash"] == split.hash
 
 
@@ -175,7 +168,7 @@ def _finished_epochs(folder: Path, waiting: Sequence[int]) -> int:
 
 def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> None:
     """Score all test clips of all folds together, and each fold alone."""
-    runs = [Run(fold_folder(folder, number)) for number in range(len(prepared.splits))]
+    runs = [RunDirectory(fold_folder(folder, number)) for number in range(len(prepared.splits))]
     parts = [
         read_scores(run.file("predictions.csv"), split.test, split.labels)
         for run, split in zip(runs, prepared.splits, strict=True)
@@ -215,7 +208,7 @@ def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> 
 
 
 def _quantized(
-    prepared: Prepared, runs: Sequence[Run], scores: Scores, mode: str
+    prepared: Prepared, runs: Sequence[RunDirectory], scores: Scores, mode: str
 ) -> dict[str, Any]:
     """Compare a mode with Keras on all test clips, each predicted by the network of its fold."""
     parts = [
@@ -239,7 +232,7 @@ def _joined(parts: Sequence[Scores]) -> Scores:
     )
 
 
-def _fold_row(run: Run, split: Split) -> dict[str, Any]:
+def _fold_row(run: RunDirectory, split: Split) -> dict[str, Any]:
     metrics = run.metrics
     keys = ("uar", "wa", "macro_f1", "loss", "best_epoch", "seconds")
     name = split.name.partition("test ")[2] or split.name

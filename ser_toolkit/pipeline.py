@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .contracts.components import Utterance
+from .contracts.recipe import Recipe
 from .data.batches import Dataset, fit_normalizers
 from .data.corpus import Corpus, load_corpus
 from .data.feature_store import Features, Store, processes
@@ -25,6 +26,7 @@ from .plugins.assemble import Assembly, assemble, open_recipe
 from .plugins.assets import Assets
 from .plugins.errors import one_line
 from .plugins.registry import load_plugins
+from .plugins.settings import SettingsInput, settings_of
 from .runtime.component import fields_of
 from .runtime.errors import SertkError
 from .runtime.features.normalizer import Normalizer, normalizers_to_bytes
@@ -32,28 +34,65 @@ from .training import plots, report
 from .training.backend import check_installed, prepare_backend, save_network
 from .training.checkpoint import Checkpoint
 from .training.loop import Trained, fit
-from .training.run_dir import NETWORK, Run, check_folder, default_folder, open_folder
+from .training.run_dir import NETWORK, RunDirectory, check_folder, default_folder, open_folder
 from .utils.files import cache_dir, write_bytes, write_text
 from .utils.progress import BufferedCallback, Callback, FileLogger
 
 CHECKPOINT = "checkpoint.npz"
 
 
-@dataclass(frozen=True)
-class Options:
-    """Options of `train` and `crossval`."""
+Data = str | Path | Sequence[str | Path]
 
-    data: tuple[str, ...]
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a user may choose for `train` and `crossval`.
+
+    Attributes:
+        data: A folder, a table, `"synthetic"`, or several of these.
+        plugin: The plugin whose recipe, or whose component in the default recipe, is trained.
+        recipe: A `Recipe`, the name of one, or a `.toml` file.
+        reader: Who reads `data`, where it is not to be found out.
+        protocol: What the test subset is: `holdout`, `kfold:5`, `loso`, `official`, …
+        emotions: Those that count; all, if empty.
+        mapping: Renames emotions.
+        settings: Values in place of the recipe's, `{"training.epochs": 40}`, or a list of strings
+            `"training.epochs=40"`.
+        epochs: In place of the recipe's.
+        seed: Of everything that is drawn.
+        workers: Processes that compute features; 0 means one per core.
+        out: The run directory, by default `runs/RECIPE-TIME`; new, or with `resume` an old one.
+        resume: Go on where a run in `out` stopped.
+    """
+
+    data: Data
     plugin: str | None = None
-    recipe: str | None = None
+    recipe: str | Path | Recipe | None = None
     reader: str | None = None
     protocol: str = "holdout"
-    emotions: tuple[str, ...] = ()
+    emotions: Sequence[str] = ()
     mapping: Mapping[str, str] | None = None
-    settings: tuple[str, ...] = ()
+    settings: SettingsInput = ()
     epochs: int | None = None
     seed: int = 0
     workers: int = 0
+    out: str | Path | None = None
+    resume: bool = False
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Return the data, each as a string."""
+        return paths_of(self.data)
+
+    @property
+    def recipe_or_name(self) -> str | Recipe | None:
+        """Return the recipe, a path as a string."""
+        return str(self.recipe) if isinstance(self.recipe, Path) else self.recipe
+
+    @property
+    def folder(self) -> Path | None:
+        """Return the run directory that was chosen."""
+        return Path(self.out) if self.out else None
 
     @property
     def processes(self) -> int:
@@ -61,11 +100,16 @@ class Options:
         return processes(self.workers)
 
 
+def paths_of(data: Data) -> tuple[str, ...]:
+    """Return one path or several, each as a string."""
+    return tuple(map(str, [data] if isinstance(data, (str, Path)) else data))
+
+
 @dataclass(frozen=True)
 class Prepared:
     """Recipe, clips, splits and feature store that all folds share."""
 
-    options: Options
+    options: TrainOptions
     assembly: Assembly
     corpus: Corpus
     splits: tuple[Split, ...]
@@ -75,28 +119,30 @@ class Prepared:
     messages: tuple[str, ...]
 
 
-def prepare(options: Options, callback: Callback) -> Prepared:
+def prepare(options: TrainOptions, callback: Callback) -> Prepared:
     """Open the recipe, read the clips, and split them before anything is fitted or augmented."""
     callback = BufferedCallback(callback)
     check_installed()
     parse_protocol(options.protocol)
     plugins = load_plugins(requested=[options.plugin] if options.plugin else ())
-    assets = Assets((cache_dir() / "assets", *_assets_beside(options.recipe)))
-    settings = options.settings
+    chosen = options.recipe_or_name
+    assets = Assets((cache_dir() / "assets", *_assets_beside(chosen)))
+    settings = settings_of(options.settings)
     if options.epochs is not None:
-        settings = (*settings, f"training.epochs={options.epochs}")
-    recipe = open_recipe(options.recipe, plugins, assets, settings, options.plugin)
+        settings = settings.also(f"training.epochs={options.epochs}")
+    recipe = settings.apply(open_recipe(chosen, plugins, options.plugin), plugins, assets)
     assembly = assemble(recipe, plugins)
-    callback.note(f"recipe: {assembly.recipe.name} ({assembly.recipe.description})")
+    description = assembly.recipe.description
+    callback.note(f"recipe: {assembly.recipe.name}" + (f" ({description})" if description else ""))
     for line in assembly.licences:
         callback.note(line)
     corpus = load_corpus(
-        options.data,
+        options.paths,
         plugins,
         callback,
         assembly.extractor.span_s,
         options.reader,
-        options.emotions,
+        tuple(options.emotions),
         options.mapping,
     )
     splits = make_splits(corpus.utterances, options.protocol, options.seed)
@@ -113,38 +159,21 @@ def prepare(options: Options, callback: Callback) -> Prepared:
     return Prepared(options, assembly, corpus, splits, store, features, assets, messages)
 
 
-def _assets_beside(recipe: str | None) -> tuple[Path, ...]:
-    return (Path(recipe).parent / "assets",) if recipe and recipe.endswith(".toml") else ()
+def _assets_beside(recipe: str | Recipe | None) -> tuple[Path, ...]:
+    is_file = isinstance(recipe, str) and recipe.endswith(".toml")
+    return (Path(str(recipe)).parent / "assets",) if is_file else ()
 
 
-def train(
-    options: Options,
-    out: Path | None = None,
-    resume: bool = False,
-    fold: int = 1,
-    callback: Callback | None = None,
-) -> Run:
-    """Train one fold of the protocol and write its run directory.
-
-    Args:
-        options: What to train on, with which recipe and protocol.
-        out: Run directory; None makes one from the recipe's name and the time.
-        resume: Whether `out` may hold an unfinished run of the same options.
-        fold: Which fold, from 1.
-        callback: Receiver of messages and progress.
-
-    Raises:
-        SertkError: For unusable data, an unknown fold, or an unfit `out`.
-    """
-    callback = callback or Callback()
-    check_folder(out, resume)
+def train(options: TrainOptions, fold: int, callback: Callback) -> RunDirectory:
+    """Train one fold of the protocol and write its run directory."""
+    check_folder(options.folder, options.resume)
     prepared = prepare(options, callback)
     if not 1 <= fold <= len(prepared.splits):
         raise SertkError(f"fold expects 1 to {len(prepared.splits)}, received {fold}")
-    folder = out or default_folder(prepared.assembly.recipe.name)
-    open_folder(folder, resume)
+    folder = options.folder or default_folder(prepared.assembly.recipe.name)
+    open_folder(folder, options.resume)
     run_fold(prepared, prepared.splits[fold - 1], folder, callback, options.processes)
-    return Run(folder)
+    return RunDirectory(folder)
 
 
 def run_fold(
@@ -170,9 +199,9 @@ def run_fold(
     began = time.perf_counter()
     log = FileLogger(folder, callback, prepared.messages)
     _write_plan(prepared, split, folder)
-    if Run(folder).finished:
+    if RunDirectory(folder).finished:
         log.note("this run is finished; nothing is trained again")
-        return Run(folder).metrics
+        return RunDirectory(folder).metrics
     # A damaged checkpoint is refused before hours of work and not after them.
     Checkpoint.read(folder / CHECKPOINT)
     leakage = audit(split)
@@ -246,7 +275,7 @@ def write_recipe(prepared: Prepared, folder: Path) -> None:
 
 
 def _same_plan(prepared: Prepared, split: Split, folder: Path) -> bool:
-    stored = Run(folder).json("split.json")
+    stored = RunDirectory(folder).json("split.json")
     return (stored.get("hash"), stored.get("seed")) == (split.hash, prepared.options.seed)
 
 

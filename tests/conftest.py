@@ -77,11 +77,10 @@ def utterances(tmp_path_factory: pytest.TempPathFactory) -> tuple[Utterance, ...
 def small_run(small_corpus: Path, cache: Path, once: Once) -> tuple[Any, Path]:
     """A run of two epochs on the small corpus, and that corpus. Not to be changed."""
     import ser_toolkit as sertk
-    from ser_toolkit.training.run_dir import Run as Trained
 
     options: dict[str, Any] = {"epochs": 2, "settings": SMALL, "workers": 1, "seed": 3}
     made = once("run", lambda root: sertk.train(small_corpus, **options, out=root / "small"))
-    return Trained(made / "small"), small_corpus
+    return sertk.Run(made / "small"), small_corpus
 
 
 @pytest.fixture

@@ -185,8 +185,8 @@ def test_predict_gives_the_stored_probabilities(small_run: tuple[Any, Path]) -> 
         expected = list(csv.DictReader(file))[:3]
     files = [corpus / row["file"].removeprefix(f"{corpus.name}/") for row in expected]
     for row, found in zip(expected, sertk.predict(run, files), strict=True):
-        assert found["emotion"] == row["predicted"]
-        for label, p in found["probabilities"].items():
+        assert found.label == row["predicted"]
+        for label, p in found.probabilities.items():
             assert p == pytest.approx(float(row[f"p_{label}"]), abs=1e-4)
 
 
@@ -195,17 +195,19 @@ def test_predict_goes_on_after_a_bad_file(small_run: tuple[Any, Path], tmp_path:
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"RIFF")
     good = next(corpus.rglob("*.wav"))
-    first, second = sertk.predict(run, [bad, good])
-    assert set(first) == {"file", "error"}
-    assert "'bad.wav' cannot be decoded" in first["error"]
-    assert second["emotion"] in run.metrics["labels"]
-    assert sum(second["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    first, second = sertk.predict(run, [bad, good], errors="return")
+    assert first.to_dict() == {"file": str(bad), "error": first.error}
+    assert "'bad.wav' cannot be decoded" in first.error
+    assert second.label in run.metrics["labels"]
+    assert sum(second.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    with pytest.raises(sertk.AudioError, match=r"'bad\.wav' cannot be decoded"):
+        sertk.predict(run, [bad, good])
 
 
 def test_predict_takes_one_file(small_run: tuple[Any, Path]) -> None:
     run, corpus = small_run
-    (row,) = sertk.predict(run.path, str(next(corpus.rglob("*.wav"))))
-    assert set(row) == {"file", "emotion", "probabilities", "uncertain"}
+    (found,) = sertk.predict(run.path, str(next(corpus.rglob("*.wav"))))
+    assert set(found.to_dict(windows=False)) == {"file", "label", "probabilities", "uncertain"}
 
 
 def test_a_finished_run_is_not_written_over(small_run: tuple[Any, Path]) -> None:

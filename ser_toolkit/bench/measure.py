@@ -22,7 +22,7 @@ from ..runtime.bundle.selftest import FULL_SCALE, check_selftest
 from ..runtime.features.base import F32, Extractor, FrameExtractor, Signal
 from ..runtime.features.dsp import best_fft
 from ..runtime.features.window import Window
-from ..runtime.inference.classifier import Classifier, build_classifier
+from ..runtime.inference.classifier import BundleClassifier, Classifier, build_classifier
 from ..runtime.inference.inputs import features
 from ..runtime.inference.streaming import AudioWindows
 from ..runtime.inference.tflite import find_runtime
@@ -213,7 +213,7 @@ class _Clock:
         self._last = now
 
 
-def _load(content: bytes, threads: int, clock: _Clock) -> tuple[Classifier, Bundle]:
+def _load(content: bytes, threads: int, clock: _Clock) -> tuple[BundleClassifier, Bundle]:
     bundle = parse_bundle(content)
     clock.lap("verify_ms")
     classifier = build_classifier(bundle, resolver(bundle.manifest), threads)
@@ -223,7 +223,7 @@ def _load(content: bytes, threads: int, clock: _Clock) -> tuple[Classifier, Bund
 
 def _windows(classifier: Classifier, samples: F32, seconds: float) -> dict[str, Any]:
     """Time one window at a time, from its samples to its probabilities."""
-    extractor, window = classifier.extractor, classifier.manifest.window
+    extractor, window = classifier.extractor, classifier.window
     length = extractor.sample_count(window.length_frames)
     hop = window.hop_frames * extractor.hop_length
 
@@ -246,7 +246,7 @@ def _windows(classifier: Classifier, samples: F32, seconds: float) -> dict[str, 
 
 def _stream(classifier: Classifier, samples: F32, seconds: float) -> dict[str, Any] | None:
     """Time the hops of a stream by the code of the daemon; None where nothing streams."""
-    extractor, window = classifier.extractor, classifier.manifest.window
+    extractor, window = classifier.extractor, classifier.window
     if not isinstance(extractor, FrameExtractor):
         return None
     stream = AudioWindows(extractor, classifier.normalizers, window)

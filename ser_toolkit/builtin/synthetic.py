@@ -30,7 +30,7 @@ REMARK = "synthetic speech from a formant synthesizer: no figure on it says anyt
 
 
 @dataclass(frozen=True)
-class Utterance:
+class SpokenSentence:
     """A clip of the corpus: everything that its samples depend on besides the seed."""
 
     speaker: int
@@ -98,22 +98,22 @@ class SyntheticReader(Reader):
         digest = hashlib.sha256(values.encode()).hexdigest()[:12]
         return root / f"synthetic-v{self.version}-{digest}"
 
-    def utterances(self) -> Iterator[Utterance]:
+    def utterances(self) -> Iterator[SpokenSentence]:
         """Yield the clips of the corpus, in the order of `read`."""
         for speaker in range(1, self.speakers + 1):
             for emotion in synthesis.EMOTIONS:
                 for sentence in range(1, self.sentences + 1):
                     for repetition in range(1, self.repetitions + 1):
-                        yield Utterance(speaker, emotion, sentence, repetition)
+                        yield SpokenSentence(speaker, emotion, sentence, repetition)
 
-    def samples(self, utterance: Utterance) -> F32:
+    def samples(self, utterance: SpokenSentence) -> F32:
         """Return the audio of one utterance, float32 (N,) at 16 kHz, whatever else was made."""
         voice = make_voice(self.seed, utterance.speaker)
         keys = (utterance.speaker, utterance.emotion, utterance.sentence, utterance.repetition)
         rng = generator(self.seed, *keys)
         return synthesis.synthesize(voice, utterance.emotion, utterance.sentence - 1, rng)
 
-    def _write(self, folder: Path, missing: Sequence[Utterance]) -> None:
+    def _write(self, folder: Path, missing: Sequence[SpokenSentence]) -> None:
         for utterance in _with_progress(missing):
             _write_wav(folder / utterance.relative, self.samples(utterance))
 
@@ -155,7 +155,7 @@ def _is_there(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > WAV_HEADER_BYTES
 
 
-def _clip(folder: Path, utterance: Utterance) -> Clip:
+def _clip(folder: Path, utterance: SpokenSentence) -> Clip:
     return Clip(
         path=folder / utterance.relative,
         relative=utterance.relative,
@@ -174,7 +174,7 @@ def _write_wav(path: Path, samples: F32) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def _with_progress(utterances: Sequence[Utterance]) -> Iterator[Utterance]:
+def _with_progress(utterances: Sequence[SpokenSentence]) -> Iterator[SpokenSentence]:
     """Yield the same items, with a progress bar on a terminal once they have taken a while."""
     if not sys.stderr.isatty():
         yield from utterances

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ..training.run_dir import Run
+from ..training.run_dir import RunDirectory
 from .show import console, table
 
 MOST_LAYERS = 40
@@ -20,7 +20,7 @@ HEADS = ("", "clips", "accuracy %", "UAR %", "loss")
 KINDS = ("total", "trainable")
 
 
-def ending(run: Run) -> None:
+def ending(run: RunDirectory) -> None:
     """Show accuracy and loss of the three subsets, the layers, the first and last predictions."""
     out = console()
     metrics = run.metrics
@@ -32,7 +32,7 @@ def ending(run: Run) -> None:
     predictions(run)
 
 
-def _print_layers(run: Run) -> None:
+def _print_layers(run: RunDirectory) -> None:
     metrics = run.metrics
     # Runs of before the layers were in metrics.json have them as text alone.
     if "layers" not in metrics:
@@ -45,7 +45,7 @@ def _print_layers(run: Run) -> None:
         console().print("  " + " · ".join(totals))
 
 
-def predictions(run: Run) -> None:
+def predictions(run: RunDirectory) -> None:
     """Show the first and last predictions of a run or of a cross-validation."""
     with run.whole("predictions.csv") as path:
         console().print(prediction_table(_rows(path.read_text("utf-8"))))

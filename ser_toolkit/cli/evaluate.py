@@ -19,7 +19,7 @@ from .train import data_options
 @click.option(
     "--include-training",
     is_flag=True,
-    help="Score clips that it has learnt as well; the figure is labelled.",
+    help="Score clips that it was trained on as well; the figure is labelled.",
 )
 @signature_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the figures here, as JSON.")
@@ -35,7 +35,7 @@ def evaluate(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Score a bundle or a run on its test side and on clips that it has never seen."""
+    """Score a bundle or a run on its test subset and on clips that it has never seen."""
     from .. import api
     from ..training import report
     from . import show
@@ -51,18 +51,18 @@ def evaluate(
         callback=show.Warnings() if as_json else show.Terminal(),
     )
     if out:
-        report.write_json(out, metrics)
+        report.write_json(out, metrics.to_dict())
     if as_json:
-        click.echo(json.dumps(metrics))
+        click.echo(json.dumps(metrics.to_dict()))
     else:
         show.show_metrics(metrics)
-        click.echo(_counted(metrics["counts"]))
+        click.echo(_count_line(metrics["counts"]))
 
 
-def _counted(counts: dict[str, Any]) -> str:
+def _count_line(counts: dict[str, Any]) -> str:
     trained = counts["trained_on"]
-    learnt = f", and {trained} that took part in training" if trained else ""
+    others = f", and {trained} that took part in training" if trained else ""
     return (
         f"\nscored: {counts['test_side']} clips of the test side and {counts['never_seen']} never "
-        f"seen{learnt}; left out: {counts['left_out_as_trained_on']} that took part in training"
+        f"seen{others}; left out: {counts['left_out_as_trained_on']} that took part in training"
     )

@@ -13,7 +13,12 @@ import click
 @click.option("--data", multiple=True, metavar="DIR", help="A whole corpus instead of files.")
 @click.option("--reader", metavar="NAME", help="Reader to use [default: recognised].")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As in `sertk train`.")
-@click.option("--workers", type=click.IntRange(min=0), default=0, help="Processes.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Processes [default: one per core].",
+)
 @click.option(
     "--out",
     required=True,
@@ -36,6 +41,7 @@ def extract(
     every column; X.npz holds that table and all frames.
     """
     from .. import api
+    from ..plugins.settings import Settings
     from . import show
 
     summary = api.extract(
@@ -44,7 +50,7 @@ def extract(
         data=data,
         out=out,
         reader=reader,
-        settings=settings,
+        settings=Settings(settings, "--set"),
         workers=workers,
         callback=show.Terminal(),
     )

@@ -38,6 +38,7 @@ def inspect(
     augmenter with its defaults. Each is applied for certain, whatever its probability.
     """
     from .. import api
+    from ..plugins.settings import Settings
     from . import show
 
     found = api.inspect(
@@ -45,7 +46,7 @@ def inspect(
         recipe=recipe,
         out=out,
         play_dir=play_dir,
-        settings=settings,
+        settings=Settings(settings, "--set"),
         seed=seed,
         callback=show.Terminal(),
     )

@@ -1,13 +1,16 @@
-"""`sertk predict`: what a run or a bundle hears in files."""
+"""`sertk predict`: what a run or a bundle predicts for files."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from ..runtime.inference.prediction import FailedPrediction, Prediction
 
 
 def signature_option(command: Any) -> Any:
@@ -27,13 +30,13 @@ def signature_option(command: Any) -> Any:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print a table with a header.")
-@click.option("--windows", is_flag=True, help="Also what is heard in each window, with its time.")
+@click.option("--windows", is_flag=True, help="Also the prediction for each window, with its time.")
 @click.option("--top", type=click.IntRange(min=1), metavar="K", help="Only the K most probable.")
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
     default=0,
-    help="Processes for many files [default: one per core].",
+    help="Processes that share the files of a bundle [default: one per core from 64 files on].",
 )
 @signature_option
 def predict(
@@ -46,9 +49,9 @@ def predict(
     workers: int,
     require_signature: Path | None,
 ) -> None:
-    """Print the emotion that a bundle or a run hears in each FILE, with its probabilities.
+    """Print the emotion that a bundle or a run predicts for each FILE, with its probabilities.
 
-    `uncertain` marks an answer below the confidence at which it is more often wrong than right.
+    `uncertain` marks a prediction below the confidence at which it is more often wrong than right.
     """
     if as_json and as_csv:
         raise click.UsageError("give either --json or --csv")
@@ -59,14 +62,21 @@ def predict(
     opened = api.load(model, require_signature=require_signature)
     paths = prediction.listed(files)
     callback = show.Warnings() if as_json or as_csv else show.Terminal()
-    rows = opened.predict(paths, windows, workers, callback)
+    found = opened.predict(paths, errors="return", workers=workers, callback=callback)
+    rows = [_row(one, windows) for one in found]
     if as_csv:
         click.echo(prediction.as_csv(rows, opened.labels), nl=False)
     for row in () if as_csv else rows:
-        said = _json(row, top) if as_json else _text(row, top)
-        click.echo(said, err="error" in row and not as_json)
+        line = _json(row, top) if as_json else _text(row, top)
+        click.echo(line, err="error" in row and not as_json)
     if any("error" in row for row in rows):
         raise click.exceptions.Exit(1)
+
+
+def _row(found: Prediction | FailedPrediction, windows: bool) -> dict[str, Any]:
+    """Return JSON values, with the windows only where they are asked for."""
+    values = found.to_dict()
+    return values if windows else {key: values[key] for key in values if key != "windows"}
 
 
 def _json(row: Mapping[str, Any], count: int | None) -> str:
@@ -88,17 +98,18 @@ def _cut(part: Mapping[str, Any], count: int | None) -> dict[str, Any]:
 def _text(row: Mapping[str, Any], count: int | None) -> str:
     if "error" in row:
         return f"Error: {row['error']}"
-    lines = [f"{row['file']}: {_answer(row, count)}"]
+    lines = [f"{row['file']}: {_prediction(row, count)}"]
     for part in row.get("windows", ()):
-        lines.append(f"  {part['start_s']:7.2f} – {part['end_s']:7.2f} s  {_answer(part, count)}")
+        times = f"{part['start_s']:7.2f} – {part['end_s']:7.2f} s"
+        lines.append(f"  {times}  {_prediction(part, count)}")
     return "\n".join(lines)
 
 
-def _answer(part: Mapping[str, Any], count: int | None) -> str:
+def _prediction(part: Mapping[str, Any], count: int | None) -> str:
     from ..inference.predict import top
 
     ranked = top(part["probabilities"], count or len(part["probabilities"]))
-    label = f"uncertain, perhaps {part['emotion']}" if part["uncertain"] else part["emotion"]
+    label = f"uncertain, perhaps {part['label']}" if part["uncertain"] else part["emotion"]
     return f"{label}  ({_shares(ranked)})"
 
 

@@ -25,9 +25,8 @@ def list_recipes() -> None:
 def show(name: str, full: bool) -> None:
     """Print recipe NAME as TOML; save it, change it, and `sertk train MY.toml`."""
     from ..plugins.assemble import assemble, open_recipe
-    from ..plugins.assets import Assets
     from ..plugins.registry import load_plugins
 
     plugins = load_plugins()
-    found = open_recipe(name, plugins, Assets(()))
+    found = open_recipe(name, plugins)
     click.echo((assemble(found, plugins).recipe if full else found).to_toml(), nl=False)

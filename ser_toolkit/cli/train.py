@@ -84,19 +84,17 @@ def _training_options(default_protocol: str) -> Callable[[F], F]:
 @click.option(
     "--fold", type=click.IntRange(min=1), default=1, show_default=True, help="Fold to train."
 )
-def train(resume: bool, out: Path | None, fold: int, **chosen: Any) -> None:
+def train(fold: int, **chosen: Any) -> None:
     """Train a recipe and test it on speakers that it never heard."""
     from .. import api
     from . import ending, show
 
-    run = api.train(
-        **_arguments(chosen), out=out, resume=resume, fold=fold, callback=show.Terminal(LOG)
-    )
+    run = api.train(**_arguments(chosen), fold=fold, callback=show.Terminal(LOG))
     show.show_metrics(run.metrics)
     ending.ending(run)
     show.next_steps(
         run.path,
-        (f"sertk predict {run.path} FILE.wav", "what it hears in a file"),
+        (f"sertk predict {run.path} FILE.wav", "what it predicts for a file"),
         (f"sertk evaluate {run.path} --data DIR", "figures on other data"),
         (f"sertk quantize {run.path}", "one file for a device"),
         ("sertk crossval … --protocol loso", "every speaker as the test speaker once"),
@@ -110,12 +108,12 @@ def train(resume: bool, out: Path | None, fold: int, **chosen: Any) -> None:
     type=click.Choice(("float32", "float16", "dynamic", "int8", "int16x8")),
     help="Score every fold in this form as well, and say what it costs.",
 )
-def crossval(resume: bool, out: Path | None, **chosen: Any) -> None:
+def crossval(**chosen: Any) -> None:
     """Train and test every fold of a protocol; figures pooled and per fold."""
     from .. import api
     from . import ending, show
 
-    run = api.crossval(**_arguments(chosen), out=out, resume=resume, callback=show.Terminal(LOG))
+    run = api.crossval(**_arguments(chosen), callback=show.Terminal(LOG))
     show.show_metrics(run.metrics)
     ending.predictions(run)
     first = run.path / "fold-01"
@@ -132,10 +130,13 @@ def _arguments(chosen: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError("give either --recipe or a recipe file")
     if recipe_file and not recipe_file.endswith(".toml"):
         raise click.UsageError(f"a recipe file ends in .toml, received '{recipe_file}'")
+    from ..plugins.settings import Settings
+
     emotions, mapping = chosen.pop("emotions"), chosen.pop("mapping")
     return {
         **chosen,
         "recipe": recipe_file or recipe,
+        "settings": Settings(chosen["settings"], "--set"),
         "emotions": labels.parse_emotions(emotions) if emotions else (),
         "mapping": labels.parse_mapping(mapping),
     }

@@ -1,7 +1,8 @@
 """A recipe: a frozen, named set of extractor, augmenters, model, training and window.
 
-Recipes name components and never hold them, so that a plugin's recipe may use what another
-plugin offers. Unknown keys are errors.
+Recipes name components and do not hold them, so that a plugin's recipe may use what another
+plugin offers; an instance in the hands of a user becomes its name and parameters.
+Unknown keys are errors.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from ..runtime.component import Component, to_spec
 from ..runtime.errors import SertkError
+from ..runtime.features.base import Joined, Stack
 from ..runtime.features.window import Window
 from ..runtime.validate import bounded, check_bounds, from_mapping, refuse_unknown
 
@@ -21,6 +24,7 @@ else:
     import tomli as tomllib
 
 Combine = Literal["random", "all"]
+UNNAMED = "custom"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,18 +33,47 @@ class ComponentSpec:
 
     name: str
     params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    _made_of: type[Component] | None = dataclasses.field(default=None, repr=False, compare=False)
 
     def __init__(self, name: str, params: Mapping[str, Any] | None = None, **more: Any) -> None:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "params", {**(params or {}), **more})
 
+    @classmethod
+    def of(cls, component: Component) -> ComponentSpec:
+        """Return the spec of an instance; its class must be one that a plugin offers."""
+        spec = cls(component.name, _changed(component))
+        object.__setattr__(spec, "_made_of", type(component))
+        return spec
+
+    @property
+    def made_of(self) -> type[Component] | None:
+        """Return the class of the instance that this spec was made of."""
+        return self._made_of
+
     def with_params(self, **params: Any) -> ComponentSpec:
         """Return a copy with some parameters set."""
-        return ComponentSpec(self.name, {**self.params, **params})
+        changed = ComponentSpec(self.name, {**self.params, **params})
+        object.__setattr__(changed, "_made_of", self._made_of)
+        return changed
+
+
+def _changed(component: Component) -> dict[str, Any]:
+    """Return the parameters that differ from the defaults, or all where there are no defaults."""
+    values = to_spec(component)
+    try:
+        defaults = to_spec(type(component)())
+    except (TypeError, ValueError, SertkError):
+        defaults = {}
+    fixed = ("name", "version")
+    return {k: v for k, v in values.items() if k not in fixed and (k, v) not in defaults.items()}
 
 
 Use = ComponentSpec
 """The name that recipes in Python had before."""
+
+Part = Component | ComponentSpec | str
+"""What stands for a component in a recipe: an instance, its spec, or its name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +134,9 @@ class Training:
 class Recipe:
     """What `--recipe NAME` chooses.
 
+    A component is given as an instance, as a `ComponentSpec` or by its name, and kept as a
+    `ComponentSpec` with the parameters that differ from the defaults.
+
     Attributes:
         name: What users type.
         description: One line.
@@ -115,9 +151,34 @@ class Recipe:
     description: str
     extractor: tuple[ComponentSpec, ...]
     model: ComponentSpec
-    augmenter: tuple[ComponentSpec, ...] = ()
-    window: Window = dataclasses.field(default_factory=Window)
-    training: Training = dataclasses.field(default_factory=Training)
+    augmenter: tuple[ComponentSpec, ...]
+    window: Window
+    training: Training
+
+    def __init__(
+        self,
+        name: str = UNNAMED,
+        description: str = "",
+        extractor: Part | Sequence[Part] = (),
+        model: Part | None = None,
+        augmenter: Part | Sequence[Part] = (),
+        window: Window | None = None,
+        training: Training | None = None,
+    ) -> None:
+        if not extractor or model is None:
+            lacking = "model" if extractor else "extractor"
+            raise SertkError(f"a recipe needs '{lacking}'", "See `sertk recipe show compact`")
+        values = {
+            "name": name,
+            "description": description,
+            "extractor": specs_of("extractor", extractor),
+            "model": spec_of("model", model),
+            "augmenter": specs_of("augmenter", augmenter),
+            "window": window or Window(),
+            "training": training or Training(),
+        }
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
 
     @classmethod
     def from_toml(cls, text: str, where: str = "recipe") -> Recipe:
@@ -163,6 +224,27 @@ class Recipe:
         import tomli_w
 
         return tomli_w.dumps(self.to_dict())
+
+
+def spec_of(stage: str, part: object) -> ComponentSpec:
+    """Return the spec of an instance, a spec or a name."""
+    if isinstance(part, str):
+        return ComponentSpec(part)
+    if isinstance(part, ComponentSpec):
+        return part
+    if isinstance(part, Component):
+        return ComponentSpec.of(part)
+    raise SertkError(
+        f"'{stage}' expects a component, a ComponentSpec or a name, received {part!r:.80}"
+    )
+
+
+def specs_of(stage: str, parts: Any) -> tuple[ComponentSpec, ...]:
+    """Return the specs of one part or of several; a stack stands for its parts."""
+    if isinstance(parts, (Stack, Joined)):
+        parts = parts.parts
+    single = isinstance(parts, str) or not isinstance(parts, Sequence)
+    return tuple(spec_of(stage, part) for part in ([parts] if single else parts))
 
 
 def _use(where: str, value: Any) -> ComponentSpec:

@@ -55,18 +55,18 @@ def write(
     """
     network = TfliteModel(converted.content)
     manifest = _manifest(converted, row, data, network)
-    predictor = data.predictor
-    window = predictor.assembly.recipe.window
+    classifier = data.classifier
+    window = classifier.assembly.recipe.window
     selftest = make_selftest(
-        predictor.extractor, predictor.normalizers, window, network, predictor.extractor.rate_hz
+        classifier.extractor, classifier.normalizers, window, network, classifier.extractor.rate_hz
     )
-    assets = assets_of(predictor.assembly.extractor)
+    assets = assets_of(classifier.assembly.extractor)
     write_bundle(
         path,
         manifest,
         {
             "model.tflite": converted.content,
-            "adapter.npz": normalizers_to_bytes(predictor.normalizers),
+            "adapter.npz": normalizers_to_bytes(classifier.normalizers),
             "selftest.npz": to_npz(selftest),
             "split.json": to_json(_split(data), indent=None),
             "card.md": model_card(data.run, report, row, manifest).encode(),
@@ -80,17 +80,17 @@ def _manifest(
 ) -> Manifest:
     from .. import __version__
 
-    predictor, metrics = data.predictor, data.run.metrics
-    extractor = predictor.assembly.extractor
+    classifier, metrics = data.classifier, data.run.metrics
+    extractor = classifier.assembly.extractor
     details = {key: row[key] for key in ("operators", "float_layers", "unrolled", "max_difference")}
     training = {key: metrics[key] for key in PROVENANCE} | {"protocol": nameless(metrics)}
     proven = [check for check in row["runtimes"] if check["proven"]]
     return Manifest(
         name=f"{metrics['recipe']} {converted.mode}",
         created_by=__version__,
-        labels=predictor.labels,
+        labels=classifier.labels,
         rate_hz=extractor.rate_hz,
-        window=predictor.assembly.recipe.window,
+        window=classifier.assembly.recipe.window,
         extractor=to_spec(extractor),
         parts=describe_parts(extractor, data.source.plugins),
         inputs=network.inputs,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..runtime.bundle.manifest import Manifest
-from ..training.run_dir import Run
+from ..training.run_dir import RunDirectory
 
 USE = """## Intended use
 
@@ -31,7 +31,7 @@ LIMITS = """## Limits
 
 
 def model_card(
-    run: Run, report: Mapping[str, Any], row: Mapping[str, Any], manifest: Manifest
+    run: RunDirectory, report: Mapping[str, Any], row: Mapping[str, Any], manifest: Manifest
 ) -> str:
     """Return Markdown: data, protocol, figures with intervals, quantization, use, limits.
 

@@ -16,7 +16,7 @@ from ..plugins.registry import load_plugins
 from ..runtime.errors import SertkError
 from ..runtime.inference.tflite import TfliteModel
 from ..training.report import prediction_rows, write_csv, write_json
-from ..training.run_dir import NETWORK, Run
+from ..training.run_dir import NETWORK, RunDirectory
 from ..utils.files import write_bytes
 from ..utils.progress import Callback
 from . import bundle_writer
@@ -76,7 +76,7 @@ class NotBundledError(SertkError):
         )
 
 
-def quantize(run: Run, options: Options, out: Path, callback: Callback) -> dict[str, Any]:
+def quantize(run: RunDirectory, options: Options, out: Path, callback: Callback) -> dict[str, Any]:
     """Measure every mode on validation clips (which decide) and test clips, and write bundles.
 
     The report lies in the run directory. A mode that loses more than `max_drop` is left out unless
@@ -111,7 +111,7 @@ def quantize(run: Run, options: Options, out: Path, callback: Callback) -> dict[
     }
 
 
-def _open(run: Run, options: Options, callback: Callback) -> RunData:
+def _open(run: RunDirectory, options: Options, callback: Callback) -> RunData:
     """Check the options before time is spent, then open the run."""
     for mode in options.modes:
         check_mode(mode, " or all")
@@ -122,7 +122,7 @@ def _open(run: Run, options: Options, callback: Callback) -> RunData:
         check_audio(source.data)
     data = open_run(run, source)
     if options.with_frontend:
-        graph_form(data.predictor.assembly.extractor)
+        graph_form(data.classifier.assembly.extractor)
     return data
 
 
@@ -136,7 +136,7 @@ def facts_name(mode: str) -> str:
     return f"quantized-{mode}.json"
 
 
-def quantize_fold(run: Run, mode: str) -> None:
+def quantize_fold(run: RunDirectory, mode: str) -> None:
     """Score a finished fold's test clips in `mode`, unless that has been done for this network."""
     network = hashlib.sha256(run.file(NETWORK).read_bytes()).hexdigest()
     facts = run.path / facts_name(mode)
@@ -232,7 +232,7 @@ def _report(
         "synthetic": metrics["synthetic"],
         "protocol": metrics["protocol"],
         "parameters": metrics["parameters"],
-        "labels": list(data.predictor.labels),
+        "labels": list(data.classifier.labels),
         "keras": {subset: headline_metrics(reference[subset]) for subset in MEASURED},
         "modes": list(rows),
     }

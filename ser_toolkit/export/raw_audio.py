@@ -24,7 +24,7 @@ from ..runtime.features.base import F32, FrameExtractor, Signal
 from ..runtime.features.normalizer import Normalizer
 from ..runtime.features.window import Window
 from ..runtime.inference.inputs import signal_of
-from ..training.run_dir import NETWORK, Predictor, Run
+from ..training.run_dir import NETWORK, RunClassifier, RunDirectory
 from ..utils.worker import WorkerError, run_module, write_arrays
 from .converter import TIMEOUT_S
 from .raw_audio_graph import INPUT, GraphForm, graph_form
@@ -76,7 +76,7 @@ def measured_raw_audio(
         mode: float32, or int8 for the network.
         reference: Scores of the Keras network by subset.
     """
-    model = make_raw_audio(data.run, data.predictor, _calibration(data), mode)
+    model = make_raw_audio(data.run, data.classifier, _calibration(data), mode)
     comparison = {}
     for subset, scores in reference.items():
         title = f"Raw audio, {subset}"
@@ -94,7 +94,7 @@ def measured_raw_audio(
 
 def _windows(data: RunData, item: Utterance) -> F32:
     """Return the samples, float32 (W, N), of each window of a clip."""
-    clip, assembly = data.clip(item), data.predictor.assembly
+    clip, assembly = data.clip(item), data.classifier.assembly
     form = graph_form(assembly.extractor)
     audio = read_audio(clip.path, clip.start_s, clip.end_s, shown=clip.relative)
     return sample_windows(form.extractor, assembly.recipe.window, signal_of(audio, form.extractor))
@@ -125,13 +125,13 @@ def sample_windows(extractor: FrameExtractor, window: Window, signal: Signal) ->
 
 
 def make_raw_audio(
-    run: Run, predictor: Predictor, calibration: Sequence[F32], mode: str
+    run: RunDirectory, classifier: RunClassifier, calibration: Sequence[F32], mode: str
 ) -> RawAudioModel:
     """Make a file from the network of a finished run, from samples on.
 
     Args:
         run: Run whose network is converted.
-        predictor: The run, opened for prediction.
+        classifier: The run, opened for prediction.
         calibration: Windows of samples (N,) float32 of training clips. An int8 network needs them;
             its front end stays float32 even so.
         mode: float32, or int8 for the network.
@@ -139,13 +139,13 @@ def make_raw_audio(
     Raises:
         SertkError: For an extractor without a graph form, and for what the converter cannot do.
     """
-    form = graph_form(predictor.assembly.extractor)
-    window = predictor.assembly.recipe.window
+    form = graph_form(classifier.assembly.extractor)
+    window = classifier.assembly.recipe.window
     samples = form.extractor.sample_count(window.length_frames)
     windows = _checked(calibration, samples, mode)
-    normalizer = predictor.normalizers["frames"]
-    check_network(predictor.network, (window.length_frames, len(normalizer.mean)), mode)
-    description = _description(predictor, form, samples)
+    normalizer = classifier.normalizers["frames"]
+    check_network(classifier.network.model, (window.length_frames, len(normalizer.mean)), mode)
+    description = _description(classifier, form, samples)
     job = {
         "network": str(run.file(NETWORK).resolve()),
         "mode": mode,
@@ -154,7 +154,7 @@ def make_raw_audio(
         "metadata": asdict(description),
     }
     content, facts = _convert(job, normalizer, windows)
-    return RawAudioModel(content, samples, form.extractor.rate_hz, predictor.labels, mode, **facts)
+    return RawAudioModel(content, samples, form.extractor.rate_hz, classifier.labels, mode, **facts)
 
 
 def _checked(calibration: Sequence[F32], samples: int, mode: str) -> F32:
@@ -214,8 +214,8 @@ def _convert(
         return (folder / "model.tflite").read_bytes(), {**facts, "ops": tuple(facts["ops"])}
 
 
-def _description(predictor: Predictor, form: GraphForm, samples: int) -> FileDescription:
-    recipe, rate_hz = predictor.assembly.recipe, form.extractor.rate_hz
+def _description(classifier: RunClassifier, form: GraphForm, samples: int) -> FileDescription:
+    recipe, rate_hz = classifier.assembly.recipe, form.extractor.rate_hz
     hop_samples = recipe.window.hop_frames * form.extractor.hop_length
     columns = ", ".join(use.name for use in recipe.extractor)
     return FileDescription(
@@ -228,5 +228,5 @@ def _description(predictor: Predictor, form: GraphForm, samples: int) -> FileDes
         input_text=f"{samples} samples, mono, {rate_hz} Hz, float32, full scale -1 to 1.",
         output_text="Calibrated probability of each emotion; they sum to 1.",
         rate_hz=rate_hz,
-        labels=predictor.labels,
+        labels=classifier.labels,
     )

@@ -19,7 +19,7 @@ from ..plugins.registry import Plugins
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32
 from ..runtime.inference.tflite import TfliteModel
-from ..training.run_dir import Predictor, Run
+from ..training.run_dir import RunClassifier, RunDirectory
 from ..utils.files import cache_dir
 from ..utils.progress import Callback
 
@@ -51,8 +51,8 @@ class Source:
 class RunData:
     """A run, opened for prediction, with its clips by subset: train, validation, test."""
 
-    run: Run
-    predictor: Predictor
+    run: RunDirectory
+    classifier: RunClassifier
     dataset: Dataset
     subsets: Mapping[str, tuple[Utterance, ...]]
     source: Source
@@ -78,7 +78,7 @@ class RunData:
         """Score the trained network on the clips of a subset."""
         clips = self.subsets[subset]
         inputs = map(self.dataset.windows, clips)
-        return network_scores(self.predictor.network, inputs, clips, self.predictor.labels)
+        return network_scores(self.classifier.network.model, inputs, clips, self.classifier.labels)
 
     def tflite_scores(
         self, content: bytes, subset: str, inputs: Iterable[Mapping[str, F32]] | None = None
@@ -92,7 +92,7 @@ class RunData:
         """
         network, clips = TfliteModel(content), self.subsets[subset]
         windows = map(network, map(self.dataset.windows, clips) if inputs is None else inputs)
-        return utterance_scores(windows, clips, self.predictor.labels)
+        return utterance_scores(windows, clips, self.classifier.labels)
 
     def clip(self, item: Utterance) -> Clip:
         """Return the clip with the audio of an utterance. Raises SertkError where data lack it."""
@@ -103,22 +103,22 @@ class RunData:
         return self.source.clips[item.hash].clip
 
 
-def open_run(run: Run, source: Source) -> RunData:
+def open_run(run: RunDirectory, source: Source) -> RunData:
     """Open a finished run; compute features that are not in the cache from the source's data."""
-    predictor = run.predictor(source.plugins)
-    assembly = predictor.assembly
+    classifier = run.classifier(source.plugins)
+    assembly = classifier.assembly
     plan = run.json("split.json")
     load = Assets((run.path / "assets", cache_dir() / "assets")).load
     features = Features(assembly.extractor, assembly.recipe.window, (), int(plan["seed"]), load)
     dataset = Dataset(
-        Store(cache_dir() / "features"), features, predictor.normalizers, predictor.labels
+        Store(cache_dir() / "features"), features, classifier.normalizers, classifier.labels
     )
     subsets = {
         name: tuple(_utterance(row) for row in plan["clips"] if row["side"] == name)
         for name in SUBSETS
     }
     _fill_cache(dataset, [item for items in subsets.values() for item in items], source)
-    return RunData(run, predictor, dataset, subsets, source)
+    return RunData(run, classifier, dataset, subsets, source)
 
 
 def _utterance(row: Mapping[str, object]) -> Utterance:

@@ -28,8 +28,8 @@ def borrow() -> None:
 
 def work() -> Iterator[dict[str, Any]]:
     """Write the probabilities (N, n) of every window into the folder, and yield the cost."""
-    from ..runtime.inference.tflite import TfliteModel, probe
-    from ..utils.worker import read_arrays, write_arrays
+    from ser_toolkit.runtime.inference.tflite import TfliteModel, probe
+    from ser_toolkit.utils.worker import read_arrays, write_arrays
 
     folder, name = Path(sys.argv[1]), sys.argv[2]
     windows = read_arrays(folder / "windows.npz")
@@ -78,6 +78,6 @@ def rss_mb() -> float:
 
 if __name__ == "__main__":
     borrow()
-    from ..utils.worker import serve
+    from ser_toolkit.utils.worker import serve
 
     serve(work)

@@ -2,117 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..contracts.components import Utterance
 from ..data.corpus import load_corpus
-from ..data.split import hash_of, speaker_hash
+from ..data.split import hash_of
 from ..metrics.scores import Scores, compute_metrics, utterance_scores
-from ..plugins.bundles import open_bundle
-from ..plugins.registry import Plugins, load_plugins
+from ..plugins.registry import load_plugins
 from ..runtime.audio.decode import read_audio
-from ..runtime.bundle.file import parse_bundle, read_bytes
 from ..runtime.errors import SertkError
-from ..training.run_dir import Run
+from ..runtime.features.base import F32
+from ..runtime.inference.classifier import Classifier
 from ..utils.progress import Callback
+from ..utils.tables import Result
 
+if TYPE_CHECKING:
+    from .model import Model, Provenance
 
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """What is evaluated: its clips with their sides, and how it scores others.
-
-    `name_of` gives a speaker's name as `plan` has it.
-    """
-
-    recipe: str
-    labels: tuple[str, ...]
-    plan: Mapping[str, Any]
-    protocol: Mapping[str, Any]
-    span_s: tuple[float, float] | None
-    name_of: Callable[[str | None], str | None]
-    score: Callable[[Sequence[Utterance], Callback], Scores]
+GROUP = 128
 
 
 def evaluate(
-    path: Path,
+    model: Model,
     data: tuple[str, ...],
     reader: str | None,
     emotions: tuple[str, ...],
     mapping: Mapping[str, str] | None,
     callback: Callback,
     include_training: bool = False,
-    public_key: bytes | None = None,
-) -> dict[str, Any]:
-    """Score clips of the test side and clips never seen; what trained or validated is left out.
+) -> Result:
+    """Score clips of the test subset and clips never seen; what it was trained on is left out.
 
-    With `include_training` it is scored as well, and the figure is labelled so.
+    Args:
+        model: A run or a bundle.
+        data: Folders and tables.
+        reader: Who reads them, where it is not to be found out.
+        emotions: Those that count; all, if empty.
+        mapping: Renames emotions.
+        callback: Receives warnings and progress.
+        include_training: Score what it was trained on as well, and label the figure.
     """
-    plugins = load_plugins()
-    subject = open_subject(path, public_key, plugins)
-    corpus = load_corpus(data, plugins, callback, subject.span_s, reader, emotions, mapping)
-    known = _with_known_emotion(corpus.utterances, subject.labels, callback)
-    clips = known if include_training else _unheard(known, subject.plan)
-    counts = _counted(known, clips, subject)
-    return {
-        "recipe": subject.recipe,
-        "synthetic": corpus.synthetic,
-        **compute_metrics(subject.score(clips, callback)),
-        "counts": counts,
-        "protocol": _protocol(subject, clips, counts),
-    }
-
-
-def open_subject(path: Path, public_key: bytes | None, plugins: Plugins) -> Subject:
-    """Return a run directory or a bundle."""
-    if path.is_file():
-        return _of_bundle(path, public_key, plugins)
-    if public_key is not None:
-        raise SertkError("a run directory has no signature", "Give a signed bundle")
-    return _of_run(Run(path), plugins)
-
-
-def _of_run(run: Run, plugins: Plugins) -> Subject:
-    run.check()
-    predictor = run.predictor(plugins)
-    return Subject(
-        predictor.assembly.recipe.name,
-        run.labels,
-        run.json("split.json"),
-        run.metrics["protocol"],
-        predictor.extractor.span_s,
-        lambda speaker: speaker,
-        predictor.scores,
+    plugins = model.plugins or load_plugins()
+    span_s = model.classifier.extractor.span_s
+    corpus = load_corpus(data, plugins, callback, span_s, reader, emotions, mapping)
+    known = _with_known_emotion(corpus.utterances, model.labels, callback)
+    provenance = model.provenance
+    clips = known if include_training else _not_trained_on(known, provenance.plan)
+    counts = _counted(known, clips, provenance)
+    return Result(
+        {
+            "recipe": provenance.recipe,
+            "synthetic": corpus.synthetic,
+            **compute_metrics(score(model.classifier, clips, callback)),
+            "counts": counts,
+            "protocol": _protocol(model.labels, provenance, clips, counts),
+        }
     )
 
 
-def _of_bundle(path: Path, public_key: bytes | None, plugins: Plugins) -> Subject:
-    content = read_bytes(path)
-    classifier = open_bundle(content, public_key, plugins=plugins)
-    bundle = parse_bundle(content, public_key)
-
-    def score(clips: Sequence[Utterance], callback: Callback) -> Scores:
-        tracked = callback.track(clips, "Scoring", len(clips))
-        windows = [
-            classifier.windows(
-                read_audio(item.clip.path, item.clip.start_s, item.clip.end_s, shown=item.name)
-            )
-            for item in tracked
-        ]
-        return utterance_scores(windows, clips, classifier.labels)
-
-    training = bundle.manifest.training
-    return Subject(
-        training["recipe"],
-        classifier.labels,
-        bundle.split,
-        training["protocol"],
-        classifier.extractor.span_s,
-        speaker_hash,
-        score,
+def score(classifier: Classifier, clips: Sequence[Utterance], callback: Callback) -> Scores:
+    """Score clips whose emotions the model has."""
+    inputs = (
+        classifier.inputs(
+            read_audio(item.clip.path, item.clip.start_s, item.clip.end_s, shown=item.name),
+            item.name,
+        )
+        for item in callback.track(clips, "Scoring", len(clips))
     )
+    return utterance_scores(_probabilities(classifier, inputs), clips, classifier.labels)
+
+
+def _probabilities(classifier: Classifier, inputs: Iterable[Mapping[str, F32]]) -> Iterator[F32]:
+    """Yield window probabilities (W, n) per clip; the windows of several clips go in together."""
+    waiting = iter(inputs)
+    while group := list(itertools.islice(waiting, GROUP)):
+        ends = np.cumsum([len(next(iter(one.values()))) for one in group])
+        joined = {name: np.concatenate([one[name] for one in group]) for name in group[0]}
+        yield from np.split(classifier.network(joined), ends[:-1])
 
 
 def _with_known_emotion(
@@ -122,21 +92,21 @@ def _with_known_emotion(
     foreign = ", ".join(sorted({item.emotion for item in utterances} - set(labels)))
     if not known:
         raise SertkError(
-            f"the run knows {', '.join(labels)}, the data have {foreign}",
+            f"the model has the labels {', '.join(labels)}, the data contains {foreign}",
             "Rename emotions with --map",
         )
     if foreign:
         callback.warn(
-            f"{len(utterances) - len(known)} clips left out, the network does not know: "
+            f"{len(utterances) - len(known)} clips left out, the model has no label for: "
             f"{foreign} (rename with --map)"
         )
     return known
 
 
-def _unheard(known: Sequence[Utterance], plan: Mapping[str, Any]) -> list[Utterance]:
-    """Return clips of the test side, and clips that the run has never seen."""
-    learnt = _learnt(plan)
-    clips = [item for item in known if item.hash not in learnt]
+def _not_trained_on(known: Sequence[Utterance], plan: Mapping[str, Any]) -> list[Utterance]:
+    """Return clips of the test subset, and clips that the model has never seen."""
+    trained = _trained_on(plan)
+    clips = [item for item in known if item.hash not in trained]
     if not clips:
         raise SertkError(
             f"no clip to score: {len(known)} of {len(known)} clips trained this run",
@@ -145,43 +115,46 @@ def _unheard(known: Sequence[Utterance], plan: Mapping[str, Any]) -> list[Uttera
     return clips
 
 
-def _learnt(plan: Mapping[str, Any]) -> set[str]:
+def _trained_on(plan: Mapping[str, Any]) -> set[str]:
     return {clip["hash"] for clip in plan["clips"] if clip["side"] != "test"}
 
 
 def _counted(
-    known: Sequence[Utterance], clips: Sequence[Utterance], subject: Subject
+    known: Sequence[Utterance], clips: Sequence[Utterance], provenance: Provenance
 ) -> dict[str, int]:
-    plan = subject.plan
-    heard = {clip["speaker"] for clip in plan["clips"] if clip["side"] != "test"}
-    learnt, seen = _learnt(plan), {clip["hash"] for clip in plan["clips"]}
+    plan, name_of = provenance.plan, provenance.speaker_name
+    speakers = {clip["speaker"] for clip in plan["clips"] if clip["side"] != "test"}
+    others, seen = _trained_on(plan), {clip["hash"] for clip in plan["clips"]}
     new = [item for item in clips if item.hash not in seen]
-    trained = sum(item.hash in learnt for item in clips)
+    trained = sum(item.hash in others for item in clips)
     return {
         "test_side": len(clips) - len(new) - trained,
         "never_seen": len(new),
-        "never_seen_of_known_speakers": sum(subject.name_of(u.speaker) in heard for u in new),
+        "never_seen_of_known_speakers": sum(name_of(u.speaker) in speakers for u in new),
         "trained_on": trained,
         "left_out_as_trained_on": len(known) - len(clips),
     }
 
 
 def _protocol(
-    subject: Subject, clips: Sequence[Utterance], counts: Mapping[str, int]
+    labels: tuple[str, ...],
+    provenance: Provenance,
+    clips: Sequence[Utterance],
+    counts: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Return the training's own hash where its whole test side was scored and nothing else."""
-    others = [clip for clip in subject.plan["clips"] if clip["side"] != "test"]
+    """Return the training's own hash where its whole test subset was scored and nothing else."""
+    others = [clip for clip in provenance.plan["clips"] if clip["side"] != "test"]
     rows = [(clip["hash"], clip["emotion"], clip["side"]) for clip in others]
     rows += [(item.hash, item.emotion, "test") for item in clips]
     known, trained_on = counts["never_seen_of_known_speakers"], counts["trained_on"]
-    trained = subject.protocol
+    trained = provenance.protocol
     caveats = [] if trained["comparable"] else list(trained["caveats"])
     caveats += [f"{known} new clips are by speakers heard in training"] if known else []
     if trained_on:
         caveats.insert(0, f"{trained_on} clips took part in training: this figure flatters")
     return {
         "name": f"evaluate a {trained['name']} run",
-        "hash": hash_of([(subject.labels, rows)]),
+        "hash": hash_of([(labels, rows)]),
         "caveats": caveats,
         "comparable": trained["comparable"] and not trained_on,
     }

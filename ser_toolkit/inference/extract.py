@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..contracts.components import Utterance
+from ..contracts.recipe import Recipe
 from ..data.corpus import load_corpus
 from ..data.feature_store import Features, Store, processes
 from ..plugins.assemble import Assembly, assemble, open_recipe
 from ..plugins.assets import Assets
 from ..plugins.registry import load_plugins
+from ..plugins.settings import Settings
 from ..runtime.audio.decode import check_speech, read_audio
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32, Extractor, FrameExtractor
@@ -22,19 +24,31 @@ from ..runtime.inference.inputs import features, signal_of
 from ..training import report
 from ..utils.files import cache_dir, write_bytes, write_npz
 from ..utils.progress import Callback
+from ..utils.tables import Result
 
 
 def extract(
-    recipe: str,
+    recipe: str | Recipe,
     files: Sequence[Path],
     data: tuple[str, ...],
     out: Path,
     reader: str | None,
-    settings: tuple[str, ...],
+    settings: Settings,
     workers: int,
     callback: Callback,
-) -> dict[str, Any]:
-    """Return features as they come from the extractor, before any standardisation."""
+) -> Result:
+    """Write features as they come from the extractor, before any standardisation.
+
+    Args:
+        recipe: It names the extractors.
+        files: Audio files, or none.
+        data: Folders and tables of a corpus, or none.
+        out: The file to be written; its ending chooses the form.
+        reader: Who reads `data`, where it is not to be found out.
+        settings: Values in place of the recipe's.
+        workers: Processes; 0 means one per core.
+        callback: Receives warnings and progress.
+    """
     if bool(files) == bool(data):
         raise SertkError("extract expects either files or --data", "Give one of them")
     allowed = (".npz", ".csv") if data else (".npy", ".npz")
@@ -42,13 +56,13 @@ def extract(
         raise SertkError(f"--out expects {' or '.join(allowed)} here, received '{out.name}'")
     plugins = load_plugins()
     assets = Assets((cache_dir() / "assets",))
-    chosen = open_recipe(recipe, plugins, assets, settings)
+    chosen = settings.apply(open_recipe(recipe, plugins), plugins, assets)
     assembly = assemble(chosen, plugins)
     if files:
-        return _extract_files(assembly, assets, files, out, callback)
+        return Result(_extract_files(assembly, assets, files, out, callback))
     corpus = load_corpus(data, plugins, callback, assembly.extractor.span_s, reader)
     wanted = Features(assembly.extractor, chosen.window, (), 0, assets.load)
-    return _extract_corpus(wanted, corpus.utterances, out, workers, callback)
+    return Result(_extract_corpus(wanted, corpus.utterances, out, workers, callback))
 
 
 def _extract_files(

@@ -1,141 +1,229 @@
-"""What a run or a bundle hears in files. A bundle needs the base and a TFLite runtime alone."""
+"""From files and arrays to predictions and embeddings, in this process or in several."""
 
 from __future__ import annotations
 
+import base64
 import json
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..plugins.bundles import open_bundle
-from ..plugins.registry import load_plugins
-from ..runtime.audio.decode import Audio, audio_files, check_speech, read_audio
-from ..runtime.bundle.file import read_bytes
+from ..runtime.audio.decode import RATES_HZ, Audio, audio_files, check_speech, read_audio
 from ..runtime.errors import AudioError, SertkError
-from ..runtime.features.base import F32, Extractor
-from ..runtime.features.window import Window
+from ..runtime.features.base import F32
 from ..runtime.inference.classifier import Classifier
-from ..runtime.inference.inputs import signal_of, utterance_score, window_times
-from ..training.run_dir import Run
-from ..utils.progress import Callback
+from ..runtime.inference.prediction import (
+    FailedPrediction,
+    Prediction,
+    TimedPrediction,
+    predict_clip,
+)
+from ..utils.worker import Worker, WorkerError
+
+AudioInput = str | Path | Audio | NDArray[Any]
+"""What can be predicted: a file, samples in memory, or an array with `rate_hz` beside it."""
+Errors = Literal["raise", "return"]
 
 MANY_FILES = 64
-CHUNK = 8
+MOST_CHANNELS = 64
+IN_MEMORY = "the audio"
+TIMEOUT_S = 3600.0
+WORKER = (
+    "from ser_toolkit.inference.predict import _work; "
+    "from ser_toolkit.utils.worker import serve; serve(_work)"
+)
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
-    """A run or a bundle that has been opened: `predict` answers for files.
+def check_errors(errors: str) -> None:
+    """Refuse what `errors=` does not know."""
+    if errors not in ("raise", "return"):
+        raise SertkError(f"errors expects 'raise' or 'return', received {errors!r}")
 
-    `uncertain_below` is the confidence below which an answer counts as uncertain. `bundle` has the
-    bytes of a bundle, which worker processes open again.
+
+def is_single(audio: object) -> TypeGuard[AudioInput]:
+    """Say whether this is one clip and not a sequence of clips."""
+    return isinstance(audio, (str, os.PathLike, Audio)) or hasattr(audio, "__array__")
+
+
+def checked(clips: Any) -> list[AudioInput]:
+    """Return a sequence of clips as a list; refuse anything else."""
+    found = list(clips)
+    for item in found:
+        if not is_single(item):
+            raise SertkError(
+                f"a file or an array expected, received {type(item).__name__}",
+                "Give samples as a numpy array, with rate_hz",
+            )
+    return found
+
+
+def opened(audio: AudioInput, rate_hz: int | None) -> tuple[Audio, str]:
+    """Return speech, and how errors name it. Raises AudioError."""
+    if isinstance(audio, (str, os.PathLike)):
+        shown = Path(audio).name
+        found = read_audio(audio, shown=shown)
+    else:
+        shown = IN_MEMORY
+        found = audio if isinstance(audio, Audio) else from_array(audio, rate_hz)
+    check_speech(found, shown)
+    return found, shown
+
+
+def from_array(samples: Any, rate_hz: int | None) -> Audio:
+    """Return samples (N,) or (N, channels) as audio: channels averaged, integers scaled to 1."""
+    array = np.asarray(samples)
+    if rate_hz is None:
+        raise SertkError("an array needs its sample rate", "Add rate_hz=16_000, or what it is")
+    if rate_hz not in RATES_HZ:
+        raise SertkError(f"rate_hz expects {RATES_HZ.start} to {RATES_HZ[-1]}, received {rate_hz}")
+    if array.ndim not in (1, 2) or (array.ndim == 2 and not 0 < array.shape[1] <= MOST_CHANNELS):
+        raise SertkError(
+            f"samples (N,) or (N, channels) expected, received {array.shape}",
+            "Transpose them" if array.ndim == 2 else "",
+        )
+    if array.dtype.kind not in "fiu" or array.dtype.kind == "u":
+        raise SertkError(f"float or signed integer samples expected, received {array.dtype}")
+    scale = 1.0 if array.dtype.kind == "f" else 1.0 / (1 << (8 * array.dtype.itemsize - 1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = array.astype(np.float32) * np.float32(scale)
+        mono: F32 = values if values.ndim == 1 else values.mean(axis=1, dtype=np.float32)
+    return Audio(mono, int(rate_hz))
+
+
+def predict_one(
+    classifier: Classifier, audio: AudioInput, rate_hz: int | None, errors: Errors = "raise"
+) -> Prediction | FailedPrediction:
+    """Predict one clip.
+
+    Args:
+        classifier: What predicts.
+        audio: A file or samples.
+        rate_hz: Of an array.
+        errors: Whether an AudioError is raised, or returned as a FailedPrediction.
     """
+    file = str(audio) if isinstance(audio, (str, os.PathLike)) else None
+    try:
+        sound, shown = opened(audio, rate_hz)
+        return predict_clip(classifier, sound, shown, file)
+    except AudioError as error:
+        if errors == "raise":
+            raise
+        return FailedPrediction(file, error.problem, error.todo)
 
-    name: str
-    labels: tuple[str, ...]
-    uncertain_below: float
-    extractor: Extractor
-    window: Window
-    hear: Callable[[Audio, str], F32] = field(repr=False)
-    bundle: bytes | None = field(default=None, repr=False)
 
-    def predict(
-        self,
-        files: str | Path | Sequence[str | Path],
-        windows: bool = False,
-        workers: int = 1,
-        callback: Callback | None = None,
-    ) -> Any:
-        """Return one answer, or a list of them for a sequence of files; see `answer`.
+def embed_one(classifier: Classifier, audio: AudioInput, rate_hz: int | None) -> F32:
+    """Return the embedding (D,) of one clip."""
+    sound, shown = opened(audio, rate_hz)
+    return classifier.embed(sound, shown)
 
-        Many files are shared out to `workers` processes (0: one per core) where a bundle answers.
-        A file that cannot be used has `error` in place of an answer.
-        """
-        if isinstance(files, (str, Path)):
-            return self.answer(Path(files), windows)
-        paths = [Path(path) for path in files]
-        found = answers(self, paths, windows, workers)
-        return list((callback or Callback()).track(found, "Predicting", len(paths)))
 
-    def answer(self, path: Path, windows: bool = False) -> dict[str, Any]:
-        """Return `file`, `emotion`, `probabilities`, `uncertain`; with `windows` also the timeline.
+def embed_many(classifier: Classifier, clips: Sequence[AudioInput], rate_hz: int | None) -> F32:
+    """Return the embeddings (N, D) of several clips."""
+    if not clips:
+        raise SertkError("at least one clip expected, received none")
+    return np.stack([embed_one(classifier, clip, rate_hz) for clip in clips])
 
-        The emotion is the most probable one even where the answer counts as uncertain. Or `file`
-        and `error`.
-        """
+
+def predict_many(
+    classifier: Classifier,
+    bundle: bytes | None,
+    clips: Sequence[AudioInput],
+    rate_hz: int | None,
+    errors: Errors,
+    workers: int,
+) -> Iterator[Prediction | FailedPrediction]:
+    """Yield the prediction of each clip, in order.
+
+    Args:
+        classifier: What predicts in this process.
+        bundle: The bytes that other processes open; None where a run predicts.
+        clips: Files and arrays.
+        rate_hz: Of the arrays.
+        errors: As for `predict_one`.
+        workers: Processes; 0 means one per core where there are many files.
+    """
+    count = _processes(workers, len(clips), bundle)
+    paths = [str(clip) for clip in clips if isinstance(clip, (str, os.PathLike))]
+    if bundle is None or count < 2 or len(paths) < len(clips):
+        return (predict_one(classifier, clip, rate_hz, errors) for clip in clips)
+    return _predict_apart(bundle, paths, errors, count)
+
+
+def _processes(workers: int, clips: int, bundle: bytes | None) -> int:
+    if workers < 0:
+        raise SertkError(f"workers expects 0 or more, received {workers}")
+    if workers > 1 and bundle is None:
+        raise SertkError(
+            f"workers expects 0 or 1 for a run, received {workers}",
+            "Leave it out: TensorFlow takes all cores; or export the run to a bundle",
+        )
+    chosen = workers or (os.cpu_count() or 1 if clips >= MANY_FILES else 1)
+    return min(chosen, clips)
+
+
+def _predict_apart(
+    bundle: bytes, paths: Sequence[str], errors: Errors, count: int
+) -> Iterator[Prediction | FailedPrediction]:
+    """Share files out to processes. Each is asked for one file after another by a thread."""
+    own = threading.local()
+    content = base64.b64encode(bundle).decode()
+    with ExitStack() as stack:
+
+        def open_worker() -> None:
+            worker = Worker([sys.executable, "-c", WORKER], TIMEOUT_S, {"PYTHONSAFEPATH": "1"})
+            own.worker = stack.enter_context(worker)
+            worker.ask(content)
+
+        pool = stack.enter_context(ThreadPoolExecutor(count, initializer=open_worker))
         try:
-            audio = read_audio(path, shown=path.name)
-            check_speech(audio, path.name)
-            heard = self.hear(audio, path.name)
-        except AudioError as error:
-            return {"file": str(path), "error": str(error)}
-        answer = {"file": str(path), **self._judged(utterance_score(heard))}
-        if windows:
-            times = window_times(self.extractor, self.window, signal_of(audio, self.extractor))
-            answer["windows"] = [
-                {"start_s": round(start, 3), "end_s": round(end, 3), **self._judged(row)}
-                for (start, end), row in zip(times, heard, strict=True)
-            ]
-        return answer
-
-    def _judged(self, probabilities: F32) -> dict[str, Any]:
-        return {
-            "emotion": self.labels[int(probabilities.argmax())],
-            "probabilities": {
-                label: float(p) for label, p in zip(self.labels, probabilities, strict=True)
-            },
-            "uncertain": bool(probabilities.max() < self.uncertain_below),
-        }
+            for answer in pool.map(lambda path: own.worker.ask(path), paths):
+                found = _from_json(answer)
+                if errors == "raise" and isinstance(found, FailedPrediction):
+                    raise found.exception
+                yield found
+        except WorkerError as failed:
+            raise SertkError(
+                f"a process that predicts failed: {failed.cause}", failed.todo
+            ) from failed
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def load(path: Path, public_key: bytes | None = None, threads: int = 1) -> Model:
-    """Open a run directory or a bundle; the bundle is verified and self-tested first."""
-    if path.is_dir():
-        if public_key is not None:
-            raise SertkError("a run directory has no signature", "Give a signed bundle")
-        return _of_run(Run(path))
-    if not path.exists():
-        raise SertkError(f"there is no run directory or bundle '{path}'", "Check the path")
-    content = read_bytes(path)
-    return _of_bundle(open_bundle(content, public_key, threads), content)
+def _work() -> Iterator[Any]:
+    """Answer the bundle, then each path, with what is predicted; in a process of its own."""
+    content = base64.b64decode(json.loads(sys.stdin.readline()))
+    classifier = open_bundle(content, check=False)  # the parent has verified these very bytes
+    yield None
+    for line in sys.stdin:
+        path = json.loads(line)
+        yield _to_json(predict_one(classifier, path, None, "return"))
 
 
-def _of_run(run: Run) -> Model:
-    from ..metrics.scores import network_probabilities
-
-    predictor = run.predictor(load_plugins())
-
-    def hear(audio: Audio, shown: str) -> F32:
-        return network_probabilities(predictor.network, [predictor.inputs(audio, shown)])[0]
-
-    metrics = run.metrics
-    return Model(
-        metrics["recipe"],
-        predictor.labels,
-        float(metrics.get("uncertain_below", 0.0)),
-        predictor.extractor,
-        predictor.assembly.recipe.window,
-        hear,
-    )
+def _to_json(found: Prediction | FailedPrediction) -> dict[str, Any]:
+    if isinstance(found, FailedPrediction):
+        return {"file": found.file, "problem": found.problem, "todo": found.todo}
+    times = [(window.start_s, window.end_s) for window in found.windows]
+    return {**found.to_dict(), "times": times}
 
 
-def _of_bundle(classifier: Classifier, content: bytes) -> Model:
-    manifest = classifier.manifest
-    return Model(
-        manifest.name,
-        manifest.labels,
-        manifest.thresholds["uncertain"],
-        classifier.extractor,
-        manifest.window,
-        lambda audio, _: classifier.windows(audio),
-        content,
-    )
+def _from_json(answer: dict[str, Any]) -> Prediction | FailedPrediction:
+    if "problem" in answer:
+        return FailedPrediction(**answer)
+    times, windows = answer.pop("times"), answer.pop("windows")
+    exact = [
+        TimedPrediction(**{**window, "start_s": start_s, "end_s": end_s})
+        for (start_s, end_s), window in zip(times, windows, strict=True)
+    ]
+    return Prediction(**answer, windows=tuple(exact))
 
 
 def listed(paths: Sequence[Path]) -> list[Path]:
@@ -149,41 +237,9 @@ def listed(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def answers(
-    model: Model, paths: Sequence[Path], windows: bool, workers: int
-) -> Iterator[dict[str, Any]]:
-    """Yield an answer for each file, in order."""
-    processes = min(workers or os.cpu_count() or 1, len(paths) // CHUNK)
-    if model.bundle is None or processes < 2 or len(paths) < MANY_FILES:
-        for path in paths:
-            yield model.answer(path, windows)
-        return
-    # Forked processes would share the interpreter's threads.
-    context = multiprocessing.get_context("spawn")
-    initial = (model.bundle,)
-    with ProcessPoolExecutor(processes, context, _Worker.open, initial) as pool:
-        yield from pool.map(_Worker.answer, paths, [windows] * len(paths), chunksize=CHUNK)
-
-
-class _Worker:
-    """The model of a worker process, opened once."""
-
-    model: Model
-
-    @classmethod
-    def open(cls, content: bytes) -> None:
-        """Open the bundle; the parent has verified these very bytes."""
-        cls.model = _of_bundle(open_bundle(content, check=False), content)
-
-    @classmethod
-    def answer(cls, path: Path, windows: bool) -> dict[str, Any]:
-        """As `Model.answer`."""
-        return cls.model.answer(path, windows)
-
-
 def as_csv(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> str:
     """Return one line per file (or per window where there are windows), with a header."""
-    heads = ["file", "start_s", "end_s", "emotion", "uncertain", *labels, "error"]
+    heads = ["file", "start_s", "end_s", "label", "uncertain", *labels, "error"]
     lines = [heads]
     for row in rows:
         for part in row.get("windows", [row]):
@@ -197,7 +253,7 @@ def _cells(row: dict[str, Any], part: dict[str, Any], labels: Sequence[str]) -> 
         row["file"],
         str(part.get("start_s", "")),
         str(part.get("end_s", "")),
-        part.get("emotion", ""),
+        part.get("label", ""),
         json.dumps(part["uncertain"]) if "uncertain" in part else "",
         *(f"{shares[label]:.6f}" if label in shares else "" for label in labels),
         row.get("error", ""),

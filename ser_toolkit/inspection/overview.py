@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..contracts.components import Augmenter, FrameAugmenter
+from ..contracts.recipe import Recipe
 from ..data.feature_store import apply_chain, clip_rng
 from ..plugins.assemble import Assembly, assemble, open_recipe
 from ..plugins.assets import Assets
 from ..plugins.registry import Plugins, load_plugins
+from ..plugins.settings import Settings
 from ..runtime.audio.decode import Audio, check_speech, content_hash, read_audio
 from ..runtime.component import AssetLoader
 from ..runtime.errors import SertkError
@@ -70,10 +72,10 @@ class Chain:
 
 def inspect(
     file: Path,
-    recipe: str | None,
+    recipe: str | Recipe | None,
     out: Path | None,
     play_dir: Path | None,
-    settings: tuple[str, ...],
+    settings: Settings,
     seed: int,
     callback: Callback,
 ) -> dict[str, Any]:
@@ -143,16 +145,17 @@ def _save(sheet: Sheet, out: Path) -> None:
 
 
 def _assembly(
-    recipe: str | None, settings: Sequence[str], plugins: Plugins
+    recipe: str | Recipe | None, settings: Settings, plugins: Plugins
 ) -> tuple[Assembly, Assets]:
     assets = Assets((cache_dir() / "assets",))
-    for setting in settings:
-        if recipe is None and setting.strip().startswith("augmenter"):
+    for key in settings.keys:
+        if recipe is None and key.startswith("augmenter"):
             raise SertkError(
-                f"'{setting}' sets an augmenter of a recipe, and no recipe is given",
+                f"'{key}' sets an augmenter of a recipe, and no recipe is given",
                 "Add --recipe NAME; without it every augmenter is shown with its defaults",
             )
-    return assemble(open_recipe(recipe, plugins, assets, settings), plugins), assets
+    chosen = settings.apply(open_recipe(recipe, plugins), plugins, assets)
+    return assemble(chosen, plugins), assets
 
 
 def _installed(

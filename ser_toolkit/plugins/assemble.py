@@ -1,8 +1,7 @@
-"""Open a recipe, change it as `--set` says, and find the components that it names."""
+"""Open a recipe, and find the components that it names."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,21 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from ..contracts.components import Augmenter, FrameAugmenter, ModelBuilder
-from ..contracts.recipe import ComponentSpec, Recipe, parse_value
+from ..contracts.recipe import ComponentSpec, Recipe
 from ..runtime.component import (
     Asset,
     Component,
     assets_of,
-    configure,
-    configure_fields,
-    fields_of,
     from_spec,
     parts_of,
     to_spec,
 )
 from ..runtime.errors import SertkError
 from ..runtime.features.base import Extractor, FrameExtractor, Joined, Stack
-from .assets import Assets
 from .components import PluginComponent
 from .entry_points import Loaded
 from .errors import refuse_useless
@@ -32,7 +27,6 @@ from .registry import Plugins
 
 DEFAULT_RECIPE = "compact"
 COMPONENT_STAGES = ("extractor", "augmenter", "model")
-STAGES = (*COMPONENT_STAGES, "window", "training")
 
 
 @dataclass(frozen=True)
@@ -66,9 +60,9 @@ class Assembly:
 
 def assemble(recipe: Recipe, plugins: Plugins) -> Assembly:
     """Find and configure what the recipe names."""
-    parts = _built(recipe.extractor, plugins, "extractor")
-    augmenters = _built(recipe.augmenter, plugins, "augmenter")
-    (model,) = _built((recipe.model,), plugins, "model")
+    parts = build(recipe.extractor, plugins, "extractor")
+    augmenters = build(recipe.augmenter, plugins, "augmenter")
+    (model,) = build((recipe.model,), plugins, "model")
     extractor = _stacked(parts)
     _check_augmenters(augmenters, extractor)
     pinned = replace(
@@ -86,9 +80,22 @@ def assemble(recipe: Recipe, plugins: Plugins) -> Assembly:
     )
 
 
-def _built(specs: Sequence[ComponentSpec], plugins: Plugins, kind: str) -> list[Any]:
+def build(specs: Sequence[ComponentSpec], plugins: Plugins, kind: str) -> list[Any]:
+    """Return the components that specs describe."""
     find = partial(plugins.get, kind)
+    for spec in specs:
+        _check_offered(spec, plugins, kind)
     return [from_spec({**spec.params, "name": spec.name}, find) for spec in specs]
+
+
+def _check_offered(spec: ComponentSpec, plugins: Plugins, kind: str) -> None:
+    """Refuse an instance whose class no plugin offers: a run or a bundle could not name it."""
+    made_of = spec.made_of
+    if made_of and not any(type(one) is made_of for one in plugins.all(kind)):
+        raise SertkError(
+            f"no installed plugin offers the {kind} {made_of.__name__} of {made_of.__module__}",
+            f"Offer it by the hook sertk_{kind}s, see `sertk plugins new`",
+        )
 
 
 def _check_augmenters(
@@ -134,33 +141,26 @@ def _stacked(parts: Sequence[Any]) -> Extractor:
         raise SertkError(str(error), "See `sertk recipe show`") from error
 
 
-def open_recipe(
-    recipe: str | None,
-    plugins: Plugins,
-    assets: Assets,
-    settings: Sequence[str] = (),
-    plugin: str | None = None,
-) -> Recipe:
-    """Return a recipe of a file or a plugin, with settings applied.
+def open_recipe(recipe: str | Recipe | None, plugins: Plugins, plugin: str | None = None) -> Recipe:
+    """Return a recipe that was made in Python, or one of a file or a plugin.
 
     Args:
-        recipe: A `.toml` file or a name; None is the default one.
+        recipe: A recipe, a `.toml` file or a name; None is the default one.
         plugins: Where names are found.
-        assets: Take the files that settings name.
-        settings: STAGE.FIELD=VALUE, see `apply_setting`.
         plugin: What `--plugin` says, see `default_recipe`.
     """
+    if isinstance(recipe, Recipe):
+        _refuse_both(plugin, "recipe", recipe.name)
+        return recipe
     if recipe is not None and recipe.endswith(".toml"):
-        if plugin is not None:
-            raise SertkError(
-                f"either a plugin or a recipe file expected, received '{plugin}' and '{recipe}'"
-            )
-        found = _read_recipe(recipe)
-    else:
-        found = default_recipe(plugins, plugin, recipe)
-    for setting in settings:
-        found = apply_setting(found, setting, plugins, assets)
-    return found
+        _refuse_both(plugin, "recipe file", recipe)
+        return _read_recipe(recipe)
+    return default_recipe(plugins, plugin, recipe)
+
+
+def _refuse_both(plugin: str | None, kind: str, name: str) -> None:
+    if plugin is not None:
+        raise SertkError(f"either a plugin or a {kind} expected, received '{plugin}' and '{name}'")
 
 
 def _read_recipe(path: str) -> Recipe:
@@ -225,86 +225,11 @@ def _with_stages(recipe: Recipe, stages: Sequence[PluginComponent], plugins: Plu
             )
         for one in of_kind:
             spec = ComponentSpec(plugins.shortest_name(one))
-            recipe = _with(recipe, kind, spec if kind == "model" else (spec,))
+            recipe = with_stage(recipe, kind, spec if kind == "model" else (spec,))
     return recipe
 
 
-def apply_setting(recipe: Recipe, setting: str, plugins: Plugins, assets: Assets) -> Recipe:
-    """Return a recipe with one `key=value` set.
-
-    The key is STAGE.FIELD, or STAGE.COMPONENT.FIELD where several components have the field:
-
-    `training.epochs=10`, `extractor.n_mels=80`, `augmenter.noise.p=0.3`, `extractor.weights=@FILE`;
-    `model=NAME` or `extractor=NAME,NAME` exchanges a whole stage.
-    """
-    key, equals, text = setting.partition("=")
-    stage, _, rest = key.strip().partition(".")
-    if equals and not rest and stage in COMPONENT_STAGES:
-        return _exchanged(recipe, stage, text, plugins)
-    if not equals or not rest or stage not in STAGES:
-        raise SertkError(
-            f"--set expects STAGE.FIELD=VALUE, received {setting!r}",
-            f"Stages: {', '.join(STAGES)}",
-        )
-    if text.strip().startswith("@") and stage not in ("extractor", "augmenter"):
-        raise SertkError(
-            f"only extractors and augmenters take the bytes of a file, received {setting!r}",
-            "Give a value, or set a parameter of one of these",
-        )
-    value = _value(text.strip(), assets)
-    if stage in ("window", "training"):
-        part = getattr(recipe, stage)
-        fields = configure_fields(type(part), {rest: value}, stage)
-        return _with(recipe, stage, dataclasses.replace(part, **fields))
-    found = getattr(recipe, stage)
-    specs = (found,) if stage == "model" else found
-    changed = _set(specs, plugins, stage, rest, value)
-    return _with(recipe, stage, changed[0] if stage == "model" else changed)
-
-
-def _exchanged(recipe: Recipe, stage: str, names: str, plugins: Plugins) -> Recipe:
-    specs = tuple(ComponentSpec(name.strip()) for name in names.split(",") if name.strip())
-    for spec in specs:
-        plugins.get(stage, spec.name)
-    if stage == "model" and len(specs) != 1:
-        raise SertkError(f"--set model= expects one name, received {names!r}")
-    return _with(recipe, stage, specs[0] if stage == "model" else specs)
-
-
-def _with(recipe: Recipe, stage: str, value: Any) -> Recipe:
+def with_stage(recipe: Recipe, stage: str, value: Any) -> Recipe:
+    """Return a copy with one stage exchanged."""
     changes: dict[str, Any] = {stage: value}
     return replace(recipe, **changes)
-
-
-def _value(text: str, assets: Assets) -> Any:
-    if text.startswith("@"):
-        return dataclasses.asdict(assets.add(Path(text[1:])))
-    return parse_value(text)
-
-
-def _set(
-    specs: tuple[ComponentSpec, ...], plugins: Plugins, stage: str, key: str, value: Any
-) -> tuple[ComponentSpec, ...]:
-    """Set a field of the only component of a stage that has it; `key` is [COMPONENT.]FIELD."""
-    named, _, field = key.rpartition(".")
-    find = partial(plugins.get, stage)
-    names = [list(fields_of(find(spec.name))) for spec in specs]
-    having = [
-        index
-        for index, spec in enumerate(specs)
-        if field in names[index] and named in ("", spec.name)
-    ]
-    if len(having) != 1:
-        options = [
-            f"{stage}.{spec.name}.{name}"
-            for spec, fields in zip(specs, names, strict=True)
-            for name in fields
-        ]
-        problem = "is ambiguous" if having else "does not exist in this recipe"
-        raise SertkError(f"'{stage}.{key}' {problem}", f"Choose from: {', '.join(options)}")
-    (index,) = having
-    # Against what was set before: a range may leave the defaults one end at a time.
-    (before,) = _built((specs[index],), plugins, stage)
-    configure(before, {field: value}, find)
-    changed = specs[index].with_params(**{field: value})
-    return (*specs[:index], changed, *specs[index + 1 :])

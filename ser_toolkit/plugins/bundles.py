@@ -11,13 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..runtime.bundle.container import COPY_AGAIN, BundleError
-from ..runtime.bundle.file import parse_bundle, read_bytes
+from ..runtime.bundle.file import Bundle, parse_bundle, read_bytes
 from ..runtime.bundle.manifest import Manifest, Part
 from ..runtime.bundle.selftest import check_selftest
 from ..runtime.component import parts_of
 from ..runtime.errors import SertkError
 from ..runtime.features.base import Extractor
-from ..runtime.inference.classifier import Classifier, Resolve, build_classifier, container
+from ..runtime.inference.classifier import (
+    BundleClassifier,
+    Resolve,
+    build_classifier,
+    container,
+)
 from ..runtime.inference.tflite import find_runtime
 from ..utils.worker import WorkerCrashError, WorkerError, ask_code
 from .entry_points import BUILTIN_DISTRIBUTION
@@ -40,7 +45,7 @@ def open_bundle(
     check: bool = True,
     timeout_s: float = TIMEOUT_S,
     plugins: Plugins | None = None,
-) -> Classifier:
+) -> BundleClassifier:
     """Open a bundle, a file or its bytes, after its self-test in a child process.
 
     Args:
@@ -57,10 +62,24 @@ def open_bundle(
     content = source if isinstance(source, bytes) else read_bytes(source)
     bundle = parse_bundle(content, public_key)
     if check:
-        # Here as well, because a missing runtime is no fault of the bundle.
-        find_runtime([runtime.name for runtime in bundle.manifest.runtimes])
-        try_apart(content, threads, timeout_s)
+        check_bundle(bundle, content, threads, timeout_s)
     return build_classifier(bundle, resolver(bundle.manifest, plugins), threads)
+
+
+def check_bundle(
+    bundle: Bundle, content: bytes, threads: int = 1, timeout_s: float = TIMEOUT_S
+) -> None:
+    """Self-test a bundle that has been parsed in a child process. Raises SertkError.
+
+    Args:
+        bundle: What was parsed.
+        content: What it was parsed from.
+        threads: Of the interpreter.
+        timeout_s: The longest wait for the self-test.
+    """
+    # Here as well, because a missing runtime is no fault of the bundle.
+    find_runtime([runtime.name for runtime in bundle.manifest.runtimes])
+    try_apart(content, threads, timeout_s)
 
 
 def try_apart(content: bytes, threads: int = 1, timeout_s: float = TIMEOUT_S) -> None:

@@ -36,10 +36,10 @@ def synthetic_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def speech_clip() -> Audio:
     """Return one synthetic utterance at 16 kHz, never to be changed."""
     from ..builtin.synthesis import RATE_HZ
-    from ..builtin.synthetic import SyntheticReader, Utterance
+    from ..builtin.synthetic import SpokenSentence, SyntheticReader
     from ..runtime.audio.decode import Audio
 
-    samples = SyntheticReader().samples(Utterance(1, "anger", 1, 1))
+    samples = SyntheticReader().samples(SpokenSentence(1, "anger", 1, 1))
     samples.flags.writeable = False
     return Audio(samples, RATE_HZ)
 

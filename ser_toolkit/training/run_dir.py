@@ -1,4 +1,4 @@
-"""A run directory: what training leaves, and what predicts from it."""
+"""A run directory: what training leaves, and how it is read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import csv
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,25 +15,24 @@ import numpy as np
 
 from ..contracts.components import Utterance
 from ..contracts.recipe import Recipe
-from ..metrics.scores import Scores, network_probabilities, network_scores
+from ..metrics.scores import Scores
 from ..plugins.assemble import Assembly, assemble
 from ..plugins.assets import Assets
 from ..plugins.registry import Plugins
-from ..runtime.audio.decode import Audio, check_speech, read_audio
 from ..runtime.errors import SertkError
-from ..runtime.features.base import F32, Extractor
-from ..runtime.features.normalizer import Normalizer, normalizers_from_bytes
-from ..runtime.inference.inputs import features, signal_of, utterance_score, windows
+from ..runtime.features.normalizer import normalizers_from_bytes
+from ..runtime.inference.classifier import Classifier
 from ..utils.files import DAMAGED
-from ..utils.progress import Callback
+from ..utils.tables import as_table, parse_number
 from .backend import load_network
+from .keras_network import KerasNetwork
 
 NETWORK = "model.keras"
 PARTS = ("recipe.toml", "adapter.npz", "split.json", NETWORK)
 
 
 @dataclass(frozen=True)
-class Run:
+class RunDirectory:
     """The directory of a finished training."""
 
     path: Path
@@ -92,13 +91,32 @@ class Run:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Return the emotions that the network knows, in its order."""
+        """Return the emotions of the network, in its order."""
         with self.whole("split.json"):
             return tuple(self.json("split.json")["labels"])
 
-    def predictor(self, plugins: Plugins) -> Predictor:
-        """Return everything that predicts; refuses extractors of another version than trained
-        with.
+    @property
+    def history(self) -> Any:
+        """Return the epochs, one row each: a pandas frame, or dicts where pandas is missing."""
+        return as_table([_numbers(row, tuple(row)) for row in self._rows("history.csv")])
+
+    @property
+    def predictions(self) -> Any:
+        """Return the test clips with truth and prediction: a pandas frame, or dicts without it."""
+        rows = self._rows("predictions.csv")
+        shares = [name for name in (rows[0] if rows else ()) if name.startswith("p_")]
+        return as_table([_numbers(row, shares) for row in rows])
+
+    @property
+    def table(self) -> Any:
+        """Return precision, recall, F1 and support of each emotion: a pandas frame, or dicts."""
+        per_class = self.metrics["per_class"]
+        return as_table([{"label": label, **row} for label, row in per_class.items()])
+
+    def classifier(self, plugins: Plugins) -> RunClassifier:
+        """Return what predicts, with the code that trained.
+
+        Raises SertkError for extractors of another version than the run was trained with.
         """
         self.check()
         with self.whole("recipe.toml") as path:
@@ -107,10 +125,25 @@ class Run:
             assembly = assemble(replace(recipe, augmenter=()), plugins)
         with self.whole("adapter.npz") as path:
             normalizers = normalizers_from_bytes(path.read_bytes())
-        labels = self.labels
-        extractor = assembly.extractor.prepare(Assets((self.path / "assets",)).load)
-        network = load_network(self.file(NETWORK))
-        return Predictor(assembly, extractor, normalizers, labels, network)
+        return RunClassifier(
+            recipe.name,
+            self.labels,
+            assembly.extractor.prepare(Assets((self.path / "assets",)).load),
+            recipe.window,
+            normalizers,
+            network=KerasNetwork(load_network(self.file(NETWORK))),
+            uncertain_below=float(self.metrics.get("uncertain_below", 0.0)),
+            assembly=assembly,
+        )
+
+    def _rows(self, name: str) -> list[dict[str, str]]:
+        with self.whole(name) as path, path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+
+def _numbers(row: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
+    """Return a row with the cells of these names as numbers; an empty cell is None."""
+    return {key: parse_number(cell) if key in names else cell for key, cell in row.items()}
 
 
 def default_folder(recipe: str) -> Path:
@@ -139,40 +172,12 @@ def check_folder(folder: Path | None, resume: bool) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Predictor:
-    """Audio to probabilities, with the code that trained."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RunClassifier(Classifier):
+    """The classifier of a run, with the components of its recipe."""
 
     assembly: Assembly
-    extractor: Extractor
-    normalizers: dict[str, Normalizer]
-    labels: tuple[str, ...]
-    network: Any
-
-    def inputs(self, audio: Audio, shown: str) -> dict[str, F32]:
-        """Return what the network sees of audio: (W, …) per input."""
-        window = self.assembly.recipe.window
-        arrays = features(self.extractor, signal_of(audio, self.extractor, shown), window)
-        return windows(self.extractor, window, self.normalizers, arrays)
-
-    def file(self, path: Path) -> F32:
-        """Return probabilities (n,) of a whole file; AudioError where it cannot be speech."""
-        audio = read_audio(path, shown=path.name)
-        check_speech(audio, path.name)
-        return utterance_score(
-            network_probabilities(self.network, [self.inputs(audio, path.name)])[0]
-        )
-
-    def scores(self, utterances: Sequence[Utterance], callback: Callback) -> Scores:
-        """Score utterances whose emotions the network knows."""
-        inputs = (
-            self.inputs(
-                read_audio(item.clip.path, item.clip.start_s, item.clip.end_s, shown=item.name),
-                item.name,
-            )
-            for item in callback.track(utterances, "Scoring", len(utterances))
-        )
-        return network_scores(self.network, inputs, utterances, self.labels)
+    network: KerasNetwork
 
 
 def read_scores(path: Path, utterances: Sequence[Utterance], labels: tuple[str, ...]) -> Scores:

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ser_toolkit.builtin import phones, synthesis
-from ser_toolkit.builtin.synthetic import SyntheticReader, Utterance, make_voice
+from ser_toolkit.builtin.synthetic import SpokenSentence, SyntheticReader, make_voice
 from ser_toolkit.runtime.component import configure
 from ser_toolkit.runtime.errors import SertkError
 
@@ -29,7 +29,7 @@ READER = SyntheticReader(speakers=6, sentences=3)
 
 
 @pytest.fixture(scope="module")
-def audio() -> dict[Utterance, np.ndarray]:
+def audio() -> dict[SpokenSentence, np.ndarray]:
     return {utterance: READER.samples(utterance) for utterance in READER.utterances()}
 
 
@@ -99,7 +99,7 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_another_seed_repetition_or_speaker_gives_other_audio() -> None:
-    utterance = Utterance(1, "fear", 1, 1)
+    utterance = SpokenSentence(1, "fear", 1, 1)
     first = READER.samples(utterance)
     others = [
         SyntheticReader(seed=1).samples(utterance),

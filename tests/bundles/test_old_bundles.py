@@ -30,7 +30,7 @@ def test_it_is_read_and_answers(name: str) -> None:
     assert bundle.card.startswith("#") and bundle.split["clips"]
     classifier = open_bundle(FOLDER / name)
     audio = Audio(synthetic_voice(4.0, 16000).astype(np.float32) / 32768, 16000)
-    answer = classifier.windows(audio).mean(axis=0)
+    answer = classifier.window_probabilities(audio).mean(axis=0)
     assert answer.shape == (len(classifier.labels),)
     assert answer.sum() == pytest.approx(1, abs=0.02)
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from ser_toolkit import Run
 from ser_toolkit.cli import ending, show
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.training.run_dir import Run
 
 
 @pytest.fixture

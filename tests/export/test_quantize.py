@@ -20,21 +20,21 @@ from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.runtime.audio.decode import read_audio
 from ser_toolkit.runtime.bundle.file import parse_bundle, read_bytes
 from ser_toolkit.runtime.inference.tflite import TfliteModel
-from ser_toolkit.training.run_dir import NETWORK, Run
+from ser_toolkit.training.run_dir import NETWORK, RunDirectory
 from ser_toolkit.utils.progress import Callback
 
 Small = tuple[Any, Path]
 
 
 @pytest.fixture(scope="module")
-def run(small_run: Small, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(small_run: Small, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """A copy, because quantizing writes into the run."""
     folder = tmp_path_factory.mktemp("runs") / "small"
-    return Run(Path(shutil.copytree(small_run[0].path, folder)))
+    return RunDirectory(Path(shutil.copytree(small_run[0].path, folder)))
 
 
 @pytest.fixture(scope="module")
-def found(run: Run, cache: Path) -> dict[str, Any]:
+def found(run: RunDirectory, cache: Path) -> dict[str, Any]:
     """The report of float32 and int8, bundles written whatever they lose."""
     options = quantization.Options(modes=("float32", "int8"), force=True)
     return quantization.quantize(run, options, run.path / "small.sertk", Callback())
@@ -47,7 +47,7 @@ def test_each_mode_becomes_a_bundle_of_its_own(found: dict[str, Any]) -> None:
     assert int8 < float32
 
 
-def test_the_report_is_kept_beside_its_picture(run: Run, found: dict[str, Any]) -> None:
+def test_the_report_is_kept_beside_its_picture(run: RunDirectory, found: dict[str, Any]) -> None:
     stored = json.loads((run.path / "quantization.json").read_text("utf-8"))
     assert stored == {
         key: value for key, value in found.items() if key not in ("bundles", "tflite")
@@ -55,7 +55,9 @@ def test_the_report_is_kept_beside_its_picture(run: Run, found: dict[str, Any]) 
     assert (run.path / "plots" / "quantization.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_figures_of_keras_are_those_of_the_run(run: Run, found: dict[str, Any]) -> None:
+def test_the_figures_of_keras_are_those_of_the_run(
+    run: RunDirectory, found: dict[str, Any]
+) -> None:
     assert found["keras"]["test"]["uar"] == pytest.approx(run.metrics["uar"])
     assert found["keras"]["test"]["loss"] == pytest.approx(run.metrics["loss"], abs=1e-5)
 
@@ -72,7 +74,7 @@ def test_float32_decides_as_keras(found: dict[str, Any]) -> None:
 
 
 def test_the_bundle_gives_what_the_report_says(
-    run: Run, found: dict[str, Any], small_run: Small
+    run: RunDirectory, found: dict[str, Any], small_run: Small
 ) -> None:
     """Window by window in the classifier of the bundle, from the files on."""
     classifier = open_bundle(Path(found["bundles"][1]), check=False)
@@ -81,7 +83,7 @@ def test_the_bundle_gives_what_the_report_says(
     hits = []
     for row in rows:
         path = small_run[1] / row["file"].partition("/")[2]
-        mean = classifier.windows(read_audio(path)).mean(axis=0)
+        mean = classifier.window_probabilities(read_audio(path)).mean(axis=0)
         prediction = classifier.labels[int(mean.argmax())]
         hits.append((row["emotion"], prediction))
     per_class = [
@@ -91,7 +93,7 @@ def test_the_bundle_gives_what_the_report_says(
     assert np.mean(per_class) == pytest.approx(found["modes"][1]["test"]["uar"])
 
 
-def test_the_manifest_says_where_it_comes_from(run: Run, found: dict[str, Any]) -> None:
+def test_the_manifest_says_where_it_comes_from(run: RunDirectory, found: dict[str, Any]) -> None:
     bundle = parse_bundle(read_bytes(Path(found["bundles"][1])))
     manifest, metrics = bundle.manifest, run.metrics
     assert manifest.labels == run.labels and manifest.quantization.mode == "int8"
@@ -106,7 +108,7 @@ def test_the_manifest_says_where_it_comes_from(run: Run, found: dict[str, Any]) 
 
 
 def test_nothing_of_this_machine_is_in_a_bundle(
-    run: Run, found: dict[str, Any], small_run: Small
+    run: RunDirectory, found: dict[str, Any], small_run: Small
 ) -> None:
     content = Path(found["bundles"][0]).read_bytes()
     speakers = {clip["speaker"] for clip in run.json("split.json")["clips"]}
@@ -123,7 +125,7 @@ def test_the_card_says_what_one_must_know(found: dict[str, Any]) -> None:
     assert card.count("| speaker ") == 1
 
 
-def test_calibration_windows_come_from_training_clips_alone(run: Run, cache: Path) -> None:
+def test_calibration_windows_come_from_training_clips_alone(run: RunDirectory, cache: Path) -> None:
     data = open_run(run, Source(load_plugins()))
     windows = data.calibration(seed=3, count=40)["frames"]
     pool = {
@@ -138,9 +140,9 @@ def test_calibration_windows_come_from_training_clips_alone(run: Run, cache: Pat
 
 @pytest.mark.slow
 def test_what_loses_too_much_is_refused_and_the_report_stays(
-    run: Run, found: dict[str, Any], tmp_path: Path
+    run: RunDirectory, found: dict[str, Any], tmp_path: Path
 ) -> None:
-    broken = Run(Path(shutil.copytree(run.path, tmp_path / "broken")))
+    broken = RunDirectory(Path(shutil.copytree(run.path, tmp_path / "broken")))
     _make_right(broken)
     _make_fragile(broken)
     out = tmp_path / "broken.sertk"
@@ -157,7 +159,7 @@ def test_what_loses_too_much_is_refused_and_the_report_stays(
     assert better["validation"]["uar"] > row["validation"]["uar"]
 
 
-def _make_right(run: Run) -> None:
+def _make_right(run: RunDirectory) -> None:
     """Call validation clips what the network predicts for them: two epochs learn too little."""
     data = open_run(run, Source(load_plugins()))
     scores = data.keras_scores("validation")
@@ -169,7 +171,7 @@ def _make_right(run: Run) -> None:
     (run.path / "split.json").write_text(json.dumps(plan), "utf-8")
 
 
-def _make_fragile(run: Run) -> None:
+def _make_fragile(run: RunDirectory) -> None:
     """One channel before the pooling 3000 times as large, and its weights after it as much smaller.
 
     In float nothing changes; in int8 one scale must serve that channel and all others.
@@ -188,7 +190,7 @@ def _make_fragile(run: Run) -> None:
 
 
 def test_a_run_whose_features_are_gone_asks_for_its_data(
-    run: Run, small_run: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: RunDirectory, small_run: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERTK_CACHE", str(tmp_path / "empty"))
     with pytest.raises(sertk.SertkError, match=r"48 of the run's 48 clips are not in the cache"):
@@ -204,8 +206,10 @@ def test_a_run_whose_features_are_gone_asks_for_its_data(
 
 
 @pytest.mark.slow
-def test_one_fold_is_quantized_once_for_each_network(run: Run, cache: Path, tmp_path: Path) -> None:
-    fold = Run(Path(shutil.copytree(run.path, tmp_path / "fold")))
+def test_one_fold_is_quantized_once_for_each_network(
+    run: RunDirectory, cache: Path, tmp_path: Path
+) -> None:
+    fold = RunDirectory(Path(shutil.copytree(run.path, tmp_path / "fold")))
     quantization.quantize_fold(fold, "dynamic")
     facts = fold.path / quantization.facts_name("dynamic")
     first = facts.stat().st_mtime_ns
@@ -216,7 +220,7 @@ def test_one_fold_is_quantized_once_for_each_network(run: Run, cache: Path, tmp_
     assert json.loads(facts.read_text())["network"] != "another"
 
 
-def test_wrong_modes_and_names_are_refused(run: Run, tmp_path: Path) -> None:
+def test_wrong_modes_and_names_are_refused(run: RunDirectory, tmp_path: Path) -> None:
     with pytest.raises(sertk.SertkError, match=r"mode expects one of float32.*received 'int4'"):
         sertk.quantize(run, mode="int4")
     with pytest.raises(sertk.SertkError, match=r"ends in \.sertk"):

@@ -32,7 +32,8 @@ from ser_toolkit.runtime.features.spectral import Deltas, LogMel, Mfcc, Pitch, R
 from ser_toolkit.runtime.features.window import Window
 from ser_toolkit.runtime.inference.tflite import TfliteModel
 from ser_toolkit.testing import relative_error
-from ser_toolkit.training.run_dir import NETWORK, Predictor, Run
+from ser_toolkit.training.keras_network import KerasNetwork
+from ser_toolkit.training.run_dir import NETWORK, RunClassifier, RunDirectory
 
 SETTINGS = (
     "extractor=log_mel,mfcc,rms,zcr",
@@ -169,7 +170,7 @@ def dense_first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Operator, ...
     layers, start = keras.layers, keras.Input((20, 84), name="frames")
     pooled = layers.GlobalAveragePooling1D()(layers.Dense(8, activation="relu")(start))
     network = keras.Model(start, layers.Dense(3, activation="softmax")(pooled))
-    run = Run(tmp_path_factory.mktemp("dense"))
+    run = RunDirectory(tmp_path_factory.mktemp("dense"))
     network.save(run.path / NETWORK)
     plugins = load_plugins()
     features = (Use("log_mel"), Use("mfcc"))
@@ -177,8 +178,16 @@ def dense_first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Operator, ...
     normalizer = Normalizer(np.full(84, -5, np.float32), np.full(84, 3, np.float32))
     assembly = assemble(recipe, plugins)
     labels = ("anger", "joy", "neutral")
-    predictor = Predictor(assembly, assembly.extractor, {"frames": normalizer}, labels, network)
-    return operators(make_raw_audio(run, predictor, (), "float32").content)
+    classifier = RunClassifier(
+        "dense",
+        labels,
+        assembly.extractor,
+        recipe.window,
+        {"frames": normalizer},
+        network=KerasNetwork(network),
+        assembly=assembly,
+    )
+    return operators(make_raw_audio(run, classifier, (), "float32").content)
 
 
 def test_scale_stays_out_of_the_first_layer(dense_first: Sequence[Operator]) -> None:
@@ -238,21 +247,21 @@ def test_recurrent_layers_stay_float() -> None:
 class Made:
     """A run, what predicts from it in Python, and windows of its corpus."""
 
-    run: Run
-    predictor: Predictor
+    run: RunDirectory
+    classifier: RunClassifier
     windows: Any
 
     @property
     def samples(self) -> int:
-        return self.predictor.extractor.sample_count(100)
+        return self.classifier.extractor.sample_count(100)
 
     def wanted(self, windows: Any) -> Any:
         """Our own front end and Keras."""
-        extractor, normalizer = self.predictor.extractor, self.predictor.normalizers["frames"]
+        extractor, normalizer = self.classifier.extractor, self.classifier.normalizers["frames"]
         assert isinstance(extractor, FrameExtractor)
         frames = [extractor.frames(Signal(window, 16000)) for window in windows]
         seen = np.stack([normalizer.apply(one)[0] for one in frames])
-        return self.predictor.network.predict(seen, verbose=0)
+        return self.classifier.network.model.predict(seen, verbose=0)
 
 
 def windows_of(paths: Sequence[Path], samples: int) -> Any:
@@ -267,9 +276,9 @@ def made(small_corpus: Path, cache: Path, tmp_path_factory: pytest.TempPathFacto
 
     out = tmp_path_factory.mktemp("runs") / "front"
     run = sertk.train(small_corpus, epochs=25, settings=SETTINGS, workers=1, seed=1, out=out)
-    predictor = run.predictor(load_plugins())
+    classifier = run.classifier(load_plugins())
     files = sorted(small_corpus.rglob("*.wav"))
-    return Made(run, predictor, windows_of(files, predictor.extractor.sample_count(100)))
+    return Made(run, classifier, windows_of(files, classifier.extractor.sample_count(100)))
 
 
 def margin(probabilities: Any) -> Any:
@@ -280,12 +289,12 @@ def margin(probabilities: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def float_file(made: Made) -> RawAudioModel:
-    return make_raw_audio(made.run, made.predictor, (), "float32")
+    return make_raw_audio(made.run, made.classifier, (), "float32")
 
 
 @pytest.fixture(scope="module")
 def int8_file(made: Made) -> RawAudioModel:
-    return make_raw_audio(made.run, made.predictor, list(made.windows), "int8")
+    return make_raw_audio(made.run, made.classifier, list(made.windows), "int8")
 
 
 @pytest.mark.slow
@@ -309,7 +318,7 @@ def test_real_speech(made: Made, float_file: RawAudioModel, data_dir: Path) -> N
     assert sure.sum() > 30
     exact = TfliteModel(float_file.content)({"samples": new})
     np.testing.assert_allclose(exact, wanted, atol=1e-4)
-    small = make_raw_audio(made.run, made.predictor, list(known), "int8")
+    small = make_raw_audio(made.run, made.classifier, list(known), "int8")
     close = TfliteModel(small.content)({"samples": new})
     agree = close.argmax(1) == wanted.argmax(1)
     assert agree[sure].mean() >= 0.9
@@ -386,20 +395,20 @@ def test_wrong_windows(made: Made) -> None:
     ]
     for calibration, mode, words in cases:
         with pytest.raises(SertkError, match=words):
-            make_raw_audio(made.run, made.predictor, calibration, mode)
+            make_raw_audio(made.run, made.classifier, calibration, mode)
 
 
-def test_a_run_without_a_graph_form(small_run: tuple[Run, Path]) -> None:
-    predictor = small_run[0].predictor(load_plugins())
+def test_a_run_without_a_graph_form(small_run: tuple[RunDirectory, Path]) -> None:
+    classifier = small_run[0].classifier(load_plugins())
     with pytest.raises(SertkError, match="'pitch' has no such form"):
-        make_raw_audio(small_run[0], predictor, (), "float32")
+        make_raw_audio(small_run[0], classifier, (), "float32")
 
 
 @pytest.mark.slow
 def test_a_damaged_network(made: Made, tmp_path: Path) -> None:
     (tmp_path / "model.keras").write_bytes(b"no network")
     with pytest.raises(SertkError, match=r"float32 file .* model\.keras cannot be loaded"):
-        make_raw_audio(Run(tmp_path), made.predictor, (), "float32")
+        make_raw_audio(RunDirectory(tmp_path), made.classifier, (), "float32")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What runs and bundles hear: the same answers, with times, in parallel, without TensorFlow."""
+"""What runs and bundles predict: the same labels, with times, in parallel, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,37 +17,21 @@ import pytest
 from click.testing import CliRunner
 
 import ser_toolkit as sertk
+from ser_toolkit import Run
 from ser_toolkit.cli.evaluate import evaluate as evaluate_command
 from ser_toolkit.cli.predict import predict as predict_command
-from ser_toolkit.export.quantize import Options, quantize
 from ser_toolkit.inference import predict as prediction
-from ser_toolkit.training.run_dir import Run
-from ser_toolkit.utils.progress import Callback
 
 Small = tuple[Any, Path]
 
 
-@pytest.fixture(scope="module")
-def bundle(small_run: Small, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundles")
-    run = Run(Path(shutil.copytree(small_run[0].path, folder / "run")))
-    out = folder / "small.sertk"
-    quantize(run, Options(modes=("float32",), force=True), out, Callback())
-    return out
-
-
-@pytest.fixture(scope="module")
-def files(small_run: Small) -> list[Path]:
-    return sorted(small_run[1].rglob("*.wav"))
-
-
-def test_a_bundle_answers_as_the_run(bundle: Path, small_run: Small, files: list[Path]) -> None:
+def test_a_bundle_predicts_as_the_run(bundle: Path, small_run: Small, files: list[Path]) -> None:
     of_run = sertk.load(small_run[0]).predict(files[:6])
     of_bundle = sertk.load(bundle).predict(files[:6])
     for left, right in zip(of_run, of_bundle, strict=True):
-        assert left["emotion"] == right["emotion"]
-        for label, p in left["probabilities"].items():
-            assert right["probabilities"][label] == pytest.approx(p, abs=1e-4)
+        assert left.label == right.label
+        for label, p in left.probabilities.items():
+            assert right.probabilities[label] == pytest.approx(p, abs=1e-4)
 
 
 def test_a_run_predicts_where_an_augmenter_of_its_training_is_gone(
@@ -58,17 +42,17 @@ def test_a_run_predicts_where_an_augmenter_of_its_training_is_gone(
     before = sertk.Recipe.from_toml(recipe.read_text("utf-8"))
     gone = sertk.Use("audiomentations.Reverse", version=1, p=0.5)
     recipe.write_text(replace(before, augmenter=(gone,)).to_toml(), "utf-8")
-    assert sertk.load(run).predict(files[0])["emotion"]
+    assert sertk.load(run).predict(files[0]).label
     with pytest.raises(sertk.SertkError, match=r"'audiomentations\.Reverse'"):
         sertk.train(small_run[1], recipe=str(recipe), out=tmp_path / "again")
 
 
-def test_one_file_gives_one_answer(bundle: Path, files: list[Path]) -> None:
-    answer = sertk.load(bundle).predict(str(files[0]))
-    assert answer["file"] == str(files[0]) and isinstance(answer["uncertain"], bool)
+def test_one_file_gives_one_prediction(bundle: Path, files: list[Path]) -> None:
+    found = sertk.load(bundle).predict(str(files[0]))
+    assert found.file == str(files[0]) and isinstance(found.uncertain, bool)
 
 
-def test_the_timeline_averages_to_the_answer(
+def test_the_timeline_averages_to_the_prediction(
     bundle: Path, small_run: Small, tmp_path: Path
 ) -> None:
     import soundfile
@@ -78,22 +62,23 @@ def test_the_timeline_averages_to_the_answer(
     long = tmp_path / "long.wav"
     soundfile.write(long, np.concatenate(parts), rate_hz)
     model = sertk.load(bundle)
-    answer = model.predict(long, windows=True)
-    rows = answer["windows"]
-    assert len(rows) > 3 and rows[0]["start_s"] == 0
-    assert rows[-1]["end_s"] == pytest.approx(sum(map(len, parts)) / rate_hz, abs=0.05)
-    length_s = model.extractor.sample_count(model.window.length_frames) / model.extractor.rate_hz
-    assert all(row["end_s"] - row["start_s"] == pytest.approx(length_s, abs=2e-3) for row in rows)
-    for label, p in answer["probabilities"].items():
-        mean = np.mean([row["probabilities"][label] for row in rows])
+    found = model.predict(long)
+    rows = found.windows
+    assert len(rows) > 3 and rows[0].start_s == 0
+    assert rows[-1].end_s == pytest.approx(sum(map(len, parts)) / rate_hz, abs=0.05)
+    samples = model.classifier.extractor.sample_count(model.window.length_frames)
+    length_s = samples / model.rate_hz
+    assert all(row.end_s - row.start_s == pytest.approx(length_s, abs=2e-3) for row in rows)
+    for label, p in found.probabilities.items():
+        mean = np.mean([row.probabilities[label] for row in rows])
         assert p == pytest.approx(mean, abs=1e-6)
 
 
-def test_answers_below_the_threshold_are_uncertain(bundle: Path, files: list[Path]) -> None:
+def test_predictions_below_the_threshold_are_uncertain(bundle: Path, files: list[Path]) -> None:
     model = sertk.load(bundle)
-    for answer in model.predict(files):
-        highest = max(answer["probabilities"].values())
-        assert answer["uncertain"] == (np.float32(highest) < model.uncertain_below)
+    for found in model.predict(files):
+        highest = max(found.probabilities.values())
+        assert found.uncertain == (np.float32(highest) < model.uncertain_below)
 
 
 def test_many_files_in_processes_give_the_same_in_order(
@@ -104,14 +89,31 @@ def test_many_files_in_processes_give_the_same_in_order(
     many = [*files, bad, *files[:30]]
     assert len(many) >= prediction.MANY_FILES
     model = sertk.load(bundle)
-    alone, shared = model.predict(many, workers=1), model.predict(many, workers=2)
-    assert alone == shared
-    assert "error" in alone[len(files)] and "emotion" in alone[-1]
+    alone = model.predict(many, errors="return", workers=1)
+    assert alone == model.predict(many, errors="return", workers=2)
+    assert isinstance(alone[len(files)], sertk.FailedPrediction)
+    assert isinstance(alone[-1], sertk.Prediction)
+
+
+def test_workers_share_few_files_too_and_raise_as_one_process_does(
+    bundle: Path, files: list[Path], tmp_path: Path
+) -> None:
+    model = sertk.load(bundle)
+    assert model.predict(files[:3], workers=3) == model.predict(files[:3], workers=1)
+    with pytest.raises(sertk.AudioError, match=r"'nowhere\.wav' is not there"):
+        model.predict([files[0], tmp_path / "nowhere.wav"], workers=2)
+
+
+def test_a_run_refuses_workers_and_threads(small_run: Small, files: list[Path]) -> None:
+    with pytest.raises(sertk.SertkError, match="workers expects 0 or 1 for a run, received 2"):
+        small_run[0].load().predict(files[:3], workers=2)
+    with pytest.raises(sertk.SertkError, match="threads expects a bundle"):
+        sertk.load(small_run[0], threads=2)
 
 
 def test_folders_stand_for_their_files(bundle: Path, small_run: Small, files: list[Path]) -> None:
     found = sertk.predict(bundle, small_run[1])
-    assert sorted(row["file"] for row in found) == sorted(map(str, files))
+    assert sorted(str(one.file) for one in found) == sorted(map(str, files))
 
 
 def test_an_empty_folder_is_refused(bundle: Path, tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ def test_only_the_base_and_a_runtime_are_imported(bundle: Path, files: list[Path
         "for name in ('tensorflow', 'keras', 'librosa', 'sklearn', 'matplotlib', 'joblib'):\n"
         "    sys.modules[name] = None\n"
         "import ser_toolkit as sertk\n"
-        f"print(sertk.load({str(bundle)!r}).predict({str(files[0])!r})['emotion'])\n"
+        f"print(sertk.load({str(bundle)!r}).predict({str(files[0])!r}).label)\n"
         "assert 'scipy.signal' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -143,7 +145,7 @@ def test_as_json_csv_and_text(bundle: Path, files: list[Path]) -> None:
     table = list(
         csv.DictReader(io.StringIO(runner.invoke(predict_command, [*ask, "--csv"]).stdout))
     )
-    assert [row["emotion"] for row in table] == [row["emotion"] for row in rows]
+    assert [row["label"] for row in table] == [row["label"] for row in rows]
     assert float(table[0]["anger"]) == pytest.approx(rows[0]["probabilities"]["anger"], abs=1e-6)
     text = runner.invoke(predict_command, [*ask, "--top", "2", "--windows"]).stdout.splitlines()
     assert text[0].startswith(f"{ask[1]}: ") and text[0].count(" %") == 2
@@ -216,7 +218,7 @@ def test_a_signature_can_be_required(bundle: Path, files: list[Path], tmp_path: 
         sertk.load(bundle, require_signature=key)
     signed = Path(shutil.copy(bundle, tmp_path / "signed.sertk"))
     sign(signed, (tmp_path / "key.pem").read_bytes())
-    assert sertk.load(signed, require_signature=key).predict(files[0])["emotion"]
+    assert sertk.load(signed, require_signature=key).predict(files[0]).label
     with pytest.raises(sertk.SertkError, match="cannot read the key"):
         sertk.load(signed, require_signature=tmp_path / "nothing.pub")
 

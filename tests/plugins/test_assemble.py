@@ -16,10 +16,11 @@ import pytest
 from ser_toolkit.contracts.components import Augmenter, Clip, Utterance
 from ser_toolkit.contracts.recipe import ComponentSpec, Recipe
 from ser_toolkit.data.feature_store import Features, Store
-from ser_toolkit.plugins.assemble import apply_setting, assemble, default_recipe
+from ser_toolkit.plugins.assemble import assemble, default_recipe
 from ser_toolkit.plugins.assets import Assets
 from ser_toolkit.plugins.entry_points import installed
 from ser_toolkit.plugins.registry import Plugins, load_plugins
+from ser_toolkit.plugins.settings import apply_setting
 from ser_toolkit.runtime.audio.decode import content_hash, read_audio
 from ser_toolkit.runtime.component import Asset, assets_of, to_spec
 from ser_toolkit.runtime.errors import SertkError

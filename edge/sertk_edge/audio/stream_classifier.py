@@ -5,8 +5,8 @@
 
 Each utterance is treated as a clip is in training: its features begin with it, a short one fills
 the window as a short clip does, and its last window ends with it. So what is predicted in an
-utterance is what `Classifier.windows` gives for its samples, at the hop of the stream, whatever the
-chunk size.
+utterance is what `Classifier.window_probabilities` gives for its samples, at the hop of the stream,
+whatever the chunk size.
 """
 
 from __future__ import annotations
@@ -87,11 +87,9 @@ class StreamClassifier:
         """
         self.classifier = classifier
         self._settings = stream
-        self._window = window_at(classifier.manifest.window, classifier.extractor, stream.hop_s)
+        self._window = window_at(classifier.window, classifier.extractor, stream.hop_s)
         self._detector = detector
-        self._smoother = Smoother(
-            classifier.labels, smoothing, classifier.manifest.thresholds["uncertain"]
-        )
+        self._smoother = Smoother(classifier.labels, smoothing, classifier.uncertain_below)
         self._rate_hz = 0
         self._begin_s = start_s
         self._samples = 0

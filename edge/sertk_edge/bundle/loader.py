@@ -13,7 +13,7 @@ from ser_toolkit import open_bundle
 from ser_toolkit.runtime.bundle.container import BundleError
 from ser_toolkit.runtime.bundle.file import parse_bundle, read_bytes
 from ser_toolkit.runtime.bundle.signing import read_key
-from ser_toolkit.runtime.inference.classifier import Classifier
+from ser_toolkit.runtime.inference.classifier import BundleClassifier
 
 from ..settings import BundleSettings
 
@@ -22,7 +22,7 @@ from ..settings import BundleSettings
 class LoadedBundle:
     """A bundle that has passed every check; `content` is its bytes, to open it again."""
 
-    classifier: Classifier
+    classifier: BundleClassifier
     content: bytes
     sha256: str
     signed: bool
@@ -57,7 +57,7 @@ def load(
     return LoadedBundle(classifier, content, digest, key is not None, time.time())
 
 
-def reopen(live: LoadedBundle, threads: int = 1) -> Classifier:
+def reopen(live: LoadedBundle, threads: int = 1) -> BundleClassifier:
     """Make another classifier of a bundle that has passed: for another thread."""
     return open_bundle(live.content, threads=threads, check=False)
 

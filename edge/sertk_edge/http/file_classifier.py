@@ -59,9 +59,9 @@ class FileClassifier:
 
 def answer(classifier: Classifier, audio: Audio) -> Json:
     """Predict the whole recording, and each window of it."""
-    whole, windows = predict_clip(classifier, audio)
+    found = predict_clip(classifier, audio)
     return {
-        **whole.to_dict(),
+        **found.to_dict(windows=False),
         "duration_s": round(audio.duration_s, 3),
-        "windows": [window.to_dict() for window in windows],
+        "windows": [window.to_dict() for window in found.windows],
     }

@@ -14,7 +14,7 @@ from ..features.base import F32, Extractor
 from ..features.dsp import F64
 from ..features.normalizer import Normalizer
 from ..features.window import Window
-from ..inference.classifier import Classifier
+from ..inference.classifier import BundleClassifier
 from ..inference.inputs import features, signal_of, windows
 from ..inference.tflite import TfliteModel
 from .container import BundleError
@@ -88,7 +88,7 @@ def make_selftest(
 
 
 def run_selftest(
-    classifier: Classifier, arrays: Mapping[str, NDArray[Any]], tolerances: Tolerances
+    classifier: BundleClassifier, arrays: Mapping[str, NDArray[Any]], tolerances: Tolerances
 ) -> SelfTest:
     """Compute features and output again and compare them.
 
@@ -112,7 +112,7 @@ def run_selftest(
     return SelfTest(worst, float(np.abs(output - arrays["output"]).max()), tolerances)
 
 
-def check_selftest(classifier: Classifier, arrays: Mapping[str, NDArray[Any]]) -> SelfTest:
+def check_selftest(classifier: BundleClassifier, arrays: Mapping[str, NDArray[Any]]) -> SelfTest:
     """Run the self-test with the manifest's tolerances. Raise BundleError where it disagrees."""
     result = run_selftest(classifier, arrays, classifier.manifest.tolerances)
     if not result.ok:

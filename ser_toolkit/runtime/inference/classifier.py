@@ -1,9 +1,10 @@
-"""A bundle at work: audio in, probabilities out, by the code that trained."""
+"""A bundle or a run at work: audio in, probabilities out, by the code that trained."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..audio.decode import Audio
 from ..bundle.container import BundleError
@@ -13,51 +14,88 @@ from ..component import Component, from_spec, parts_of
 from ..errors import SertkError
 from ..features.base import F32, Extractor, Joined, Stack
 from ..features.normalizer import Normalizer
-from .inputs import features, signal_of, window_times, windows
+from ..features.window import Window
+from .inputs import features, signal_of, utterance_score, window_times, windows
 from .tflite import TfliteModel
 
 Resolve = Callable[[str], Component]
 CONTAINERS: tuple[type[Component], ...] = (Stack, Joined)
 
 
+class Network(Protocol):
+    """What gives probabilities for windows: TFLite for a bundle, Keras for a run."""
+
+    def __call__(self, inputs: Mapping[str, F32]) -> F32:
+        """Return probabilities (W, n) float32 of W windows, (W, …) per input."""
+
+    def embed(self, inputs: Mapping[str, F32]) -> F32:
+        """Return the input of the last Dense layer for each window: (W, D) float32."""
+
+
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """What a bundle does. One thread at a time may use it."""
+    """What a bundle or a run predicts with. One thread at a time may use it.
 
-    manifest: Manifest
+    Attributes:
+        name: What people call it.
+        labels: The emotions, in the order of the probabilities.
+        extractor: Ready to run.
+        window: What the network sees at once.
+        normalizers: One per input of the network.
+        network: Windows to probabilities.
+        uncertain_below: The confidence below which a prediction counts as uncertain.
+    """
+
+    name: str
+    labels: tuple[str, ...]
     extractor: Extractor
+    window: Window
     normalizers: Mapping[str, Normalizer]
-    network: TfliteModel
+    network: Network
+    uncertain_below: float = 0.0
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Return the emotions, in the order of the probabilities."""
-        return self.manifest.labels
+    def features(self, audio: Audio, shown: str = "the audio") -> dict[str, F32]:
+        """Return what the extractor computes, before it is standardised."""
+        return features(self.extractor, signal_of(audio, self.extractor, shown), self.window)
 
-    def features(self, audio: Audio) -> dict[str, F32]:
-        """Return what the extractor hears, before it is standardised."""
-        return features(self.extractor, signal_of(audio, self.extractor), self.manifest.window)
+    def inputs(self, audio: Audio, shown: str = "the audio") -> dict[str, F32]:
+        """Return what the network sees: standardised (W, …) arrays, W >= 1."""
+        return self.standardised(self.features(audio, shown))
+
+    def standardised(self, arrays: Mapping[str, F32]) -> dict[str, F32]:
+        """Return what the network sees of what `features` gave."""
+        return windows(self.extractor, self.window, self.normalizers, arrays)
 
     def score(self, arrays: Mapping[str, F32]) -> F32:
         """Return probabilities (W, n) of what `features` gave."""
-        window = self.manifest.window
-        return self.network(windows(self.extractor, window, self.normalizers, arrays))
+        return self.network(self.standardised(arrays))
 
-    def windows(self, audio: Audio) -> F32:
+    def window_probabilities(self, audio: Audio, shown: str = "the audio") -> F32:
         """Return probabilities (W, n) float32 of every window of `audio`, W >= 1."""
-        return self.score(self.features(audio))
+        return self.network(self.inputs(audio, shown))
 
-    def times(self, audio: Audio) -> list[tuple[float, float]]:
-        """Start and end in seconds of each window that `windows` scores."""
-        signal = signal_of(audio, self.extractor)
-        return window_times(self.extractor, self.manifest.window, signal)
+    def embed(self, audio: Audio, shown: str = "the audio") -> F32:
+        """Return the input of the last Dense layer, its mean over the windows: (D,) float32."""
+        return utterance_score(self.network.embed(self.inputs(audio, shown)))
 
     def uncertain(self, probabilities: F32) -> bool:
         """Say whether the highest probability (n,) is too low to name an emotion."""
-        return bool(probabilities.max() < self.manifest.thresholds["uncertain"])
+        return bool(probabilities.max() < self.uncertain_below)
+
+    def times(self, audio: Audio) -> list[tuple[float, float]]:
+        """Return start and end in seconds of each window that `window_probabilities` scores."""
+        return window_times(self.extractor, self.window, signal_of(audio, self.extractor))
 
 
-def build_classifier(bundle: Bundle, resolve: Resolve, threads: int = 1) -> Classifier:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BundleClassifier(Classifier):
+    """The classifier of a bundle, with what its manifest tells."""
+
+    manifest: Manifest
+    network: TfliteModel
+
+
+def build_classifier(bundle: Bundle, resolve: Resolve, threads: int = 1) -> BundleClassifier:
     """Return the classifier of a bundle; `resolve` gives the installed component of a name.
 
     Refuses with BundleError what would give other numbers than at export: an extractor that is
@@ -78,7 +116,16 @@ def build_classifier(bundle: Bundle, resolve: Resolve, threads: int = 1) -> Clas
             f"manifest {dict(manifest.inputs)} and {len(manifest.labels)} labels",
             "Export it again",
         )
-    return Classifier(manifest, extractor, bundle.normalizers, network)
+    return BundleClassifier(
+        manifest.name,
+        manifest.labels,
+        extractor,
+        manifest.window,
+        bundle.normalizers,
+        network=network,
+        uncertain_below=manifest.thresholds["uncertain"],
+        manifest=manifest,
+    )
 
 
 def _extractor(manifest: Manifest, resolve: Resolve) -> Extractor:

@@ -89,9 +89,11 @@ class TfliteModel:
         self, content: bytes, threads: int = 1, allowed: Sequence[str] | None = None
     ) -> None:
         self.runtime = find_runtime(allowed)
+        self._content, self._threads = content, threads
+        self._embedder: TfliteModel | None = None
         try:
-            self._interpreter = load_interpreter(self.runtime.name, content, threads)
-            self._inputs, self._output = _tensors(self._interpreter)
+            self._interpreter = self._opened(content, threads)
+            self._inputs, self._output = self._found()
         except (ValueError, RuntimeError, KeyError, TypeError, MemoryError) as error:
             raise _refused(self.runtime, error) from error
         self.inputs = {name: tensor.shape[1:] for name, tensor in self._inputs.items()}
@@ -108,6 +110,21 @@ class TfliteModel:
         if not np.isfinite(outputs).all():
             raise SertkError("the network answers with values that are not numbers", "Export again")
         return outputs
+
+    def embed(self, inputs: Mapping[str, F32]) -> F32:
+        """Return the input of the last fully connected layer for each window: (W, D) float32.
+
+        Raises SertkError for a network without such a layer.
+        """
+        if self._embedder is None:
+            self._embedder = TfliteEmbedder(self._content, self._threads, [self.runtime.name])
+        return self._embedder(inputs)
+
+    def _opened(self, content: bytes, threads: int) -> Any:
+        return load_interpreter(self.runtime.name, content, threads)
+
+    def _found(self) -> tuple[dict[str, TfliteTensor], TfliteTensor]:
+        return _tensors(self._interpreter)
 
     def _count(self, inputs: Mapping[str, F32]) -> int:
         """Return how many windows `inputs` has, all of the right shape."""
@@ -129,6 +146,26 @@ class TfliteModel:
             raise _refused(self.runtime, error) from error
         row: F32 = self._output.decode(self._interpreter.get_tensor(self._output.index))[0]
         return row
+
+
+class TfliteEmbedder(TfliteModel):
+    """The same network, with the input of its last fully connected layer as the output."""
+
+    def _opened(self, content: bytes, threads: int) -> Any:
+        # Without delegates, which keep what is between their ends to themselves.
+        return load_interpreter(self.runtime.name, content, threads, keep_all=True)
+
+    def _found(self) -> tuple[dict[str, TfliteTensor], TfliteTensor]:
+        inputs, _ = _tensors(self._interpreter)
+        details = {detail["index"]: detail for detail in self._interpreter.get_tensor_details()}
+        layers = [
+            operator["inputs"][0]
+            for operator in self._interpreter._get_ops_details()
+            if operator["op_name"] == "FULLY_CONNECTED"
+        ]
+        if not layers:
+            raise ValueError("it has no fully connected layer to take an embedding from")
+        return inputs, _tensor(details[layers[-1]])
 
 
 def find_runtime(allowed: Sequence[str] | None = None) -> TfliteRuntime:
@@ -226,11 +263,23 @@ def _one_and_one(name: str) -> float:
     return float(interpreter.get_tensor(output.index).mean())
 
 
-def load_interpreter(name: str, content: bytes, threads: int = 1) -> Any:
-    """Return an interpreter of the runtime `name`, its tensors allocated, without its greeting."""
+def load_interpreter(name: str, content: bytes, threads: int = 1, keep_all: bool = False) -> Any:
+    """Return an interpreter of the runtime `name`, its tensors allocated, without its greeting.
+
+    Args:
+        name: A key of `MODULES`.
+        content: The network.
+        threads: Of its operators.
+        keep_all: Whether every tensor can be read after it has run, which takes more memory.
+    """
     module = importlib.import_module(f"{MODULES[name]}.interpreter")
+    more: dict[str, Any] = {}
+    if keep_all:
+        more["experimental_preserve_all_tensors"] = True
+        plain = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        more["experimental_op_resolver_type"] = plain
     with _without_greeting():
-        interpreter = module.Interpreter(model_content=content, num_threads=threads)
+        interpreter = module.Interpreter(model_content=content, num_threads=threads, **more)
         interpreter.allocate_tensors()
     return interpreter
 

@@ -113,14 +113,20 @@ def refused(path: Path, **how: Any) -> str:
 @pytest.mark.parametrize("mode", ["float32", "int8"])
 def test_a_bundle_opens_and_answers(tiny: Any, bundles: dict[str, Path], mode: str) -> None:
     classifier = open_bundle(bundles[mode])
-    np.testing.assert_allclose(classifier.windows(tiny.audio), tiny.expected, atol=0.03)
+    np.testing.assert_allclose(
+        classifier.window_probabilities(tiny.audio), tiny.expected, atol=0.03
+    )
     again = open_bundle(bundles[mode], threads=2, check=False)
-    np.testing.assert_allclose(again.windows(tiny.audio), classifier.windows(tiny.audio), atol=1e-6)
+    np.testing.assert_allclose(
+        again.window_probabilities(tiny.audio),
+        classifier.window_probabilities(tiny.audio),
+        atol=1e-6,
+    )
 
 
 def test_a_plugins_extractor_is_found_in_its_own_distribution(odd: Path, tiny: Any) -> None:
     classifier = open_bundle(odd)
-    assert classifier.windows(tiny.audio).shape[1] == 4
+    assert classifier.window_probabilities(tiny.audio).shape[1] == 4
     assert classifier.extractor.name == "odd"
 
 

@@ -29,7 +29,12 @@ from ser_toolkit.runtime.features.base import F32, Signal, Stack, WindowExtracto
 from ser_toolkit.runtime.features.normalizer import fit, unaltered
 from ser_toolkit.runtime.features.spectral import LogMel, Mfcc, Pitch
 from ser_toolkit.runtime.features.window import Window
-from ser_toolkit.runtime.inference.classifier import Classifier, build_classifier, container
+from ser_toolkit.runtime.inference.classifier import (
+    BundleClassifier,
+    Classifier,
+    build_classifier,
+    container,
+)
 from ser_toolkit.runtime.inference.inputs import features, signal_of
 from ser_toolkit.runtime.inference.tflite import TfliteModel, TfliteRuntime
 
@@ -38,7 +43,7 @@ INSTALLED = {item.name: item for item in (LogMel(), Mfcc(), Pitch())}
 HEAVY = ("scipy", "tensorflow", "keras", "librosa", "cryptography", "pluggy", "rich", "click")
 
 
-def opened(path: Path) -> Classifier:
+def opened(path: Path) -> BundleClassifier:
     return build_classifier(parse_bundle(read_bytes(path)), INSTALLED.__getitem__)
 
 
@@ -74,7 +79,7 @@ def test_it_answers_as_keras_does_on_the_same_audio(
     tiny: Any, bundles: dict[str, Path], mode: str, error: float
 ) -> None:
     classifier = opened(bundles[mode])
-    found = classifier.windows(tiny.audio)
+    found = classifier.window_probabilities(tiny.audio)
     np.testing.assert_allclose(found, tiny.expected, atol=error)
     assert classifier.labels == ("anger", "joy", "neutral", "sadness")
 
@@ -82,10 +87,10 @@ def test_it_answers_as_keras_does_on_the_same_audio(
 def test_audio_at_another_rate_is_resampled(tiny: Any, bundles: dict[str, Path]) -> None:
     classifier = opened(bundles["float32"])
     faster = Audio(resample(tiny.audio.samples, tiny.audio.rate_hz, 48000), 48000)
-    found = classifier.windows(faster)
+    found = classifier.window_probabilities(faster)
     assert len(found) == len(tiny.expected)
     np.testing.assert_allclose(
-        found.mean(axis=0), classifier.windows(tiny.audio).mean(axis=0), atol=0.02
+        found.mean(axis=0), classifier.window_probabilities(tiny.audio).mean(axis=0), atol=0.02
     )
 
 
@@ -95,7 +100,7 @@ def test_times_say_what_each_window_has_heard(
 ) -> None:
     classifier = opened(bundles["float32"])
     audio = Audio(tiny.audio.samples[:n_samples], 16000)
-    before = classifier.windows(audio)
+    before = classifier.window_probabilities(audio)
     times = classifier.times(audio)
     assert len(times) == len(before)
     for index, (start_s, end_s) in enumerate(times):
@@ -103,15 +108,17 @@ def test_times_say_what_each_window_has_heard(
         first, end = round(start_s * 16000), round(end_s * 16000)
         if n_samples >= 512 + 23 * 256:
             alone = Audio(audio.samples[first:end], 16000)
-            np.testing.assert_allclose(classifier.windows(alone)[0], before[index], atol=1e-4)
+            np.testing.assert_allclose(
+                classifier.window_probabilities(alone)[0], before[index], atol=1e-4
+            )
 
 
 def test_times_count_from_the_start_of_the_clip_where_only_a_part_is_heard(
     bundles: dict[str, Path],
 ) -> None:
     classifier = opened(bundles["float32"])
-    manifest = replace(classifier.manifest, window=Window(40, 20))
-    later = Classifier(manifest, Later(), {"level": unaltered(1)}, classifier.network)
+    normalizers = {"level": unaltered(1)}
+    later = Classifier("later", (), Later(), Window(40, 20), normalizers, classifier.network)
     audio = Audio(synthetic_voice(3, 8000).astype(np.float32) / 32768, 8000)
     times = later.times(audio)
     np.testing.assert_allclose(times, [(0.5 + 0.2 * i, 0.9 + 0.2 * i) for i in range(4)])
