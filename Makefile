@@ -34,20 +34,20 @@ setup: $(VENV)/installed
 $(DEMO)/msf.sertk: | $(VENV)/installed
 	rm -rf $(DEMO)
 	SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk train --plugin msf --data synthetic --epochs 40 --out $(DEMO)/run
-	SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk quantize $(DEMO)/run --out $@
+	SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk quantize $(DEMO)/run --max-drop 5 --out $@
 
 demo: setup
 	rm -rf $(DEMO)
 	$(MAKE) --no-print-directory $(DEMO)/msf.sertk
 	@echo
-	@echo "What the bundle hears in four utterances of speakers that it never heard:"
+	@echo "What the bundle predicts for four utterances of speakers that were not in its training:"
 	@SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk predict $(DEMO)/msf.sertk $$(sed -n '2p;20p;60p;90p' $(DEMO)/run/predictions.csv \
 	  | cut -d, -f1 | sed "s#^synthetic#$$(echo $(DEMO)/cache/corpora/synthetic-v*)#")
 	@echo
 	@echo "What is spoken in a recording of twelve such utterances:"
 	@$(BIN)/python edge/demo.py $(DEMO)/run $(DEMO)/cache/corpora/synthetic-v* $(DEMO)/voices.wav
 	@echo
-	@echo "What the daemon hears in it:"
+	@echo "The events of the daemon for it:"
 	@$(BIN)/sertk serve-edge $(DEMO)/msf.sertk --source $(DEMO)/voices.wav --sink console
 	@echo
 	@echo "Synthetic voices: none of this says anything about people. Next: make demo-live"

@@ -87,9 +87,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 clip = clips[speaker, emotion, f"s0{take}_r1"]
                 shutil.copy(clip.path, folder / f"path/to/corpus/{name}/{emotion}_{take}.wav")
     (folder / "path/to/corpus/ann/a remark.wav").touch()
-    heard = [clips[speakers[1], emotion, "s01_r1"] for emotion in ("anger", "sadness")]
-    shutil.copy(heard[0].path, folder / "some.wav")
-    write_voices(folder / "voices.wav", heard)
+    spoken = [clips[speakers[1], emotion, "s01_r1"] for emotion in ("anger", "sadness")]
+    shutil.copy(spoken[0].path, folder / "some.wav")
+    write_voices(folder / "voices.wav", spoken)
     shutil.copy(ROOT / "tests/bundles/v1/synthetic-msf.sertk", folder / "small.sertk")
     return folder
 

@@ -45,7 +45,7 @@ def test_the_plugins_here_import_public_names_alone() -> None:
 def test_each_import_that_is_not_public_is_named(tmp_path: Path) -> None:
     assert checked(tmp_path, FINE)[0] == 0
     for code in WRONG:
-        status, told = checked(tmp_path, code)
+        status, output = checked(tmp_path, code)
         line = code.count("\n") + 1
-        assert status == 1 and f"sertk_x/__init__.py:{line}: " in told, code
+        assert status == 1 and f"sertk_x/__init__.py:{line}: " in output, code
     assert checked(tmp_path, WRONG[2], "tests/test_x.py")[0] == 0

@@ -20,7 +20,8 @@ from xml.etree import ElementTree
 import pytest
 
 import ser_toolkit
-from ser_toolkit import dsp, hookspecs, testing
+from ser_toolkit import dsp, testing
+from ser_toolkit.plugins import hookspecs
 from ser_toolkit.testing import pytest_plugin
 
 ROOT = Path(__file__).parents[2]
@@ -67,9 +68,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=300,
         check=False,
     )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    assert not re.search("warning|error", said, re.IGNORECASE), said
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert not re.search("warning|error", output, re.IGNORECASE), output
     return folder
 
 
@@ -154,11 +155,11 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
 def test_every_public_name_has_a_docstring(site: Path) -> None:
     """In the page: a heading and a signature alone say nothing."""
     entry = re.compile(r'<h3 id="(ser_toolkit[\w.]+)"(.*?)(?=<h3 |<h2 |</article>)', re.DOTALL)
-    told = re.compile(r'<div class="doc doc-contents.*?<p>\S', re.DOTALL)
+    described = re.compile(r'<div class="doc doc-contents.*?<p>\S', re.DOTALL)
     text = "".join(path.read_text("utf-8") for path in (site / "reference").glob("*.html"))
     found = entry.findall(text)
     assert {name for name, _ in found} == set(directives())
-    assert [name for name, body in found if not told.search(body)] == []
+    assert [name for name, body in found if not described.search(body)] == []
 
 
 @pytest.mark.parametrize("name", EXPLAINED)
@@ -177,8 +178,8 @@ def test_the_picture_says_what_it_shows() -> None:
     root = ElementTree.fromstring(text)
     space = {"svg": "http://www.w3.org/2000/svg"}
     named = root.attrib["aria-labelledby"].split()
-    told = [root.find(f"svg:{tag}", space) for tag in ("title", "desc")]
-    assert [one.attrib["id"] for one in told if one is not None] == named
+    described = [root.find(f"svg:{tag}", space) for tag in ("title", "desc")]
+    assert [one.attrib["id"] for one in described if one is not None] == named
     words = " ".join("".join(one.itertext()) for one in root.iterfind("svg:text", space))
     assert all(kind in words for kind in (*KINDS, "NAME.sertk", "Split", "Verify"))
     assert "prefers-color-scheme: dark" in text

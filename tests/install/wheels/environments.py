@@ -57,6 +57,8 @@ FURTHER = (
 README = Page(
     "README.md",
     not_run={
+        "git clone URL ser-toolkit": "this is a clone",
+        "cd ser-toolkit": "this is a clone",
         "make demo": "it makes .venv in the clone; what it runs is run below, by name",
         "make demo-live": "it ends with Ctrl-C",
         "make test": "it runs this",
