@@ -71,7 +71,12 @@ class Features:
 def _spec(component: Component) -> list[Any]:
     """Return parameters and classes: two plugins may have other code under one name and version."""
     classes = [type(part) for part in parts_of(component)]
-    return [to_spec(component), [f"{c.__module__}.{c.__qualname__}" for c in classes]]
+    return [to_spec(component), [f"{_package(c)}.{c.__qualname__}" for c in classes]]
+
+
+def _package(kind: type) -> str:
+    # Not the whole module: code that moves within its package computes the same.
+    return kind.__module__.partition(".")[0]
 
 
 def _window_key(features: Features) -> Any:
