@@ -69,7 +69,7 @@ def _options(function: Callable[..., Any], data: Data, chosen: Mapping[str, Any]
 
 @_takes_options()
 def train(data: Data, *, fold: int = 1, callback: Callback | None = None, **options: Any) -> Run:
-    """Train one fold of a protocol and test it on speakers that it never heard.
+    """Train one fold of a protocol and test it on speakers that took no part.
 
     Args:
         data: A folder, a table, `"synthetic"`, or several of these.
