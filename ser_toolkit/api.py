@@ -18,13 +18,13 @@ from .inference.model import Model
 from .inference.predict import Errors
 from .inference.run import Run
 from .inspection import overview as inspection
-from .pipeline import Data, TrainOptions, paths_of
 from .plugins.registry import load_plugins
 from .plugins.settings import SettingsInput, settings_of
 from .runtime.bundle.modes import MODES
 from .runtime.bundle.signing import read_key
 from .runtime.errors import SertkError
 from .runtime.inference.prediction import FailedPrediction, Prediction
+from .training.options import Data, TrainOptions, paths_of
 from .training.run_dir import RunDirectory
 from .utils.progress import Callback
 from .utils.tables import Result

@@ -18,9 +18,10 @@ from .export.converter import check_mode
 from .export.quantize import facts_name, predictions_name, quantize_fold
 from .metrics.paired import compare
 from .metrics.scores import Scores, compute_metrics
-from .pipeline import Prepared, TrainOptions, prepare, run_fold, write_recipe
+from .pipeline import Prepared, prepare, run_fold, write_recipe
 from .runtime.errors import SertkError
 from .training import plots, report
+from .training.options import TrainOptions
 from .training.run_dir import RunDirectory, check_folder, default_folder, open_folder, read_scores
 from .utils.numba_cache import use_own_numba_cache
 from .utils.progress import Callback, FileLogger
