@@ -16,7 +16,7 @@ help:
 	@echo "make demo-live  the daemon with its page, on the bundle of the demo"
 	@echo "make test       run the tests (make test-all: the slow ones too; make test-nightly: hours)"
 	@echo "make test-arm64  install into Debian for arm64 in an emulator, and run there (root)"
-	@echo "make lint       ruff, mypy, import-linter, public names in plugins"
+	@echo "make lint       ruff, mypy, import-linter, public names in plugins, verbs in docstrings"
 	@echo "make docs       the site of the documents, into site/ (make docs-serve: with a server)"
 	@echo "make wheels     every distribution as a wheel, into dist/ (make resolve: for every Python?)"
 	@echo "make example    write plugins/sertk-example again, from the templates of sertk plugins new"
@@ -81,6 +81,7 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python release/public_imports.py
+	$(BIN)/python release/docstrings.py
 
 format: setup
 	$(BIN)/ruff check --fix .
@@ -107,7 +108,7 @@ docs-serve: setup
 example: setup
 	rm -rf plugins/sertk-example
 	$(BIN)/python -c "from pathlib import Path; from ser_toolkit.scaffold import KINDS, Project, write; \
-	  write(Project('example', KINDS), Path('plugins/sertk-example'))"
+	  write(Project('example', KINDS, hidden=True), Path('plugins/sertk-example'))"
 
 # Wheels and source archives of every distribution, into dist/, after a check that they fit.
 wheels: setup

@@ -1,4 +1,4 @@
-"""What features, network and gates cost in one process, beside what they are compared with."""
+"""Measure features, network and gates in one process, beside what they are compared with."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Times = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What is measured: a bundle, the Keras network that it was made from, and sound."""
+    """Hold what is measured: a bundle, the Keras network that it was made from, and sound."""
 
     bundle: Path
     classifier: Classifier
@@ -47,32 +47,32 @@ class Subject:
 
     @property
     def hop(self) -> int:
-        """Samples from one window of the stream to the next."""
+        """Return the samples from one window of the stream to the next."""
         extractor = self.classifier.extractor
         window = window_at(self.classifier.window, extractor, HOP_S)
         return window.hop_frames * extractor.hop_length
 
     @property
     def window(self) -> F32:
-        """The sound of one window."""
+        """Return the sound of one window."""
         length = self.classifier.window.length_frames
         return self.samples[: self.classifier.extractor.sample_count(length)]
 
 
 def alternating(measures: Mapping[str, Measure], rounds: int) -> Times:
-    """Every measure once per round; every other round has them in reverse order."""
-    found: dict[str, list[float]] = {name: [] for name in measures}
+    """Take every measure once per round; every other round has them in reverse order."""
+    results: dict[str, list[float]] = {name: [] for name in measures}
     for measure in measures.values():
         measure()
     for index in range(rounds):
         names = list(measures)
         for name in names if index % 2 else reversed(names):
-            found[name].append(measures[name]())
-    return {name: np.array(values) for name, values in found.items()}
+            results[name].append(measures[name]())
+    return {name: np.array(values) for name, values in results.items()}
 
 
 def clock(run: Callable[[], object], calls: int = CALLS) -> Measure:
-    """Milliseconds of one call, the mean of a few in a row."""
+    """Measure milliseconds of one call, the mean of a few in a row."""
 
     def measure() -> float:
         start = time.perf_counter()
@@ -84,7 +84,7 @@ def clock(run: Callable[[], object], calls: int = CALLS) -> Measure:
 
 
 def with_fft(classifier: Classifier, fft: dsp.Fft) -> Classifier:
-    """The same classifier with another FFT."""
+    """Return the same classifier with another FFT."""
     assert isinstance(classifier.extractor, Stack)
     parts = tuple(on(part, fft) for part in classifier.extractor.parts)  # type: ignore[arg-type]
     return dataclasses.replace(classifier, extractor=Stack(parts))
@@ -93,7 +93,15 @@ def with_fft(classifier: Classifier, fft: dsp.Fft) -> Classifier:
 def floor(
     extractor: Stack, samples: F32, hop: int, fft: dsp.Fft, at_once: bool = False
 ) -> Callable[[], None]:
-    """The FFTs of one hop, and nothing else, in the extractor's blocks or all at once."""
+    """Run only the FFTs of one hop, in the extractor's blocks or all at once.
+
+    Args:
+        extractor: A stack of log-mel and pitch.
+        samples: At its rate.
+        hop: Samples from one window to the next.
+        fft: The FFT to measure.
+        at_once: Whether all frames are one block.
+    """
     mel, pitch = extractor.parts
     assert isinstance(mel, LogMel) and isinstance(pitch, Pitch)
     count = hop // extractor.hop_length
@@ -119,7 +127,7 @@ def floor(
 
 
 class Timed(Stack):
-    """A stack that knows how long it took."""
+    """Measure how long a stack takes."""
 
     spent_s = 0.0
 
@@ -131,30 +139,38 @@ class Timed(Stack):
 
 
 def in_the_daemon(classifier: Classifier, samples: F32, hop: int) -> Measure:
-    """Milliseconds of the extractor per hop while the ear listens, in pieces of a microphone's."""
+    """Measure the extractor per hop in milliseconds, in the daemon's stream of short pieces.
+
+    Args:
+        classifier: The opened bundle.
+        samples: The sound.
+        hop: Samples from one window to the next.
+    """
     timed = Timed(classifier.extractor.parts)  # type: ignore[attr-defined]
-    listener = dataclasses.replace(classifier, extractor=timed)
+    timed_classifier = dataclasses.replace(classifier, extractor=timed)
     settings = StreamSettings(gate="off")
 
     def measure() -> float:
-        ear = StreamClassifier(listener, settings, SmoothingSettings(), detectors(settings))
+        stream = StreamClassifier(
+            timed_classifier, settings, SmoothingSettings(), detectors(settings)
+        )
         object.__setattr__(timed, "spent_s", 0.0)
-        hear(ear, samples)
+        push_pieces(stream, samples)
         return 1000 * timed.spent_s / (len(samples) / hop)
 
     return measure
 
 
-def hear(ear: StreamClassifier, samples: F32) -> None:
-    """Push sound as it comes from a microphone."""
+def push_pieces(stream: StreamClassifier, samples: F32) -> None:
+    """Push sound in pieces, as it comes from a microphone."""
     piece = int(PIECE_S * RATE_HZ)
     for start in range(0, len(samples), piece):
-        ear.push(samples[start : start + piece], RATE_HZ)
-    ear.finish()
+        stream.push(samples[start : start + piece], RATE_HZ)
+    stream.finish()
 
 
 def feature_lines(subject: Subject, rounds: int) -> Iterator[Line]:
-    """Incremental features beside the floor and beside the whole window, for each FFT."""
+    """Measure incremental features beside the floor and the whole window, for each FFT."""
     hop, measures = subject.hop, {}
     ffts = list(dict.fromkeys((dsp.numpy_fft(), dsp.best_fft())))
     for fft in ffts:
@@ -187,17 +203,17 @@ def feature_lines(subject: Subject, rounds: int) -> Iterator[Line]:
 
 
 def ratio(over: NDArray[Any], under: NDArray[Any]) -> float:
-    """The median of the ratios within a round."""
+    """Return the median of the ratios within a round."""
     return float(np.median(over / under))
 
 
 def cost(ms: NDArray[Any]) -> str:
-    """A time, to stand beside a ratio."""
+    """Return a time, to stand beside a ratio."""
     return f"({np.median(ms):.3g} ms)"
 
 
 def network_lines(subject: Subject, rounds: int) -> Iterator[Line]:
-    """Features and network per hop, beside librosa and Keras on the window."""
+    """Measure features and network per hop, beside librosa and Keras on the window."""
     classifier, window = with_fft(subject.classifier, dsp.numpy_fft()), subject.window
     theirs = librosa_calls(window)
     (name,) = classifier.manifest.inputs
@@ -215,7 +231,7 @@ def network_lines(subject: Subject, rounds: int) -> Iterator[Line]:
 
 
 def librosa_calls(window: F32) -> Mapping[str, Callable[[], object]]:
-    """What computes the like of our features: pyin tells voicing too, as our pitch does."""
+    """Return calls of librosa like our features: pyin gives voicing too, as our pitch does."""
     grid = {"n_fft": 512, "hop_length": 256}
     pitch = {"fmin": 60.0, "fmax": 500.0, "sr": 16000, "frame_length": 1024, "hop_length": 256}
     feature = librosa.feature
@@ -231,7 +247,13 @@ def librosa_calls(window: F32) -> Mapping[str, Callable[[], object]]:
 
 
 def one_hop(classifier: Classifier, samples: F32, hop: int) -> Callable[[], object]:
-    """Push one hop of sound into a stream of windows and judge the window that it completes."""
+    """Push one hop of sound into a stream of windows and classify the window that it completes.
+
+    Args:
+        classifier: The opened bundle.
+        samples: The sound.
+        hop: Samples from one window to the next.
+    """
     window = window_at(classifier.window, classifier.extractor, HOP_S)
     windows = AudioWindows(classifier.extractor, classifier.normalizers, window)
     list(windows.push(samples[: -(-len(samples) // hop) * hop]))
@@ -244,7 +266,7 @@ def one_hop(classifier: Classifier, samples: F32, hop: int) -> Callable[[], obje
 
 
 def gate_lines(subject: Subject, rounds: int) -> Iterator[Line]:
-    """The whole ear, with each gate: time per second of sound."""
+    """Measure the whole stream classifier with each gate: time per second of sound."""
     classifier, samples = with_fft(subject.classifier, dsp.numpy_fft()), subject.samples
     seconds = len(samples) / RATE_HZ
     measures, speech = {}, {}
@@ -253,12 +275,14 @@ def gate_lines(subject: Subject, rounds: int) -> Iterator[Line]:
         detector = detectors(settings)
 
         def run(settings: StreamSettings = settings, detector: Any = detector) -> None:
-            hear(StreamClassifier(classifier, settings, SmoothingSettings(), detector), samples)
+            stream = StreamClassifier(classifier, settings, SmoothingSettings(), detector)
+            push_pieces(stream, samples)
 
         measures[kind] = clock(run, 1)
-        ear = StreamClassifier(classifier, settings, SmoothingSettings(), detector)
-        heard = [*ear.push(samples, RATE_HZ).utterances, *ear.finish().utterances]
-        speech[kind] = sum(one.end_s - one.start_s for one in heard if one.classified) / seconds
+        stream = StreamClassifier(classifier, settings, SmoothingSettings(), detector)
+        utterances = [*stream.push(samples, RATE_HZ).utterances, *stream.finish().utterances]
+        lengths_s = [item.end_s - item.start_s for item in utterances if item.classified]
+        speech[kind] = sum(lengths_s) / seconds
     for kind, ms in alternating(measures, rounds).items():
         note = f"one core busy; {100 * speech[kind]:.0f} % of the sound taken for speech"
         yield Line(f"gate {kind}", float(np.median(ms)) / seconds / 10, " %", note=note)

@@ -1,4 +1,4 @@
-"""The budgets of the daemon, each measured beside what it is compared with, in one run.
+"""Measure the budgets of the daemon, each beside what it is compared with, in one run.
 
     python benchmarks/edge.py [--bundle FILE --run DIR] [--audio FILE] [--rounds 31] [--only PART…]
 
@@ -13,7 +13,7 @@ The floor of the features is what the extractor cannot do without: for each fram
 period), in float64, of frames that are already cut, in blocks as large as the extractor's. No
 window function, no mel bank, no search for a period. `FFTs all at once` are the same in one block,
 which takes more memory than glibc keeps. `in the daemon` is what the extractor costs
-while the ear hears the sound in the pieces of a microphone.
+while it gets the sound in the pieces of a microphone.
 
 Memory is what the kernel counts as resident (Rss), and beside it the proportional share (Pss), in
 which pages that others use too are divided among them; in units of 10^6 bytes.
@@ -57,7 +57,7 @@ SMALL = ("--recipe", "compact", "--data", "synthetic", "--epochs", "2")
 
 
 def start_lines(subject: Subject, folder: Path) -> Iterator[Line]:
-    """From the start of the process to the first good /readyz."""
+    """Measure from the start of the process to the first good /readyz."""
     sound = around.write(folder / "voices.wav", subject.samples)
     with around.microphone(folder, sound) as env:
         ways = {"a file": (around.played(sound), None), "a microphone": ((), env)}
@@ -74,7 +74,7 @@ def start_lines(subject: Subject, folder: Path) -> Iterator[Line]:
 
 
 def memory_lines(subject: Subject, folder: Path) -> Iterator[Line]:
-    """Resident memory after some speech: the least, and with everything switched on."""
+    """Measure resident memory after some speech: the least, and with everything switched on."""
     sound = around.write(folder / "voices.wav", subject.samples)
     args = around.played(sound)
     with around.Daemon(subject.bundle, folder, args, page=False) as daemon:
@@ -91,7 +91,14 @@ def memory_lines(subject: Subject, folder: Path) -> Iterator[Line]:
 def everything(
     subject: Subject, folder: Path, sound: Path, stack: contextlib.ExitStack
 ) -> Iterator[Line]:
-    """A daemon with all that this machine has to offer."""
+    """Measure a daemon with everything that this machine has.
+
+    Args:
+        subject: The bundle and the sound.
+        folder: For state and files.
+        sound: The sound as a file.
+        stack: Ends what is started.
+    """
     env = stack.enter_context(around.microphone(folder, sound))
     port = stack.enter_context(around.broker(folder))
     url = stack.enter_context(around.web_server())
@@ -113,13 +120,19 @@ def everything(
 
 
 def memory(what: str, size: tuple[float, float], most: float = inf) -> Line:
-    """A line of resident memory."""
+    """Return a line of resident memory.
+
+    Args:
+        what: What uses it.
+        size: Rss and Pss in MB.
+        most: The budget of Rss.
+    """
     rss, pss = size
     return Line(f"memory: {what}", rss, " MB", most=most, note=f"(proportional: {pss:.0f} MB)")
 
 
 def trained(folder: Path) -> tuple[Path, Path]:
-    """A small bundle of the recipe and its run."""
+    """Train a small bundle of the recipe; return it and its run."""
     bundle, run = folder / "compact.sertk", folder / "run"
     env = {**os.environ, "SERTK_CACHE": str(folder / "cache")}
     commands = (("train", *SMALL, "--out", run), ("quantize", run, "--out", bundle, "--force"))

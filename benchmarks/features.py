@@ -1,4 +1,4 @@
-"""Features beside librosa and beside the bare FFT: one process, one thread, alternating rounds.
+"""Measure features beside librosa and the bare FFT: one process, one thread, alternating rounds.
 
     python benchmarks/features.py [--rounds 31] [--audio FILE]
 
@@ -40,7 +40,7 @@ Candidates = Mapping[str, Callable[[], Any]]
 
 
 def times_ms(candidates: Candidates, rounds: int) -> dict[str, NDArray[Any]]:
-    """Time of each candidate in each round; every other round runs them in reverse order."""
+    """Return the time of each candidate per round; every other round is in reverse order."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for run in candidates.values():
         run()
@@ -52,7 +52,7 @@ def times_ms(candidates: Candidates, rounds: int) -> dict[str, NDArray[Any]]:
 
 
 def call_ms(run: Callable[[], Any]) -> float:
-    """Mean time of a few calls in a row."""
+    """Return the mean time of a few calls in a row."""
     start = time.perf_counter()
     for _ in range(CALLS_PER_ROUND):
         run()
@@ -60,14 +60,14 @@ def call_ms(run: Callable[[], Any]) -> float:
 
 
 def on(feature: Feature, fft: dsp.Fft) -> Feature:
-    """The same feature with another FFT."""
+    """Return the same feature with another FFT."""
     kind = type(feature)
     values = {field.name: getattr(feature, field.name) for field in dataclasses.fields(feature)}
     return type(kind.__name__, (kind,), {"fft": lambda self: fft})(**values)
 
 
 def synthetic(rate_hz: int, length_s: float) -> F32:
-    """A rising tone in noise, then near silence."""
+    """Return a rising tone in noise, then near silence."""
     time_s = np.arange(int(rate_hz * length_s)) / rate_hz
     tone = 0.3 * np.sin(2 * np.pi * (120 * time_s + 60 * time_s**2))
     noise = 0.01 * np.random.default_rng(0).standard_normal(len(time_s))
@@ -75,7 +75,13 @@ def synthetic(rate_hz: int, length_s: float) -> F32:
 
 
 def clip(path: str | None, rate_hz: int, length_s: float) -> F32:
-    """The first seconds of a file, repeated where it is short, or the synthetic clip."""
+    """Return the first seconds of a file, or the synthetic clip.
+
+    Args:
+        path: The file, repeated where it is short; None is the synthetic clip.
+        rate_hz: The rate to return.
+        length_s: How many seconds.
+    """
     if path is None:
         return synthetic(rate_hz, length_s)
     samples, _ = librosa.load(path, sr=rate_hz, duration=length_s)
@@ -83,7 +89,14 @@ def clip(path: str | None, rate_hz: int, length_s: float) -> F32:
 
 
 def rfft_floor(samples: F32, frame: int, hop: int, fft: dsp.Fft) -> Callable[[], None]:
-    """rfft of every frame, in blocks as large as those of `power_spectrogram`."""
+    """Run rfft on every frame, in blocks as large as those of `power_spectrogram`.
+
+    Args:
+        samples: Float32 (N,).
+        frame: Samples of a frame.
+        hop: Samples from one frame to the next.
+        fft: The FFT to measure.
+    """
     frames = np.array(dsp.frame_view(samples, frame, hop))
     rows = dsp.block_rows(frames[0].nbytes)
 
@@ -95,7 +108,7 @@ def rfft_floor(samples: F32, frame: int, hop: int, fft: dsp.Fft) -> Callable[[],
 
 
 def librosa_calls(samples: F32) -> Candidates:
-    """The three features, one call each, and all of them."""
+    """Return calls of librosa: the three features, one call each, and all of them."""
     feature = librosa.feature
     calls: dict[str, Callable[[], Any]] = {
         "zcr": lambda: feature.zero_crossing_rate(samples, frame_length=FRAME, hop_length=HOP),
@@ -106,7 +119,7 @@ def librosa_calls(samples: F32) -> Candidates:
 
 
 def our_calls(padded: F32, fft: dsp.Fft) -> Candidates:
-    """The same three features, each from a fresh signal; `total` shares one."""
+    """Return calls of our three features, each from a fresh signal; `total` shares one."""
     grid = {"rate_hz": RATE_HZ, "frame_length": FRAME, "hop_length": HOP}
     parts = (Zcr(**grid), Rms(**grid), Mfcc(**grid, n_mfcc=20, fmax_hz=RATE_HZ / 2))
     features = {part.name: on(part, fft) for part in parts}
@@ -116,7 +129,7 @@ def our_calls(padded: F32, fft: dsp.Fft) -> Candidates:
 
 
 def clip_rows(samples: F32, rounds: int) -> Iterator[tuple[str, ...]]:
-    """One row per feature and FFT: librosa, ours, floor and their ratios."""
+    """Yield one row per feature and FFT: librosa, ours, floor and their ratios."""
     padded = np.pad(samples, FRAME // 2)
     ffts = list(dict.fromkeys((dsp.best_fft(), dsp.numpy_fft())))
     candidates: dict[str, Callable[[], Any]] = {
@@ -136,7 +149,7 @@ def clip_rows(samples: F32, rounds: int) -> Iterator[tuple[str, ...]]:
 
 
 def stream_rows(samples: F32, rounds: int) -> Iterator[tuple[str, ...]]:
-    """Half a second more of a stream beside its whole window computed anew."""
+    """Measure half a second more of a stream beside its whole window computed anew."""
     extractors = [Zcr(), Rms(), LogMel(), Mfcc(), Pitch(), Stack((Zcr(), Rms(), LogMel(), Pitch()))]
     step = samples[: int(STEP_S * EDGE_RATE_HZ)]
     for extractor in extractors:
@@ -153,12 +166,12 @@ def pusher(extractor: FrameExtractor, step: F32) -> Callable[[], Any]:
 
 
 def recomputer(extractor: FrameExtractor, samples: F32, rate_hz: int) -> Callable[[], Any]:
-    """Compute all frames of a fresh signal."""
+    """Compute all frames of a fresh signal of `samples` at `rate_hz`."""
     return lambda: extractor.frames(Signal(samples, rate_hz))
 
 
 def show(title: str, header: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:
-    """Print a plain table."""
+    """Print a plain table under a title."""
     print(f"\n{title}")
     for row in (header, *rows):
         print("  ".join(f"{cell:>12}" for cell in row))

@@ -1,4 +1,4 @@
-"""Figures with their budgets, printed one below another."""
+"""Print measurements with their budgets, one below another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from math import inf, isinf
 
 @dataclass(frozen=True)
 class Line:
-    """A figure, and the budget where it has one; `most` and `least` bound it."""
+    """Hold a measurement, and the budget where it has one; `most` and `least` bound it."""
 
     what: str
     value: float
@@ -20,7 +20,7 @@ class Line:
     note: str = ""
 
     def cells(self) -> tuple[str, ...]:
-        """What, figure, budget, met or not."""
+        """Return what, value, budget, met or not."""
         figure = f"{self.value:.3g}{self.unit}" if self.value < 1000 else f"{self.value:.0f}"
         if isinf(self.most) and isinf(self.least):
             return self.what, figure, "", self.note
@@ -30,7 +30,7 @@ class Line:
 
 
 def show(title: str, lines: Iterator[Line]) -> None:
-    """Print lines when they are known, and how busy the machine was."""
+    """Print lines as they are measured, and how busy the machine was."""
     print(f"\n{title}", flush=True)
     for line in lines:
         what, figure, bound, word = line.cells()

@@ -1,11 +1,11 @@
-"""Networks in every mode on every runtime: size, agreement with Keras, time, memory.
+"""Measure networks in every mode on every runtime: size, agreement with Keras, time, memory.
 
     SERTK_TFLITE_RUNTIME_PYTHON=env/bin/python python benchmarks/runtimes.py [--only tcn mlp]
 
-The networks learn random data that a linear rule separates, for a moment: long enough that
-decisions are decisions, which those of untrained networks are not. Agreement and largest difference
-of a probability are on windows that were not learnt and did not calibrate. Each file runs in each
-runtime in a process of its own, with one thread; ms is the median of one window at a time.
+The networks are trained briefly on random data that a linear rule separates, so that their
+decisions are clear, which those of untrained networks are not. Agreement and largest difference of
+a probability are on windows that neither trained nor calibrated. Each file runs in each runtime in
+a process of its own, with one thread; ms is the median of one window at a time.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def tcn() -> Any:
 
 
 def lstm() -> Any:
-    """Frames of 40 coefficients."""
+    """Build an LSTM over frames of 40 coefficients."""
     return _network((94, 40), lambda layers, x: layers.LSTM(128)(x))
 
 
 def lstm_of_means() -> Any:
-    """The notebook's: 40 mean coefficients, read as a sequence of 40 steps."""
+    """Build the notebook's LSTM: 40 mean coefficients, read as a sequence of 40 steps."""
     return _network((40,), lambda layers, x: layers.LSTM(123)(layers.Reshape((40, 1))(x)))
 
 
@@ -55,7 +55,7 @@ def mlp() -> Any:
 
 
 def notebook_cnn() -> Any:
-    """One-dimensional convolutions over a vector of 2916 numbers, 17.7 million parameters."""
+    """Build 1D convolutions over a vector of 2916 numbers, 17.7 million parameters."""
     return _network((2916,), _convolutions)
 
 
@@ -87,7 +87,13 @@ NETWORKS: Mapping[str, tuple[Build, int]] = {
 
 
 def separable(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> tuple[F32, Any]:
-    """Noise in which each class lifts some columns."""
+    """Return noise in which each class lifts some columns, and the classes.
+
+    Args:
+        shape: Of one window.
+        count: How many windows.
+        rng: Where they are drawn from.
+    """
     truth = rng.integers(0, CLASSES, count)
     lifted = np.resize(np.eye(CLASSES), (CLASSES, shape[-1]))[truth]
     lifted = lifted.reshape(count, *(1,) * (len(shape) - 1), shape[-1])
@@ -95,7 +101,13 @@ def separable(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> t
 
 
 def trained(build: Build, epochs: int, folder: Path) -> tuple[Path, str, F32, F32, F32]:
-    """The saved network, its input, windows to calibrate and to test, and its answers."""
+    """Train a network; return its file, input, calibration and test windows, and outputs.
+
+    Args:
+        build: Builds the network.
+        epochs: 0 leaves it untrained.
+        folder: Where it is saved.
+    """
     keras = import_keras(1)
     keras.utils.set_random_seed(0)
     network = build()
@@ -110,13 +122,13 @@ def trained(build: Build, epochs: int, folder: Path) -> tuple[Path, str, F32, F3
     tested = values[TRAINED:]
     answers = network.predict(tested, verbose=0, batch_size=20)
     score = float((answers.argmax(1) == truth[TRAINED:]).mean())
-    learnt = f"{epochs} epochs, {score:.0%} right" if epochs else "untrained"
-    print(f"\n{network.count_params():,} parameters, {learnt}", flush=True)
+    training = f"{epochs} epochs, {score:.0%} right" if epochs else "untrained"
+    print(f"\n{network.count_params():,} parameters, {training}", flush=True)
     return path, start.name, values[:CALIBRATED], tested, answers
 
 
 def rows(name: str) -> Iterator[Row]:
-    """One row per mode and runtime."""
+    """Yield one row per mode and runtime."""
     with tempfile.TemporaryDirectory() as folder:
         path, start, calibration, tested, answers = trained(*NETWORKS[name], Path(folder))
         with Converter(path, {start: calibration}) as converter:
@@ -140,12 +152,12 @@ def cells(converted: Converted, check: RuntimeCheck) -> Row:
 
 
 def figure(value: float | None) -> str:
-    """Two digits below 1, one decimal above."""
+    """Format with two digits below 1, one decimal above."""
     return "" if value is None else f"{value:.2g}" if value < 1 else f"{value:.1f}"
 
 
 def main() -> None:
-    """Parse, measure, print each row when it is known."""
+    """Parse, measure, print each row as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--only", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     chosen = parser.parse_args().only

@@ -1,7 +1,7 @@
-"""The daemon in a process of its own, and what may be around it, all of it real.
+"""Start the daemon in a process of its own, and the real services around it.
 
-A sound server with a microphone that is none, a broker, a web server that takes events, a browser's
-requests. What this machine lacks is left out by whoever asks for it first.
+A sound server with a virtual microphone, a broker, a web server that takes events, a browser's
+requests. Callers leave out what this machine lacks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ser_toolkit.builtin.synthetic import SyntheticReader
 from ser_toolkit.runtime.features.base import F32
 
 RATE_HZ = 16_000
-# A Pi has no scipy: nothing that it installs asks for it.
+# A Pi has no scipy: nothing that it installs requires it.
 AS_ON_A_PI = "import sys; sys.modules['scipy'] = None; from ser_toolkit.cli import main; main()"
 MB = 1e6
 POLL_S = 0.01
@@ -39,7 +39,7 @@ PATIENCE_S = 60.0
 
 
 def voices(folder: Path) -> F32:
-    """Utterances of synthetic speakers with two seconds of a quiet room between them."""
+    """Return utterances of synthetic speakers with two seconds of a quiet room between them."""
     corpus = SyntheticReader(speakers=4, sentences=2).read(folder / "voices")
     quiet = np.random.default_rng(0).normal(0, 1e-4, 2 * RATE_HZ).astype(np.float32)
     parts = [quiet]
@@ -50,18 +50,18 @@ def voices(folder: Path) -> F32:
 
 
 def played(sound: Path) -> list[str]:
-    """The options that have the daemon listen to a file as if it were spoken now."""
+    """Return the options with which the daemon plays a file in real time."""
     return ["--source", str(sound), "--realtime", "--repeat"]
 
 
 def write(path: Path, samples: F32) -> Path:
-    """Samples at RATE_HZ as a file."""
+    """Write samples at RATE_HZ as a file."""
     soundfile.write(path, samples, RATE_HZ)
     return path
 
 
 class Daemon:
-    """`sertk serve-edge`, with a page on a free port unless `page` says otherwise."""
+    """Run `sertk serve-edge`, with a page on a free port unless `page` says otherwise."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Daemon:
         self._process.wait(PATIENCE_S)
 
     def ready_s(self) -> float:
-        """Wait for the first good answer of /readyz; seconds since the start."""
+        """Wait for the first good answer of /readyz; return the seconds since the start."""
         self.until(self._is_ready)
         return time.perf_counter() - self.begun
 
@@ -102,23 +102,23 @@ class Daemon:
             time.sleep(POLL_S)
 
     def get(self, path: str) -> bytes:
-        """An answer."""
+        """Return the content of an answer."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
             content: bytes = answer.read()
             return content
 
     def delivered(self) -> float:
-        """Events that every sink has taken."""
+        """Return how many events every sink has taken."""
         lines = self.get("/metrics").decode().splitlines()
-        found = [line for line in lines if line.startswith("sertk_sink_delivered_total")]
-        return min(float(line.split()[-1]) for line in found)
+        counts = [line for line in lines if line.startswith("sertk_sink_delivered_total")]
+        return min(float(line.split()[-1]) for line in counts)
 
     def memory_mb(self) -> tuple[float, float]:
-        """Resident and proportional set size of the daemon's own process."""
+        """Return resident and proportional set size of the daemon's own process."""
         return memory_mb(self._process.pid)
 
     def children_mb(self) -> list[tuple[float, float]]:
-        """The same of its children: the process that reads the microphone."""
+        """Return the same of its children: the process that reads the microphone."""
         path = Path(f"/proc/{self._process.pid}/task")
         pids = {pid for task in path.iterdir() for pid in (task / "children").read_text().split()}
         return [memory_mb(int(pid)) for pid in sorted(pids)]
@@ -131,23 +131,23 @@ class Daemon:
 
 
 def memory_mb(pid: int) -> tuple[float, float]:
-    """Rss and Pss of a process, 10^6 bytes."""
+    """Return Rss and Pss of a process in 10^6 bytes."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    found = {name: int(rest.split()[0]) for name, rest in (line.split(":") for line in lines)}
-    return found["Rss"] * 1024 / MB, found["Pss"] * 1024 / MB
+    sizes_kib = {name: int(rest.split()[0]) for name, rest in (line.split(":") for line in lines)}
+    return sizes_kib["Rss"] * 1024 / MB, sizes_kib["Pss"] * 1024 / MB
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
 def microphone(folder: Path, sound: Path) -> Iterator[Mapping[str, str] | None]:
-    """The environment of a PulseAudio whose default microphone hears `sound`; None: there is none.
+    """Yield the environment of a PulseAudio whose default microphone records `sound`, or None.
 
-    What is played to a null sink is what its monitor hears.
+    The monitor of a null sink records what is played to it.
     """
     if not all(shutil.which(name) for name in ("pulseaudio", "paplay")):
         yield None
@@ -173,20 +173,20 @@ def microphone(folder: Path, sound: Path) -> Iterator[Mapping[str, str] | None]:
 
 @contextlib.contextmanager
 def broker(folder: Path) -> Iterator[int | None]:
-    """The port of a mosquitto; None: there is none."""
+    """Yield the port of a mosquitto; None where there is none."""
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         yield None
         return
     port, config = free_port(), folder / "mosquitto.conf"
-    config.write_text(f"callback {port} 127.0.0.1\nallow_anonymous true\n")
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     with _running([program, "-c", str(config)], {}, lambda: _answers(("127.0.0.1", port))):
         yield port
 
 
 @contextlib.contextmanager
 def web_server() -> Iterator[str]:
-    """The address of a server that takes every event."""
+    """Yield the address of a server that takes every event."""
 
     class Taker(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -207,7 +207,7 @@ def web_server() -> Iterator[str]:
 
 @contextlib.contextmanager
 def browser(daemon: Daemon) -> Iterator[None]:
-    """Loads the page as a browser does, and then reads its events until the end."""
+    """Load the page as a browser does, and then read its events until the end."""
     for path in ("/", "/page.js", "/page.css", "/icon.svg", "/v1/model"):
         daemon.get(path)
     connection = http.client.HTTPConnection("127.0.0.1", daemon.port)
@@ -228,7 +228,7 @@ def browser(daemon: Daemon) -> Iterator[None]:
 
 
 def classify(daemon: Daemon, sound: Path) -> None:
-    """Have a recording judged, as one that is dropped on the page is."""
+    """Have a recording classified, as one that is dropped on the page is."""
     url = f"http://127.0.0.1:{daemon.port}/v1/classify"
     headers = {"Content-Type": "audio/wav"}
     request = urllib.request.Request(url, sound.read_bytes(), headers)
@@ -240,7 +240,7 @@ def classify(daemon: Daemon, sound: Path) -> None:
 def _running(
     command: Sequence[str], env: Mapping[str, str], begun: Callable[[], bool] = lambda: True
 ) -> Iterator[None]:
-    """A process for as long as it is needed, with whatever it starts."""
+    """Run a process for as long as it is needed, with its children."""
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(
         command, env={**os.environ, **env}, stdout=quiet, stderr=quiet, start_new_session=True

@@ -1,4 +1,4 @@
-"""For `make docs`: pages that lie elsewhere in the repository, and anchors as GitHub makes them."""
+"""Extend `make docs`: pages elsewhere in the repository, and anchors as GitHub makes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOVED = {"README.md": "start.md"}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Return anchors as on GitHub; patterns in the navigation become the pages that fit them."""
+    """Make anchors as GitHub does, and replace patterns in the navigation by pages."""
     config.mdx_configs.setdefault("toc", {})["slugify"] = anchor
     config.nav = expanded(config.nav)
     return config
@@ -32,7 +32,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Point links where the site has what they name."""
+    """Point links at the pages of the site."""
     home = repository_name(page.file.src_uri)
     fences = re.compile(r"^(```.*?^```)$", re.MULTILINE | re.DOTALL)
     prose = re.compile(r"(?<=\]\()([^)\s#:]+)")
@@ -66,23 +66,28 @@ def globbed(entry: Any) -> list[Any]:
 
 def outside() -> list[str]:
     """Return the pages outside docs/, by their names in the repository."""
-    return sorted(p.relative_to(ROOT).as_posix() for one in OUTSIDE for p in ROOT.glob(one))
+    return sorted(p.relative_to(ROOT).as_posix() for glob in OUTSIDE for p in ROOT.glob(glob))
 
 
 def site_name(name: str) -> str:
-    """Return a file of the repository in the site."""
+    """Return the name in the site of a file of the repository."""
     return MOVED.get(name, name.removeprefix("docs/"))
 
 
 def repository_name(name: str) -> str:
-    """Return a page of the site in the repository."""
-    places = {site_name(one): one for one in outside()}
+    """Return the name in the repository of a page of the site."""
+    places = {site_name(page): page for page in outside()}
     return places.get(name, f"docs/{name}")
 
 
 def link(target: str, home: str, config: MkDocsConfig, files: Files) -> str:
-    """Return a link of the repository's page `home`, in the site; what is no page goes along as a
-    file.
+    """Return a link of a page of the repository, as the site needs it.
+
+    Args:
+        target: What it points at, relative to the page.
+        home: The page.
+        config: That of the site.
+        files: Those of the site; a target that is no page is added.
     """
     name = posixpath.normpath(posixpath.join(posixpath.dirname(home), target))
     if not (ROOT / name).is_file():

@@ -10,21 +10,21 @@ from nbclient import NotebookClient
 
 
 def execute(path: Path) -> None:
-    """Run one notebook; what libraries warn of is left out."""
+    """Run one notebook and save it, without the warnings of libraries."""
     notebook = nbformat.read(path, 4)
     NotebookClient(notebook, timeout=None).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
-            cell.outputs = [one for one in cell.outputs if not _chatter(one)]
+            cell.outputs = [output for output in cell.outputs if not _is_warning(output)]
     temporary = path.with_suffix(".tmp")
     nbformat.write(notebook, temporary)
     temporary.replace(path)
 
 
-def _chatter(output: nbformat.NotebookNode) -> bool:
-    said = str(output.get("text", ""))
-    return output.get("name") == "stderr" or said.startswith("WARNING:tensorflow")
+def _is_warning(output: nbformat.NotebookNode) -> bool:
+    text = str(output.get("text", ""))
+    return output.get("name") == "stderr" or text.startswith("WARNING:tensorflow")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Build wheels and source archives of the distributions, after checking that they fit each other.
+"""Build wheels and source archives of the distributions, after a check that they fit.
 
 build.py [--root DIR] [--out DIR] [--check] [NAME…]
 """
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Check, build, check what was built; 1 and a line per fault where something is wrong."""
+    """Check, build, check what was built; exit with 1 and a line per fault."""
     options = _parser().parse_args(arguments)
     root = options.root.resolve()
     try:
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     unknown = set(options.names) - {project.name for project in projects}
     _stop(f"there is no distribution '{name}' here" for name in sorted(unknown))
-    wanted = [one for one in projects if not options.names or one.name in options.names]
+    names = options.names or [project.name for project in projects]
+    wanted = [project for project in projects if project.name in names]
     out = options.out.resolve()
     _build(wanted, out)
     _stop(faults_of_built(wanted, out))
@@ -50,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _build(projects: Sequence[Project], out: Path) -> None:
-    """A wheel is built from the source archive, which therefore is complete."""
+    """Build each wheel from its source archive, which therefore is complete."""
     out.mkdir(parents=True, exist_ok=True)
     for old in (*out.glob("*.whl"), *out.glob("*.tar.gz")):
         old.unlink()
@@ -68,8 +69,8 @@ def _hatchling(project: Project, folder: Path, target: str, out: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(out)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        _stop([f"{project.where}: hatchling builds no {target}: {said[-1] if said else '?'}"])
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        _stop([f"{project.where}: hatchling builds no {target}: {lines[-1] if lines else '?'}"])
 
 
 def _stop(faults: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Do wheels and source archives hold what they should, and nothing else?"""
+"""Check that wheels and source archives hold what they should, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BESIDE = ("PKG-INFO", "pyproject.toml", "README.md", "LICENSE")
 
 
 def faults_of_built(projects: Sequence[Project], dist: Path) -> Iterator[str]:
-    """Yield one line per fault of what was built of these projects."""
+    """Yield one line per fault of the wheels and archives of these projects."""
     for project in projects:
         stem = f"{project.name.replace('-', '_')}-{project.version}"
         for path, check in (
@@ -42,7 +42,7 @@ def _wheel(project: Project, path: Path) -> Iterator[str]:
 
 
 def _archive(project: Project, path: Path) -> Iterator[str]:
-    """Yield all that a wheel is built from; what else it holds is the project's affair."""
+    """Yield a fault for each file that a wheel is built from and the archive lacks."""
     with tarfile.open(path) as archive:
         names = {PurePosixPath(name).relative_to(path.name[:-7]) for name in archive.getnames()}
     for name in (*map(PurePosixPath, BESIDE), *project.files()):
@@ -51,9 +51,7 @@ def _archive(project: Project, path: Path) -> Iterator[str]:
 
 
 def _same(project: Project, packed: dict[str, bytes]) -> Iterator[str]:
-    """Yield the wheel has the files of the package, byte for byte: no fewer, no more, none of
-    old.
-    """
+    """Yield a fault for each file of the wheel that differs from the package, byte for byte."""
     here = {path.as_posix(): project.folder / path for path in project.files()}
     for name in here.keys() - packed.keys():
         yield f"it lacks {name}. Is it ignored by git?"
@@ -72,5 +70,5 @@ def _tests(packed: dict[str, bytes]) -> Iterator[str]:
 
 
 def _sorted(pythons: str) -> str:
-    """As metadata write a range: sorted, as hatchling does."""
+    """Return a range as metadata write it: sorted, as hatchling does."""
     return ",".join(sorted(part.strip() for part in pythons.split(",")))

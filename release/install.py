@@ -1,7 +1,7 @@
-"""Install into this environment with uv, which is faster, as pip would with the settings it has.
+"""Install into this environment with uv, which is faster, as pip would with its settings.
 
-uv does not read what pip is configured with, so that is handed over; where pip has a setting that
-uv has no word for, where uv cannot be had, or where it fails, pip installs.
+uv does not read the settings of pip, so they are passed on; where pip has a setting that uv lacks,
+where uv cannot be installed, or where it fails, pip installs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VARIABLES = {
     "timeout": ("UV_HTTP_TIMEOUT",),
     "default-timeout": ("UV_HTTP_TIMEOUT",),
 }
-# What does not alter which packages are installed; constraints are those of PIP_CONSTRAINT.
+# Settings that do not alter which packages are installed; PIP_CONSTRAINT is passed on.
 WITHOUT_EFFECT = {
     "cache-dir",
     "config-file",
@@ -49,29 +49,30 @@ WITHOUT_EFFECT = {
 
 
 def settings(listed: str) -> dict[str, str]:
-    """Return what `pip config list` shows for installing: a command's over all, a variable's last.
+    """Return the settings for installing in the output of `pip config list`.
 
-    Raises ValueError for a line that is no setting.
+    A command's setting overrides a global one, a variable both. Raises ValueError for a line that
+    is no setting.
     """
-    found: dict[str, dict[str, str]] = {"global": {}, "install": {}, "env": {}}
+    sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, "env": {}}
     for line in listed.splitlines():
         name, equals, value = line.partition("=")
         section, _, key = name.replace(":env:", "env", 1).rpartition(".")
         if not equals:
             raise ValueError(line)
-        found.setdefault(section, {})[key.replace("_", "-")] = str(ast.literal_eval(value))
-    return {**found["global"], **found["install"], **found["env"]}
+        sections.setdefault(section, {})[key.replace("_", "-")] = str(ast.literal_eval(value))
+    return {**sections["global"], **sections["install"], **sections["env"]}
 
 
-def for_uv(told: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+def for_uv(pip_settings: dict[str, str]) -> tuple[list[str], dict[str, str]]:
     """Return the settings of pip as options and variables of uv.
 
-    Raises ValueError for a setting that uv has no word for.
+    Raises ValueError for a setting that uv lacks.
     """
-    # pip looks into all indexes, uv by default into the first that knows a name.
+    # pip looks into all indexes, uv by default into the first that has a name.
     options = ["--index-strategy", "unsafe-best-match"]
     variables: dict[str, str] = {}
-    for key, value in told.items():
+    for key, value in pip_settings.items():
         if key in OPTIONS:
             options += [part for word in value.split() for part in (OPTIONS[key], word)]
         elif key in VARIABLES:
@@ -83,7 +84,7 @@ def for_uv(told: dict[str, str]) -> tuple[list[str], dict[str, str]]:
     return options, variables
 
 
-def uv_there() -> bool:
+def uv_installed() -> bool:
     """Say whether uv is installed, after an attempt to install it."""
     if importlib.util.find_spec("uv") is None:
         subprocess.run([*PIP, "install", "--quiet", "uv"], check=False, capture_output=True)
@@ -92,18 +93,28 @@ def uv_there() -> bool:
 
 
 def with_uv(arguments: Iterable[str]) -> bool:
-    """Install with uv; say whether that could be done."""
+    """Install with uv; say whether that worked."""
     listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=True)
     try:
         options, variables = for_uv(settings(listed.stdout))
     except (ValueError, SyntaxError) as error:
         print(f"pip installs, for uv has no word for its setting {error}", file=sys.stderr)
         return False
-    if not uv_there():
+    if not uv_installed():
         return False
     if "PIP_CONSTRAINT" in os.environ:
         variables["UV_CONSTRAINT"] = os.environ["PIP_CONSTRAINT"]
-    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable]
+    command = [
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--compile-bytecode",
+        "--python",
+        sys.executable,
+    ]
     env = {**os.environ, **variables}
     done = subprocess.run([*command, *options, *arguments], env=env, check=False)
     return done.returncode == 0

@@ -1,4 +1,4 @@
-"""What the distributions of this repository say of themselves."""
+"""Read the distributions of this repository: their pyproject.toml, packages and modules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CORE = "ser-toolkit"
 
 @dataclass(frozen=True)
 class Project:
-    """One distribution: its folder, and the tables of its pyproject.toml."""
+    """Hold one distribution: its folder, and the tables of its pyproject.toml."""
 
     root: Path
     folder: Path
@@ -31,12 +31,12 @@ class Project:
 
     @property
     def name(self) -> str:
-        """As an index knows it."""
+        """Return the name in the normal form of an index."""
         return canonicalize_name(self.table["name"])
 
     @property
     def version(self) -> str:
-        """As it is written."""
+        """Return the version as it is written in pyproject.toml."""
         return str(self.table["version"])
 
     @property
@@ -45,29 +45,27 @@ class Project:
         return (self.folder / "pyproject.toml").relative_to(self.root).as_posix()
 
     def requirements(self) -> Iterator[Requirement]:
-        """Yield what it needs, and what its extras add."""
+        """Yield its requirements, and those of its extras."""
         extras = self.table.get("optional-dependencies", {}).values()
         for lines in (self.table.get("dependencies", []), *extras):
             yield from map(Requirement, lines)
 
     def entry_points(self) -> Iterator[tuple[str, str, str]]:
-        """Group, name and value of each, scripts among them."""
+        """Yield group, name and value of each entry point, scripts included."""
         groups = {"scripts": self.table.get("scripts", {}), **self.table.get("entry-points", {})}
         for group, points in groups.items():
             for name, value in points.items():
                 yield group, name, value
 
     def files(self) -> Iterator[Path]:
-        """Yield every file of its packages, relative to its folder, but for what Python leaves
-        there.
-        """
+        """Yield every file of its packages, relative to its folder, without Python's caches."""
         for package in self.packages:
             for path in sorted((self.folder / package).rglob("*")):
                 if path.is_file() and "__pycache__" not in path.parts:
                     yield path.relative_to(self.folder)
 
     def source(self, module: str) -> Path | None:
-        """Return the file of a module of its own."""
+        """Return the file of one of its own modules."""
         stem = self.folder.joinpath(*module.split("."))
         if module.split(".")[0] not in self.packages:
             return None
@@ -76,7 +74,7 @@ class Project:
 
 
 def find_projects(root: Path) -> list[Project]:
-    """Return the core first, then the daemon and the plugins."""
+    """Return the distributions: the core first, then the daemon and the plugins."""
     files = [root / "pyproject.toml", root / "edge/pyproject.toml"]
     files += sorted(root.glob("plugins/*/pyproject.toml"))
     return [_read(root, file) for file in files]
@@ -89,9 +87,7 @@ def _read(root: Path, file: Path) -> Project:
 
 
 def top_names(path: Path) -> dict[str, Any]:
-    """Return the names at the top of a module, with the value of those that are set to a
-    constant.
-    """
+    """Return the top-level names of a module, with their value where it is a constant."""
     names: dict[str, Any] = {}
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -101,5 +97,5 @@ def top_names(path: Path) -> dict[str, Any]:
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             value = node.value.value if isinstance(node.value, ast.Constant) else None
-            names.update({one.id: value for one in targets if isinstance(one, ast.Name)})
+            names.update({node.id: value for node in targets if isinstance(node, ast.Name)})
     return names

@@ -1,4 +1,4 @@
-"""Refuses imports of what is not public: plugins stand on the names that strangers have."""
+"""Refuse imports of what is not public: plugins use the names that every author has."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def public_names(root: Path) -> set[str]:
     tree = ast.parse((root / CORE / "__init__.py").read_text("utf-8"))
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else []
-        if any(isinstance(one, ast.Name) and one.id == "__all__" for one in targets):
+        if any(isinstance(name, ast.Name) and name.id == "__all__" for name in targets):
             return set(ast.literal_eval(node.value))  # type: ignore[attr-defined]
     raise SystemExit(f"{CORE}/__init__.py has no __all__")
 
@@ -55,9 +55,9 @@ def main(root: Path = Path()) -> int:
     """Check every plugin, what `sertk plugins new` writes too; return how many lines fail."""
     files = sorted(root.glob("plugins/**/*.py"))
     public = public_names(root)
-    found = [line for path in files for line in problems(path, public)]
-    print("\n".join(found) or f"{len(files)} files import public names alone")
-    return len(found)
+    lines = [line for path in files for line in problems(path, public)]
+    print("\n".join(lines) or f"{len(files)} files import public names alone")
+    return len(lines)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Is there a wheel of every requirement, at the pinned version, for every Python and for a Pi?
+"""Check that every requirement has a wheel, at the pinned version, for every Python and for a Pi.
 
 resolve.py DIST [--constraints FILE]: DIST holds our wheels, as `make wheels` leaves them. Nothing
 is installed, and no other Python is needed. Exit code 1: something does not resolve; 2: no index.
@@ -28,7 +28,7 @@ APART = {"tflite-runtime"}
 
 @dataclass(frozen=True)
 class Target:
-    """A Python, a platform, and which of ours go there: all with their extras, or these without."""
+    """A Python, a platform, and our wheels for it: all with their extras, or some without."""
 
     python: str
     platform: str
@@ -42,7 +42,7 @@ TARGETS = (
 
 
 def main() -> None:
-    """One line per target; stop at the first that does not resolve."""
+    """Print one line per target; stop at the first that does not resolve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dist", type=Path, help="the folder with our wheels")
     parser.add_argument("--constraints", type=Path, default=ROOT / "constraints.txt")
@@ -53,11 +53,11 @@ def main() -> None:
     pins = _pins(options.constraints)
     for target in TARGETS:
         name = f"Python {target.python} on {target.platform}"
-        found = _resolved(wheels, target, options.constraints, name)
-        loose = sorted(found - pins)
-        if loose:
-            sys.exit(f"Error: {name}: no pin of {', '.join(loose)}. Make constraints.txt anew")
-        print(f"{name}: {len(found)} wheels, each pinned")
+        resolved = _resolve(wheels, target, options.constraints, name)
+        unpinned = sorted(resolved - pins)
+        if unpinned:
+            sys.exit(f"Error: {name}: no pin of {', '.join(unpinned)}. Make constraints.txt anew")
+        print(f"{name}: {len(resolved)} wheels, each pinned")
 
 
 def _pins(constraints: Path) -> set[str]:
@@ -69,26 +69,26 @@ def _name(line: str) -> str:
     return canonicalize_name(re.split(r"[=<>!~ ;@\[]", line)[0])
 
 
-def _resolved(wheels: Sequence[Path], target: Target, constraints: Path, name: str) -> set[str]:
-    """Return the names of what a target gets besides ours."""
+def _resolve(wheels: Sequence[Path], target: Target, constraints: Path, name: str) -> set[str]:
+    """Return the names of the distributions that a target needs besides ours."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "-", "--quiet", "--no-config"]
     command += ["--no-annotate", "--no-header", "--no-python-downloads", "--only-binary", ":all:"]
     command += ["--python-version", target.python, "--python-platform", target.platform]
     command += ["--constraints", str(constraints.resolve())]
-    asked, env = list(_asked(wheels, target)), _environment(os.environ)
+    ours, env = list(_requirements(wheels, target)), _environment(os.environ)
     done = subprocess.run(
-        command, input="\n".join(asked), env=env, capture_output=True, text=True, check=False
+        command, input="\n".join(ours), env=env, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = " ".join(done.stderr.split()).removeprefix("error: ")
-        print(f"Error: {name}: {said}", file=sys.stderr)
+        problem = " ".join(done.stderr.split()).removeprefix("error: ")
+        print(f"Error: {name}: {problem}", file=sys.stderr)
         sys.exit(done.returncode)
     lines = [line for line in done.stdout.splitlines() if line and not line.startswith("#")]
-    return {_name(line) for line in lines} - {_name(line) for line in asked}
+    return {_name(line) for line in lines} - {_name(line) for line in ours}
 
 
-def _asked(wheels: Sequence[Path], target: Target) -> Iterator[str]:
-    """Yield ours by their files, so that no index is asked for them."""
+def _requirements(wheels: Sequence[Path], target: Target) -> Iterator[str]:
+    """Yield requirements on our wheels by their files, so that no index is searched for them."""
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as archive:
             (about,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
@@ -101,11 +101,11 @@ def _asked(wheels: Sequence[Path], target: Target) -> Iterator[str]:
 
 
 def _environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """Return what pip is told of index and certificate holds for uv, unless it was told itself."""
-    told = subprocess.run(
+    """Return variables with pip's index and certificate for uv, unless uv has its own."""
+    settings = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     )
-    index = re.findall(r"^\S*\.index-url='(\S+)'$", told.stdout, re.MULTILINE)
+    index = re.findall(r"^\S*\.index-url='(\S+)'$", settings.stdout, re.MULTILINE)
     defaults = {"UV_DEFAULT_INDEX": index[-1]} if index else {}
     if "PIP_CERT" in ours:
         defaults["SSL_CERT_FILE"] = ours["PIP_CERT"]

@@ -1,4 +1,4 @@
-"""Do the distributions of this repository fit each other? Versions, ranges, HOOK_API, licence."""
+"""Check that the distributions fit each other: versions, ranges, HOOK_API, licence."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from packaging.version import Version
 from projects import CORE, Project, top_names
 
 OURS = ("ser-toolkit", "sertk-")
-# As `sertk plugins new` writes it: a stranger's, with a version of its own.
-STRANGERS = ("sertk-example",)
+# As `sertk plugins new` writes it: with a version of its own.
+INDEPENDENT = ("sertk-example",)
 GUIDE = "plugins/README.md"
 RANGE = rf"{CORE}(>=[\d.]+,<[\d.]+)"
 HEADING = re.compile(r"^## \[(?P<version>[^\]]+)\]|^### HOOK_API (?P<api>\d+)", re.MULTILINE)
@@ -37,15 +37,15 @@ def faults_of_tree(projects: Sequence[Project]) -> Iterator[str]:
 
 
 def hook_api(core: Project) -> int:
-    """Return the number of the seam that the core offers."""
+    """Return the HOOK_API of the core."""
     return int(top_names(core.folder / "ser_toolkit/plugins/hookspecs.py")["HOOK_API"])
 
 
 def _beside_the_core(project: Project, core: Project) -> Iterator[str]:
-    """Yield what all have in common: one version, the same Pythons, the licence, type hints."""
+    """Yield a fault where one differs from the core in version, Pythons, licence, type hints."""
     for key in ("version", "requires-python", "license"):
         ours, theirs = project.table.get(key), core.table.get(key)
-        if ours != theirs and project.name not in STRANGERS:
+        if ours != theirs and project.name not in INDEPENDENT:
             yield f"{project.where}: {key} is {ours}, of {core.name} {theirs}. Make them equal"
     licence = project.folder / "LICENSE"
     if not licence.is_file() or licence.read_bytes() != (core.folder / "LICENSE").read_bytes():
@@ -56,23 +56,23 @@ def _beside_the_core(project: Project, core: Project) -> Iterator[str]:
             yield f"{project.where}: {package} has no py.typed. Add an empty file of that name"
 
 
-def _range(project: Project, asked: Requirement, known: dict[str, Project]) -> Iterator[str]:
-    """Yield a requirement on one of ours admits what stands here, and no later seam."""
-    name = canonicalize_name(asked.name)
+def _range(project: Project, needed: Requirement, known: dict[str, Project]) -> Iterator[str]:
+    """Yield a fault for a range that excludes the version here, or admits another HOOK_API."""
+    name = canonicalize_name(needed.name)
     if not name.startswith(OURS):
         return
     if name not in known:
-        yield f"{project.where}: asks for {asked}, which is not in this repository. Is it misspelt?"
+        yield f"{project.where}: needs {needed}, which is not in this repository. Is it misspelt?"
         return
     here = known[name]
-    if not asked.specifier.contains(here.version, prereleases=True):
-        yield f"{project.where}: asks for {asked}, and {name} is {here.version}. Move the range"
-    for extra in asked.extras - here.table.get("optional-dependencies", {}).keys():
-        yield f"{project.where}: asks for {asked}, and {name} has no extra '{extra}'"
+    if not needed.specifier.contains(here.version, prereleases=True):
+        yield f"{project.where}: needs {needed}, and {name} is {here.version}. Move the range"
+    for extra in needed.extras - here.table.get("optional-dependencies", {}).keys():
+        yield f"{project.where}: needs {needed}, and {name} has no extra '{extra}'"
     major, minor = Version(here.version).release[:2]
-    if name == CORE and asked.specifier.contains(f"{major}.{minor + 1}"):
+    if name == CORE and needed.specifier.contains(f"{major}.{minor + 1}"):
         yield (
-            f"{project.where}: asks for {asked}, which admits {major}.{minor + 1}, where HOOK_API "
+            f"{project.where}: needs {needed}, which admits {major}.{minor + 1}, where HOOK_API "
             f"may be another. Write {name}>={major}.{minor},<{major}.{minor + 1}"
         )
 
@@ -88,7 +88,7 @@ def _points(project: Project) -> Iterator[str]:
 
 
 def _seam(project: Project, api: int) -> Iterator[str]:
-    """Yield what a plugin says that it was written for is what this tree offers."""
+    """Yield a fault where a plugin declares another HOOK_API than the core has."""
     for group, name, module in project.entry_points():
         source = project.source(module) if group == "sertk" else None
         declared = top_names(source).get("SERTK_HOOK_API", api) if source else api
@@ -100,14 +100,14 @@ def _seam(project: Project, api: int) -> Iterator[str]:
 
 
 def _guide(core: Project) -> Iterator[str]:
-    """Yield the ranges that authors of plugins copy admit this core."""
+    """Yield a fault for a range in the authors' guide that does not admit this core."""
     for written in re.findall(RANGE, (core.folder / GUIDE).read_text("utf-8")):
         if not SpecifierSet(written).contains(core.version, prereleases=True):
             yield f"{GUIDE}: it says {CORE}{written}, and {CORE} is {core.version}. Move the range"
 
 
 def _changelog(core: Project, api: int) -> Iterator[str]:
-    """Yield the changelog names version and seam; another seam has another series of versions."""
+    """Yield a fault where the changelog lacks version or HOOK_API, or a new one in one series."""
     path = core.folder / "CHANGELOG.md"
     releases = _releases(path)
     named = [version for version, _ in releases if version]
@@ -127,7 +127,7 @@ def _changelog(core: Project, api: int) -> Iterator[str]:
 
 
 def _releases(path: Path) -> list[tuple[str | None, int | None]]:
-    """Return newest first: a version (none: unreleased) or the number of a seam under it."""
+    """Return versions (None: unreleased) and HOOK_API numbers, newest first."""
     releases: list[tuple[str | None, int | None]] = []
     current: str | None = None
     for match in HEADING.finditer(path.read_text("utf-8")):

@@ -52,7 +52,7 @@ _HOMES = {
     "contracts.recipe": ("ComponentSpec", "Recipe", "Training", "Use"),
     "inference.model": ("Model",),
     "inference.run": ("Run",),
-    "pipeline": ("TrainOptions",),
+    "training.options": ("TrainOptions",),
     "utils.tables": ("Result",),
     "runtime.inference.prediction": ("FailedPrediction", "Prediction", "TimedPrediction"),
     "runtime.audio.decode": ("AUDIO_SUFFIXES", "Audio", "audio_files", "read_audio"),
@@ -199,7 +199,6 @@ if TYPE_CHECKING:
     from .data.labels import EMOTIONS, canonical_emotion
     from .inference.model import Model
     from .inference.run import Run
-    from .pipeline import TrainOptions
     from .plugins.bundles import open_bundle
     from .plugins.hookspecs import HOOK_API, hookimpl
     from .plugins.registry import Plugins, load_plugins
@@ -226,6 +225,7 @@ if TYPE_CHECKING:
     from .runtime.inference.prediction import FailedPrediction, Prediction, TimedPrediction
     from .runtime.inference.tflite import find_runtime, load_interpreter
     from .training.backend import import_keras
+    from .training.options import TrainOptions
     from .utils.files import cache_dir, write_bytes, write_text
     from .utils.progress import Callback
     from .utils.tables import Result

@@ -18,13 +18,13 @@ from .inference.model import Model
 from .inference.predict import Errors
 from .inference.run import Run
 from .inspection import overview as inspection
-from .pipeline import Data, TrainOptions, paths_of
 from .plugins.registry import load_plugins
 from .plugins.settings import SettingsInput, settings_of
 from .runtime.bundle.modes import MODES
 from .runtime.bundle.signing import read_key
 from .runtime.errors import SertkError
 from .runtime.inference.prediction import FailedPrediction, Prediction
+from .training.options import Data, TrainOptions, paths_of
 from .training.run_dir import RunDirectory
 from .utils.progress import Callback
 from .utils.tables import Result
@@ -69,7 +69,7 @@ def _options(function: Callable[..., Any], data: Data, chosen: Mapping[str, Any]
 
 @_takes_options()
 def train(data: Data, *, fold: int = 1, callback: Callback | None = None, **options: Any) -> Run:
-    """Train one fold of a protocol and test it on speakers that it never heard.
+    """Train one fold of a protocol and test it on speakers that took no part.
 
     Args:
         data: A folder, a table, `"synthetic"`, or several of these.

@@ -1,4 +1,4 @@
-"""All folds of a protocol, side by side in processes; pooled figures over every test clip."""
+"""Train all folds of a protocol in parallel processes, and pool their test clips."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from .export.converter import check_mode
 from .export.quantize import facts_name, predictions_name, quantize_fold
 from .metrics.paired import compare
 from .metrics.scores import Scores, compute_metrics
-from .pipeline import Prepared, TrainOptions, prepare, run_fold, write_recipe
+from .pipeline import Prepared, prepare, run_fold, write_recipe
 from .runtime.errors import SertkError
-from .training import report
+from .training import plots, report
+from .training.options import TrainOptions
 from .training.run_dir import RunDirectory, check_folder, default_folder, open_folder, read_scores
 from .utils.numba_cache import use_own_numba_cache
 from .utils.progress import Callback, FileLogger
@@ -29,9 +30,19 @@ POLL_S = 0.5
 
 
 def crossval(options: TrainOptions, callback: Callback, mode: str | None = None) -> RunDirectory:
-    """Train and test every fold; finished folds are kept, so an interrupted call can be resumed.
+    """Train and test every fold, and return the run of the pooled predictions.
 
-    With `mode` the network of every fold is quantized and scored on the same clips as well.
+    Finished folds are kept, so an interrupted call can be resumed.
+
+    Args:
+        options: What to train on, with which recipe and protocol.
+        out: Directory of the run; None makes one from the recipe's name and the time.
+        resume: Whether `out` may hold an earlier call's folds.
+        callback: Receiver of messages and progress.
+        mode: Mode in which every fold's network is also quantized and scored; None skips that.
+
+    Raises:
+        SertkError: For a protocol with one fold, an unknown mode, or unusable data.
     """
     if mode is not None:
         check_mode(mode)
@@ -63,12 +74,12 @@ def crossval(options: TrainOptions, callback: Callback, mode: str | None = None)
 
 def _watch(prepared: Prepared, folder: Path, waiting: Sequence[int], log: Callback) -> None:
     epochs = _folds(prepared, folder, waiting)
-    for _ in log.track(epochs, "Training folds", _work(prepared, waiting)):
+    for _ in log.track(epochs, "Training folds", _total_epochs(prepared, waiting)):
         pass
 
 
 def fold_folder(folder: Path, number: int) -> Path:
-    """Return where fold `number` (from 0) lies."""
+    """Return the run directory of fold `number`, from 0."""
     return folder / f"fold-{number + 1:02d}"
 
 
@@ -79,17 +90,16 @@ def _done(folder: Path, number: int, split: Split) -> bool:
 
 def _fill(prepared: Prepared, log: Callback) -> None:
     """Compute all features before the folds start, which share them."""
-    copies = prepared.assembly.augmented_copies
+    augmented_copies = range(1, prepared.assembly.augmented_copies + 1)
     training = {item.hash for split in prepared.splits for item in split.train}
-    variants: list[tuple[Utterance, int]] = []
+    copies: list[tuple[Utterance, int]] = []
     for item in prepared.corpus.utterances:
-        variants += [(item, 0)]
-        variants += [(item, c) for c in range(1, copies + 1) if item.hash in training]
-    workers = prepared.options.processes
-    prepared.store.fill(prepared.features, variants, workers, log)
+        copies += [(item, 0)]
+        copies += [(item, copy) for copy in augmented_copies if item.hash in training]
+    prepared.store.fill(prepared.features, copies, prepared.options.processes, log)
 
 
-def _work(prepared: Prepared, waiting: Sequence[int]) -> int:
+def _total_epochs(prepared: Prepared, waiting: Sequence[int]) -> int:
     return len(waiting) * prepared.assembly.recipe.training.epochs
 
 
@@ -99,11 +109,11 @@ def _folds(prepared: Prepared, folder: Path, waiting: Sequence[int]) -> Iterator
     worker = threading.Thread(target=_train_all, args=(prepared, folder, waiting, results))
     worker.daemon = True
     worker.start()
-    seen, total = _epochs(folder, waiting), _work(prepared, waiting)
+    seen, total = _finished_epochs(folder, waiting), _total_epochs(prepared, waiting)
     yield from (None,) * seen
     while worker.is_alive():
         time.sleep(POLL_S)
-        now = _epochs(folder, waiting)
+        now = _finished_epochs(folder, waiting)
         yield from (None,) * (now - seen)
         seen = max(seen, now)
     yield from (None,) * (total - seen)
@@ -132,7 +142,7 @@ def _train_all(
 
 
 def _stop_workers() -> None:
-    """End the folds under way; their checkpoints stay."""
+    """Stop the unfinished folds; their checkpoints stay."""
     from joblib.externals.loky import get_reusable_executor
 
     get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
@@ -142,13 +152,13 @@ def _train_one(prepared: Prepared, folder: Path, number: int, threads: int) -> N
     if threading.current_thread() is threading.main_thread():
         # In a worker process. Ctrl-C reaches all of a terminal; the parent decides what it means.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    where = fold_folder(folder, number)
-    where.mkdir(parents=True, exist_ok=True)
-    run_fold(prepared, prepared.splits[number], where, Callback(), threads, threads)
+    own_folder = fold_folder(folder, number)
+    own_folder.mkdir(parents=True, exist_ok=True)
+    run_fold(prepared, prepared.splits[number], own_folder, Callback(), threads, threads)
 
 
-def _epochs(folder: Path, waiting: Sequence[int]) -> int:
-    """Return epochs that stand in the history files of the folds under way."""
+def _finished_epochs(folder: Path, waiting: Sequence[int]) -> int:
+    """Count the epochs in the history files of the unfinished folds."""
     total = 0
     for number in waiting:
         path = fold_folder(folder, number) / "history.csv"
@@ -191,9 +201,9 @@ def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> 
         metrics["quantized"] = _quantized(prepared, runs, scores, mode)
     note = report.label_of(metrics)
     report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
-    report.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, note)
-    report.plot_classes(folder / "plots", metrics, note)
-    report.plot_folds(folder / "plots", folds, metrics["uar"], note)
+    plots.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, note)
+    plots.plot_classes(folder / "plots", metrics, note)
+    plots.plot_folds(folder / "plots", folds, metrics["uar"], note)
     report.write_json(folder / "metrics.json", metrics)
     log.note(f"pooled UAR {100 * metrics['uar']:.1f} over {len(folds)} folds{note}")
 
@@ -201,7 +211,7 @@ def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> 
 def _quantized(
     prepared: Prepared, runs: Sequence[RunDirectory], scores: Scores, mode: str
 ) -> dict[str, Any]:
-    """Return what the mode costs over all test clips, each scored by the network of its fold."""
+    """Compare a mode with Keras on all test clips, each predicted by the network of its fold."""
     parts = [
         read_scores(run.file(predictions_name(mode)), split.test, split.labels)
         for run, split in zip(runs, prepared.splits, strict=True)

@@ -1,4 +1,4 @@
-"""THE STORY: clips go in at one end, an honest figure comes out at the other."""
+"""Train one fold, from clips to metrics of its test clips: the story of the toolkit."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from .contracts.components import Utterance
 from .contracts.recipe import Recipe
 from .data.batches import Dataset, fit_normalizers
 from .data.corpus import Corpus, load_corpus
-from .data.feature_store import Features, Store, processes
-from .data.leakage import audit, in_words
+from .data.feature_store import Features, Store
+from .data.leakage import audit, audit_summary
 from .data.split import Split, make_splits, parse_protocol
-from .metrics.paired import chow_threshold
+from .metrics.calibration import chow_threshold, fit_temperature
 from .metrics.scores import (
     Scores,
     compute_metrics,
-    fit_temperature,
     network_probabilities,
     network_scores,
 )
@@ -27,88 +26,25 @@ from .plugins.assemble import Assembly, assemble, open_recipe
 from .plugins.assets import Assets
 from .plugins.errors import one_line
 from .plugins.registry import load_plugins
-from .plugins.settings import SettingsInput, settings_of
+from .plugins.settings import settings_of
 from .runtime.component import fields_of
 from .runtime.errors import SertkError
 from .runtime.features.normalizer import Normalizer, normalizers_to_bytes
-from .training import report
-from .training.backend import check_installed, prepare_backend
+from .training import plots, report
+from .training.backend import check_installed, prepare_backend, save_network
 from .training.checkpoint import Checkpoint
 from .training.loop import Trained, fit
+from .training.options import TrainOptions
 from .training.run_dir import NETWORK, RunDirectory, check_folder, default_folder, open_folder
-from .utils.files import cache_dir, naming, write_bytes, write_text
+from .utils.files import cache_dir, write_bytes, write_text
 from .utils.progress import BufferedCallback, Callback, FileLogger
 
 CHECKPOINT = "checkpoint.npz"
 
 
-Data = str | Path | Sequence[str | Path]
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """What a user may choose for `train` and `crossval`.
-
-    Attributes:
-        data: A folder, a table, `"synthetic"`, or several of these.
-        plugin: The plugin whose recipe, or whose component in the default recipe, is trained.
-        recipe: A `Recipe`, the name of one, or a `.toml` file.
-        reader: Who reads `data`, where it is not to be found out.
-        protocol: What the test subset is: `holdout`, `kfold:5`, `loso`, `official`, …
-        emotions: Those that count; all, if empty.
-        mapping: Renames emotions.
-        settings: Values in place of the recipe's, `{"training.epochs": 40}`, or a list of strings
-            `"training.epochs=40"`.
-        epochs: In place of the recipe's.
-        seed: Of everything that is drawn.
-        workers: Processes that compute features; 0 means one per core.
-        out: The run directory, by default `runs/RECIPE-TIME`; new, or with `resume` an old one.
-        resume: Go on where a run in `out` stopped.
-    """
-
-    data: Data
-    plugin: str | None = None
-    recipe: str | Path | Recipe | None = None
-    reader: str | None = None
-    protocol: str = "holdout"
-    emotions: Sequence[str] = ()
-    mapping: Mapping[str, str] | None = None
-    settings: SettingsInput = ()
-    epochs: int | None = None
-    seed: int = 0
-    workers: int = 0
-    out: str | Path | None = None
-    resume: bool = False
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """Return the data, each as a string."""
-        return paths_of(self.data)
-
-    @property
-    def recipe_or_name(self) -> str | Recipe | None:
-        """Return the recipe, a path as a string."""
-        return str(self.recipe) if isinstance(self.recipe, Path) else self.recipe
-
-    @property
-    def folder(self) -> Path | None:
-        """Return the run directory that was chosen."""
-        return Path(self.out) if self.out else None
-
-    @property
-    def processes(self) -> int:
-        """Return worker processes: as many as there are cores unless chosen."""
-        return processes(self.workers)
-
-
-def paths_of(data: Data) -> tuple[str, ...]:
-    """Return one path or several, each as a string."""
-    return tuple(map(str, [data] if isinstance(data, (str, Path)) else data))
-
-
 @dataclass(frozen=True)
 class Prepared:
-    """What all folds share."""
+    """Recipe, clips, splits and feature store that all folds share."""
 
     options: TrainOptions
     assembly: Assembly
@@ -121,11 +57,11 @@ class Prepared:
 
 
 def prepare(options: TrainOptions, callback: Callback) -> Prepared:
-    """Read recipe and clips, and split them. Nothing is fitted or augmented before the split."""
+    """Open the recipe, read the clips, and split them before anything is fitted or augmented."""
     callback = BufferedCallback(callback)
     check_installed()
     parse_protocol(options.protocol)
-    plugins = load_plugins(asked=[options.plugin] if options.plugin else ())
+    plugins = load_plugins(requested=[options.plugin] if options.plugin else ())
     chosen = options.recipe_or_name
     assets = Assets((cache_dir() / "assets", *_assets_beside(chosen)))
     settings = settings_of(options.settings)
@@ -185,7 +121,18 @@ def run_fold(
     workers: int,
     threads: int | None = None,
 ) -> dict[str, Any]:
-    """Split → features → normalizer → network → calibration → figures, into `folder`."""
+    """Train and test one fold, write its results into `folder`, and return its metrics.
+
+    The order is features, normalizer, network, calibration, scores.
+
+    Args:
+        prepared: What all folds share.
+        split: The fold.
+        folder: Its run directory, which may hold an unfinished run.
+        callback: Receiver of messages and progress.
+        workers: Processes that compute features.
+        threads: Threads of TensorFlow; None leaves the choice to it.
+    """
     began = time.perf_counter()
     log = FileLogger(folder, callback, prepared.messages)
     _write_plan(prepared, split, folder)
@@ -194,8 +141,8 @@ def run_fold(
         return RunDirectory(folder).metrics
     # A damaged checkpoint is refused before hours of work and not after them.
     Checkpoint.read(folder / CHECKPOINT)
-    findings = audit(split)
-    for line in (*split.caveats, f"{split.name}: {split.counted}", in_words(findings)):
+    leakage = audit(split)
+    for line in (*split.caveats, f"{split.name}: {split.summary}", audit_summary(leakage)):
         log.note(line)
     dataset = _dataset(prepared, split, log, workers)
     prepare_backend(prepared.options.seed, threads)
@@ -211,21 +158,22 @@ def run_fold(
         log,
     )
     temperature = _calibrate(network, dataset, split.validation)
-    validated = score(network, dataset, split.validation, log)
+    validation = score(network, dataset, split.validation, log)
     scores = score(network, dataset, split.test, log)
     metrics = {
         "recipe": prepared.assembly.recipe.name,
         "synthetic": prepared.corpus.synthetic,
         **compute_metrics(scores, prepared.options.seed),
         "protocol": _protocol(prepared, split),
-        "audit": findings,
+        "audit": leakage,
         "parameters": report.parameters(network),
+        "layers": report.layers(network),
         "temperature": temperature,
-        "uncertain_below": chow_threshold(validated),
+        "uncertain_below": chow_threshold(validation.probabilities, validation.truth),
         "best_epoch": trained.best_epoch,
         "epochs": len(trained.history),
         "interrupted": trained.interrupted,
-        "sides": {side: len(getattr(split, side)) for side in ("train", "validation", "test")},
+        "sides": {name: len(getattr(split, name)) for name in ("train", "validation", "test")},
         "data": list(prepared.corpus.sources),
         "seed": prepared.options.seed,
         "seconds": round(time.perf_counter() - began, 1),
@@ -269,18 +217,20 @@ def _same_plan(prepared: Prepared, split: Split, folder: Path) -> bool:
 
 
 def _dataset(prepared: Prepared, split: Split, callback: Callback, workers: int) -> Dataset:
-    """Compute features of every subset; augmented copies of training clips alone; the fitted
-    normalizer.
-    """
-    copies = prepared.assembly.augmented_copies
-    variants = [(item, 0) for _, item in split.sides()]
-    variants += [(item, copy) for item in split.train for copy in range(1, copies + 1)]
-    prepared.store.fill(prepared.features, variants, workers, callback)
+    """Compute all features, those of augmented copies for training clips alone, and normalizers."""
+    augmented_copies = prepared.assembly.augmented_copies
+    copies = [(item, 0) for _, item in split.subsets()]
+    copies += [(item, copy) for item in split.train for copy in range(1, augmented_copies + 1)]
+    prepared.store.fill(prepared.features, copies, workers, callback)
     standardise = prepared.assembly.recipe.training.standardise
     normalizers = fit_normalizers(prepared.store, prepared.features, split.train, standardise)
-    frame_augmenters = prepared.assembly.frame_augmenters
     return Dataset(
-        prepared.store, prepared.features, normalizers, split.labels, frame_augmenters, copies
+        prepared.store,
+        prepared.features,
+        normalizers,
+        split.labels,
+        prepared.assembly.frame_augmenters,
+        augmented_copies,
     )
 
 
@@ -295,8 +245,8 @@ def _network(prepared: Prepared, split: Split, dataset: Dataset) -> Any:
             f"Its parameters: {fields_of(model)}",
         ) from error
     last = network.layers[-1]
-    good = getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
-    if not (good and getattr(last, "units", 0) == len(split.labels)):
+    is_softmax = getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
+    if not (is_softmax and getattr(last, "units", 0) == len(split.labels)):
         raise SertkError(
             f"model '{model.name}' must end in Dense({len(split.labels)}, activation='softmax'), "
             f"it ends in {type(last).__name__}",
@@ -317,7 +267,14 @@ def _calibrate(network: Any, dataset: Dataset, validation: Sequence[Utterance]) 
 def score(
     network: Any, dataset: Dataset, utterances: Sequence[Utterance], callback: Callback
 ) -> Scores:
-    """Score utterances as they are, by the mean over all their windows."""
+    """Score unaltered utterances by the mean over all their windows, with a progress bar.
+
+    Args:
+        network: A Keras network.
+        dataset: Source of the windows.
+        utterances: Clips to score.
+        callback: Receiver of the progress.
+    """
     tracked = callback.track(utterances, "Scoring", len(utterances))
     inputs = (dataset.windows(item) for item in tracked)
     return network_scores(network, inputs, utterances, dataset.labels)
@@ -343,20 +300,13 @@ def _write_results(
 ) -> None:
     write_bytes(folder / "adapter.npz", normalizers_to_bytes(normalizers))
     write_text(folder / "model.txt", report.model_text(network))
-    temporary = folder / f".{NETWORK}.tmp.keras"
-    network.compile()  # or the optimizer's state goes into the file, twice the size of the weights
-    try:
-        with naming(folder / NETWORK):
-            network.save(temporary)
-            temporary.replace(folder / NETWORK)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_network(network, folder / NETWORK)
     report.write_csv(folder / "history.csv", trained.history)
     report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
     note = report.label_of(metrics)
-    report.plot_curves(folder / "plots", trained.history, trained.best_epoch, note)
-    report.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, note)
-    report.plot_classes(folder / "plots", metrics, note)
+    plots.plot_curves(folder / "plots", trained.history, trained.best_epoch, note)
+    plots.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, note)
+    plots.plot_classes(folder / "plots", metrics, note)
     report.write_json(folder / "metrics.json", metrics)
     if not trained.interrupted:
         (folder / CHECKPOINT).unlink(missing_ok=True)

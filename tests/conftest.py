@@ -77,6 +77,7 @@ def utterances(tmp_path_factory: pytest.TempPathFactory) -> tuple[Utterance, ...
 def small_run(small_corpus: Path, cache: Path, once: Once) -> tuple[Any, Path]:
     """A run of two epochs on the small corpus, and that corpus. Not to be changed."""
     import ser_toolkit as sertk
+
     options: dict[str, Any] = {"epochs": 2, "settings": SMALL, "workers": 1, "seed": 3}
     made = once("run", lambda root: sertk.train(small_corpus, **options, out=root / "small"))
     return sertk.Run(made / "small"), small_corpus

@@ -1,4 +1,4 @@
-"""The machine that something runs on: board, power, memory. Nothing here tells whose it is."""
+"""Describe the machine: board, power, memory. Nothing here identifies its owner."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ THROTTLED = ("under-voltage", "frequency capped", "throttled", "soft temperature
 
 
 def board(root: Path = Path("/")) -> dict[str, Any]:
-    """Return model, processor, cores and memory; null for what the system does not tell."""
+    """Return model, processor, cores and memory; null for what the system does not report."""
     top_khz = _number(_read(root, "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq"))
     return {
         "model": _read(root, "proc/device-tree/model"),
@@ -29,9 +29,7 @@ def board(root: Path = Path("/")) -> dict[str, Any]:
 
 
 def power(root: Path = Path("/")) -> dict[str, Any]:
-    """Return what slows a board down: heat, voltage, governor, other load; null where it is not
-    told.
-    """
+    """Return temperature, governor, frequency, throttling and load; null where not reported."""
     cpu = "sys/devices/system/cpu/cpu0/cpufreq"
     temperature = _number(_read(root, "sys/class/thermal/thermal_zone0/temp"))
     khz = _number(_read(root, f"{cpu}/scaling_cur_freq"))
@@ -45,27 +43,27 @@ def power(root: Path = Path("/")) -> dict[str, Any]:
 
 
 def memory(root: Path = Path("/")) -> dict[str, float | None]:
-    """Return what this process holds, and the most that it has held; null where it is not told."""
+    """Return resident and peak memory of this process in MB; null where it is not reported."""
     status = _read(root, "proc/self/status")
     return {"resident_mb": _mb(_entry(status, "VmRSS")), "peak_mb": _mb(_entry(status, "VmHWM"))}
 
 
 def cores() -> int:
-    """Return how many this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _throttled(root: Path) -> dict[str, list[str]] | None:
-    """Return what a Raspberry Pi says about its power, now and since it was started."""
-    told = _read(root, "sys/devices/platform/soc/soc:firmware/get_throttled") or _vcgencmd()
+    """Return what throttles a Raspberry Pi now and since boot, None on other machines."""
+    status = _read(root, "sys/devices/platform/soc/soc:firmware/get_throttled") or _vcgencmd()
     try:
-        bits = int(told.removeprefix("throttled="), 16)
+        bits = int(status.removeprefix("throttled="), 16)
     except ValueError:
         return None
     return {
-        name: [what for bit, what in enumerate(THROTTLED) if bits >> (bit + shift) & 1]
+        name: [cause for bit, cause in enumerate(THROTTLED) if bits >> (bit + shift) & 1]
         for name, shift in (("now", 0), ("since_boot", 16))
     }
 
@@ -87,7 +85,7 @@ def _system() -> str:
 
 
 def _read(root: Path, name: str) -> str | None:
-    """Return a small text of the system's; None where there is none."""
+    """Return the text of a system file, None where there is none."""
     try:
         return (root / name).read_text("utf-8", "replace").strip("\0 \n") or None
     except OSError:
@@ -100,7 +98,7 @@ def _entry(text: str | None, key: str) -> str | None:
 
 
 def _mb(text: str | None) -> float | None:
-    """Return megabytes, of a text such as `1234 kB`, by which the kernel means 1024 bytes."""
+    """Convert a text such as `1234 kB`, where a kB of the kernel is 1024 bytes, to megabytes."""
     return int(text.split()[0]) * 1024 / 1e6 if text else None
 
 

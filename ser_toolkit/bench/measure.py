@@ -1,4 +1,4 @@
-"""What a bundle costs on this machine: loading, features, network, memory; the board and its power.
+"""Measure a bundle on this machine: loading, features, network, memory, board and power.
 
 Everything is measured in a child process that does only this. It imports what a device imports: the
 runtime, and what opens bundles.
@@ -56,32 +56,42 @@ def bench(
     public_key: bytes | None = None,
     track: Track = lambda steps, title, total: steps,
 ) -> dict[str, Any]:
-    """Measure the bundle in `content` with each number of threads; JSON values.
+    """Measure a bundle with each number of threads, and return JSON values.
 
-    `seconds` is how long each kind of work is repeated. `file` is only quoted. Other load on the
-    machine shows in every figure. Raises SertkError for a bundle that does not pass its self-test.
+    Other load on the machine shows in every measurement.
+
+    Args:
+        content: Content of the bundle.
+        file: Its name, for the report.
+        threads: Numbers of threads; None takes 1, 2, 3, 4, and powers of two up to the cores.
+        seconds: How long each kind of work is repeated.
+        public_key: Key that must have signed the bundle; None accepts unsigned ones.
+        track: Wrapper of the steps that shows progress.
+
+    Raises:
+        SertkError: For a bundle that does not pass its self-test.
     """
     bundle = parse_bundle(content, public_key)
-    runtime = find_runtime([one.name for one in bundle.manifest.runtimes])
+    runtime = find_runtime([proven.name for proven in bundle.manifest.runtimes])
     chosen = tuple(threads or thread_counts(cores()))
     before = power()
-    found: dict[int, dict[str, Any]] = {n: {"threads": n} for n in chosen}
+    measured: dict[int, dict[str, Any]] = {n: {"threads": n} for n in chosen}
     steps = (step for n in chosen for step in _run(content, n, seconds))
     for n, stage, figures in track(steps, "Measuring", len(chosen) * len(STAGES)):
-        found[n][stage] = figures
+        measured[n][stage] = figures
     return {
         "format": FORMAT,
-        "bundle": _about(bundle, content, file, found[chosen[0]]["windows"]),
+        "bundle": _bundle_facts(bundle, content, file, measured[chosen[0]]["windows"]),
         "software": {**_software(), "runtime": runtime.name, "runtime_version": runtime.version},
         "board": board(),
         "power": {"before": before, "after": power()},
         "seconds": seconds,
-        "runs": [_one_run(run) for run in found.values()],
+        "runs": [_one_run(run) for run in measured.values()],
     }
 
 
 def thread_counts(cores: int) -> list[int]:
-    """Return 1 to `cores`; above 4 only powers of two."""
+    """Return the numbers of threads to measure: 1 to `cores`, above 4 only powers of two."""
     return [n for n in range(1, cores + 1) if n <= 4 or n & (n - 1) == 0]
 
 
@@ -92,7 +102,7 @@ def spread(durations_s: Sequence[float]) -> dict[str, Any]:
 
 
 def window_seconds(extractor: Extractor, window: Window) -> tuple[float, float]:
-    """Return how much audio a window covers, and how much later the next one begins."""
+    """Return the length and the hop of a window in seconds."""
     samples = (
         extractor.sample_count(window.length_frames),
         window.hop_frames * extractor.hop_length,
@@ -100,7 +110,9 @@ def window_seconds(extractor: Extractor, window: Window) -> tuple[float, float]:
     return samples[0] / extractor.rate_hz, samples[1] / extractor.rate_hz
 
 
-def _about(bundle: Bundle, content: bytes, file: str, timed: Mapping[str, Any]) -> dict[str, Any]:
+def _bundle_facts(
+    bundle: Bundle, content: bytes, file: str, timed: Mapping[str, Any]
+) -> dict[str, Any]:
     manifest = bundle.manifest
     return {
         "file": Path(file).name,
@@ -150,7 +162,7 @@ def _one_run(run: Mapping[str, Any]) -> dict[str, Any]:
 
 def _run(content: bytes, threads: int, seconds: float) -> Iterator[Step]:
     """Yield the stages of one child, as they come."""
-    # numpy's matrix products would take every core, whatever the network is told.
+    # numpy's matrix products would take every core, whatever the network's number of threads.
     env = dict.fromkeys(THREAD_VARIABLES, str(threads))
     arguments = [str(threads), str(seconds)]
     began = time.perf_counter()
@@ -169,7 +181,7 @@ def _run(content: bytes, threads: int, seconds: float) -> Iterator[Step]:
 
 
 def _stages(began: float, threads: int, seconds: float) -> Iterator[tuple[str, Any]]:
-    """Measure the bundle in standard input, stage by stage; `began` is when this process did."""
+    """Measure the bundle in standard input, stage by stage; `began` is the start of the process."""
     clock = _Clock(began)
     clock.lap("import_ms")
     content = sys.stdin.buffer.read()
@@ -188,13 +200,14 @@ def _stages(began: float, threads: int, seconds: float) -> Iterator[tuple[str, A
 
 
 class _Clock:
-    """Takes the time of one step after another."""
+    """Measure the time of one step after another."""
 
     def __init__(self, began: float) -> None:
         self._last = began
         self.laps: dict[str, float] = {}
 
     def lap(self, name: str) -> None:
+        """Store the milliseconds since the last lap under `name`."""
         now = time.perf_counter()
         self.laps[name] = 1000 * (now - self._last)
         self._last = now
@@ -217,9 +230,9 @@ def _windows(classifier: Classifier, samples: F32, seconds: float) -> dict[str, 
     def one(number: int) -> tuple[float, float]:
         signal = Signal(_piece(samples, number * hop, length), extractor.rate_hz)
         start = time.perf_counter()
-        found = features(extractor, signal, window)
+        arrays = features(extractor, signal, window)
         middle = time.perf_counter()
-        classifier.score(found)
+        classifier.score(arrays)
         return middle - start, time.perf_counter() - middle
 
     rounds = _repeated(one, seconds)
@@ -232,7 +245,7 @@ def _windows(classifier: Classifier, samples: F32, seconds: float) -> dict[str, 
 
 
 def _stream(classifier: Classifier, samples: F32, seconds: float) -> dict[str, Any] | None:
-    """Return time one hop of a stream after another, by the code of the daemon."""
+    """Time the hops of a stream by the code of the daemon; None where nothing streams."""
     extractor, window = classifier.extractor, classifier.window
     if not isinstance(extractor, FrameExtractor):
         return None
@@ -245,9 +258,9 @@ def _stream(classifier: Classifier, samples: F32, seconds: float) -> dict[str, A
     def one(number: int) -> tuple[float, float]:
         chunks = np.array_split(_piece(samples, first + number * hop, hop), pieces)
         start = time.perf_counter()
-        found = [complete for chunk in chunks for complete in stream.push(chunk)]
+        windows = [complete for chunk in chunks for complete in stream.push(chunk)]
         middle = time.perf_counter()
-        for complete in found:
+        for complete in windows:
             classifier.network({name: array[None] for name, array in complete.inputs.items()})
         return middle - start, time.perf_counter() - middle
 
@@ -262,7 +275,7 @@ def _piece(samples: F32, first: int, length: int) -> F32:
 def _repeated(
     one: Callable[[int], tuple[float, float]], seconds: float
 ) -> list[tuple[float, float]]:
-    """Return the durations of one round after another, without the first."""
+    """Repeat `one` for `seconds`; return the durations of each round, without the first ones."""
     rounds: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
     while len(rounds) < WARM_UP_ROUNDS + LEAST_ROUNDS or time.perf_counter() < end:

@@ -1,6 +1,6 @@
-"""The built-ins, registered through the same entry point group as a stranger's plugin.
+"""Offer the built-in components through the same entry points as any plugin.
 
-Each hook imports what it offers, so that the daemon, which asks for extractors, loads no reader.
+Each hook imports what it offers, so that the daemon, which uses extractors, loads no reader.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def sertk_readers() -> list[Reader]:
-    """Return folders named after emotions, tables, and the synthetic corpus."""
+    """Return the readers of folders named after emotions, tables, and the synthetic corpus."""
     from .readers import FolderReader, TableReader
     from .synthetic import SyntheticReader
 
@@ -27,7 +27,7 @@ def sertk_readers() -> list[Reader]:
 
 @hookimpl
 def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:
-    """Return what numpy and soxr can do; stretching, pitch and rooms come with sertk-augment."""
+    """Return augmenters by numpy and soxr; stretching, pitch and rooms are in sertk-augment."""
     from . import augmenters as a
 
     return [
@@ -44,7 +44,7 @@ def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """Return streamable features that share one STFT, and their statistics over a window."""
+    """Return streamable extractors that share one STFT, and statistics over a window."""
     from ..runtime.features import spectral as f
     from ..runtime.features.functionals import Functionals
 
@@ -62,7 +62,7 @@ def sertk_models() -> list[ModelBuilder]:
 
 @hookimpl
 def sertk_recipes() -> list[Recipe]:
-    """Return the recipe files beside this module."""
+    """Return the recipes of the TOML files beside this module."""
     from ..contracts.recipe import Recipe
 
     tables = sorted(files(__package__).iterdir(), key=lambda file: file.name)

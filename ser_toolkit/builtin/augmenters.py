@@ -1,7 +1,7 @@
-"""Built-in augmenters: numpy and soxr only.
+"""Augment by numpy and soxr only.
 
-Nothing is clipped: what they give is float32 and may leave [-1, 1], as it may before a feature
-is computed. Silence stays silence, and an empty clip stays empty.
+Nothing is clipped: results are float32 and may leave [-1, 1]. Silence stays silence, and an empty
+clip stays empty.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Noise(Augmenter):
         snr_db = rng.uniform(self.snr_db_min, self.snr_db_max)
         slope = rng.uniform(self.slope_db_per_octave_min, self.slope_db_per_octave_max)
         noise = coloured_noise(len(samples), slope, rng)
-        wanted = _rms(samples) * 10 ** (-snr_db / 20)
-        noisy: F32 = samples + noise * np.float32(wanted / max(_rms(noise), 1e-12))
+        level = _rms(samples) * 10 ** (-snr_db / 20)
+        noisy: F32 = samples + noise * np.float32(level / max(_rms(noise), 1e-12))
         return noisy
 
 
@@ -212,7 +212,13 @@ class Tempo(FrameAugmenter):
 
 
 def coloured_noise(n_samples: int, slope_db_per_octave: float, rng: np.random.Generator) -> F32:
-    """Return Gaussian noise (n_samples,) whose power spectrum falls by the slope; DC is absent."""
+    """Return Gaussian noise, float32 (n_samples,), with a sloped power spectrum and no DC.
+
+    Args:
+        n_samples: Number of samples.
+        slope_db_per_octave: Slope of the power spectrum; 0 is white, -6 is brown.
+        rng: Source of every random draw.
+    """
     size = _fast_length(n_samples)
     spectrum = np.fft.rfft(rng.standard_normal(size, dtype=np.float32))
     shape = np.maximum(np.arange(len(spectrum)), 1) ** (slope_db_per_octave / OCTAVE_DB)
@@ -237,9 +243,7 @@ def _rms(samples: F32) -> float:
 
 
 def _fast_length(n_samples: int) -> int:
-    """Return a length not much above `n_samples` that a FFT takes quickly: 8 to 16 times a power
-    of 2.
-    """
+    """Return a length near above `n_samples` with a fast FFT: 8 to 16 times a power of 2."""
     step = 1 << max(0, n_samples.bit_length() - 4)
     return max(16, -(-n_samples // step) * step)
 

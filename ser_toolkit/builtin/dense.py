@@ -1,4 +1,4 @@
-"""The dense network, for features of a whole window."""
+"""Build the dense network, for features of a whole window."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Mlp(ModelBuilder):
 
 
 def _flat(x: Any) -> Any:
-    """Return (…) -> (n,); without a layer where nothing is to do."""
+    """Flatten (…) to (n,), without a layer where it is flat."""
     from keras import layers
 
     return x if len(x.shape) == 2 else layers.Reshape((math.prod(x.shape[1:]),))(x)

@@ -1,4 +1,4 @@
-"""Built-in networks."""
+"""Build the built-in convolutional network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 VARIANCE_FLOOR = 1e-4
 LEAST_FRAMES = 3
-"""What a stride of 2 and a pooling of 2 leave something of."""
+"""Fewest frames of which a stride of 2 and a pooling of 2 leave one."""
 
 
 @dataclass(frozen=True)

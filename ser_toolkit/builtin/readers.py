@@ -1,4 +1,4 @@
-"""Readers for data without a published layout: a folder per emotion, and tables."""
+"""Read data without a published layout: a folder per emotion, and tables."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ class FolderReader(Reader):
     name: ClassVar[str] = "folders"
 
     def recognises(self, root: Path) -> Match | None:
-        """Return half the share of audio files that lie in folders with the name of an emotion.
+        """Return half the share of audio files that are in folders named after emotions.
 
-        Half, because a reader that knows the corpus by its file names knows more.
+        Half, because a reader that recognises the corpus by its file names is more specific.
         """
         files = audio_files(root) if root.is_dir() else {}
         folders = [place[0] for place in map(_place, files) if place]
-        known = [folder for folder in folders if canonical(folder)]
-        if 2 * len(known) < len(files) or len({canonical(folder) for folder in known}) < 2:
+        emotions = [canonical(folder) for folder in folders if canonical(folder)]
+        if 2 * len(emotions) < len(files) or len(set(emotions)) < 2:
             return None
-        why = f"{len(known)} of {len(files)} audio files are in folders named after emotions"
-        return Match(len(known) / len(files) / 2, why)
+        why = f"{len(emotions)} of {len(files)} audio files are in folders named after emotions"
+        return Match(len(emotions) / len(files) / 2, why)
 
     def read(self, root: Path) -> Reading:
-        """Return all clips; a folder whose name is no known emotion gives its own name as label."""
+        """Return all clips; a folder named after no known emotion has its own name as label."""
         clips: list[Clip] = []
         skipped: dict[str, str] = {}
         for relative, path in audio_files(root).items():
@@ -81,7 +81,7 @@ class FolderReader(Reader):
 
 @dataclass(frozen=True)
 class TableReader(Reader):
-    """A CSV or TSV table with columns file and emotion, and what else is known.
+    """A CSV or TSV table with columns file and emotion, and optional ones.
 
     Optional columns: speaker, start and end in seconds, text, split. Paths are relative to the
     table's folder, or to `audio_folder` in it.
@@ -91,7 +91,7 @@ class TableReader(Reader):
     audio_folder: str = ""
 
     def recognises(self, root: Path) -> Match | None:
-        """Return a table that was named itself, or a folder with one table that has the columns."""
+        """Match a table, or a folder with one table that has the required columns."""
         try:
             table = _find_table(root)
         except SertkError:
@@ -123,7 +123,7 @@ class TableReader(Reader):
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table: where it stands, and its values by column ('' where there is none)."""
+    """One row of a table: its line, and its values by column ('' where there is none)."""
 
     table: str
     line: int
@@ -139,13 +139,13 @@ class Row:
         return self.values.get(column, "")
 
     def needed(self, column: str) -> str:
-        """Return the value; an error where there is none."""
+        """Return the value. Raises SertkError where there is none."""
         if not self.get(column):
             raise SertkError(f"{self.where} has no {column}")
         return self.get(column)
 
     def seconds(self, column: str) -> float | None:
-        """Return the value as a time, None where there is none."""
+        """Return the value in seconds, None where there is none. Raises SertkError for others."""
         text = self.get(column)
         try:
             value = float(text) if text else None
@@ -155,8 +155,8 @@ class Row:
             return value
         raise SertkError(f"{self.where}: {column} in seconds expected, received '{text}'")
 
-    def side(self) -> Subset | None:
-        """Return the side that the table prescribes."""
+    def subset(self) -> Subset | None:
+        """Return the subset that the table prescribes. Raises SertkError for other words."""
         text = self.get("split")
         if text and text.lower() not in SUBSETS:
             expected = "split expects train, validation or test"
@@ -183,12 +183,12 @@ def _find_table(root: Path) -> Path:
         return root
     if not root.is_dir():
         raise SertkError(f"no table or folder '{root}'", "Give a CSV or TSV file, or its folder")
-    found = [path for path in sorted(root.iterdir()) if _is_table(path)]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    tables = [path for path in sorted(root.iterdir()) if _is_table(path)]
+    if len(tables) == 1:
+        return tables[0]
+    if not tables:
         raise SertkError(f"no CSV or TSV table with columns file and emotion in '{root}'")
-    names = ", ".join(path.name for path in found)
+    names = ", ".join(path.name for path in tables)
     raise SertkError(f"'{root}' holds several tables: {names}", "Give the path of one of them")
 
 
@@ -212,9 +212,7 @@ def _text(table: Path) -> str:
 
 
 def _header(table: Path, text: str) -> tuple[str, dict[str, int]]:
-    """Return the delimiter, and the index of each known column: whichever delimiter finds the
-    most.
-    """
+    """Return the delimiter that gives most known columns, and the index of each of them."""
     first = text.partition("\n")[0]
     splits = {mark: _columns(_split(table, first, mark)) for mark in ",\t;|"}
     best = max(splits, key=lambda mark: len(splits[mark]))
@@ -227,8 +225,8 @@ def _split(table: Path, line: str, delimiter: str) -> list[str]:
 
 def _columns(header: list[str]) -> dict[str, int]:
     names = [name.lower() for name in header]
-    found = {column: [a for a in aliases if a in names] for column, aliases in COLUMNS.items()}
-    return {column: names.index(aliases[0]) for column, aliases in found.items() if aliases}
+    present = {column: [a for a in aliases if a in names] for column, aliases in COLUMNS.items()}
+    return {column: names.index(aliases[0]) for column, aliases in present.items() if aliases}
 
 
 def _check_columns(table: Path, columns: Mapping[str, int]) -> None:
@@ -275,19 +273,19 @@ def _clip(row: Row, folder: Path, corpus: str) -> Clip:
     file = row.needed("file").replace("\\", "/")
     return Clip(
         path=folder / file,
-        relative=_shown(file, folder),
+        relative=_relative(file, folder),
         corpus=corpus,
         emotion=canonical_emotion(row.needed("emotion")),
         speaker=row.get("speaker") or None,
         text=row.get("text") or None,
         start_s=start_s,
         end_s=end_s,
-        side=row.side(),
+        side=row.subset(),
     )
 
 
-def _shown(file: str, folder: Path) -> str:
-    """Return the path below the folder; of a file elsewhere only the name."""
+def _relative(file: str, folder: Path) -> str:
+    """Return the path below the folder, or the name alone of a file elsewhere."""
     if not Path(file).is_absolute():
         return str(PurePosixPath(file))
     base = folder.resolve()

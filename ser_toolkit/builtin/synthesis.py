@@ -1,4 +1,4 @@
-"""Synthetic emotional speech: a source-filter synthesizer in numpy.
+"""Synthesize emotional speech: a source-filter synthesizer in numpy.
 
 It exists so that a demo and the tests need no corpus. A glottal pulse per pitch period
 (Rosenberg 1971) with jitter, shimmer, spectral tilt and breath excites digital resonators
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.features.base import F32
+from .phones import PAUSE, PHONES, SCHWA_HZ, SENTENCES, Phone
 
 F64 = NDArray[np.float64]
 Spectra = NDArray[np.complex128]
@@ -27,7 +28,6 @@ Flags = NDArray[np.bool_]
 
 RATE_HZ, TRACK_HZ = 16_000, 1_000
 PERIOD_FFT, NOISE_FFT, NOISE_HOP = 768, 128, 64
-SCHWA_HZ = (500.0, 1500.0, 2500.0)
 BANDWIDTHS_HZ = (70.0, 90.0, 130.0)
 HIGH_FORMANTS_HZ = (3500.0, 4500.0, 5500.0, 6500.0, 7500.0)
 NEUTRAL_LEVEL_DBFS, FLOOR_DBFS = -29.0, -64.0
@@ -35,12 +35,12 @@ BREATH_CORNER_HZ = 2000.0
 F0_MIN_HZ, F0_MAX_HZ = 55.0, 520.0
 DECLINATION_ST, UNSTRESSED, DRIFT_ST, TREMOR_HZ = 2.5, -0.35, 6.0, 6.0
 STRESS_STRETCH, FINAL_STRETCH = 1.2, 1.35
-PEAK, SILENT_DB = 0.95, -200.0
+PEAK = 0.95
 
 
 @dataclass(frozen=True)
 class Prosody:
-    """How an utterance departs from the speaker's neutral voice; 0 everywhere is neutral.
+    """Differences of an utterance from the speaker's neutral voice; 0 everywhere is neutral.
 
     `range` is the size of the f0 accents, `slope` the rise of f0 from start to end on top of
     declination, `accent` how much louder stressed syllables are, `tilt` the fall of the source at
@@ -102,57 +102,8 @@ class Voice:
     habits: Mapping[str, Prosody]
 
 
-@dataclass(frozen=True)
-class Phone:
-    """A target: formants, how long it lasts, how loud voice and noise are, and which noise."""
-
-    formants_hz: tuple[float, float, float]
-    ms: float
-    voice_db: float = SILENT_DB
-    noise_db: float = SILENT_DB
-    noise_hz: float = 3000.0
-    noise_octaves: float = 0.5
-
-
-PAUSE = Phone(SCHWA_HZ, 130)
-PHONES: Mapping[str, tuple[Phone, ...]] = {
-    "a": (Phone((730, 1090, 2440), 115, 0),),
-    "e": (Phone((530, 1840, 2480), 105, 0),),
-    "i": (Phone((270, 2290, 3010), 95, -2),),
-    "o": (Phone((570, 840, 2410), 110, 0),),
-    "u": (Phone((300, 870, 2240), 100, -2),),
-    "m": (Phone((250, 1000, 2200), 65, -9),),
-    "n": (Phone((250, 1600, 2600), 60, -9),),
-    "l": (Phone((350, 1100, 2600), 55, -6),),
-    "v": (Phone((300, 1000, 2300), 55, -9, -26, 5000, 1.2),),
-    "s": (Phone((300, 1700, 2600), 95, SILENT_DB, -9, 5800, 0.4),),
-    "f": (Phone((300, 1000, 2300), 85, SILENT_DB, -20, 5000, 1.2),),
-    "h": (Phone((500, 1500, 2500), 55, SILENT_DB, -17, 1500, 0.9),),
-    "b": (Phone((250, 900, 2200), 50, -20), Phone((350, 900, 2200), 8, -20, -14, 800, 0.8)),
-    "d": (Phone((250, 1700, 2600), 45, -20), Phone((350, 1700, 2600), 8, -20, -12, 4000, 0.6)),
-    "g": (Phone((250, 2000, 2300), 45, -20), Phone((350, 2000, 2300), 12, -20, -12, 2000, 0.5)),
-    "p": (Phone((300, 900, 2200), 60), Phone((400, 900, 2200), 20, SILENT_DB, -14, 900, 0.9)),
-    "t": (Phone((300, 1700, 2600), 55), Phone((400, 1700, 2600), 28, SILENT_DB, -9, 4200, 0.6)),
-    "k": (Phone((300, 2000, 2300), 55), Phone((400, 2000, 2300), 32, SILENT_DB, -10, 2000, 0.5)),
-}
-
-SENTENCES = (
-    "da ME li no KA su | be TO ni fa",
-    "so LA mu PE ti | da ko NE vi lu",
-    "be ni TA lo | mi SU ka de FO na",
-    "ka LE do | su MI ta ne BO li ga",
-    "mo SI ne pa LU ti | ha DE lo",
-    "ti NA ve | ko DU la me SA bi no",
-    "la FO gi de | MA nu te SI lo ka",
-    "ne BA tu li | so KE ma DI vo",
-    "ga MI lo se NA | tu FE di ko la",
-    "hu LA ni | de TO ma ki SE bu no",
-)
-"""Syllables; a stressed one is in capitals, '|' is a pause."""
-
-
 def draw_prosody(habit: Prosody, rng: np.random.Generator) -> Prosody:
-    """Return the prosody of one utterance: the habit, more or less of it, and chance."""
+    """Draw the prosody of one utterance: the habit, at a random strength, with random changes."""
     strength = np.exp(rng.normal(0, STRENGTH_SPREAD))
     values = strength * np.array(astuple(habit)) + rng.normal(0, astuple(SPREAD))
     return replace(Prosody(*values.tolist()), tremor_st=max(0.0, float(values[10])))
@@ -173,7 +124,13 @@ class Tracks:
 def synthesize(voice: Voice, emotion: str, sentence: int, rng: np.random.Generator) -> F32:
     """Return one utterance, float32 (N,) at 16 kHz, about 1.5 to 3 s, never beyond ±0.95.
 
-    `sentence` counts from 0 in SENTENCES. Same generator, same samples (on one machine).
+    Same generator, same samples (on one machine).
+
+    Args:
+        voice: The speaker.
+        emotion: A key of EMOTIONS.
+        sentence: Index in SENTENCES.
+        rng: Source of every random draw.
     """
     prosody = draw_prosody(voice.habits[emotion], rng)
     tracks = plan(voice, prosody, SENTENCES[sentence], rng)
@@ -187,7 +144,14 @@ def synthesize(voice: Voice, emotion: str, sentence: int, rng: np.random.Generat
 
 
 def plan(voice: Voice, prosody: Prosody, sentence: str, rng: np.random.Generator) -> Tracks:
-    """Turn syllables into smooth control tracks."""
+    """Turn the syllables of a sentence into smooth control tracks.
+
+    Args:
+        voice: The speaker.
+        prosody: Differences from the speaker's neutral voice.
+        sentence: Syllables as in SENTENCES.
+        rng: Source of every random draw.
+    """
     edge = [replace(PAUSE, ms=rng.uniform(80, 200)) for _ in range(2)]
     spoken, stressed = _phones(sentence)
     phones = [edge[0], *spoken, edge[1]]
@@ -255,9 +219,7 @@ def _formants(voice: Voice, prosody: Prosody, targets_hz: F64) -> F64:
 def _voiced(
     tracks: Tracks, voice: Voice, prosody: Prosody, n_samples: int, rng: np.random.Generator
 ) -> F64:
-    """Return every pitch period filtered by the formants of its own moment, then overlapped and
-    added.
-    """
+    """Filter each pitch period by the formants of its moment, and overlap and add them."""
     starts_s, periods_s = _pulses(tracks, voice.jitter * 2**prosody.jitter_log2, rng)
     moment = np.minimum((starts_s * TRACK_HZ).astype(int), len(tracks.voice) - 1)
     strength = tracks.voice[moment] * _amplitude(rng.normal(0, voice.shimmer_db, len(moment)))
@@ -288,9 +250,7 @@ def _pulses(tracks: Tracks, jitter: float, rng: np.random.Generator) -> tuple[F6
 def _source(
     offsets: F64, periods: F64, tilt_db: float, rng: np.random.Generator
 ) -> tuple[Spectra, Spectra]:
-    """Return spectra of Rosenberg pulses (flow, differentiated by radiation) and of breath in
-    each.
-    """
+    """Return the spectra of Rosenberg pulses, differentiated by radiation, and of their breath."""
     open_share = np.clip(0.48 + 0.012 * tilt_db, 0.4, 0.85)
     place = (np.arange(PERIOD_FFT) - offsets[:, None]) / (periods[:, None] * open_share)
     opening = 0.5 - 0.5 * np.cos(np.pi * place / 0.67)
@@ -325,9 +285,7 @@ def _resonator(centre_hz: F64, bandwidth_hz: float) -> Spectra:
 
 
 def _noise(tracks: Tracks, n_samples: int, rng: np.random.Generator) -> F64:
-    """Return fricatives and bursts: white noise shaped by a bell over log frequency, frame by
-    frame.
-    """
+    """Return fricatives and bursts: white noise shaped by a bell over log frequency, by frame."""
     first = np.arange(0, n_samples - NOISE_FFT, NOISE_HOP)
     moment = (first + NOISE_HOP) * TRACK_HZ // RATE_HZ
     hz = np.maximum(np.fft.rfftfreq(NOISE_FFT, 1 / RATE_HZ), 50)

@@ -1,4 +1,4 @@
-"""The reader of a corpus that it makes itself: synthetic emotional speech."""
+"""Read a corpus that is made on first use: synthetic emotional speech."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..runtime.component import fields_of
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32
 from ..utils.files import write_bytes
-from . import synthesis
+from . import phones, synthesis
 from .synthesis import Prosody, Voice
 
 PATIENCE_S = 2.0
@@ -30,8 +30,8 @@ REMARK = "synthetic speech from a formant synthesizer: no figure on it says anyt
 
 
 @dataclass(frozen=True)
-class Utterance:
-    """Which clip of the corpus: everything that its samples depend on besides the seed."""
+class SpokenSentence:
+    """A clip of the corpus: everything that its samples depend on besides the seed."""
 
     speaker: int
     emotion: str
@@ -40,7 +40,7 @@ class Utterance:
 
     @property
     def relative(self) -> str:
-        """Return path below the corpus folder; all numbers count from 1."""
+        """Return the path below the corpus folder; all numbers count from 1."""
         spk = f"spk{self.speaker:02}"
         return f"{spk}/{spk}_{self.emotion}_s{self.sentence:02}_r{self.repetition}.wav"
 
@@ -65,7 +65,7 @@ class SyntheticReader(Reader):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        highest = {"speakers": 99, "sentences": len(synthesis.SENTENCES), "repetitions": 99}
+        highest = {"speakers": 99, "sentences": len(phones.SENTENCES), "repetitions": 99}
         for name, top in highest.items():
             if not 1 <= getattr(self, name) <= top:
                 raise ValueError(f"{name} expects 1 to {top}, received {getattr(self, name)}")
@@ -73,7 +73,7 @@ class SyntheticReader(Reader):
             raise ValueError(f"seed expects 0 or more, received {self.seed}")
 
     def recognises(self, root: Path) -> Match | None:
-        """Return none: no folder is this corpus, it is chosen by name."""
+        """Return None: no folder is this corpus, it is chosen by name."""
         return None
 
     def read(self, root: Path) -> Reading:
@@ -93,39 +93,33 @@ class SyntheticReader(Reader):
         return Reading(tuple(_clip(folder, u) for u in utterances), {}, (REMARK,))
 
     def folder(self, root: Path) -> Path:
-        """Return where the clips of these fields lie: other fields or another version, another
-        folder.
-        """
+        """Return the folder of the clips; it differs with every field and version."""
         values = json.dumps(fields_of(self), sort_keys=True)
         digest = hashlib.sha256(values.encode()).hexdigest()[:12]
         return root / f"synthetic-v{self.version}-{digest}"
 
-    def utterances(self) -> Iterator[Utterance]:
-        """Yield what the corpus consists of, in the order of `read`."""
+    def utterances(self) -> Iterator[SpokenSentence]:
+        """Yield the clips of the corpus, in the order of `read`."""
         for speaker in range(1, self.speakers + 1):
             for emotion in synthesis.EMOTIONS:
                 for sentence in range(1, self.sentences + 1):
                     for repetition in range(1, self.repetitions + 1):
-                        yield Utterance(speaker, emotion, sentence, repetition)
+                        yield SpokenSentence(speaker, emotion, sentence, repetition)
 
-    def samples(self, utterance: Utterance) -> F32:
-        """Return the audio of one utterance, float32 at 16 kHz; no other utterance is needed for
-        it.
-        """
+    def samples(self, utterance: SpokenSentence) -> F32:
+        """Return the audio of one utterance, float32 (N,) at 16 kHz, whatever else was made."""
         voice = make_voice(self.seed, utterance.speaker)
         keys = (utterance.speaker, utterance.emotion, utterance.sentence, utterance.repetition)
         rng = generator(self.seed, *keys)
         return synthesis.synthesize(voice, utterance.emotion, utterance.sentence - 1, rng)
 
-    def _write(self, folder: Path, missing: Sequence[Utterance]) -> None:
+    def _write(self, folder: Path, missing: Sequence[SpokenSentence]) -> None:
         for utterance in _with_progress(missing):
             _write_wav(folder / utterance.relative, self.samples(utterance))
 
 
 def generator(seed: int, *keys: int | str) -> np.random.Generator:
-    """Return a generator of its own for each tuple of keys, so that nothing depends on the
-    order.
-    """
+    """Return a generator of its own for each tuple of keys, so that no order matters."""
     words = [int.from_bytes(str(key).encode(), "little") for key in keys]
     return np.random.default_rng(np.random.SeedSequence([seed, *words]))
 
@@ -161,14 +155,14 @@ def _is_there(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > WAV_HEADER_BYTES
 
 
-def _clip(folder: Path, utterance: Utterance) -> Clip:
+def _clip(folder: Path, utterance: SpokenSentence) -> Clip:
     return Clip(
         path=folder / utterance.relative,
         relative=utterance.relative,
         corpus=SyntheticReader.name,
         emotion=utterance.emotion,
         speaker=f"spk{utterance.speaker:02}",
-        text=synthesis.SENTENCES[utterance.sentence - 1].lower(),
+        text=phones.SENTENCES[utterance.sentence - 1].lower(),
     )
 
 
@@ -180,10 +174,8 @@ def _write_wav(path: Path, samples: F32) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def _with_progress(utterances: Sequence[Utterance]) -> Iterator[Utterance]:
-    """Yield the same items; a bar on stderr, where that is a terminal, once they have taken a
-    while.
-    """
+def _with_progress(utterances: Sequence[SpokenSentence]) -> Iterator[SpokenSentence]:
+    """Yield the same items, with a progress bar on a terminal once they have taken a while."""
     if not sys.stderr.isatty():
         yield from utterances
         return

@@ -1,4 +1,4 @@
-"""The command `sertk`: a group whose commands are found by name in installed distributions."""
+"""Run the command `sertk`, a group of the commands that installed distributions declare."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INTERRUPTED = 130
 @click.option("--debug", is_flag=True, help="Show tracebacks (also: SERTK_DEBUG=1).")
 def sertk(debug: bool) -> None:
     """Speech emotion recognition: from clips to a network and an honest figure."""
-    del debug  # `run` reads it, because it must know before any command is looked up.
+    del debug  # `run` reads it, before any command is looked up.
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def run(args: Sequence[str]) -> int:
-    """Run one command and return its exit status; what a user can mend becomes one line."""
+    """Run one command and return its exit status; print in one line what a user can fix."""
     try:
         return _invoke(args)
     except BrokenPipeError:
@@ -46,13 +46,13 @@ def run(args: Sequence[str]) -> int:
         error.show()
         return error.exit_code
     except Exception as error:
-        known = _known(error)
-        if known is None:
+        user_error = _user_error(error)
+        if user_error is None:
             raise
         if _debug(args):
             traceback.print_exc()
-        click.echo(f"Error: {known}", err=True)
-        return known.exit_code
+        click.echo(f"Error: {user_error}", err=True)
+        return user_error.exit_code
 
 
 def _invoke(args: Sequence[str]) -> int:
@@ -62,7 +62,7 @@ def _invoke(args: Sequence[str]) -> int:
 
 
 def _interrupted(cause: BaseException | None) -> int:
-    """Return the status for Ctrl-C, which may say in whose code it came."""
+    """Return the status for Ctrl-C, and print in which plugin's code it came."""
     if not isinstance(cause, KeyboardInterrupt):
         return 1
     if str(cause):
@@ -70,10 +70,8 @@ def _interrupted(cause: BaseException | None) -> int:
     return INTERRUPTED
 
 
-def _known(error: Exception) -> SertkError | None:
-    """Return `error` as one that a user can mend; None for a defect, which deserves its
-    traceback.
-    """
+def _user_error(error: Exception) -> SertkError | None:
+    """Return `error` as one that a user can fix; None for a defect, which shows its traceback."""
     if isinstance(error, SertkError):
         return error
     if isinstance(error, ImportError):
@@ -95,12 +93,12 @@ def _debug(args: Sequence[str]) -> bool:
 
 
 def wants_traceback() -> bool:
-    """Say whether SERTK_DEBUG is set, which is for good what `--debug` is once."""
+    """Say whether SERTK_DEBUG is set, which acts as `--debug` in every command."""
     return os.environ.get("SERTK_DEBUG", "0") not in ("", "0")
 
 
 def _silence_stdout() -> None:
-    """Send what is still buffered nowhere, or the interpreter would complain on its way out."""
+    """Discard what is still buffered, or the interpreter would print an error at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

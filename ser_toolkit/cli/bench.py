@@ -1,4 +1,4 @@
-"""`sertk bench`: what a bundle costs on this machine."""
+"""Run `sertk bench`: what a bundle costs on this machine."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 
 import click
 
-from .bundle import PATH, key_bytes, key_option
+from .bundle import PATH, key_bytes
+from .predict import signature_option
 
-LOAD = "Other load on the machine shows in every figure: measure with nothing else running."
-SLOWED = 0.5
+LOAD = "Other load on the machine changes every figure: measure with nothing else running."
+MAX_LOAD_PER_CORE = 0.5
 
 
 @click.command()
 @click.argument("bundle", type=PATH)
-@key_option
+@signature_option
 @click.option(
     "--threads",
     multiple=True,
@@ -35,7 +36,7 @@ SLOWED = 0.5
 @click.option("--out", type=PATH, help="Write the JSON here.")
 def bench(
     bundle: Path,
-    key: Path | None,
+    require_signature: Path | None,
     threads: tuple[str, ...],
     seconds: float,
     as_json: bool,
@@ -48,24 +49,24 @@ def bench(
     from . import show
 
     callback = show.Warnings() if as_json else show.Terminal()
-    found = measure(
+    results = measure(
         read_bytes(bundle),
         bundle.name,
-        _numbers(threads),
+        _thread_counts(threads),
         seconds,
-        key_bytes(key),
+        key_bytes(require_signature),
         callback.track,
     )
-    text = json.dumps(found, indent=2)
+    text = json.dumps(results, indent=2)
     if out:
         write_text(out, text + "\n")
     if as_json:
         click.echo(text)
     else:
-        _show(found)
+        _show(results)
 
 
-def _numbers(given: Sequence[str]) -> list[int]:
+def _thread_counts(given: Sequence[str]) -> list[int]:
     """Return numbers of threads, each once; none for the default."""
     words = [word.strip() for text in given for word in text.split(",")]
     if not all(word.isascii() and word.isdigit() and 1 <= int(word) <= 256 for word in words):
@@ -76,17 +77,17 @@ def _numbers(given: Sequence[str]) -> list[int]:
     return list(dict.fromkeys(map(int, words)))
 
 
-def _show(found: Mapping[str, Any]) -> None:
+def _show(results: Mapping[str, Any]) -> None:
     from . import show
 
     out = show.console()
-    for line in _heads(found):
+    for line in _heads(results):
         out.print(line, soft_wrap=True)
-    out.print(show.table("Milliseconds", HEADS, _times(found["runs"]), left=2))
+    out.print(show.table("Milliseconds", HEADS, _times(results["runs"]), left=2))
     out.print("  hop: what a stream costs from one window to the next", style="dim")
-    out.print(show.table("Until it can answer, in milliseconds", LOADS, _loads(found["runs"])))
-    out.print(show.table("Share of real time, and memory", COSTS, _costs(found["runs"])))
-    for line in (*_power(found["power"], found["board"]["cores"]), LOAD):
+    out.print(show.table("Until it can predict, in milliseconds", LOADS, _loads(results["runs"])))
+    out.print(show.table("Share of real time, and memory", COSTS, _costs(results["runs"])))
+    for line in (*_power(results["power"], results["board"]["cores"]), LOAD):
         out.print(line, soft_wrap=True)
 
 
@@ -95,14 +96,14 @@ LOADS = ("threads", "in all", "import", "verify", "load", "self-test", "again: v
 COSTS = ("threads", "whole windows %", "stream %", "memory MB", "at most MB")
 
 
-def _heads(found: Mapping[str, Any]) -> Iterator[str]:
-    about, board, software = found["bundle"], found["board"], found["software"]
+def _heads(results: Mapping[str, Any]) -> Iterator[str]:
+    about, board, software = results["bundle"], results["board"], results["software"]
     yield (
         f"{about['file']}: {about['name']}, {about['mode']}, {about['bytes'] / 1000:.0f} kB, "
         f"windows of {about['window_s']:.2f} s every {about['hop_s']:.2f} s"
     )
-    told = (board["model"], board["processor"], board["architecture"])
-    yield ", ".join([*filter(None, told), f"{board['cores']} cores", board["system"]])
+    machine = (board["model"], board["processor"], board["architecture"])
+    yield ", ".join([*filter(None, machine), f"{board['cores']} cores", board["system"]])
     yield (
         f"{software['runtime']} {software['runtime_version']}, Python {software['python']}, "
         f"numpy {software['numpy']}, {software['fft']}.fft, ser-toolkit {software['ser_toolkit']}"
@@ -121,27 +122,27 @@ def _times(runs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Any, ...]]:
         }
         for name, work in works.items():
             if work:
-                figures = (f"{work[f'{key}_ms']:.2f}" for key in ("median", "p95", "p99"))
-                yield run["threads"], name, *figures, work["rounds"]
+                times_ms = (f"{work[f'{key}_ms']:.2f}" for key in ("median", "p95", "p99"))
+                yield run["threads"], name, *times_ms, work["rounds"]
 
 
 def _loads(runs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Any, ...]]:
     keys = ("total_ms", "import_ms", "verify_ms", "load_ms", "selftest_ms")
     for run in runs:
         cold, warm = run["load"]["cold"], run["load"]["warm"]
-        figures = [*(cold[key] for key in keys), warm["verify_ms"], warm["load_ms"]]
-        yield run["threads"], *(f"{figure:.0f}" for figure in figures)
+        times_ms = [*(cold[key] for key in keys), warm["verify_ms"], warm["load_ms"]]
+        yield run["threads"], *(f"{time_ms:.0f}" for time_ms in times_ms)
 
 
 def _costs(runs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Any, ...]]:
     for run in runs:
         share, memory = run["real_time_factor"], run["memory"]
         shares = (100 * share[k]["median"] if share[k] else None for k in ("window", "stream"))
-        held = (memory["resident_mb"], memory["peak_mb"])
-        yield run["threads"], *map(_figure, shares), *map(_figure, held)
+        used_mb = (memory["resident_mb"], memory["peak_mb"])
+        yield run["threads"], *map(_number, shares), *map(_number, used_mb)
 
 
-def _figure(value: float | None) -> str:
+def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
@@ -153,8 +154,8 @@ def _power(power: Mapping[str, Any], cores: int) -> Iterator[str]:
         at = "" if after["frequency_mhz"] is None else f", {after['frequency_mhz']:.0f} MHz"
         yield f"governor: {after['governor']}{at}"
     if after["throttled"] is not None:
-        for when, found in after["throttled"].items():
-            yield f"power, {when.replace('_', ' ')}: {', '.join(found) or 'nothing wrong'}"
+        for when, faults in after["throttled"].items():
+            yield f"power, {when.replace('_', ' ')}: {', '.join(faults) or 'nothing wrong'}"
     load = before["load_1min"]
-    if load is not None and load > SLOWED * cores:
+    if load is not None and load > MAX_LOAD_PER_CORE * cores:
         yield f"! the load was {load:.1f} on {cores} cores before this began"

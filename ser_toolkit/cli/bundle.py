@@ -1,13 +1,14 @@
-"""`sertk bundle show|verify|selftest|sign|keys`."""
+"""Run `sertk bundle show|verify|selftest|sign|keys`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+
+from .predict import signature_option
 
 if TYPE_CHECKING:
     from ..runtime.bundle.file import Bundle
@@ -16,17 +17,6 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 FILE = click.argument("file", type=PATH)
-
-
-def key_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what every command takes that reads a bundle."""
-    return click.option(
-        "--require-signature",
-        "key",
-        type=PATH,
-        metavar="KEY",
-        help="Refuse what the owner of this public key (PEM) has not signed.",
-    )(command)
 
 
 def key_bytes(key: Path | None) -> bytes | None:
@@ -43,50 +33,51 @@ def bundle() -> None:
 
 @bundle.command()
 @FILE
-@key_option
+@signature_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.option("--card", is_flag=True, help="Print the model card.")
-def show(file: Path, key: Path | None, as_json: bool, card: bool) -> None:
-    """Say what FILE holds; nothing of it runs."""
+def show(file: Path, require_signature: Path | None, as_json: bool, card: bool) -> None:
+    """Show what FILE contains, without running it."""
     from ..runtime.bundle.file import parse_bundle, read_bytes
     from ..runtime.text import escape_control
     from . import bundle_views as views
 
     content = read_bytes(file)
-    found = parse_bundle(content, key_bytes(key))
+    parsed = parse_bundle(content, key_bytes(require_signature))
     if as_json:
-        click.echo(json.dumps(views.to_dict(found, content, file.name), indent=2))
+        click.echo(json.dumps(views.to_dict(parsed, content, file.name), indent=2))
     elif card:
-        click.echo(escape_control(found.card, keep="\n"))
+        click.echo(escape_control(parsed.card, keep="\n"))
     else:
-        views.print_pairs(views.rows(found, content, file.name))
+        views.print_pairs(views.rows(parsed, content, file.name))
 
 
 @bundle.command()
 @FILE
-@key_option
-def verify(file: Path, key: Path | None) -> None:
-    """Check FILE and run its self-test in a child process; exit with 0 if it may be believed."""
+@signature_option
+def verify(file: Path, require_signature: Path | None) -> None:
+    """Check FILE and run its self-test in a child process; exit with 0 if both pass."""
     from ..runtime.bundle.file import parse_bundle, read_bytes
     from . import bundle_views as views
 
     content = read_bytes(file)
-    found = parse_bundle(content, key_bytes(key))
-    views.print_pairs(views.checked(found, content))
-    views.print_pairs(views.proven(found, *_tested(content, found)))
+    parsed = parse_bundle(content, key_bytes(require_signature))
+    views.print_pairs(views.checked(parsed, content))
+    views.print_pairs(views.verified(parsed, *_run_selftest(content, parsed)))
 
 
 @bundle.command()
 @FILE
-@key_option
-def selftest(file: Path, key: Path | None) -> None:
+@signature_option
+def selftest(file: Path, require_signature: Path | None) -> None:
     """Run the self-test of FILE; say how far it is off, and how far it may be."""
     from ..runtime.bundle.file import parse_bundle, read_bytes
     from . import show as terminal
     from .bundle_views import selftest_table
 
     content = read_bytes(file)
-    _, test = _tested(content, parse_bundle(content, key_bytes(key)))
+    parsed = parse_bundle(content, key_bytes(require_signature))
+    _, test = _run_selftest(content, parsed)
     terminal.console().print(selftest_table(test))
 
 
@@ -113,12 +104,10 @@ def keys(folder: Path) -> None:
     click.echo(f"{public}   checks signatures; copy it to the devices")
 
 
-def _tested(content: bytes, found: Bundle) -> tuple[TfliteRuntime, SelfTest]:
-    """Self-test a bundle here, after a child process that it might have
-    crashed.
-    """
+def _run_selftest(content: bytes, parsed: Bundle) -> tuple[TfliteRuntime, SelfTest]:
+    """Self-test a bundle here, after a child process that it might have crashed."""
     from ..plugins.bundles import open_bundle
     from ..runtime.bundle.selftest import check_selftest
 
     classifier = open_bundle(content)
-    return classifier.network.runtime, check_selftest(classifier, found.selftest)
+    return classifier.network.runtime, check_selftest(classifier, parsed.selftest)

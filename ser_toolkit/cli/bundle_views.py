@@ -1,4 +1,4 @@
-"""What `sertk bundle` says of a bundle. Its texts are a stranger's: none may steer a terminal."""
+"""Show a bundle in the terminal; its texts are of unknown origin, so they are escaped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,13 @@ def print_pairs(pairs: Pairs) -> None:
 
 
 def to_dict(bundle: Bundle, content: bytes, file: str) -> dict[str, Any]:
-    """Return the manifest, and what it does not say itself, as JSON values."""
+    """Return the manifest, and what the file adds to it, as JSON values.
+
+    Args:
+        bundle: The parsed bundle.
+        content: Its bytes.
+        file: Its name.
+    """
     seconds = _seconds(bundle.manifest)
     return {
         "file": file,
@@ -50,17 +56,23 @@ def to_dict(bundle: Bundle, content: bytes, file: str) -> dict[str, Any]:
 
 
 def rows(bundle: Bundle, content: bytes, file: str) -> Iterator[tuple[str, str]]:
-    """Yield everything about a bundle that fits in a line each."""
+    """Yield facts about a bundle, one line each.
+
+    Args:
+        bundle: The parsed bundle.
+        content: Its bytes.
+        file: Its name.
+    """
     manifest = bundle.manifest
-    made = f"format {manifest.format}, made by ser-toolkit {manifest.created_by}"
-    yield "file", f"{file}, {_kb(len(content))}, {made}"
+    origin = f"format {manifest.format}, made by ser-toolkit {manifest.created_by}"
+    yield "file", f"{file}, {_kb(len(content))}, {origin}"
     yield "name", manifest.name
     yield "labels", ", ".join(manifest.labels)
     yield "audio", f"{manifest.rate_hz} Hz"
     yield "window", _window(manifest)
     yield from _labelled("extractor", (_part(part) for part in manifest.parts))
     yield "network", _network(bundle)
-    yield "proven on", ", ".join(f"{one.name} {one.version}" for one in manifest.runtimes)
+    yield "proven on", ", ".join(f"{each.name} {each.version}" for each in manifest.runtimes)
     yield "uncertain", f"below a confidence of {manifest.thresholds['uncertain']:.2f}"
     yield from _labelled("trained", _training(manifest.training))
     yield from _labelled("protocol", _protocol(manifest.training))
@@ -84,8 +96,14 @@ def checked(bundle: Bundle, content: bytes) -> Iterator[tuple[str, str]]:
     yield "signature", SIGNED[_signature(bundle, content)]
 
 
-def proven(bundle: Bundle, runtime: TfliteRuntime, test: SelfTest) -> Iterator[tuple[str, str]]:
-    """Yield what was found by running it."""
+def verified(bundle: Bundle, runtime: TfliteRuntime, test: SelfTest) -> Iterator[tuple[str, str]]:
+    """Yield what running a bundle has shown.
+
+    Args:
+        bundle: The parsed bundle.
+        runtime: The one that ran it.
+        test: The result of its self-test.
+    """
     parts = ", ".join(_part(part) for part in bundle.manifest.parts)
     yield "extractor", f"installed in the version of the export: {parts}"
     yield "runtime", f"{runtime.name} {runtime.version} loads the network, which fits the manifest"
@@ -93,11 +111,11 @@ def proven(bundle: Bundle, runtime: TfliteRuntime, test: SelfTest) -> Iterator[t
 
 
 def selftest_table(test: SelfTest) -> Table:
-    """Return how far it is off, and how far it may be."""
+    """Return a table of how far the self-test is off, and how far it may be."""
     allowed = test.tolerances
     cells = [
         ("features", f"{test.feature_error:.2g}", f"{allowed.features:.2g}", "standard deviations"),
-        ("answers", f"{test.output_error:.2g}", f"{allowed.output:.2g}", "of probability"),
+        ("output", f"{test.output_error:.2g}", f"{allowed.output:.2g}", "of probability"),
     ]
     return table("Self-test passed", ("", "off by", "allowed", "unit"), cells)
 
@@ -130,21 +148,20 @@ def _window(manifest: Manifest) -> str:
     text = f"{window.length_frames} frames, a new one every {window.hop_frames}"
     seconds = _seconds(manifest)
     if seconds is None:
-        return f"{text} (how long that is only its extractor knows, which is not installed)"
+        return f"{text} (how long that is depends on its extractor, which is not installed)"
     return f"{text} ({seconds[0]:.2f} s, every {seconds[1]:.2f} s)"
 
 
 def _seconds(manifest: Manifest) -> tuple[float, float] | None:
-    """Return window and hop in seconds; None where the extractor is not installed, or another
-    one.
-    """
+    """Return window and hop in seconds; None where that extractor is not installed."""
     try:
-        found = from_spec(manifest.extractor, _finder(manifest), exact=True)
-        return window_seconds(found, manifest.window) if isinstance(found, Extractor) else None
-    except (
-        Exception
-    ):  # a plugin may raise anything; what else the bundle holds is shown all the same
+        extractor = from_spec(manifest.extractor, _finder(manifest), exact=True)
+    except Exception:
+        # A plugin may raise anything; the rest of the bundle is shown all the same.
         return None
+    if not isinstance(extractor, Extractor):
+        return None
+    return window_seconds(extractor, manifest.window)
 
 
 def _finder(manifest: Manifest) -> Callable[[str], Component]:
@@ -159,10 +176,10 @@ def _network(bundle: Bundle) -> str:
     )
     kept = manifest.quantization.details.get("float_layers")
     kept_text = f", in float: {_text(kept)}" if kept else ""
-    return f"{manifest.quantization.mode}, {_kb(len(bundle.model))}, hears {shapes}{kept_text}"
+    return f"{manifest.quantization.mode}, {_kb(len(bundle.model))}, takes {shapes}{kept_text}"
 
 
-# The free tables hold what their writer put there: each value is shown only if it is of its kind.
+# The free tables hold what their writer put there: each value is shown only if its type is right.
 
 
 def _training(table: Mapping[str, Any]) -> Iterator[str]:
@@ -173,20 +190,20 @@ def _training(table: Mapping[str, Any]) -> Iterator[str]:
         "of": _dig(table, int, "epochs"),
         "parameters": _dig(table, int, "parameters", "total"),
     }
-    said = ", ".join(f"{name} {value}" for name, value in known.items() if value is not None)
-    if not said:
+    line = ", ".join(f"{name} {value}" for name, value in known.items() if value is not None)
+    if not line:
         yield _text(table)
         return
-    yield said.replace(", of ", " of ")
+    yield line.replace(", of ", " of ")
     if table.get("synthetic"):
         yield "on synthetic speech: its figures say nothing about human voices"
     for corpus in (_dig(table, list, "data") or [])[:MOST_ROWS]:
         reader, licence = (_dig(corpus, str, key) for key in ("reader", "licence"))
         yield f"data: {reader} (licence: {licence or 'not known'})"
-    sides = _dig(table, dict, "sides") or {}
-    if sides:
-        counted = (f"{_text(value)} {side}" for side, value in sides.items())
-        yield "clips: " + _text(", ".join(counted))
+    subsets = _dig(table, dict, "sides") or {}
+    if subsets:
+        counts = (f"{_text(value)} {subset}" for subset, value in subsets.items())
+        yield "clips: " + _text(", ".join(counts))
     clean = _dig(table, bool, "audit", "clean")
     if clean is not None:
         yield f"leakage audit: {'clean' if clean else 'NOT clean'}"
@@ -202,23 +219,23 @@ def _protocol(table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _figures(table: Mapping[str, Any]) -> Iterator[str]:
-    sides = [side for side in table if _dig(table, float, side, "uar") is not None]
-    if not sides:
+    subsets = [subset for subset in table if _dig(table, float, subset, "uar") is not None]
+    if not subsets:
         yield _text(table)
-    for side in sides[:MOST_ROWS]:
-        yield f"{side}: {_measured(table[side])}"
-        yield from _compared(table[side])
+    for subset in subsets[:MOST_ROWS]:
+        yield f"{subset}: {_scores(table[subset])}"
+        yield from _difference(table[subset])
 
 
-def _measured(metrics: Mapping[str, Any]) -> str:
+def _scores(metrics: Mapping[str, Any]) -> str:
     names = {"uar": "UAR", "wa": "accuracy", "calibration_error": "calibration error"}
-    found = {name: _dig(metrics, float, key) for key, name in names.items()}
-    shares = [f"{name} {100 * v:.1f} %" for name, v in found.items() if v is not None]
+    values = {name: _dig(metrics, float, key) for key, name in names.items()}
+    shares = [f"{name} {100 * v:.1f} %" for name, v in values.items() if v is not None]
     clips = _dig(metrics, int, "clips")
     return ", ".join([*shares, *([] if clips is None else [f"{clips} clips"])])
 
 
-def _compared(metrics: Mapping[str, Any]) -> Iterator[str]:
+def _difference(metrics: Mapping[str, Any]) -> Iterator[str]:
     """Yield what the quantized network loses against the trained one."""
     difference = _dig(metrics, float, "difference", "uar")
     edges = _dig(metrics, list, "ci95", "uar") or []
@@ -235,7 +252,7 @@ def _compared(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _dig(table: Any, kind: type, *keys: str) -> Any:
-    """Return the value under some keys if it is of this kind, else None."""
+    """Return the value under a path of keys if it has this type, else None."""
     for key in keys:
         table = table.get(key) if isinstance(table, Mapping) else None
     if kind is float:

@@ -1,4 +1,4 @@
-"""What quantization costs, as tables: one over all modes, one for each of them."""
+"""Show what quantization costs, in tables: one over all modes, one for each of them."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from typing import Any
 
 from . import show
 
-SIDES = {"validation": "these decide", "test": "these are only reported"}
+SUBSETS = {"validation": "these decide", "test": "these are only reported"}
 OVERVIEW = ("", "kB", "UAR %", "minus Keras", "95 % paired", "WA %", "ECE %", "agrees %")
 DETAILS = ("", "valid. %", "minus Keras", "95 % paired", "test %", "minus Keras", "95 % paired")
 RUNTIMES = ("mode", "runtime", "proven", "ms", "p95 ms", "load ms", "MB")
-FIGURES = {"uar": "UAR", "wa": "WA", "calibration_error": "calibration error"}
+METRICS = {"uar": "UAR", "wa": "WA", "calibration_error": "calibration error"}
 
 
-def delta(found: Mapping[str, Any]) -> None:
-    """Show the metrics of every mode beside Keras, and how each file did in the runtimes."""
+def delta(report: Mapping[str, Any]) -> None:
+    """Show the metrics of every mode beside Keras, and the results of each file in the runtimes."""
     out = show.console()
-    for caveat in show.caveats(found):
+    for caveat in show.caveats(report):
         out.print(f"! {caveat}", style="bold yellow")
-    rows = [row for row in found["modes"] if "bytes" in row]
-    raw = [{**row, "mode": "raw audio"} for row in found.get("frontend", ())]
-    for side, note in SIDES.items():
-        keras = found["keras"][side]
+    rows = [row for row in report["modes"] if "bytes" in row]
+    raw = [{**row, "mode": "raw audio"} for row in report.get("frontend", ())]
+    for subset, note in SUBSETS.items():
+        keras = report["keras"][subset]
         lines = [("keras", "", keras["uar"], "", "", keras["wa"], keras["calibration_error"], "")]
-        lines += [_overview(row, row[side]) for row in (*rows, *raw)]
-        title = f"{side.capitalize()} clips ({keras['clips']}), {note}"
+        lines += [_overview(row, row[subset]) for row in (*rows, *raw)]
+        title = f"{subset.capitalize()} clips ({keras['clips']}), {note}"
         out.print(show.table(title, OVERVIEW, lines))
     for row in (*rows, *raw):
         title = f"{row['mode']}: each figure and each recall, with the paired difference"
-        out.print(show.table(title, DETAILS, _details(row, found["labels"])))
+        out.print(show.table(title, DETAILS, _details(row, report["labels"])))
     proofs = [(row["mode"], proof) for row in rows for proof in row["runtimes"]]
     out.print(show.table("Runtimes, one window at one thread", RUNTIMES, map(_proof, proofs)))
     for mode, proof in proofs:
         if not proof["proven"]:
             out.print(f"  {mode} on {proof['runtime']}: {proof['reason']}", soft_wrap=True)
-    counts = found["parameters"]
+    counts = report["parameters"]
     out.print(f"parameters: {counts['total']:,}, {counts['trainable']:,} of them trained")
 
 
@@ -53,7 +53,7 @@ def _overview(row: Mapping[str, Any], metrics: Mapping[str, Any]) -> tuple[Any, 
 
 
 def _details(row: Mapping[str, Any], labels: Sequence[str]) -> list[tuple[Any, ...]]:
-    lines = [(name, *_cells(row, lambda part, key=key: part[key])) for key, name in FIGURES.items()]
+    lines = [(name, *_cells(row, lambda part, key=key: part[key])) for key, name in METRICS.items()]
     lines += [
         (f"recall {label}", *_cells(row, lambda part, label=label: part["recall"][label]))
         for label in labels
@@ -65,11 +65,11 @@ def _cells(row: Mapping[str, Any], pick: Any) -> list[Any]:
     """Return value, difference and interval on validation and on test clips."""
     return [
         cell
-        for side in SIDES
+        for subset in SUBSETS
         for cell in (
-            _value(pick(row[side])),
-            _points(pick(row[side]["difference"])),
-            _interval(pick(row[side]["ci95"])),
+            _value(pick(row[subset])),
+            _points(pick(row[subset]["difference"])),
+            _interval(pick(row[subset]["ci95"])),
         )
     ]
 
@@ -90,7 +90,7 @@ def _interval(edges: Sequence[float | None]) -> str:
 
 
 def _absent(value: float | None) -> bool:
-    """Return NaN in memory, null in a file: a class that does not occur."""
+    """Say whether a value is missing (NaN in memory, null in a file): its class does not occur."""
     return value is None or value != value
 
 

@@ -1,4 +1,4 @@
-"""Read what a command does from its source: nothing of a plugin runs for `sertk --help`."""
+"""Read the summary of a command from its source: `sertk --help` runs no code of plugins."""
 
 from __future__ import annotations
 
@@ -10,6 +10,19 @@ from pathlib import Path
 
 def docstring_of(target: str) -> str:
     """Return the first line of the docstring of `package.module:function`; empty: not found."""
+    node = _function(target)
+    return (ast.get_docstring(node) or "").partition("\n")[0] if node else ""
+
+
+def is_hidden(target: str) -> bool:
+    """Say whether the decorator of `package.module:function` has `hidden=True`."""
+    node = _function(target)
+    calls = [item for item in node.decorator_list if isinstance(item, ast.Call)] if node else []
+    keywords = [keyword for call in calls for keyword in call.keywords if keyword.arg == "hidden"]
+    return any(isinstance(word.value, ast.Constant) and word.value.value for word in keywords)
+
+
+def _function(target: str) -> ast.FunctionDef | None:
     module, _, name = target.partition(":")
     for path in _sources(module):
         try:
@@ -18,12 +31,12 @@ def docstring_of(target: str) -> str:
             continue
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name == name:
-                return (ast.get_docstring(node) or "").partition("\n")[0]
-    return ""
+                return node
+    return None
 
 
 def _sources(module: str) -> Iterator[Path]:
-    """Yield where the source of a module may lie, without importing any of its packages."""
+    """Yield where the source of a module may be, without importing any of its packages."""
     top, *rest = module.split(".")
     spec = PathFinder.find_spec(top)
     if spec is None:

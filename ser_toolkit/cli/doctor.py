@@ -1,4 +1,4 @@
-"""`sertk doctor`: what is installed, what works, and the line that gets what is missing."""
+"""Run `sertk doctor`: what is installed, what works, and how to install what is missing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TRAINING = (
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One part: whether it works, in what version, and what to do if it does not."""
+    """The state of one part: whether it works, in what version, and what to do if not."""
 
     part: str
     state: Literal["ok", "missing", "broken"]
@@ -57,7 +57,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
 
 def examine() -> Iterator[Finding]:
-    """Yield everything that a report of a defect should say about this installation."""
+    """Yield what a report of a defect should say about this installation."""
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")
     base = [_base(name) for name in BASE]
     yield from base
@@ -65,7 +65,7 @@ def examine() -> Iterator[Finding]:
         yield from _runtimes()
     yield from (_training(name) for name in TRAINING)
     if all(finding.state == "ok" for finding in base):
-        # These import numpy, which must not keep this command from saying what is wrong with it.
+        # These import numpy, and this command must work where numpy does not.
         yield _fft()
         yield from _plugins()
     yield _cache()
@@ -94,17 +94,17 @@ def _fft() -> Finding:
 
 
 def _runtimes() -> Iterator[Finding]:
-    from ..runtime.inference.tflite import NOT_INSTALLED, TfliteRuntime, examine_runtimes, mending
+    from ..runtime.inference.tflite import NOT_INSTALLED, TfliteRuntime, examine_runtimes, fix_for
 
-    found = examine_runtimes()
-    works = any(isinstance(state, TfliteRuntime) for state in found.values())
-    for name, state in found.items():
+    states = examine_runtimes()
+    works = any(isinstance(state, TfliteRuntime) for state in states.values())
+    for name, state in states.items():
         if isinstance(state, TfliteRuntime):
             yield Finding(name, "ok", state.version)
         elif state != NOT_INSTALLED:
-            yield Finding(name, "broken", state, mending(name))
-        # One runtime is enough: another one is worth a line only where it is installed.
-        elif not works and name == next(iter(found)):
+            yield Finding(name, "broken", state, fix_for(name))
+        # One runtime is enough: another one gets a line only where it is installed.
+        elif not works and name == next(iter(states)):
             yield Finding(name, "missing", "needed to run a bundle", f"Run `pip install {name}`")
 
 
@@ -139,8 +139,8 @@ def _plugins() -> Iterator[Finding]:
 
 def _cache() -> Finding:
     folder = cache_dir()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    free_gb = shutil.disk_usage(there).free / 1e9
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free_gb = shutil.disk_usage(existing).free / 1e9
     return Finding("cache", "ok", f"{folder}, {free_gb:.1f} GB free")
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
@@ -16,20 +14,10 @@ from .show import console, table
 MOST_LAYERS = 40
 PREDICTIONS = 5
 LONGEST_FILE = 44
-LAYER = re.compile(r"(.+?) +(\w+) +(\(.*\)|None) +(\d*) +([\d,]+)")
+
 TRAINING = "training: during that epoch, with augmentation, dropout and label smoothing"
 HEADS = ("", "clips", "accuracy %", "UAR %", "loss")
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A line of model.txt."""
-
-    name: str
-    kind: str
-    output: str
-    units: str
-    parameters: int
+KINDS = ("total", "trainable")
 
 
 def ending(run: RunDirectory) -> None:
@@ -40,10 +28,21 @@ def ending(run: RunDirectory) -> None:
         kept = _kept(_rows(path.read_text("utf-8")), metrics["best_epoch"])
         out.print(sides(metrics, kept))
     out.print(f"  {TRAINING}", style="dim", soft_wrap=True)
-    with run.whole("model.txt") as path:
-        out.print(layers(path.read_text("utf-8")))
-        out.print("  " + " · ".join(_totals(path.read_text("utf-8"))))
+    _print_layers(run)
     predictions(run)
+
+
+def _print_layers(run: RunDirectory) -> None:
+    metrics = run.metrics
+    # Runs of before the layers were in metrics.json have them as text alone.
+    if "layers" not in metrics:
+        with run.whole("model.txt") as path:
+            console().print(path.read_text("utf-8"))
+        return
+    with run.whole("metrics.json"):
+        console().print(layers(metrics["layers"]))
+        totals = (f"{kind} parameters: {metrics['parameters'][kind]:,}" for kind in KINDS)
+        console().print("  " + " · ".join(totals))
 
 
 def predictions(run: RunDirectory) -> None:
@@ -66,37 +65,28 @@ def sides(metrics: Mapping[str, Any], kept: Mapping[str, str]) -> Table:
     return table(title, HEADS, rows)
 
 
-def layers(text: str) -> Table | str:
-    """Return the layers of model.txt; of very many, those with parameters, or a summary by kind."""
-    found = [layer for layer in map(_layer, _body(text)) if layer]
-    if len(found) < len(_body(text)):
-        return text
-    shown, title = found, f"Layers ({len(found)})"
-    if len(found) > MOST_LAYERS:
-        shown = [layer for layer in found if layer.parameters]
-        title += f", {len(shown)} with parameters; model.txt has all"
-    if len(shown) > MOST_LAYERS:
-        return _kinds(found)
+def layers(every: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a table of layers; of very many, those with parameters, or a summary by kind."""
+    listed, title = every, f"Layers ({len(every)})"
+    if len(every) > MOST_LAYERS:
+        listed = [layer for layer in every if layer["parameters"]]
+        title += f", {len(listed)} with parameters; model.txt has all"
+    if len(listed) > MOST_LAYERS:
+        return _by_kind(every)
     heads = ("layer", "kind", "output", "units", "parameters")
-    rows = [(x.name, x.kind, x.output, x.units, f"{x.parameters:,}") for x in shown]
+    rows = [
+        (row["name"], row["kind"], row["output"], row["units"] or "", f"{row['parameters']:,}")
+        for row in listed
+    ]
     return table(title, heads, rows, left=3)
 
 
-def _layer(line: str) -> Layer | None:
-    found = LAYER.fullmatch(line)
-    if found is None:
-        return None
-    name, kind, output, units, parameters = found.groups()
-    return Layer(name, kind, output, units, int(parameters.replace(",", "")))
-
-
-def _kinds(found: Sequence[Layer]) -> Table:
-    kinds = list(dict.fromkeys(layer.kind for layer in found))
+def _by_kind(every: Sequence[Mapping[str, Any]]) -> Table:
     rows = []
-    for kind in kinds:
-        same = [layer.parameters for layer in found if layer.kind == kind]
-        rows.append((kind, len(same), f"{sum(same):,}"))
-    title = f"Layers ({len(found)}) by kind; model.txt has each"
+    for kind in dict.fromkeys(layer["kind"] for layer in every):
+        counts = [layer["parameters"] for layer in every if layer["kind"] == kind]
+        rows.append((kind, len(counts), f"{sum(counts):,}"))
+    title = f"Layers ({len(every)}) by kind; model.txt has each"
     return table(title, ("kind", "layers", "parameters"), rows)
 
 
@@ -105,16 +95,16 @@ def prediction_table(rows: Sequence[Mapping[str, str]]) -> Table:
     wrong.
     """
     few = len(rows) <= 2 * PREDICTIONS
-    cells = [_guess(row) for row in (rows if few else rows[:PREDICTIONS])]
+    cells = [_prediction_cells(row) for row in (rows if few else rows[:PREDICTIONS])]
     if not few:
         cells.append((f"… {len(rows) - 2 * PREDICTIONS} more", "", "", "", ""))
-        cells += [_guess(row) for row in rows[-PREDICTIONS:]]
+        cells += [_prediction_cells(row) for row in rows[-PREDICTIONS:]]
     heads = ("test clip", "truth", "predicted", "probability %", "")
     title = f"Predictions ({len(rows)}); predictions.csv has all"
     return table(title, heads, cells, left=3)
 
 
-def _guess(row: Mapping[str, str]) -> tuple[Any, ...]:
+def _prediction_cells(row: Mapping[str, str]) -> tuple[Any, ...]:
     truth, predicted = row["emotion"], row["predicted"]
     mark = "" if truth == predicted else "wrong"
     name = row["file"]
@@ -132,18 +122,6 @@ def _kept(history: Iterable[Mapping[str, str]], epoch: int) -> Mapping[str, str]
     if not found:
         raise ValueError(f"no epoch {epoch}")
     return found[-1]
-
-
-def _body(text: str) -> list[str]:
-    return [line for line in text.splitlines()[1:] if not _is_total(line)]
-
-
-def _totals(text: str) -> list[str]:
-    return [line for line in text.splitlines() if _is_total(line)]
-
-
-def _is_total(line: str) -> bool:
-    return line.startswith(("total parameters:", "trainable parameters:"))
 
 
 def _loss(value: Any) -> str:

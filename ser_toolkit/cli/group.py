@@ -1,4 +1,4 @@
-"""Finds commands in metadata: `sertk --help` imports nothing that does work."""
+"""Find commands in metadata: `sertk --help` imports no component and no plugin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..plugins.errors import FIX, one_line
 from ..plugins.hookspecs import COMMAND_GROUP
 from ..plugins.sandbox import attempt
 from ..runtime.errors import MissingExtra, SertkError
-from .docstrings import docstring_of
+from .docstrings import docstring_of, is_hidden
 
 EXTRAS = {
     **dict.fromkeys(("tensorflow", "keras", "librosa", "joblib", "matplotlib"), "train"),
@@ -21,10 +21,10 @@ EXTRAS = {
 
 
 class Commands(click.Group):
-    """A group whose commands are the entry points of `sertk.commands`, loaded when typed."""
+    """Take commands from the entry points of `sertk.commands`, and load them when typed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return names of all commands; where two distributions share one, both in full."""
+        """Return the names of all commands; where two distributions share one, both in full."""
         return sorted(_by_name())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -47,7 +47,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve as click does, with a hint at plugins for a command that nobody offers."""
+        """Resolve as click does; for an unknown command, say that it may come with a plugin."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             near = difflib.get_close_matches(name, self.list_commands(ctx), 1)
@@ -57,7 +57,7 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one line per command; those of plugins are described without importing them."""
-        points = _by_name()
+        points = {name: point for name, point in _by_name().items() if not is_hidden(point.value)}
         width = formatter.width - 6 - max(map(len, points), default=0)
         rows = [(name, _summary(points[name], width)) for name in sorted(points)]
         if rows:
@@ -66,7 +66,7 @@ class Commands(click.Group):
 
 
 def missing_extra(error: ImportError) -> MissingExtra | None:
-    """Return the pip line for an optional library that could not be imported."""
+    """Return an error with the pip line for an optional library that could not be imported."""
     library = (error.name or "").split(".")[0]
     if library not in EXTRAS:
         return None
@@ -89,7 +89,7 @@ def _full_name(point: EntryPoint) -> str:
 
 
 def _load(point: EntryPoint) -> click.Command:
-    """Import one command; what breaks it is one line with the cause."""
+    """Import one command; raise SertkError with the cause where it is broken."""
     loaded: list[object] = []
     error = attempt(lambda: loaded.append(point.load()))
     if error is None and loaded and isinstance(loaded[0], click.Command):
@@ -107,8 +107,8 @@ def _load(point: EntryPoint) -> click.Command:
 
 def _summary(point: EntryPoint, width: int) -> str:
     if not is_builtin(origin(point).distribution):
-        of_package = point.dist.metadata["Summary"] if point.dist else ""
-        summary = docstring_of(point.value).rstrip(".") or of_package
+        package_summary = point.dist.metadata["Summary"] if point.dist else ""
+        summary = docstring_of(point.value).rstrip(".") or package_summary
         return f"{summary or 'No description'} [{origin(point).distribution}]"
     try:
         return _load(point).get_short_help_str(width)

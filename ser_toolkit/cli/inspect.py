@@ -1,4 +1,4 @@
-"""`sertk inspect`: one recording in one picture, and its augmented sounds to listen to."""
+"""Run `sertk inspect`: draw a recording, and write its augmented sounds."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def inspect(
     )
     for name, value in _facts(found):
         click.echo(f"{name:<12}{value}")
-    for line in _played(found["played"]):
+    for line in _sound_lines(found["played"]):
         click.echo(line)
     click.echo(f"wrote {found['picture']}")
 
@@ -68,7 +68,7 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "level", f"peak {_dbfs(found['peak_dbfs'])}, RMS {_dbfs(found['rms_dbfs'])}"
     yield "clipping", f"{share} of the samples at full scale"
     yield "speech", found["speech"]
-    yield "recipe", f"{found['recipe']}, which hears {_heard(found)}"
+    yield "recipe", f"{found['recipe']}, which uses {_used_part(found)}"
     yield "frames", f"{found['frames']}, one every {1000 * found['hop_s']:g} ms"
     yield "windows", f"{found['windows']} of {found['window_s']:.3f} s"
     names = [item["name"] for item in found["augmentations"]] + found["frame_augmentations"]
@@ -80,7 +80,7 @@ def _dbfs(level: float) -> str:
     return f"{round(level, 1) + 0.0:.1f} dBFS"
 
 
-def _heard(found: Mapping[str, Any]) -> str:
+def _used_part(found: Mapping[str, Any]) -> str:
     rate_hz = found["extractor_rate_hz"]
     resampled = "as it is" if rate_hz == found["rate_hz"] else f"resampled to {rate_hz} Hz"
     first_s = found["heard_from_s"]
@@ -88,7 +88,7 @@ def _heard(found: Mapping[str, Any]) -> str:
     return f"{found['heard_s']:.3f} s of it{begin}, {resampled}"
 
 
-def _played(sounds: list[dict[str, Any]]) -> Iterator[str]:
+def _sound_lines(sounds: list[dict[str, Any]]) -> Iterator[str]:
     for sound in sounds:
         softer = f" (made {sound['scaled_db']:.1f} dB softer, it was above full scale)"
         yield f"wrote {sound['file']}{softer if sound['scaled_db'] else ''}"

@@ -1,4 +1,4 @@
-"""`sertk plugins new`: the package of a new plugin."""
+"""Run `sertk plugins new`: write the package of a new plugin."""
 
 from __future__ import annotations
 
@@ -56,23 +56,23 @@ def new(name: str, kinds: tuple[str, ...], out: Path | None) -> None:
 def _show(project: Project, folder: Path) -> None:
     from . import show
 
-    # pip takes what has no slash for a name to look up.
+    # Without a slash, pip would look it up as a name.
     place = str(folder) if folder.is_absolute() or folder == Path() else f"./{folder}"
     show.console().print(f"wrote {len(project.texts())} files to {place}", soft_wrap=True)
     show.steps(
         (f'pip install -e "{place}[test]"', "edits count at once"),
         ("sertk plugins", "it is listed"),
-        *_uses(project),
+        *_commands(project),
         (f"pytest {place}", "runs its tests"),
         (f"less {place}/README.md", "what is what, and how to publish it"),
     )
 
 
-def _uses(project: Project) -> Iterator[tuple[str, str]]:
+def _commands(project: Project) -> Iterator[tuple[str, str]]:
     data = "DIR" if "reader" in project.kinds else "synthetic"
     if set(project.kinds) - {"sink", "command"}:
         yield f"sertk train --plugin {project.name} --data {data}", "trains with it"
     if "sink" in project.kinds:
-        yield f"sertk serve-edge BUNDLE --sink {project.name}", "tells it what is heard"
+        yield f"sertk serve-edge BUNDLE --sink {project.name}", "sends it events"
     if "command" in project.kinds:
         yield f"sertk {project.name} FILE.wav", "runs it"

@@ -1,4 +1,4 @@
-"""`sertk plugins`: what is installed, what is broken; `check` one, write a `new` one."""
+"""Run `sertk plugins`: list what is installed and broken; `check` one, write a `new` one."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
         if as_json:
             ctx.fail(f"--json stands after the command: sertk plugins {ctx.invoked_subcommand} …")
         return
-    found = load_plugins(warn=lambda line: None)
-    found.call_all()
+    loaded = load_plugins(warn=lambda line: None)
+    loaded.call_all()
     if as_json:
-        click.echo(json.dumps(to_dict(found), indent=2))
+        click.echo(json.dumps(to_dict(loaded), indent=2))
     else:
         from .plugins_views import show
 
-        show(found)
+        show(loaded)
 
 
 @plugins.command()
@@ -42,7 +42,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     "--data",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="A corpus for its readers; they are given copies.",
+    help="A corpus for its readers; they read copies.",
 )
 @click.option(
     "--set",
@@ -56,7 +56,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
 def check(
     ctx: click.Context, name: str, data: Path | None, settings: tuple[str, ...], as_json: bool
 ) -> None:
-    """Check everything that the plugin NAME offers; exit with 1 if something is not as it should.
+    """Check everything that the plugin NAME offers; exit with 1 if a check fails.
 
     NAME is a plugin, a distribution, or distribution:plugin.
 
@@ -70,25 +70,25 @@ def check(
     from . import plugins_views as views
 
     checks = checks_of(name, data, settings)
-    found = list(views.followed(outcomes(checks), len(checks)))
-    rows = [views.row(outcome) for outcome in found]
+    results = list(views.with_progress(outcomes(checks), len(checks)))
+    rows = [views.row(outcome) for outcome in results]
     if as_json:
         click.echo(json.dumps({"plugin": name, "checks": rows}, indent=2))
     else:
         views.show_checks(rows)
     if ctx.find_root().params["debug"] or wants_traceback():
-        views.show_causes(found)
-    ctx.exit(1 if any(outcome.result == "FAILED" for outcome in found) else 0)
+        views.show_causes(results)
+    ctx.exit(1 if any(outcome.result == "FAILED" for outcome in results) else 0)
 
 
 plugins.add_command(new)
 
 
-def to_dict(found: Plugins) -> dict[str, Any]:
+def to_dict(loaded: Plugins) -> dict[str, Any]:
     """Return plugins and broken plugins as JSON values."""
     return {
         "hook_api": HOOK_API,
-        "plugins": [_plugin(plugin, found.components_of(plugin)) for plugin in found.loaded],
+        "plugins": [_plugin(plugin, loaded.components_of(plugin)) for plugin in loaded.loaded],
         "commands": [_command(origin(point)) for point in installed(COMMAND_GROUP)],
         "broken": [
             {
@@ -97,7 +97,7 @@ def to_dict(found: Plugins) -> dict[str, Any]:
                 "version": broken.version,
                 "error": broken.error,
             }
-            for broken in found.broken
+            for broken in loaded.broken
         ],
     }
 
@@ -108,7 +108,7 @@ def _plugin(plugin: Loaded, components: tuple[PluginComponent, ...]) -> dict[str
         "distribution": plugin.distribution,
         "version": plugin.version,
         "import_s": round(plugin.import_s, 4),
-        "components": [_component(one) for one in components],
+        "components": [_component(item) for item in components],
     }
 
 
@@ -120,13 +120,13 @@ def _command(source: Origin) -> dict[str, Any]:
     }
 
 
-def _component(one: PluginComponent) -> dict[str, Any]:
-    recipe = one.kind == "recipe"
+def _component(item: PluginComponent) -> dict[str, Any]:
+    recipe = item.kind == "recipe"
     return {
-        "kind": one.kind,
-        "name": one.name,
-        "version": None if recipe else one.component.version,
-        "edge": None if recipe else one.edge_ready,
-        "licence": getattr(one.component, "licence", "") or None,
-        "about": one.component.description if recipe else describe(one.component),
+        "kind": item.kind,
+        "name": item.name,
+        "version": None if recipe else item.component.version,
+        "edge": None if recipe else item.edge_ready,
+        "licence": getattr(item.component, "licence", "") or None,
+        "about": item.component.description if recipe else describe(item.component),
     }

@@ -1,4 +1,4 @@
-"""How the terminal shows plugins, and the checks of one."""
+"""Show plugins in the terminal, and the checks of one."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ UNWRAPPED_COLUMNS = 1000
 PATIENCE_S = 2.0
 NEEDS = {
     "reader": "a reader needs a corpus of its own, --data DIR",
-    "sink": "a sink needs a test of its own, which gives somebody who takes its events: pytest",
+    "sink": "a sink needs a test of its own, which gives a receiver of its events: pytest",
 }
-NEEDED = "what each needs stands in its line"
+NEEDED = "each line says what its check needs"
 STYLES = {"ok": "green", "FAILED": "bold red", "expected failure": "yellow", "not checked": "dim"}
 
 
@@ -40,7 +40,7 @@ def show(found: Plugins) -> None:
         same = sys.stdout.isatty() and cells[:3] == before
         table.add_row(*(("", "", "") if same else cells[:3]), *cells[3:])
         before = cells[:3]
-    console.print(table)
+    _print_table(console, table)
     for offer in found.components("extractor"):
         if offer.component.licence:
             console.print(f"{offer.name}: {offer.component.licence}", soft_wrap=True)
@@ -67,26 +67,26 @@ def row(outcome: Any) -> dict[str, Any]:
 
 
 def show_checks(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Show the table of checks, and how many ended how."""
+    """Show the table of checks, and how many had which result."""
     console, table = _console(), _table(CHECK_HEADINGS, wrapped="")
     before: tuple[str, ...] = ()
-    told = ""
-    for one in rows:
-        head, message = (one["component"], one["kind"]), one["message"]
+    last_message = ""
+    for item in rows:
+        head, message = (item["component"], item["kind"]), item["message"]
         same = sys.stdout.isatty() and head == before
-        again = sys.stdout.isatty() and message and message == told
+        again = sys.stdout.isatty() and message and message == last_message
         table.add_row(
             *(("", "") if same else head),
-            one["check"],
-            one["result"],
+            item["check"],
+            item["result"],
             "as above" if again else message,
-            style=STYLES[one["result"]],
+            style=STYLES[item["result"]],
         )
-        before, told = head, message
-    console.print(table)
-    counts = Counter(one["result"] for one in rows)
+        before, last_message = head, message
+    _print_table(console, table)
+    counts = Counter(item["result"] for item in rows)
     console.print(", ".join(f"{counts[result]} {result}" for result in STYLES if counts[result]))
-    wanting = {one["kind"] for one in rows if one["result"] == "not checked"}
+    wanting = {item["kind"] for item in rows if item["result"] == "not checked"}
     if wanting:
         needs = [NEEDS[kind] for kind in NEEDS if kind in wanting]
         console.print(f"not checked: {'; '.join(needs or [NEEDED])}", soft_wrap=True)
@@ -94,27 +94,25 @@ def show_checks(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def show_causes(outcomes: Sequence[Any]) -> None:
     """Print on stderr what components printed, and the tracebacks of what failed."""
-    for one in outcomes:
-        if one.printed:
-            print(f"{one.check.id} printed:\n{one.printed.rstrip()}", file=sys.stderr)
-        if one.result == "FAILED" and one.error is not None:
-            print(f"{one.check.id} failed:", file=sys.stderr)
-            traceback.print_exception(one.error)
+    for outcome in outcomes:
+        if outcome.printed:
+            print(f"{outcome.check.id} printed:\n{outcome.printed.rstrip()}", file=sys.stderr)
+        if outcome.result == "FAILED" and outcome.error is not None:
+            print(f"{outcome.check.id} failed:", file=sys.stderr)
+            traceback.print_exception(outcome.error)
 
 
-def followed(items: Iterable[T], total: int) -> Iterator[T]:
-    """Yield the same items; a bar on stderr, where that is a terminal, once they have taken a
-    while.
-    """
-    # Its own stream: what is followed may be kept from writing to ours.
+def with_progress(items: Iterable[T], total: int) -> Iterator[T]:
+    """Yield the items, with a progress bar on stderr where that is a terminal, after a while."""
+    # Its own stream: the output of the items may be captured.
     bar = Progress(
         console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()
     )
-    task, begun = bar.add_task("checking", total=total), time.monotonic()
+    task, start_s = bar.add_task("checking", total=total), time.monotonic()
     try:
         for item in items:
             bar.advance(task)
-            if not bar.live.is_started and time.monotonic() - begun > PATIENCE_S:
+            if not bar.live.is_started and time.monotonic() - start_s > PATIENCE_S:
                 bar.start()
             yield item
     finally:
@@ -123,7 +121,7 @@ def followed(items: Iterable[T], total: int) -> Iterator[T]:
 
 
 def _rows(found: Plugins) -> Iterator[tuple[str, ...]]:
-    """Yield one row per plugin, kind and answer to "does it run on the edge?"."""
+    """Yield one row per plugin, kind, and whether its components run on a device."""
     for plugin in found.loaded:
         head = (plugin.plugin, plugin.distribution, plugin.version)
         offers = found.components_of(plugin)
@@ -140,7 +138,7 @@ def _commands(found: Plugins) -> Iterator[tuple[str, ...]]:
     points = installed(COMMAND_GROUP)
     for (distribution, version), group in groupby(points, key=_home):
         names = [point.name for point in group]
-        plugins = [one.plugin for one in found.loaded if one.distribution == distribution]
+        plugins = [item.plugin for item in found.loaded if item.distribution == distribution]
         yield (*(plugins or names)[:1], distribution, version, "command", ", ".join(names), "")
 
 
@@ -153,6 +151,17 @@ def _console() -> Console:
     # A pipe gets whole lines, for grep; a terminal gets cells wrapped to its width.
     width = None if sys.stdout.isatty() else UNWRAPPED_COLUMNS
     return Console(width=width, highlight=False, markup=False)
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """Print a table; to a pipe, without the spaces that fill its last column."""
+    if sys.stdout.isatty():
+        console.print(table)
+        return
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        print(line.rstrip())
 
 
 def _table(headings: Sequence[str], wrapped: str) -> Table:

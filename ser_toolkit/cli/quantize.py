@@ -86,7 +86,7 @@ def quantize(
             callback=show.Terminal(),
         )
     except NotBundledError as refused:
-        delta(refused.found)
+        delta(refused.report)
         raise
     delta(found)
     out_console = show.console()

@@ -1,4 +1,4 @@
-"""`sertk recipe list|show`."""
+"""Run `sertk recipe list|show`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def list_recipes() -> None:
     """Name and describe every recipe."""
     from ..plugins.registry import load_plugins
 
-    for one in sorted(load_plugins().all("recipe"), key=lambda item: item.name):
-        click.echo(f"{one.name:<16} {one.description}")
+    for item in sorted(load_plugins().all("recipe"), key=lambda item: item.name):
+        click.echo(f"{item.name:<16} {item.description}")
 
 
 @recipe.command()

@@ -1,4 +1,4 @@
-"""What the terminal shows: a live table while training, a report at the end."""
+"""Show in the terminal: a live table while training, a report at the end."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def console(stderr: bool = False) -> Console:
 
 
 class Terminal(Callback):
-    """Notes and epochs as lines, passes as progress bars; warnings go to standard error.
+    """Print notes and epochs as lines, passes as progress bars; warnings go to standard error.
 
-    Of many names in a warning, all are shown unless they stand in a `log` as well.
+    Of many names in a warning, all are shown unless a `log` has them as well.
     """
 
     def __init__(self, log: str = "") -> None:
@@ -78,7 +78,7 @@ class Terminal(Callback):
 
 
 class Warnings(Terminal):
-    """Warnings alone, for commands whose output programs read."""
+    """Print only warnings, for commands whose output programs read."""
 
     def note(self, text: str) -> None:
         del text
@@ -105,15 +105,15 @@ def show_metrics(metrics: Mapping[str, Any]) -> None:
 
 
 def caveats(metrics: Mapping[str, Any]) -> list[str]:
-    """Return what a reader of any figure must know first."""
-    found = list(metrics["protocol"].get("caveats", []))
+    """Return the caveats that qualify every metric."""
+    lines = list(metrics["protocol"].get("caveats", []))
     if metrics["synthetic"]:
-        found.insert(0, "synthetic speech: these figures say nothing about human voices")
+        lines.insert(0, "synthetic speech: these figures say nothing about human voices")
     if metrics.get("interrupted"):
-        found.append("training was interrupted; add --resume to the same command to go on")
+        lines.append("training was interrupted; add --resume to the same command to go on")
     if not metrics.get("audit", {}).get("clean", True):
-        found.append("the leakage audit is not clean: see `audit` in metrics.json")
-    return found
+        lines.append("the leakage audit is not clean: see `audit` in metrics.json")
+    return lines
 
 
 def _headline(metrics: Mapping[str, Any]) -> str:
@@ -173,20 +173,25 @@ def _folds(folds: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], left: int = 1) -> Table:
-    """Return a plain table, its first `left` columns flush left; floats are shares, shown in per
-    cent.
+    """Return a plain table; floats are shares, shown in per cent.
+
+    Args:
+        title: What stands above it.
+        heads: The names of its columns.
+        rows: Its cells.
+        left: How many columns are aligned left, from the first on; the others right.
     """
     style: dict[str, Any] = {"title_justify": "left", "box": None, "pad_edge": False}
-    made = Table(title=title, min_width=len(title), **style)
+    plain = Table(title=title, min_width=len(title), **style)
     for index, head in enumerate(heads):
-        made.add_column(head, justify="left" if index < left else "right", no_wrap=True)
+        plain.add_column(head, justify="left" if index < left else "right", no_wrap=True)
     for row in rows:
-        made.add_row(*(f"{100 * c:.1f}" if isinstance(c, float) else str(c) for c in row))
-    return made
+        plain.add_row(*(f"{100 * c:.1f}" if isinstance(c, float) else str(c) for c in row))
+    return plain
 
 
 def next_steps(folder: Path, *commands: tuple[str, str]) -> None:
-    """Show where everything is, and what to do with it."""
+    """Show where the results are, and what to do with them."""
     console().print(
         f"\nEverything is in {folder} (pictures in {folder / 'plots'}).", soft_wrap=True
     )

@@ -85,7 +85,7 @@ def _training_options(default_protocol: str) -> Callable[[F], F]:
     "--fold", type=click.IntRange(min=1), default=1, show_default=True, help="Fold to train."
 )
 def train(fold: int, **chosen: Any) -> None:
-    """Train a recipe and test it on speakers that it never heard."""
+    """Train a recipe and test it on speakers that took no part."""
     from .. import api
     from . import ending, show
 

@@ -1,4 +1,4 @@
-"""The contracts of training: clips, readers, augmenters, model builders."""
+"""Define the contracts of training: clips, readers, augmenters, model builders."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Subset = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True)
 class Clip:
-    """One utterance: where its audio is, who says it, and which emotion was asked for.
+    """One utterance in a corpus: its audio, its speaker, and the emotion that was asked for.
 
     Attributes:
         path: The audio file.
-        relative: The path below the corpus folder, with '/'; it is what reports show.
+        relative: The path below the corpus folder, with '/', as reports show it.
         corpus: The name of its corpus, usually that of the reader.
         emotion: A word; known words are canonical (`happiness`, not `happy`).
-        speaker: None where nobody knows.
-        text: What is said, or a code for it; None where nobody knows.
-        start_s: Where in the file it begins, in seconds.
-        end_s: Where it ends; None is the end of the file.
+        speaker: Name of the speaker within the corpus; None where it is unknown.
+        text: The spoken text, or a code for it; None where it is unknown.
+        start_s: Start within the file, in seconds.
+        end_s: End within the file, in seconds; None is the end of the file.
         side: Its `Subset`, only where the corpus itself prescribes a split. Readers of third
             parties pass it by this name.
     """
@@ -55,9 +55,9 @@ class Utterance:
     speakers alike.
 
     Attributes:
-        clip: What the reader found.
+        clip: The clip that the reader returned.
         hash: The sha256 of its decoded samples.
-        seconds: How long it lasts.
+        seconds: Its duration.
     """
 
     clip: Clip
@@ -72,7 +72,7 @@ class Utterance:
 
     @property
     def emotion(self) -> str:
-        """Return the emotion asked for."""
+        """Return the emotion of the clip, its true label."""
         return self.clip.emotion
 
     @property
@@ -88,10 +88,10 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Match:
-    """How sure a reader is that a folder is its corpus.
+    """Confidence of a reader that a folder is its corpus.
 
     Attributes:
-        score: 0 to 1; the reader with the highest reads, and where two have it, neither.
+        score: 0 to 1; the reader with the highest is chosen, and where two share it, none.
         why: The reason, in words.
     """
 
@@ -101,7 +101,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader found.
+    """Clips of a corpus, and what was left out.
 
     Attributes:
         clips: In an order that is the same in every run.
@@ -115,7 +115,7 @@ class Reading:
 
 
 class Reader(Component):
-    """Finds the clips of a corpus below a folder.
+    """Find the clips of a corpus below a folder.
 
     A reader with `needs_folder = False` makes its corpus itself and is chosen by name
     (`--data NAME`); it gets a cache folder as `root`. A reader of a corpus that is not human
@@ -123,10 +123,10 @@ class Reader(Component):
 
     Attributes:
         needs_folder: Whether users must say where the corpus lies.
-        synthetic: Whether nobody speaks in it.
-        licence: Of the corpus; it goes into reports and bundles.
-        citation: The paper that presents it.
-        homepage: Where it is to be had.
+        synthetic: Whether its speech is synthetic.
+        licence: Licence of the corpus; it goes into reports and bundles.
+        citation: Paper that presents the corpus.
+        homepage: Where the corpus is published.
     """
 
     needs_folder: ClassVar[bool] = True
@@ -136,9 +136,7 @@ class Reader(Component):
     homepage: str = ""
 
     def recognises(self, root: Path) -> Match | None:
-        """Return a match when `root` looks like this corpus, else None. Only names are looked
-        at.
-        """
+        """Return a match where the names below `root` are those of this corpus, else None."""
         raise NotImplementedError
 
     def read(self, root: Path) -> Reading:
@@ -148,7 +146,7 @@ class Reader(Component):
 
 @dataclass(frozen=True)
 class Augmenter(Component):
-    """Alters the audio of a training clip without altering its emotion.
+    """Alter the audio of a training clip without altering its emotion.
 
     `p` is the probability of being applied; the core draws it. Only the given generator may be
     used: same generator, same bytes.
@@ -157,22 +155,24 @@ class Augmenter(Component):
     p: float = field(default=1.0, kw_only=True)
 
     def prepare(self, load: AssetLoader) -> Augmenter:
-        """Return this augmenter ready to run; those with assets get their bytes by
-        `load(asset)`.
-        """
+        """Return this augmenter ready to run, with the bytes of its assets from `load(asset)`."""
         del load
         return self
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """Return a new float32 array (any length), full scale 1; `samples` (N,) is never
-        changed.
+        """Return the altered audio, float32 (M,) of any length, full scale 1.
+
+        Args:
+            samples: float32 (N,), mono, never changed.
+            rate_hz: Sampling rate.
+            rng: Source of every random draw.
         """
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class FrameAugmenter(Component):
-    """Alters a standardised training window, anew in every epoch.
+    """Alter a standardised training window, anew in every epoch.
 
     `p` is the probability of being applied; the core draws it.
     """
@@ -180,14 +180,12 @@ class FrameAugmenter(Component):
     p: float = field(default=1.0, kw_only=True)
 
     def augment_frames(self, frames: F32, rng: np.random.Generator) -> F32:
-        """Return a new (T, F) float32 array; `frames` is never changed. 0 is the mean of a
-        column.
-        """
+        """Return a new float32 array (T, F); `frames` is never changed, 0 is a column's mean."""
         raise NotImplementedError
 
 
 class ModelBuilder(Component):
-    """Builds a Keras network for given input shapes."""
+    """Build a Keras network for given input shapes."""
 
     def build(self, inputs: Mapping[str, tuple[int, ...]], n_classes: int) -> keras.Model:
         """Return an uncompiled model with one input per name, its last layer Dense with softmax.

@@ -1,4 +1,4 @@
-"""Batches for the network: one variant and one window of every training clip per epoch."""
+"""Make batches for the network: one copy and one window of every training clip per epoch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..runtime.features.normalizer import Normalizer
 from ..runtime.inference.inputs import windows
 from .feature_store import Features, Store, clip_rng
 
-# Numbers of the generators of one clip: variants take 0, 1, 2, …; epochs are kept apart from them.
+# Numbers of the generators of one clip: its copies take 0, 1, 2, …; epochs must not share them.
 EPOCH_BASE = 1 << 32
 MEMORY_BYTES = 2 << 30
 
@@ -36,14 +36,14 @@ class Batch:
 
 @dataclass
 class Memory:
-    """Standardised features kept between epochs, up to a bound of bytes."""
+    """Keep standardised features between epochs, up to a bound of bytes."""
 
     limit: int = MEMORY_BYTES
     _held: OrderedDict[tuple[str, int], Inputs] = field(default_factory=OrderedDict)
     _bytes: int = 0
 
     def get(self, key: tuple[str, int]) -> Inputs | None:
-        """Return what was kept under `key`."""
+        """Return the arrays kept under `key`, None where there are none."""
         return self._held.get(key)
 
     def put(self, key: tuple[str, int], arrays: Inputs) -> None:
@@ -56,18 +56,18 @@ class Memory:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Reads features from the store, standardises them and cuts what the network sees."""
+    """Read features from the store, standardise them and cut the network's inputs."""
 
     store: Store
     features: Features
     normalizers: Mapping[str, Normalizer]
     labels: tuple[str, ...]
     frame_augmenters: tuple[FrameAugmenter, ...] = ()
-    copies: int = 0
+    augmented_copies: int = 0
     memory: Memory = field(default_factory=Memory)
 
     def scaled(self, utterance: Utterance, copy: int) -> Inputs:
-        """Return the standardised arrays of one variant of a clip."""
+        """Return the standardised arrays of a clip or of one of its augmented copies."""
         key = (utterance.hash, copy)
         arrays = self.memory.get(key)
         if arrays is None:
@@ -79,18 +79,21 @@ class Dataset:
         return arrays
 
     def windows(self, utterance: Utterance) -> Inputs:
-        """Return all windows of a clip as it is: (W, …) per input."""
+        """Return all windows of the unaltered clip, float32 (W, …) per input."""
         arrays = self.store.load(self.features, utterance, 0)
         return windows(self.features.extractor, self.features.window, self.normalizers, arrays)
 
     def example(
         self, utterance: Utterance, rng: np.random.Generator, copy: int | None = None
     ) -> Inputs:
-        """Return one random window of a clip, of a random variant where no `copy` is named.
+        """Return one random window of a clip, after the frame augmenters.
 
-        The frame augmenters are applied.
+        Args:
+            utterance: The clip.
+            rng: Source of every random draw.
+            copy: Number of the augmented copy, 0 for the clip itself; None draws one.
         """
-        drawn = int(rng.integers(self.copies + 1)) if copy is None else copy
+        drawn = int(rng.integers(self.augmented_copies + 1)) if copy is None else copy
         arrays = self.scaled(utterance, drawn)
         window = self.features.window
         if not isinstance(self.features.extractor, FrameExtractor):
@@ -100,17 +103,15 @@ class Dataset:
         frames = arrays["frames"]
         start = int(rng.integers(max(0, len(frames) - window.length_frames) + 1))
         frames = window.fill(frames[start : start + window.length_frames])
-        for mask in self.frame_augmenters:
-            if rng.random() < mask.p:
-                frames = mask.augment_frames(frames, rng)
+        for augmenter in self.frame_augmenters:
+            if rng.random() < augmenter.p:
+                frames = augmenter.augment_frames(frames, rng)
         return {"frames": frames}
 
     def rows(self, utterances: Sequence[Utterance], crops: int) -> list[Row]:
-        """Return what one epoch shows: every copy of every clip, or `crops` of each with a copy
-        drawn.
-        """
-        every = range(self.copies + 1) if self.features.combine == "all" else (None,)
-        return [(item, copy) for item in utterances for copy in every for _ in range(crops)]
+        """List the examples of an epoch: `crops` of each clip; with "all", of each copy of it."""
+        numbers = range(self.augmented_copies + 1) if self.features.combine == "all" else (None,)
+        return [(item, copy) for item in utterances for copy in numbers for _ in range(crops)]
 
     def epoch(
         self,
@@ -122,8 +123,15 @@ class Dataset:
     ) -> Iterator[Batch]:
         """Yield the batches of one epoch; they depend on (seed, epoch, clip) alone.
 
-        Unless `training.last_batch` asks for it, an incomplete last batch is left out if there is
+        Unless `training.last_batch` is set, an incomplete last batch is left out if there is
         another.
+
+        Args:
+            utterances: Clips to train on.
+            class_weights: Weight of each class, float32 (n,).
+            training: Batch size, crops and whether the last batch is kept.
+            seed: Seed of the run.
+            number: Epoch, from 0.
         """
         rows = self.rows(utterances, training.crops)
         order = np.random.default_rng([seed, number]).permutation(len(rows))
@@ -138,11 +146,11 @@ class Dataset:
             yield Batch(_stacked(examples), self.one_hot(clips), class_weights[self.index(clips)])
 
     def index(self, utterances: Sequence[Utterance]) -> NDArray[np.int64]:
-        """Return label numbers (N,)."""
+        """Return the class of each utterance, int64 (N,)."""
         return np.array([self.labels.index(item.emotion) for item in utterances], np.int64)
 
     def one_hot(self, utterances: Sequence[Utterance]) -> F32:
-        """Return targets (N, n)."""
+        """Return one-hot targets, float32 (N, n)."""
         return np.eye(len(self.labels), dtype=np.float32)[self.index(utterances)]
 
 
@@ -151,7 +159,7 @@ def _stacked(examples: Sequence[Inputs]) -> Inputs:
 
 
 def steps(rows: int, training: Training) -> int:
-    """Return batches of an epoch with so many rows."""
+    """Return the number of batches of an epoch with so many rows."""
     size = min(training.batch_size, rows)
     return -(-rows // size) if training.last_batch else rows // size
 
@@ -159,7 +167,14 @@ def steps(rows: int, training: Training) -> int:
 def fit_normalizers(
     store: Store, features: Features, utterances: Sequence[Utterance], standardise: bool = True
 ) -> dict[str, Normalizer]:
-    """Fit one normalizer per network input on training clips, or one that alters nothing."""
+    """Fit one normalizer per network input.
+
+    Args:
+        store: Store with the features of the clips.
+        features: Recipe of the features.
+        utterances: Training clips alone.
+        standardise: False gives normalizers that alter nothing.
+    """
     arrays = store.load(features, utterances[0], 0)
     if not standardise:
         return {name: normalizers.unaltered(values.shape[-1]) for name, values in arrays.items()}

@@ -1,4 +1,4 @@
-"""From folders to usable utterances: which reader fits, which files are fit to learn from."""
+"""Turn folders into usable utterances: choose a reader, leave out unusable files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .labels import select
 
 @dataclass(frozen=True)
 class Corpus:
-    """Usable utterances, and what a report must say of where they came from."""
+    """Usable utterances and the licence and citation of each source."""
 
     utterances: tuple[Utterance, ...]
     synthetic: bool
@@ -39,15 +39,15 @@ def load_corpus(
     emotions: Sequence[str] = (),
     mapping: Mapping[str, str] | None = None,
 ) -> Corpus:
-    """Read a corpus, leave out what a recipe cannot use, and say what is left.
+    """Read a corpus, leave out clips that a recipe cannot use, and note how many remain.
 
     Args:
         data: Folders, or names of readers that make their own corpus.
-        plugins: Whose readers are asked.
-        callback: Takes notes, warnings and progress.
+        plugins: Plugins with the readers.
+        callback: Receiver of notes, warnings and progress.
         span_s: The part of each clip that the recipe uses; None is the whole clip.
-        reader: The only reader that may read.
-        emotions: The labels that are kept; none are all.
+        reader: Name of the reader; None chooses the best match.
+        emotions: Labels to keep; empty keeps all.
         mapping: New labels by old ones.
     """
     corpus = read_corpus(data, plugins, callback, reader, emotions, dict(mapping or {}))
@@ -64,21 +64,32 @@ def read_corpus(
     emotions: Sequence[str] = (),
     mapping: dict[str, str] | None = None,
 ) -> Corpus:
-    """Recognise, read, choose emotions, decode and check. Bad single files are left out."""
+    """Read corpora, select emotions, decode and check. Raises SertkError where nothing is usable.
+
+    Single unusable files are left out with a warning.
+
+    Args:
+        data: Folders, or names of readers that make their own corpus.
+        plugins: Plugins with the readers.
+        callback: Receiver of notes, warnings and progress.
+        reader: Name of the reader; None chooses the best match.
+        emotions: Labels to keep; empty keeps all.
+        mapping: New labels by old ones.
+    """
     if not data:
         data = _without_data(plugins, reader)
     chosen = [_choose(plugins, where, reader) for where in data]
     clips: list[Clip] = []
-    for (one, root, why), where in zip(chosen, data, strict=True):
-        callback.note(f"{Path(where).name or where}: read as '{one.name}' ({why})")
-        clips += _clips(_read(one, root), one, callback)
+    for (source, root, why), where in zip(chosen, data, strict=True):
+        callback.note(f"{Path(where).name or where}: read as '{source.name}' ({why})")
+        clips += _clips(_read(source, root), source, callback)
     selected = select(clips, tuple(emotions), mapping or {})
     utterances = _unique(_decoded(selected, callback), callback)
     sources = tuple(
-        {"reader": one.name, "licence": one.licence, "citation": one.citation}
-        for one, _, _ in chosen
+        {"reader": source.name, "licence": source.licence, "citation": source.citation}
+        for source, _, _ in chosen
     )
-    return Corpus(utterances, any(one.synthetic for one, _, _ in chosen), sources)
+    return Corpus(utterances, any(source.synthetic for source, _, _ in chosen), sources)
 
 
 def _without_data(plugins: Plugins, reader: str | None) -> list[str]:
@@ -89,11 +100,11 @@ def _without_data(plugins: Plugins, reader: str | None) -> list[str]:
 
 def _choose(plugins: Plugins, where: str | Path, name: str | None) -> tuple[Reader, Path, str]:
     root = Path(where)
-    wanted = None if name is None else plugins.get("reader", name)
+    named = None if name is None else plugins.get("reader", name)
     if not root.exists():
         for candidate in plugins.all("reader"):
             if candidate.name == str(where) and not candidate.needs_folder:
-                if wanted not in (None, candidate):
+                if named not in (None, candidate):
                     raise SertkError(
                         f"'{where}' makes its own corpus, which '{name}' does not read",
                         "Leave out --reader, or give it a folder with --data",
@@ -103,21 +114,21 @@ def _choose(plugins: Plugins, where: str | Path, name: str | None) -> tuple[Read
             f"data folder '{where}' does not exist",
             "Check the path; --data synthetic uses the built-in corpus",
         )
-    if wanted is not None:
-        return wanted, root, "as --reader says"
+    if named is not None:
+        return named, root, "as --reader says"
     return _recognised(plugins, root)
 
 
 def _recognised(plugins: Plugins, root: Path) -> tuple[Reader, Path, str]:
-    asked = [
-        (offer.component, _ask(plugins, offer, root)) for offer in plugins.components("reader")
+    results = [
+        (offer.component, _match(plugins, offer, root)) for offer in plugins.components("reader")
     ]
-    matches = [(reader, found) for reader, found in asked if isinstance(found, Match)]
+    matches = [(reader, result) for reader, result in results if isinstance(result, Match)]
     if not matches:
-        for _, found in asked:
-            if isinstance(found, Exception):
-                raise found
-        names = ", ".join(reader.name for reader, _ in asked if reader.needs_folder)
+        for _, result in results:
+            if isinstance(result, Exception):
+                raise result
+        names = ", ".join(reader.name for reader, _ in results if reader.needs_folder)
         raise SertkError(
             f"no reader recognises '{root}'",
             f"Expected a known corpus, a folder per emotion or a CSV; or choose --reader: {names}",
@@ -131,32 +142,32 @@ def _recognised(plugins: Plugins, root: Path) -> tuple[Reader, Path, str]:
     return reader, root, match.why
 
 
-def _ask(plugins: Plugins, offer: PluginComponent, root: Path) -> Match | Exception | None:
-    """Return what a reader says of a folder; a defect of it is told, and stands in nobody's way."""
-    answer: list[object] = []
+def _match(plugins: Plugins, offer: PluginComponent, root: Path) -> Match | Exception | None:
+    """Return how a reader recognises a folder; report a defective reader, and go on without it."""
+    results: list[object] = []
     with captured():
         doing = f"asking reader '{offer.name}' of {offer.plugin.label}"
-        error = attempt(lambda: answer.append(offer.component.recognises(root)), doing)
+        error = attempt(lambda: results.append(offer.component.recognises(root)), doing)
     if isinstance(error, SertkError | OSError):
         return error
     if error is None:
-        (found,) = answer
-        if found is None or isinstance(found, Match):
-            return found
-        gave = type(found).__name__
-        error = DefectError(f"recognises of '{offer.name}' expects Match or None, gave {gave}")
+        (result,) = results
+        if result is None or isinstance(result, Match):
+            return result
+        kind = type(result).__name__
+        error = DefectError(f"recognises of '{offer.name}' expects Match or None, gave {kind}")
     plugins.report(broken(offer.plugin, error))
     return None
 
 
 def _read(reader: Reader, root: Path) -> Reading:
-    found = reader.read(root)
-    if not isinstance(found, Reading):
+    reading = reader.read(root)
+    if not isinstance(reading, Reading):
         raise SertkError(
-            f"read of reader '{reader.name}' expects a Reading, received {type(found).__name__}",
+            f"read of reader '{reader.name}' expects a Reading, received {type(reading).__name__}",
             "Tell its author; `sertk plugins check` finds such things",
         )
-    return found
+    return reading
 
 
 def _clips(reading: Reading, reader: Reader, callback: Callback) -> tuple[Clip, ...]:
@@ -171,20 +182,20 @@ def _clips(reading: Reading, reader: Reader, callback: Callback) -> tuple[Clip, 
 
 
 def _decoded(clips: Sequence[Clip], callback: Callback) -> list[Utterance]:
-    good: list[Utterance] = []
-    bad: list[str] = []
+    usable: list[Utterance] = []
+    unusable: list[str] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(_decode, clips)
         for result in callback.track(results, "Checking audio", len(clips)):
             if isinstance(result, Utterance):
-                good.append(result)
+                usable.append(result)
             else:
-                bad.append(result)
-    if bad and not good:
-        raise SertkError(f"none of {len(bad)} files is usable; the first: {bad[0]}")
-    if bad:
-        callback.warn(f"{len(bad)} of {len(clips)} files are unusable and left out", bad)
-    return good
+                unusable.append(result)
+    if unusable and not usable:
+        raise SertkError(f"none of {len(unusable)} files is usable; the first: {unusable[0]}")
+    if unusable:
+        callback.warn(f"{len(unusable)} of {len(clips)} files are unusable and left out", unusable)
+    return usable
 
 
 def _decode(clip: Clip) -> Utterance | str:
@@ -197,9 +208,7 @@ def _decode(clip: Clip) -> Utterance | str:
 
 
 def _unique(utterances: Sequence[Utterance], callback: Callback) -> tuple[Utterance, ...]:
-    """Return one utterance per recording; recordings that carry two labels are dropped
-    altogether.
-    """
+    """Keep one utterance per recording, and none of a recording that carries two labels."""
     by_hash: dict[str, list[Utterance]] = defaultdict(list)
     for item in utterances:
         by_hash[item.hash].append(item)
@@ -222,12 +231,18 @@ def _unique(utterances: Sequence[Utterance], callback: Callback) -> tuple[Uttera
 def drop_clips_shorter_than(
     corpus: Corpus, span_s: tuple[float, float] | None, callback: Callback
 ) -> Corpus:
-    """Return the corpus without clips that end before the part that the recipe hears begins."""
+    """Drop clips that end before the part of a clip that the recipe uses begins.
+
+    Args:
+        corpus: All clips.
+        span_s: Start and end of that part in seconds; None keeps every clip.
+        callback: Receiver of the warning that names the dropped clips.
+    """
     if span_s is None:
         return corpus
     kept = tuple(item for item in corpus.utterances if item.seconds > span_s[0])
     short = [item for item in corpus.utterances if item.seconds <= span_s[0]]
-    reason = f"the recipe hears what comes after {span_s[0]:g} s"
+    reason = f"the recipe uses what comes after {span_s[0]:g} s"
     if not kept:
         raise SertkError(f"all clips are too short: {reason}", "Choose another recipe")
     if short:
@@ -239,7 +254,7 @@ def drop_clips_shorter_than(
 
 
 def summary(utterances: Sequence[Utterance]) -> str:
-    """Return clips, speakers and emotions in one line."""
+    """Return the number of clips, minutes, speakers and clips per emotion, in one line."""
     counts = Counter(item.emotion for item in utterances)
     speakers = {item.speaker for item in utterances if item.speaker is not None}
     minutes = sum(item.seconds for item in utterances) / 60

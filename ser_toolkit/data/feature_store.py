@@ -1,4 +1,4 @@
-"""The feature store: content-addressed, resumable, parallel.
+"""Store features of clips: content-addressed, resumable, parallel.
 
 A key covers the recording, the augmentation, the extractor with its version, and the window where
 the extractor works on windows; so nothing is ever stale, and all folds of a cross-validation share
@@ -26,7 +26,8 @@ from ..runtime.component import AssetLoader, Component, parts_of, to_spec
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32, Extractor, FrameExtractor, Signal
 from ..runtime.features.window import Window
-from ..runtime.inference.inputs import features, signal_of
+from ..runtime.inference.inputs import features as extract
+from ..runtime.inference.inputs import signal_of
 from ..utils.files import read_npz, write_npz
 from ..utils.numba_cache import use_own_numba_cache
 from ..utils.progress import Callback
@@ -37,7 +38,7 @@ CHUNK = 8
 
 @dataclass(frozen=True)
 class Features:
-    """What to compute: extractor, window, and the chain of augmenters with its seed."""
+    """Describe what to compute: extractor, window, and the chain of augmenters with its seed."""
 
     extractor: Extractor
     window: Window
@@ -47,7 +48,7 @@ class Features:
     combine: Combine = "random"
 
     def chain(self, copy: int) -> tuple[Augmenter, ...]:
-        """Return the augmenters of one variant; copy 0 is the clip as it is.
+        """Return the augmenters of one copy of a clip; copy 0 is the clip itself.
 
         With `combine="all"` the bits of `copy` say which augmenters are applied for certain.
         """
@@ -59,35 +60,44 @@ class Features:
         return tuple(replace(augmenter, p=1.0) for augmenter in chosen)
 
     def key(self, utterance: Utterance, copy: int) -> str:
-        """Return the address of one variant of one clip."""
+        """Return the address of one copy of a clip: a sha256 in hexadecimal digits."""
         chain = [_spec(item) for item in self.chain(copy)]
-        parts = [FORMAT, utterance.hash, _spec(self.extractor), _window_part(self), copy, chain]
+        parts = [FORMAT, utterance.hash, _spec(self.extractor), _window_key(self), copy, chain]
         if copy:
             parts.append(self.seed)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _spec(component: Component) -> list[Any]:
-    """Return parameters and classes: two plugins may offer different code under one name and
-    version.
-    """
+    """Return parameters and classes: two plugins may have other code under one name and version."""
     classes = [type(part) for part in parts_of(component)]
-    return [to_spec(component), [f"{c.__module__}.{c.__qualname__}" for c in classes]]
+    return [to_spec(component), [f"{_package(c)}.{c.__qualname__}" for c in classes]]
 
 
-def _window_part(wanted: Features) -> Any:
-    if isinstance(wanted.extractor, FrameExtractor):
+def _package(kind: type) -> str:
+    # Not the whole module: code that moves within its package computes the same.
+    return kind.__module__.partition(".")[0]
+
+
+def _window_key(features: Features) -> Any:
+    if isinstance(features.extractor, FrameExtractor):
         return None
-    return [wanted.window.length_frames, wanted.window.hop_frames]
+    return [features.window.length_frames, features.window.hop_frames]
 
 
 def processes(workers: int) -> int:
-    """Return how many worker processes: as many as there are cores unless chosen."""
+    """Return the number of worker processes: `workers`, or one per core where it is 0."""
     return workers or os.cpu_count() or 1
 
 
 def clip_rng(seed: int, number: int, clip_hash: str) -> np.random.Generator:
-    """Return the generator of one clip: the same whatever the order and the number of workers."""
+    """Return the generator of one clip, the same in any order and on any number of workers.
+
+    Args:
+        seed: Seed of the run.
+        number: Number of the copy, or of the epoch on a base of its own.
+        clip_hash: Hash of the clip's samples, 16 or more hexadecimal digits.
+    """
     return np.random.default_rng([seed, number, int(clip_hash[:16], 16)])
 
 
@@ -98,54 +108,61 @@ class Store:
     root: Path
 
     def path(self, key: str) -> Path:
-        """Return where the variant with this key lies."""
+        """Return the file of the arrays with this key."""
         return self.root / key[:2] / f"{key}.npz"
 
-    def load(self, wanted: Features, utterance: Utterance, copy: int) -> dict[str, F32]:
-        """Return the named arrays of one variant, computed now if they are not there."""
-        path = self.path(wanted.key(utterance, copy))
+    def load(self, features: Features, utterance: Utterance, copy: int) -> dict[str, F32]:
+        """Return the named float32 arrays of one copy of a clip, computed now if not stored."""
+        path = self.path(features.key(utterance, copy))
         try:
             return read_npz(path)
         except (OSError, ValueError):
-            arrays = compute(wanted, utterance, copy)
+            arrays = compute(features, utterance, copy)
             self._write(path, arrays)
             return arrays
 
     def fill(
         self,
-        wanted: Features,
-        variants: Sequence[tuple[Utterance, int]],
+        features: Features,
+        copies: Sequence[tuple[Utterance, int]],
         workers: int,
         callback: Callback,
     ) -> None:
-        """Compute what is missing, in `workers` processes, with a progress bar."""
+        """Compute the arrays that are not stored yet.
+
+        Args:
+            features: What to compute.
+            copies: Clips with the number of their copy, 0 for the clip itself.
+            workers: Number of processes.
+            callback: Receiver of the progress.
+        """
         missing = [
-            item for item in variants if not self.path(wanted.key(item[0], item[1])).exists()
+            item for item in copies if not self.path(features.key(item[0], item[1])).exists()
         ]
         if not missing:
             return
         chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
-        results = _run(self, wanted, chunks, min(workers, len(chunks)))
+        results = _run(self, features, chunks, min(workers, len(chunks)))
         for _ in callback.track(results, "Computing features", len(missing)):
             pass
 
-    def fill_chunk(self, wanted: Features, chunk: Sequence[tuple[Utterance, int]]) -> int:
-        """Compute and write one chunk; returns its size."""
+    def fill_chunk(self, features: Features, chunk: Sequence[tuple[Utterance, int]]) -> int:
+        """Compute and write one chunk; return its size."""
         for utterance, copy in chunk:
-            path = self.path(wanted.key(utterance, copy))
-            self._write(path, compute(wanted, utterance, copy))
+            path = self.path(features.key(utterance, copy))
+            self._write(path, compute(features, utterance, copy))
         return len(chunk)
 
     def _write(self, path: Path, arrays: Mapping[str, F32]) -> None:
         write_npz(path, arrays)
 
 
-def _run(store: Store, wanted: Features, chunks: Sequence[Any], workers: int) -> Iterator[None]:
+def _run(store: Store, features: Features, chunks: Sequence[Any], workers: int) -> Iterator[None]:
     """Yield one None per clip done, so that a progress bar counts clips."""
     if workers <= 1 or len(chunks) < 3:
         for chunk in chunks:
             for item in chunk:
-                store.fill_chunk(wanted, [item])
+                store.fill_chunk(features, [item])
                 yield None
         return
     from joblib import Parallel, delayed
@@ -153,23 +170,35 @@ def _run(store: Store, wanted: Features, chunks: Sequence[Any], workers: int) ->
     parallel = Parallel(
         n_jobs=workers, return_as="generator_unordered", initializer=use_own_numba_cache
     )
-    for done in parallel(delayed(store.fill_chunk)(wanted, chunk) for chunk in chunks):
+    for done in parallel(delayed(store.fill_chunk)(features, chunk) for chunk in chunks):
         yield from (None,) * done
 
 
-def compute(wanted: Features, utterance: Utterance, copy: int) -> dict[str, F32]:
-    """Decode, resample, augment (copies only), extract."""
+def compute(features: Features, utterance: Utterance, copy: int) -> dict[str, F32]:
+    """Decode, resample, augment and extract one copy of a clip.
+
+    Args:
+        features: What to compute.
+        utterance: The clip.
+        copy: Number of the copy; 0 is the clip itself, which is not augmented.
+
+    Returns:
+        Frames float32 (T, F), or arrays float32 (W, …) of each window, by name.
+
+    Raises:
+        SertkError: Where a value is not finite.
+    """
     clip = utterance.clip
     audio = read_audio(clip.path, clip.start_s, clip.end_s, shown=clip.relative)
-    extractor = wanted.extractor.prepare(wanted.load)
+    extractor = features.extractor.prepare(features.load)
     signal = signal_of(audio, extractor, clip.relative)
     with _one_thread():
         if copy:
-            rng = clip_rng(wanted.seed, copy, utterance.hash)
-            chain = [augmenter.prepare(wanted.load) for augmenter in wanted.chain(copy)]
-            samples = augmented(chain, signal.samples, signal.rate_hz, rng)
+            rng = clip_rng(features.seed, copy, utterance.hash)
+            chain = [augmenter.prepare(features.load) for augmenter in features.chain(copy)]
+            samples = apply_chain(chain, signal.samples, signal.rate_hz, rng)
             signal = Signal(samples, signal.rate_hz)
-        arrays = features(extractor, signal, wanted.window)
+        arrays = extract(extractor, signal, features.window)
     for name, values in arrays.items():
         if not np.isfinite(values).all():
             raise SertkError(
@@ -193,10 +222,17 @@ def _one_thread() -> contextlib.AbstractContextManager[Any]:
     return limits
 
 
-def augmented(
+def apply_chain(
     augmenters: Sequence[Augmenter], samples: F32, rate_hz: int, rng: np.random.Generator
 ) -> F32:
-    """Apply a chain of augmenters, each with its probability."""
+    """Apply a chain of augmenters, each with its probability.
+
+    Args:
+        augmenters: In the order of application.
+        samples: float32 (N,), left unchanged.
+        rate_hz: Sampling rate.
+        rng: Source of every random draw.
+    """
     for augmenter in augmenters:
         if rng.random() < augmenter.p:
             samples = augmenter.augment(samples, rate_hz, rng)

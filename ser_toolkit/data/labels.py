@@ -1,4 +1,4 @@
-"""Emotions: canonical names, the words that corpora use for them, subsets and mappings."""
+"""Name emotions: canonical names, aliases that corpora use, selections and mappings."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def canonical_emotion(word: str) -> str:
 
 
 def parse_mapping(pairs: Iterable[str]) -> dict[str, str]:
-    """Return `old=new` (several, or comma-separated) to a mapping from label to label."""
+    """Parse `old=new` (several, or comma-separated) into a mapping from label to label."""
     mapping: dict[str, str] = {}
     for pair in (part for text in pairs for part in text.split(",") if part.strip()):
         old, equals, new = (part.strip() for part in pair.partition("="))
@@ -69,7 +69,7 @@ def parse_mapping(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def parse_emotions(text: str) -> tuple[str, ...]:
-    """Return `a,b,c` to labels, each once."""
+    """Parse `a,b,c` into labels, each once."""
     words = [canonical_emotion(word) for word in text.split(",") if word.strip()]
     if not words:
         raise SertkError(f"emotions separated by commas expected, received '{text}'")
@@ -86,25 +86,29 @@ def select(
     emotions: Sequence[str] = (),
     mapping: Mapping[str, str] | None = None,
 ) -> tuple[Clip, ...]:
-    """Map labels, and keep clips, then only those of `emotions` (all of them when it is
-    empty).
+    """Map labels, then keep the clips of `emotions`.
 
-    Mapping is simultaneous, so a=b with b=a swaps the two. Raises SertkError for a word that is
-    no label of the data.
+    Args:
+        clips: All clips.
+        emotions: Labels to keep after mapping; empty keeps all.
+        mapping: New labels by old ones, applied at once: a=b with b=a swaps the two.
+
+    Raises:
+        SertkError: For a word that is no label of the data.
     """
     mapped = _mapped(clips, mapping or {})
     labels = class_names(mapped)
-    wanted = {_known(word, labels) for word in emotions} or set(labels)
-    return tuple(clip for clip in mapped if clip.emotion in wanted)
+    kept = {_label(word, labels) for word in emotions} or set(labels)
+    return tuple(clip for clip in mapped if clip.emotion in kept)
 
 
 def _mapped(clips: Sequence[Clip], mapping: Mapping[str, str]) -> list[Clip]:
     labels = class_names(clips)
-    new = {_known(old, labels): canonical_emotion(to) for old, to in mapping.items()}
+    new = {_label(old, labels): canonical_emotion(to) for old, to in mapping.items()}
     return [dataclasses.replace(c, emotion=new.get(c.emotion, c.emotion)) for c in clips]
 
 
-def _known(word: str, labels: Sequence[str]) -> str:
+def _label(word: str, labels: Sequence[str]) -> str:
     for candidate in (word, canonical_emotion(word)):
         if candidate in labels:
             return candidate

@@ -13,10 +13,10 @@ PAIRS = (("train", "test"), ("validation", "test"), ("train", "validation"))
 
 
 def audit(split: Split) -> dict[str, Any]:
-    """Return shared speakers, duplicate audio and shared texts for each pair of sides.
+    """Return shared speakers, duplicate audio and shared texts for each pair of subsets.
 
-    `clean` is true when no test speaker and no test audio occurs on another side. Shared texts
-    are reported, not judged: most corpora have every speaker say the same sentences.
+    `clean` is true when no test speaker and no test audio occurs in another subset. Shared texts
+    are only reported: in most corpora every speaker says the same sentences.
     """
     report: dict[str, Any] = {}
     for left, right in PAIRS:
@@ -25,8 +25,8 @@ def audit(split: Split) -> dict[str, Any]:
             "duplicate_audio": _shared(split, left, right, lambda item: item.hash),
             "texts": len(_shared(split, left, right, lambda item: item.text)),
         }
-    report["texts_known"] = all(item.text is not None for _, item in split.sides())
-    report["speakers_known"] = all(item.speaker is not None for _, item in split.sides())
+    report["texts_known"] = all(item.text is not None for _, item in split.subsets())
+    report["speakers_known"] = all(item.speaker is not None for _, item in split.subsets())
     touching = (report["train-test"], report["validation-test"])
     report["clean"] = report["speakers_known"] and not any(
         pair["speakers"] or pair["duplicate_audio"] for pair in touching
@@ -37,15 +37,15 @@ def audit(split: Split) -> dict[str, Any]:
 def _shared(
     split: Split, left: str, right: str, key: Callable[[Utterance], str | None]
 ) -> list[str]:
-    sides: dict[str, set[str]] = defaultdict(set)
-    for side, item in split.sides():
+    values: dict[str, set[str]] = defaultdict(set)
+    for subset, item in split.subsets():
         if (value := key(item)) is not None:
-            sides[side].add(value)
-    return sorted(sides[left] & sides[right])
+            values[subset].add(value)
+    return sorted(values[left] & values[right])
 
 
-def in_words(report: dict[str, Any]) -> str:
-    """Return one line for the terminal and the log."""
+def audit_summary(report: dict[str, Any]) -> str:
+    """Return the audit in one line, for the terminal and the log."""
     pair = report["train-test"]
     if not report["speakers_known"]:
         start = "leakage audit: speakers unknown"

@@ -1,4 +1,4 @@
-"""Speaker-independent protocols. The split comes before augmentation and before any fitting."""
+"""Split clips by speaker-independent protocols, before augmentation and before any fitting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = "holdout, kfold:K, loso, official, cross-corpus, random"
 
 @dataclass(frozen=True)
 class Split:
-    """One fold: which utterances train, validate and test, and what a reader must know of it."""
+    """One fold: utterances for training, validation and test, and the caveats of its figures."""
 
     name: str
     train: tuple[Utterance, ...]
@@ -31,8 +31,8 @@ class Split:
     labels: tuple[str, ...]
     caveats: tuple[str, ...] = ()
 
-    def sides(self) -> list[tuple[Subset, Utterance]]:
-        """Return every utterance with its side."""
+    def subsets(self) -> list[tuple[Subset, Utterance]]:
+        """Return every utterance with the name of its subset."""
         return [
             *(("train", item) for item in self.train),
             *(("validation", item) for item in self.validation),
@@ -40,14 +40,14 @@ class Split:
         ]
 
     @property
-    def counted(self) -> str:
-        """Return the number of clips on each side, in words."""
-        sides = (("training", self.train), ("validation", self.validation), ("test", self.test))
-        return ", ".join(f"{len(items)} {name} clips" for name, items in sides)
+    def summary(self) -> str:
+        """Return the number of clips of each subset, in words."""
+        subsets = (("training", self.train), ("validation", self.validation), ("test", self.test))
+        return ", ".join(f"{len(items)} {name} clips" for name, items in subsets)
 
     @property
     def hash(self) -> str:
-        """Return two figures are comparable when this agrees: clips, labels and sides."""
+        """Return the hash of clips, labels and subsets; equal hashes mean comparable figures."""
         return protocol_hash([self])
 
 
@@ -58,27 +58,34 @@ def protocol_hash(splits: Sequence[Split]) -> str:
     """Return the hash of all folds together."""
     return hash_of(
         [
-            (split.labels, [(item.hash, item.emotion, side) for side, item in split.sides()])
+            (split.labels, [(item.hash, item.emotion, subset) for subset, item in split.subsets()])
             for split in splits
         ]
     )
 
 
 def hash_of(folds: Sequence[tuple[Sequence[str], Rows]]) -> str:
-    """Return the first 16 hexadecimal digits of a sha256 over labels and (clip, emotion, side)
-    rows.
-    """
+    """Return 16 hexadecimal digits of a sha256 over labels and (clip, emotion, subset) rows."""
     content = [[list(labels), sorted(rows)] for labels, rows in folds]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def speaker_hash(speaker: str | None) -> str | None:
-    """Return what leaves this machine of a speaker's name: enough to say whether it is the same."""
+    """Return a hash that tells speakers apart without their name; None for an unknown speaker."""
     return None if speaker is None else hashlib.sha256(speaker.encode()).hexdigest()[:16]
 
 
 def make_splits(utterances: Sequence[Utterance], protocol: str, seed: int) -> tuple[Split, ...]:
-    """Return all folds of a protocol. Raises SertkError where the data cannot support it."""
+    """Return all folds of a protocol.
+
+    Args:
+        utterances: All clips, in any order.
+        protocol: One of holdout, kfold:K, loso, official, cross-corpus, random.
+        seed: Seed of every random draw.
+
+    Raises:
+        SertkError: Where the data cannot support the protocol.
+    """
     kind, folds = parse_protocol(protocol)
     labels = _labels(utterances)
     ordered = sorted(utterances, key=lambda item: (item.name, item.hash))
@@ -86,9 +93,9 @@ def make_splits(utterances: Sequence[Utterance], protocol: str, seed: int) -> tu
         return (_random(ordered, labels, seed),)
     if kind == "official":
         return (_official(ordered, labels, seed),)
-    _need_speakers(ordered)
+    _check_speakers(ordered)
     if kind == "cross-corpus":
-        groups = _leave_one_out(ordered, lambda item: item.clip.corpus, "corpus", "--data")
+        groups = _speakers_by_corpus(ordered)
     elif kind == "loso":
         groups = [{speaker} for speaker in _speakers(ordered)]
     elif kind == "kfold":
@@ -110,9 +117,9 @@ def parse_protocol(protocol: str) -> tuple[str, int]:
 def _labels(utterances: Sequence[Utterance]) -> tuple[str, ...]:
     counts = Counter(item.emotion for item in utterances)
     if len(counts) < 2:
-        found = ", ".join(counts) or "none"
+        received = ", ".join(counts) or "none"
         raise SertkError(
-            f"at least two emotions expected, received {found}", "Check --data and --emotions"
+            f"at least two emotions expected, received {received}", "Check --data and --emotions"
         )
     for label, count in sorted(counts.items()):
         if count < 2:
@@ -124,7 +131,7 @@ def _labels(utterances: Sequence[Utterance]) -> tuple[str, ...]:
     return tuple(sorted(counts))
 
 
-def _need_speakers(utterances: Sequence[Utterance]) -> None:
+def _check_speakers(utterances: Sequence[Utterance]) -> None:
     unknown = sum(item.speaker is None for item in utterances)
     if unknown:
         raise SertkError(
@@ -171,16 +178,16 @@ def _speaker_folds(utterances: Sequence[Utterance], folds: int, seed: int) -> li
     return groups
 
 
-def _leave_one_out(
-    utterances: Sequence[Utterance], key: Callable[[Utterance], str], what: str, flag: str
-) -> list[set[str]]:
-    found = sorted({key(item) for item in utterances})
-    if len(found) < 2:
+def _speakers_by_corpus(utterances: Sequence[Utterance]) -> list[set[str]]:
+    corpora = sorted({item.clip.corpus for item in utterances})
+    if len(corpora) < 2:
         raise SertkError(
-            f"cross-corpus expects at least two of {what}, received {', '.join(found)}",
-            f"Give {flag} more than once",
+            f"cross-corpus expects at least two corpora, received {', '.join(corpora)}",
+            "Give --data more than once",
         )
-    return [set(_speakers(item for item in utterances if key(item) == one)) for one in found]
+    return [
+        set(_speakers(item for item in utterances if item.clip.corpus == name)) for name in corpora
+    ]
 
 
 def _by_speaker(
@@ -199,53 +206,52 @@ def _by_speaker(
 
 def _short(speakers: Iterable[str]) -> str:
     names = sorted(speakers)
-    shown = ", ".join(names[:4])
-    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"
+    listed = ", ".join(names[:4])
+    return listed if len(names) <= 4 else f"{listed} and {len(names) - 4} more"
 
 
-Sides = tuple[tuple[Utterance, ...], tuple[Utterance, ...], tuple[str, ...]]
+TrainValidation = tuple[tuple[Utterance, ...], tuple[Utterance, ...], tuple[str, ...]]
 
 
-def _validation(rest: Sequence[Utterance], name: str, seed: int) -> Sides:
-    """Return training and validation: other speakers, else other texts, else other clips."""
+def _validation(rest: Sequence[Utterance], name: str, seed: int) -> TrainValidation:
+    """Split off validation by speaker, else by text, else by clip; return both and caveats."""
     speakers = _speakers(rest)
     rng = _rng(seed, "validation", name)
     if len(speakers) >= 2:
         count = max(1, round(VALIDATION_SHARE * len(speakers)))
         chosen = _speakers_with_all_emotions(rest, speakers, count, rng)
-        return (*_parted(rest, lambda item: item.speaker in chosen), ())
+        return (*_partition(rest, lambda item: item.speaker in chosen), ())
     texts = sorted({item.text for item in rest if item.text is not None})
     if len(texts) >= 5 and all(item.text is not None for item in rest):
         held = set(rng.permutation(texts)[: max(1, round(TEST_SHARE * len(texts)))].tolist())
         caveat = (
             "validation is by text within the one training speaker; the test speaker is not in it"
         )
-        return (*_parted(rest, lambda item: item.text in held), (caveat,))
+        return (*_partition(rest, lambda item: item.text in held), (caveat,))
     caveat = "validation is by clip within the one training speaker; the test speaker is not in it"
     picked = _stratified(rest, TEST_SHARE, rng)
-    return (*_parted(rest, lambda item: item.hash in picked), (caveat,))
+    return (*_partition(rest, lambda item: item.hash in picked), (caveat,))
 
 
 def _speakers_with_all_emotions(
     rest: Sequence[Utterance], speakers: list[str], count: int, rng: np.random.Generator
 ) -> set[str]:
-    """Return `count` speakers in random order, those whose removal leaves every emotion to train
-    on.
-    """
+    """Draw `count` speakers whose removal leaves every emotion to train on."""
     emotions = {item.emotion for item in rest}
-    heard: dict[str, set[str]] = defaultdict(set)
+    by_speaker: dict[str, set[str]] = defaultdict(set)
     for item in rest:
-        heard[str(item.speaker)].add(item.emotion)
+        by_speaker[str(item.speaker)].add(item.emotion)
     shuffled = rng.permutation(speakers).tolist()
     chosen: set[str] = set()
-    for speaker in sorted(shuffled, key=lambda one: -len(heard[one])):
-        left = set().union(*(heard[one] for one in speakers if one not in chosen | {speaker}))
+    for speaker in sorted(shuffled, key=lambda name: -len(by_speaker[name])):
+        others = (by_speaker[name] for name in speakers if name not in chosen | {speaker})
+        left = set().union(*others)
         if len(chosen) < count and left == emotions:
             chosen.add(speaker)
     return chosen or {shuffled[0]}
 
 
-def _parted(
+def _partition(
     items: Sequence[Utterance], held: Callable[[Utterance], bool]
 ) -> tuple[tuple[Utterance, ...], tuple[Utterance, ...]]:
     return (
@@ -255,9 +261,7 @@ def _parted(
 
 
 def _stratified(items: Sequence[Utterance], share: float, rng: np.random.Generator) -> set[str]:
-    """Return hashes of about `share` of the clips of each emotion, at least one where it has
-    two.
-    """
+    """Draw hashes of about `share` of the clips of each emotion, at least one of two or more."""
     by_emotion: dict[str, list[str]] = defaultdict(list)
     for item in items:
         by_emotion[item.emotion].append(item.hash)
@@ -271,30 +275,30 @@ def _stratified(items: Sequence[Utterance], share: float, rng: np.random.Generat
 def _random(utterances: Sequence[Utterance], labels: tuple[str, ...], seed: int) -> Split:
     rng = _rng(seed, "random")
     test_hashes = _stratified(utterances, TEST_SHARE, rng)
-    rest, test = _parted(utterances, lambda item: item.hash in test_hashes)
+    rest, test = _partition(utterances, lambda item: item.hash in test_hashes)
     held = _stratified(rest, TEST_SHARE, rng)
-    train, validation = _parted(rest, lambda item: item.hash in held)
+    train, validation = _partition(rest, lambda item: item.hash in held)
     return _checked(Split("random", train, validation, test, labels, (NOT_COMPARABLE,)))
 
 
 def _official(utterances: Sequence[Utterance], labels: tuple[str, ...], seed: int) -> Split:
-    by_side: dict[Hashable, list[Utterance]] = defaultdict(list)
+    by_subset: dict[Hashable, list[Utterance]] = defaultdict(list)
     for item in utterances:
-        by_side[item.clip.side].append(item)
-    if not by_side["train"] or not by_side["test"] or by_side[None]:
+        by_subset[item.clip.side].append(item)
+    if not by_subset["train"] or not by_subset["test"] or by_subset[None]:
         raise SertkError(
-            f"official expects a side (train, validation, test) for every clip, "
-            f"{len(by_side[None])} of {len(utterances)} have none",
+            f"official expects a subset (train, validation, test) for every clip, "
+            f"{len(by_subset[None])} of {len(utterances)} have none",
             "Use a CSV with a 'split' column, or another --protocol",
         )
-    train, validation = tuple(by_side["train"]), tuple(by_side["validation"])
+    train, validation = tuple(by_subset["train"]), tuple(by_subset["validation"])
     caveats: tuple[str, ...] = ()
     if not validation:
         train, validation, caveats = _validation(train, "official", seed)
-    shared = set(_speakers(train)) & set(_speakers(by_side["test"]))
+    shared = set(_speakers(train)) & set(_speakers(by_subset["test"]))
     if shared or any(item.speaker is None for item in utterances):
         caveats += (f"the official split does not keep speakers apart ({len(shared)} shared)",)
-    return _checked(Split("official", train, validation, tuple(by_side["test"]), labels, caveats))
+    return _checked(Split("official", train, validation, tuple(by_subset["test"]), labels, caveats))
 
 
 def _checked(split: Split) -> Split:

@@ -48,10 +48,10 @@ def write(
 
     Args:
         path: The file.
-        converted: The network.
-        row: What was measured of it, and on which runtimes it is proven.
-        report: What was measured of all modes.
-        data: The run.
+        converted: The converted network.
+        row: Its line of the quantization report.
+        report: The quantization report of all modes.
+        data: The run it was converted from.
     """
     network = TfliteModel(converted.content)
     manifest = _manifest(converted, row, data, network)

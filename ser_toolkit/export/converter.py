@@ -23,7 +23,7 @@ TIMEOUT_S = 1800.0
 
 @dataclass(frozen=True)
 class Converted:
-    """A `.tflite` file and how far it is from the network.
+    """A `.tflite` file and its difference to the Keras network.
 
     `max_difference` is the largest difference of a probability, `agreement` the share of equal
     decisions, both on the calibration windows (or, without any, on random ones) in the runtime of
@@ -43,7 +43,7 @@ class Converted:
 
 
 class Converter:
-    """Convert one saved Keras network, as often as wanted; to be used in a `with` block.
+    """Convert one saved Keras network any number of times, in a `with` block.
 
     All conversions share a process, which imports TensorFlow once. One that crashes it is refused
     in one line, and the next one starts another process.
@@ -61,7 +61,7 @@ class Converter:
             network_path: The saved network.
             windows: Standardised windows (N, …) float32 per input, from training clips: they set
                 the ranges of the activations.
-            timeout_s: The longest wait for one file.
+            timeout_s: Limit of each conversion, in seconds.
         """
         self._network_path = network_path
         self._windows = windows
@@ -78,23 +78,23 @@ class Converter:
         self._scratch.cleanup()
 
     def convert(self, mode: str, float_layers: Sequence[str] = ()) -> Converted:
-        """Make one file, as the function `convert` does. Raises SertkError."""
+        """Convert to `mode`, as the function `convert` does. Raises SertkError."""
         check_conversion(mode, self._windows, float_layers)
         try:
-            answer = self._ask({"mode": mode, "float_layers": list(float_layers)})
+            reply = self._request({"mode": mode, "float_layers": list(float_layers)})
         except WorkerError as failed:
             self._stop()
             raise _refused(mode, failed.cause, failed.todo) from failed
-        if "cause" in answer:
-            raise _refused(mode, **answer)
-        facts: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in answer.items()}
+        if "cause" in reply:
+            raise _refused(mode, **reply)
+        facts: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in reply.items()}
         return Converted((self._folder / "model.tflite").read_bytes(), mode, **facts)
 
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _request(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._worker is None:
             self._worker = self._start()
-        answer: dict[str, Any] = self._worker.ask(request)
-        return answer
+        reply: dict[str, Any] = self._worker.ask(request)
+        return reply
 
     def _start(self) -> Worker:
         job = {"network": str(self._network_path.resolve())}
@@ -134,7 +134,7 @@ def convert(
         windows: Standardised windows (N, …) float32 per input, from training clips: they set the
             ranges of the activations.
         float_layers: These stay float32 in an int8 file, whose input and output are float32 then.
-        timeout_s: The longest wait for the file.
+        timeout_s: Limit of the conversion, in seconds.
 
     Raises:
         SertkError: Names the mode and the cause.
@@ -144,7 +144,7 @@ def convert(
 
 
 def check_mode(mode: str, more: str = "") -> None:
-    """Refuse what is no mode, before time is spent; `more` names what else may be chosen."""
+    """Refuse an unknown mode; `more` is appended to the list of modes in the error."""
     if mode not in MODES:
         raise SertkError(f"mode expects one of {', '.join(MODES)}{more}, received '{mode}'")
 
@@ -152,7 +152,16 @@ def check_mode(mode: str, more: str = "") -> None:
 def check_conversion(
     mode: str, windows: Mapping[str, F32] | None, float_layers: Sequence[str]
 ) -> None:
-    """Refuse at once what no converter can do."""
+    """Refuse an impossible conversion before a process is started.
+
+    Args:
+        mode: One of `MODES`.
+        windows: Calibration windows, float32 (N, …) by input name.
+        float_layers: Layers that stay float32.
+
+    Raises:
+        SertkError: For an unknown mode, missing windows, or float layers outside int8.
+    """
     check_mode(mode)
     if mode in CALIBRATED and not (windows and all(len(array) for array in windows.values())):
         raise SertkError(

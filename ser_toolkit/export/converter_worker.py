@@ -37,7 +37,7 @@ Build = Callable[[Sequence[str]], bytes]
 
 
 def work(folder: Path) -> Iterator[Any]:
-    """Answer each request with what is known of the file, or with why there is none."""
+    """Yield the facts about each requested file, or the cause of its failure."""
     job = json.loads((folder / "job.json").read_text("utf-8"))
     network = load_network(Path(job["network"]))
     windows = checked_windows(network, folder / "windows.npz")
@@ -47,8 +47,9 @@ def work(folder: Path) -> Iterator[Any]:
         unroll = needs_unrolling(network, request["mode"])
         try:
             if unroll not in sources:
-                sources[unroll] = exported(network, unroll, windows, folder / f"saved-{unroll}")
-            yield made(sources[unroll], folder / "model.tflite", **request)
+                saved = folder / f"saved-{unroll}"
+                sources[unroll] = export_source(network, unroll, windows, saved)
+            yield convert_checked(sources[unroll], folder / "model.tflite", **request)
         except Exception as error:  # TensorFlow, Keras and their converters each raise their own
             cause, todo = reason_of(error)
             yield {"cause": cause, "todo": todo}
@@ -56,7 +57,7 @@ def work(folder: Path) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Source:
-    """A network in the form that is converted, and what it predicts for `windows`."""
+    """A network exported for conversion, and its predictions for `windows`."""
 
     saved: Path
     windows: Mapping[str, F32]
@@ -66,8 +67,15 @@ class Source:
     mixed: list[Build]
 
 
-def exported(network: Any, unroll: bool, windows: Mapping[str, F32], saved: Path) -> Source:
-    """Export a network, with its recurrent layers unrolled if need be."""
+def export_source(network: Any, unroll: bool, windows: Mapping[str, F32], saved: Path) -> Source:
+    """Export a network for conversion.
+
+    Args:
+        network: A Keras network.
+        unroll: Whether to unroll its recurrent layers.
+        windows: Standardised windows, float32 (N, …) by input name.
+        saved: Folder of the SavedModel.
+    """
     if unroll:
         network = unrolled(network)
     export(network, saved)
@@ -76,25 +84,40 @@ def exported(network: Any, unroll: bool, windows: Mapping[str, F32], saved: Path
     return Source(saved, windows, expected, layers_of(network), is_unrolled, [])
 
 
-def made(source: Source, path: Path, mode: str, float_layers: Sequence[str]) -> dict[str, Any]:
-    """Convert, check and write one file; return what is known of it."""
+def convert_checked(
+    source: Source, path: Path, mode: str, float_layers: Sequence[str]
+) -> dict[str, Any]:
+    """Convert, check and write one file; return the facts about it.
+
+    Args:
+        source: The exported network.
+        path: The file.
+        mode: One of `MODES`.
+        float_layers: Layers that stay float32.
+    """
     content = build(source, mode, float_layers)
-    found = operators(content)
+    graph = operators(content)
     differences = difference(TfliteModel(content)(source.windows), source.expected)
     if mode == "float32":
         check_float32(differences, FLOAT32_LIMIT)
     path.write_bytes(content)
     return {
         **differences,
-        "ops": names_and_versions(found),
+        "ops": names_and_versions(graph),
         "unrolled": source.unrolled,
-        "layers": list(grouped(found, source.layers)),
+        "layers": list(tensors_by_layer(graph, source.layers)),
         "float_layers": float_layers,
     }
 
 
 def build(source: Source, mode: str, float_layers: Sequence[str]) -> bytes:
-    """Return the bytes of a file; calibrate once for all choices of float layers."""
+    """Return the converted file; calibrate once for all choices of float layers.
+
+    Args:
+        source: The exported network.
+        mode: One of `MODES`.
+        float_layers: Layers that stay float32.
+    """
     if not float_layers:
         return run_converter(new_converter(source.saved, mode, source.windows))
     if not source.mixed:
@@ -128,7 +151,7 @@ def unrolled_config(config: Any) -> Any:
 
 
 def checked_windows(network: Any, path: Path) -> dict[str, F32]:
-    """Return the calibration windows, or random ones; refuse what the network cannot take."""
+    """Return the calibration windows, or random ones. Raises SertkError for unfit windows."""
     shapes = {tensor.name: tuple(tensor.shape[1:]) for tensor in network.inputs}
     if not path.exists():
         if any(None in shape for shape in shapes.values()):
@@ -160,14 +183,17 @@ def export(network: Any, folder: Path) -> None:
     network.export(folder, input_signature=[signature], verbose=False)
 
 
-def mixed_builder(made: Any, layers: Layers) -> Build:
-    """Calibrate once; each call quantizes all but some layers. Input and output stay float32."""
+def mixed_builder(converter: Any, layers: Layers) -> Build:
+    """Calibrate once, and return a function that quantizes all layers but those it is given.
+
+    Input and output of its files stay float32.
+    """
     import tensorflow as tf
 
     debugger = tf.lite.experimental.QuantizationDebugger(
-        converter=made, debug_dataset=made.representative_dataset
+        converter=converter, debug_dataset=converter.representative_dataset
     )
-    nodes = grouped(operators(debugger.calibrated_model), layers)
+    nodes = tensors_by_layer(operators(debugger.calibrated_model), layers)
 
     def build(kept: Sequence[str]) -> bytes:
         unknown = [name for name in kept if name not in nodes]
@@ -185,23 +211,24 @@ def mixed_builder(made: Any, layers: Layers) -> Build:
 
 @dataclass(frozen=True)
 class Layers:
-    """Names of layers with a kernel, the last of which gives the answer, and of all others."""
+    """Names of layers with a kernel, the last of which is the output, and of all others."""
 
-    heavy: tuple[str, ...]
-    light: tuple[str, ...]
+    with_kernel: tuple[str, ...]
+    others: tuple[str, ...]
 
 
 def layers_of(network: Any) -> Layers:
-    """Return the layers at any depth; a layer without operators of its own does no harm."""
+    """Return the names of the layers at any depth."""
     layers = list(network._flatten_layers(include_self=False))
-    heavy = [one.name for one in layers if any(len(w.shape) > 1 for w in one.weights)]
-    return Layers(tuple(heavy), tuple(one.name for one in layers if one.name not in heavy))
+    with_kernel = [x.name for x in layers if any(len(w.shape) > 1 for w in x.weights)]
+    others = [layer.name for layer in layers if layer.name not in with_kernel]
+    return Layers(tuple(with_kernel), tuple(others))
 
 
-def grouped(found: Sequence[Operator], layers: Layers) -> dict[str, list[str]]:
-    """Return the outputs of the operators by the layer that they come from, in graph order."""
+def tensors_by_layer(graph: Sequence[Operator], layers: Layers) -> dict[str, list[str]]:
+    """Return the output tensors of the operators by layer, in graph order."""
     groups: dict[str, list[str]] = {}
-    for operator in found:
+    for operator in graph:
         if operator.name not in ("QUANTIZE", "DEQUANTIZE"):
             for tensor in operator.outputs:
                 groups.setdefault(layer_of(tensor.name, layers), []).append(tensor.name)
@@ -212,14 +239,14 @@ def layer_of(tensor: str, layers: Layers) -> str:
     """Return the layer in the name of a tensor.
 
     'functional_1/re_lu_1/Relu;functional_1/conv1d_2_1/convolution' has one part per operator that
-    was fused, and the layer with a kernel is the one that people know. TensorFlow appends a number
-    to names that it has used before. Only the answer itself has no scope.
+    was fused; the layer with a kernel names it. TensorFlow appends a number
+    to names that it has used before. Only the output of the network has no scope.
     """
     if "/" not in tensor:
-        return layers.heavy[-1]
+        return layers.with_kernel[-1]
     scopes = [scope for part in tensor.split(";") for scope in part.split("/")[1:-1]]
     plain = {*scopes, *(re.sub(r"_\d+$", "", scope) for scope in scopes)}
-    matching = [name for name in (*layers.heavy, *layers.light) if name in plain]
+    matching = [name for name in (*layers.with_kernel, *layers.others) if name in plain]
     return matching[0] if matching else tensor.split(";")[0].split("/")[-1]
 
 

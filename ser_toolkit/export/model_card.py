@@ -1,4 +1,4 @@
-"""Write the model card of a bundle: what it learnt, how good it is, what for."""
+"""Write the model card of a bundle: data, protocol, metrics, intended use, limits."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..training.run_dir import RunDirectory
 USE = """## Intended use
 
 Research, teaching, and devices that react to how something is said: on the device, with the
-consent of those who are heard. It answers for a stretch of speech; it does not know what was said,
-and not why.
+consent of those who are recorded. It predicts a label for a stretch of speech; it recognises
+neither what was said nor why.
 
 Not for decisions about people: hiring, schooling, policing, insurance, medicine, credit. The law
 of your country may forbid emotion recognition at work and in schools altogether.
@@ -21,9 +21,9 @@ LIMITS = """## Limits
 
 - **Acted speech.** Most corpora hold actors who were asked for an emotion, in a quiet room.
   Everyday speech is softer, mixed, and mostly neutral: expect less than the figures here.
-- **Language and culture.** It has heard the speakers and languages of its data and no others. On
-  other languages, ages, accents, voices, microphones and rooms it may be no better than chance.
-- **It says nothing about a person.** A label is the guess which acted emotion a sound is most like.
+- **Language and culture.** It was trained on the speakers and languages of its data and no others.
+  On other languages, ages, accents, voices, microphones and rooms it may be no better than chance.
+- **It says nothing about a person.** A label predicts which acted emotion a sound is most like.
   What somebody feels cannot be measured from a voice, and one face or voice does not mean the same
   feeling in everybody (Barrett et al., Psychological Science in the Public Interest 20(1), 2019).
 - **Below the threshold it should say "uncertain".** The threshold was set on validation clips.
@@ -36,10 +36,10 @@ def model_card(
     """Return Markdown: data, protocol, figures with intervals, quantization, use, limits.
 
     Args:
-        run: What was trained.
-        report: What was measured of all modes.
-        row: What was measured of this one.
-        manifest: Of the bundle.
+        run: The trained run.
+        report: The quantization report of all modes.
+        row: The report's line of this mode.
+        manifest: Manifest of the bundle.
     """
     metrics = run.metrics
     return "\n".join(
@@ -69,8 +69,8 @@ def _caveats(metrics: Mapping[str, Any]) -> list[str]:
 
 def _data(metrics: Mapping[str, Any]) -> list[str]:
     rows = [
-        (one["reader"], one["licence"] or "not known", one["citation"] or "not known")
-        for one in metrics["data"]
+        (source["reader"], source["licence"] or "not known", source["citation"] or "not known")
+        for source in metrics["data"]
     ]
     clips = metrics["sides"]
     return [
@@ -125,16 +125,16 @@ def _figures(metrics: Mapping[str, Any]) -> list[str]:
 def _quantization(
     report: Mapping[str, Any], row: Mapping[str, Any], manifest: Manifest
 ) -> list[str]:
-    measured = [one for one in report["modes"] if "bytes" in one]
-    rows = [_delta(one, subset) for subset in ("validation", "test") for one in measured]
-    runtimes = ", ".join(f"{one.name} {one.version}" for one in manifest.runtimes)
+    measured = [entry for entry in report["modes"] if "bytes" in entry]
+    rows = [_delta(entry, subset) for subset in ("validation", "test") for entry in measured]
+    runtimes = ", ".join(f"{runtime.name} {runtime.version}" for runtime in manifest.runtimes)
     kept = row["float_layers"]
     return [
         "## Quantization",
         "",
         f"This file is `{row['mode']}`, {row['bytes'] / 1000:.0f} kB"
         + (f", with these layers in float: {', '.join(kept)}" if kept else "")
-        + f". Proven on {runtimes}. Answers below a confidence of {row['uncertain_below']:.2f} "
+        + f". Proven on {runtimes}. Predictions below a confidence of {row['uncertain_below']:.2f} "
         "count as uncertain.",
         "",
         *_table(

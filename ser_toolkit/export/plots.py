@@ -1,4 +1,4 @@
-"""Draw what each form of a network costs."""
+"""Plot accuracy, size and recalls of the quantization modes of a network."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..training.report import label_of, new_figure, save_figure
+from ..training.plots import new_figure, save_figure
+from ..training.report import label_of
 
 
 def plot_modes(path: Path, report: Mapping[str, Any]) -> None:
-    """Draw UAR of each mode on validation and test clips beside Keras, size and latency."""
+    """Plot UAR of each mode on validation and test clips beside Keras, size, and recalls."""
     rows = [row for row in report["modes"] if "bytes" in row]
     if not rows:
         return

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..data.feature_store import processes
-from ..metrics.paired import chow_threshold, compare, headline_metrics
+from ..metrics.calibration import chow_threshold
+from ..metrics.paired import compare, headline_metrics
 from ..metrics.scores import Scores
 from ..plugins.registry import load_plugins
 from ..runtime.errors import SertkError
@@ -22,7 +23,7 @@ from . import bundle_writer
 from .converter import Converted, Converter, check_mode, convert
 from .mixed_precision import select_float_layers
 from .plots import plot_modes
-from .raw_audio import check_sound, measured_raw_audio
+from .raw_audio import check_audio, measured_raw_audio
 from .raw_audio_graph import graph_form
 from .run_data import RunData, Source, open_run
 from .verify import RuntimeCheck, verify
@@ -37,7 +38,7 @@ Reference = Mapping[str, Scores]
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may choose for `quantize`; `max_drop` is in UAR points on validation clips.
+    """Options of `quantize`; `max_drop` is in UAR points on validation clips.
 
     `workers` processes compute the features that are no longer in the cache; 0 means one per core.
     """
@@ -54,7 +55,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One mode, measured in the runtime; `error` in words where there is no such file."""
+    """One mode, measured in the runtime; `error` says why there is no file."""
 
     mode: str
     converted: Converted | None = None
@@ -64,11 +65,11 @@ class Candidate:
 
 
 class NotBundledError(SertkError):
-    """Nothing is good enough to be written; `found` is the report all the same."""
+    """Raised where no mode is good enough to be bundled; `report` is the quantization report."""
 
-    def __init__(self, found: dict[str, Any]) -> None:
-        self.found = found
-        rows = (f"{row['mode']}: {row['reason']}" for row in found["modes"])
+    def __init__(self, report: dict[str, Any]) -> None:
+        self.report = report
+        rows = (f"{row['mode']}: {row['reason']}" for row in report["modes"])
         super().__init__(
             f"nothing was bundled: {'; '.join(rows)}",
             "Choose another --mode, --float-layers auto, or --force",
@@ -82,12 +83,12 @@ def quantize(run: RunDirectory, options: Options, out: Path, callback: Callback)
     `force`. Raises NotBundledError where no bundle is left to write.
 
     Args:
-        run: A finished one.
-        options: What the user chose.
-        out: The bundle, or with several modes the stem of their bundles.
-        callback: Is told how far it is.
+        run: A finished run.
+        options: Modes, data and limits.
+        out: Path of the bundle; with several modes, each appends its name to the stem.
+        callback: Receiver of messages and progress.
     """
-    data = _opened(run, options, callback)
+    data = _open(run, options, callback)
     reference = {subset: data.keras_scores(subset) for subset in MEASURED}
     candidates = _candidates(data, reference, options)
     rows = [_row(candidate, reference, options) for candidate in candidates]
@@ -106,19 +107,19 @@ def quantize(run: RunDirectory, options: Options, out: Path, callback: Callback)
         **report,
         "frontend": raw_audio,
         "bundles": [str(path) for path in written],
-        "tflite": [str(out.with_name(one["file"])) for one in raw_audio],
+        "tflite": [str(out.with_name(row["file"])) for row in raw_audio],
     }
 
 
-def _opened(run: RunDirectory, options: Options, callback: Callback) -> RunData:
-    """Refuse what cannot work before time is spent, then open the run."""
+def _open(run: RunDirectory, options: Options, callback: Callback) -> RunData:
+    """Check the options before time is spent, then open the run."""
     for mode in options.modes:
         check_mode(mode, " or all")
     run.check()
     workers = processes(options.workers)
     source = Source(load_plugins(), options.data, options.reader, workers, callback)
     if options.with_frontend:
-        check_sound(source.data)
+        check_audio(source.data)
     data = open_run(run, source)
     if options.with_frontend:
         graph_form(data.classifier.assembly.extractor)
@@ -126,12 +127,12 @@ def _opened(run: RunDirectory, options: Options, callback: Callback) -> RunData:
 
 
 def predictions_name(mode: str) -> str:
-    """Name the file with what a quantized network predicts for the test clips of a run."""
+    """Return the name of the file with a mode's predictions for the test clips of a run."""
     return f"predictions-{mode}.csv"
 
 
 def facts_name(mode: str) -> str:
-    """Name the file with what was measured of a quantized network."""
+    """Return the name of the file with the size of a mode's network, and the network's hash."""
     return f"quantized-{mode}.json"
 
 
@@ -164,7 +165,7 @@ def _candidate(
     content = converted.content
     scores = {subset: data.tflite_scores(content, subset) for subset in MEASURED}
     windows = data.first_windows("validation", VERIFIED_WINDOWS)
-    # What the file says here, not what the network says: the loss is measured on whole clips.
+    # Predictions of the file and not of the network: the loss is measured on whole clips.
     expected = TfliteModel(content)(windows)
     return Candidate(mode, converted, scores, tuple(verify(content, windows, expected)))
 
@@ -184,11 +185,12 @@ def _converted(
 
 
 def _row(candidate: Candidate, reference: Reference, options: Options) -> dict[str, Any]:
-    """Return one line of the report, with the decision."""
+    """Return the line of the report for one mode, with the decision."""
     if candidate.converted is None or candidate.scores is None:
         return {"mode": candidate.mode, "bundled": False, "reason": candidate.error}
     converted, scores = candidate.converted, candidate.scores
-    compared = {subset: compare(reference[subset], scores[subset]) for subset in MEASURED}
+    validation = scores["validation"]
+    comparison = {subset: compare(reference[subset], scores[subset]) for subset in MEASURED}
     row = {
         "mode": candidate.mode,
         "bytes": len(converted.content),
@@ -196,17 +198,17 @@ def _row(candidate: Candidate, reference: Reference, options: Options) -> dict[s
         "float_layers": list(converted.float_layers),
         "unrolled": converted.unrolled,
         "max_difference": converted.max_difference,
-        **compared,
+        **comparison,
         "runtimes": [vars(check) for check in candidate.checks],
-        "uncertain_below": chow_threshold(scores["validation"]),
+        "uncertain_below": chow_threshold(validation.probabilities, validation.truth),
     }
-    reason = _reason(compared["validation"], candidate.checks, options.max_drop)
+    reason = _reason(comparison["validation"], candidate.checks, options.max_drop)
     proven = any(check.proven for check in candidate.checks)
     return {**row, "bundled": proven and (not reason or options.force), "reason": reason}
 
 
 def _reason(validation: Mapping[str, Any], checks: Sequence[RuntimeCheck], max_drop: float) -> str:
-    """Say why a file should not be bundled; empty where nothing speaks against it."""
+    """Return why a file should not be bundled, '' where it may."""
     if not any(check.proven for check in checks):
         return "; ".join(f"{check.runtime}: {check.reason}" for check in checks)
     loss = _loss(validation, max_drop)
@@ -214,7 +216,7 @@ def _reason(validation: Mapping[str, Any], checks: Sequence[RuntimeCheck], max_d
 
 
 def _loss(validation: Mapping[str, Any], max_drop: float) -> str:
-    """Say how much too much is lost; empty where it is not."""
+    """Return a loss above `max_drop` in words, '' where it is not above."""
     drop = -100 * validation["difference"]["uar"]
     if drop <= max_drop:
         return ""
@@ -253,7 +255,7 @@ def _bundles(
 def _raw_audio(
     out: Path, options: Options, data: RunData, reference: Reference
 ) -> list[dict[str, Any]]:
-    """Write the file that takes raw audio, if it is wanted: int8 inside where int8 is."""
+    """Write the file that takes raw audio, where it was asked for: int8 where a mode is int8."""
     if not options.with_frontend:
         return []
     mode = "int8" if "int8" in options.modes else "float32"

@@ -30,7 +30,7 @@ from .converter import TIMEOUT_S
 from .raw_audio_graph import INPUT, GraphForm, graph_form
 from .run_data import CALIBRATION_WINDOWS, RunData
 from .tflite_converter import has_recurrent_layers
-from .tflite_metadata import About
+from .tflite_metadata import FileDescription
 
 RAW_AUDIO_MODES = ("float32", "int8")
 
@@ -54,8 +54,8 @@ class RawAudioModel:
     ops: tuple[str, ...]
 
 
-def check_sound(data: Sequence[str]) -> None:
-    """Refuse to begin without what the file is calibrated on."""
+def check_audio(data: Sequence[str]) -> None:
+    """Refuse to begin without the audio that the file is calibrated on."""
     if not data:
         raise SertkError(
             "--with-frontend needs the sound of the run's clips",
@@ -66,29 +66,34 @@ def check_sound(data: Sequence[str]) -> None:
 def measured_raw_audio(
     data: RunData, mode: str, reference: Mapping[str, Scores]
 ) -> tuple[bytes, dict[str, Any]]:
-    """Make the file and score it on the subsets of `reference`, from their sound on.
+    """Make the file, score it on the subsets of `reference`, and return it and its report line.
 
-    Calibrated on training clips. A clip that fills no window has its samples repeated, where
-    training repeats its frames. Returns the file and its line of the report.
+    It is calibrated on training clips. A clip shorter than a window has its samples repeated,
+    where training repeats its frames.
+
+    Args:
+        data: The opened run.
+        mode: float32, or int8 for the network.
+        reference: Scores of the Keras network by subset.
     """
-    made = make_raw_audio(data.run, data.classifier, _calibration(data), mode)
-    compared = {}
+    model = make_raw_audio(data.run, data.classifier, _calibration(data), mode)
+    comparison = {}
     for subset, scores in reference.items():
         title = f"Raw audio, {subset}"
         clips = data.source.callback.track(data.subsets[subset], title, len(data.subsets[subset]))
         inputs = ({INPUT: _windows(data, item)} for item in clips)
-        compared[subset] = compare(scores, data.tflite_scores(made.content, subset, inputs))
-    return made.content, {
+        comparison[subset] = compare(scores, data.tflite_scores(model.content, subset, inputs))
+    return model.content, {
         "mode": mode,
-        "bytes": len(made.content),
-        "samples": made.samples,
-        "rate_hz": made.rate_hz,
-        **compared,
+        "bytes": len(model.content),
+        "samples": model.samples,
+        "rate_hz": model.rate_hz,
+        **comparison,
     }
 
 
 def _windows(data: RunData, item: Utterance) -> F32:
-    """Return the samples (W, N) behind each window of a clip."""
+    """Return the samples, float32 (W, N), of each window of a clip."""
     clip, assembly = data.clip(item), data.classifier.assembly
     form = graph_form(assembly.extractor)
     audio = read_audio(clip.path, clip.start_s, clip.end_s, shown=clip.relative)
@@ -100,12 +105,18 @@ def _calibration(data: RunData) -> list[F32]:
     rng = np.random.default_rng(0)
     train = data.subsets["train"]
     chosen = rng.permutation(len(train))[:CALIBRATION_WINDOWS]
-    found = [_windows(data, train[index]) for index in chosen]
-    return [windows[int(rng.integers(len(windows)))] for windows in found]
+    clips = [_windows(data, train[index]) for index in chosen]
+    return [windows[int(rng.integers(len(windows)))] for windows in clips]
 
 
 def sample_windows(extractor: FrameExtractor, window: Window, signal: Signal) -> F32:
-    """Return the samples (W, N) behind each window of a clip; one that fills none is repeated."""
+    """Return the samples, float32 (W, N), of each window of a clip; repeat a shorter clip.
+
+    Args:
+        extractor: Extractor whose frames the windows count.
+        window: Length and hop in frames.
+        signal: The clip, at the extractor's rate.
+    """
     length = extractor.sample_count(window.length_frames)
     samples = signal.samples if len(signal) >= length else np.resize(signal.samples, length)
     starts = window.starts(extractor.frame_count(len(samples)))
@@ -119,8 +130,8 @@ def make_raw_audio(
     """Make a file from the network of a finished run, from samples on.
 
     Args:
-        run: Its network is converted.
-        classifier: What the run predicts with.
+        run: Run whose network is converted.
+        classifier: The run, opened for prediction.
         calibration: Windows of samples (N,) float32 of training clips. An int8 network needs them;
             its front end stays float32 even so.
         mode: float32, or int8 for the network.
@@ -134,16 +145,16 @@ def make_raw_audio(
     windows = _checked(calibration, samples, mode)
     normalizer = classifier.normalizers["frames"]
     check_network(classifier.network.model, (window.length_frames, len(normalizer.mean)), mode)
-    about = _about(classifier, form, samples)
+    description = _description(classifier, form, samples)
     job = {
         "network": str(run.file(NETWORK).resolve()),
         "mode": mode,
         "extractors": [to_spec(part.extractor) for part in form.parts],
         "length_frames": window.length_frames,
-        "about": asdict(about),
+        "metadata": asdict(description),
     }
-    content, facts = _made(job, normalizer, windows)
-    return RawAudioModel(content, samples, about.rate_hz, about.labels, mode, **facts)
+    content, facts = _convert(job, normalizer, windows)
+    return RawAudioModel(content, samples, form.extractor.rate_hz, classifier.labels, mode, **facts)
 
 
 def _checked(calibration: Sequence[F32], samples: int, mode: str) -> F32:
@@ -167,11 +178,11 @@ def _checked(calibration: Sequence[F32], samples: int, mode: str) -> F32:
 
 
 def check_network(network: Any, shape: tuple[int, int], mode: str) -> None:
-    """Refuse a network that does not take the frames, and one that no runtime then runs.
+    """Refuse a network of another input shape, and one that no runtime could run.
 
     Args:
-        network: Of Keras.
-        shape: Frames and columns that the front end gives.
+        network: A Keras network.
+        shape: Frames and columns of the front end.
         mode: float32 or int8.
     """
     given = [tuple(tensor.shape[1:]) for tensor in network.inputs]
@@ -184,10 +195,10 @@ def check_network(network: Any, shape: tuple[int, int], mode: str) -> None:
         )
 
 
-def _made(
+def _convert(
     job: dict[str, Any], normalizer: Normalizer, windows: F32
 ) -> tuple[bytes, dict[str, Any]]:
-    """Convert in a process of its own; return the file and what is known of it."""
+    """Convert in a process of its own; return the file and the facts about it."""
     with tempfile.TemporaryDirectory(prefix="sertk-raw-audio-") as name:
         folder = Path(name)
         (folder / "job.json").write_text(json.dumps(job), "utf-8")
@@ -203,16 +214,16 @@ def _made(
         return (folder / "model.tflite").read_bytes(), {**facts, "ops": tuple(facts["ops"])}
 
 
-def _about(classifier: RunClassifier, form: GraphForm, samples: int) -> About:
+def _description(classifier: RunClassifier, form: GraphForm, samples: int) -> FileDescription:
     recipe, rate_hz = classifier.assembly.recipe, form.extractor.rate_hz
     hop_samples = recipe.window.hop_frames * form.extractor.hop_length
     columns = ", ".join(use.name for use in recipe.extractor)
-    return About(
+    return FileDescription(
         name=f"Speech emotion ({recipe.name})",
         description=(
             f"Emotion in speech from {samples / rate_hz:.3f} s of mono audio at {rate_hz} Hz; "
             f"one window every {hop_samples / rate_hz:.3f} s. The features ({columns}) are "
-            "computed in the graph. The answer for a recording is the mean over its windows."
+            "computed in the graph. The prediction for a recording is the mean over its windows."
         ),
         input_text=f"{samples} samples, mono, {rate_hz} Hz, float32, full scale -1 to 1.",
         output_text="Calibrated probability of each emotion; they sum to 1.",

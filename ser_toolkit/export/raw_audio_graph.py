@@ -1,4 +1,4 @@
-"""Give the features that a `.tflite` graph can compute their TensorFlow form.
+"""Compute features by TensorFlow operators, for `.tflite` graphs that take raw audio.
 
 The one exception to "one implementation of every feature": builtin operators have no numpy. Tests
 hold both forms side by side.
@@ -45,7 +45,7 @@ class GraphForm:
 
 
 def graph_form(extractor: Extractor) -> GraphForm:
-    """Return the form of `extractor` that can stand in a `.tflite` file.
+    """Return `extractor` in a form that builtin operators of a `.tflite` file can compute.
 
     log_mel, mfcc, rms, zcr and stacks of these have one; a spectrum needs a frame whose length is
     a power of two. Raises SertkError that names the part that has none, and what to use instead.
@@ -63,8 +63,8 @@ def _placed(extractor: FrameExtractor, offset: int) -> Iterator[GraphPart]:
         return
     # A subclass may compute something else.
     if type(extractor) not in KINDS:
-        remembers = extractor.warmup_frames > 0
-        raise _refused(extractor, "remembers earlier windows" if remembers else "has no such form")
+        has_state = extractor.warmup_frames > 0
+        raise _refused(extractor, "remembers earlier windows" if has_state else "has no such form")
     length = extractor.frame_length
     if type(extractor) in SPECTRAL and length & (length - 1):
         raise SertkError(
@@ -84,7 +84,7 @@ def _refused(extractor: Extractor, why: str) -> SertkError:
 
 
 def standardised(form: GraphForm, normalizer: Normalizer, samples: Any, length: int) -> Any:
-    """Return what the network sees of samples (N,): a tensor (1, T, F).
+    """Return the standardised frames of samples (N,), the network's input (1, T, F) float32.
 
     The converter would fold the scale into a first dense layer, whose int8 input would then have
     to span columns of very different ranges. It does not see through a maximum.
@@ -104,7 +104,13 @@ def standardised(form: GraphForm, normalizer: Normalizer, samples: Any, length: 
 
 
 def frames(part: GraphPart, samples: Any, length: int) -> Any:
-    """Return the frames (T, F) of one part."""
+    """Return the frames of one part, a float32 tensor (T, F).
+
+    Args:
+        part: The extractor and where its first frame begins.
+        samples: A tensor (N,).
+        length: The number of frames T.
+    """
     import tensorflow as tf
 
     extractor = part.extractor
@@ -156,12 +162,12 @@ def _level_db(power: Any, floor: float) -> Any:
     return tf.math.log(tf.maximum(power, np.float32(floor))) * np.float32(DB_PER_NEPER)
 
 
-def check_border(found: Sequence[Operator]) -> None:
-    """Refuse a graph in which front end and network have grown together.
+def check_border(graph: Sequence[Operator]) -> None:
+    """Refuse a graph in which the converter merged operators of front end and network.
 
     A name may be that of several operators that became one, the last of them first.
     """
-    names = [operator.outputs[0].name for operator in found]
+    names = [operator.outputs[0].name for operator in graph]
     border = [index for index, name in enumerate(names) if name.startswith(BORDER)]
     if not border or not all(name.startswith(f"{FRONT}/") for name in names[: border[0]]):
         raise SertkError(

@@ -34,7 +34,7 @@ from .tflite_converter import (
     run_converter,
 )
 from .tflite_graph import names_and_versions, operators
-from .tflite_metadata import About, with_metadata
+from .tflite_metadata import FileDescription, with_metadata
 
 FLOAT_LIMIT = 1e-3
 # tflite-runtime 2.14 has no int8 kernel for these.
@@ -53,22 +53,22 @@ def work(folder: Path) -> Iterator[Any]:
     check_border(operators(content))
     if job["mode"] == "int8":
         content = quantized(content, windows)
-    about = {**job["about"], "labels": tuple(job["about"]["labels"])}
-    content = with_metadata(content, About(**about))
-    wanted = expected(form, normalizer, network, windows)
-    found = difference(TfliteModel(content)({INPUT: windows}), wanted)
+    metadata = {**job["metadata"], "labels": tuple(job["metadata"]["labels"])}
+    content = with_metadata(content, FileDescription(**metadata))
+    reference = expected(form, normalizer, network, windows)
+    differences = difference(TfliteModel(content)({INPUT: windows}), reference)
     if job["mode"] == "float32":
-        check_float32(found, FLOAT_LIMIT)
+        check_float32(differences, FLOAT_LIMIT)
     (folder / "model.tflite").write_bytes(content)
     yield {
-        "max_difference": found["max_difference"],
-        "agreement": found["agreement"],
+        "max_difference": differences["max_difference"],
+        "agreement": differences["agreement"],
         "ops": names_and_versions(operators(content)),
     }
 
 
 def form_of(specs: list[dict[str, Any]]) -> GraphForm:
-    """Return the form of these extractors side by side."""
+    """Return the graph form of these extractors side by side."""
     kinds = {kind.name: kind() for kind in KINDS}
     parts: Any = [from_spec(spec, kinds.__getitem__) for spec in specs]
     return graph_form(parts[0] if len(parts) == 1 else Stack(tuple(parts)))
@@ -82,46 +82,53 @@ def export(
     Args:
         form: The front end.
         normalizer: Its standardisation.
-        network: Of Keras.
-        samples: How many samples a window has.
-        folder: Where it is written.
+        network: A Keras network.
+        samples: Samples per window.
+        folder: Folder of the SavedModel.
     """
     import tensorflow as tf
 
     length = network.inputs[0].shape[1]
 
-    def answer(waveform: Any) -> dict[str, Any]:
+    def predict(waveform: Any) -> dict[str, Any]:
         with tf.name_scope(FRONT):
             frames = standardised(form, normalizer, tf.reshape(waveform, (samples,)), length)
         with tf.name_scope(BACK):
             return {"probabilities": network(frames, training=False)}
 
-    taken = tf.TensorSpec((1, samples), tf.float32, name=INPUT)
+    waveform_spec = tf.TensorSpec((1, samples), tf.float32, name=INPUT)
     module = tf.Module()
-    module.held = [variable.value for variable in network.variables]
-    module.answer = tf.function(answer, input_signature=[taken])
-    tf.saved_model.save(module, str(folder), signatures={SIGNATURE: module.answer})
+    module.network_variables = [variable.value for variable in network.variables]
+    module.predict = tf.function(predict, input_signature=[waveform_spec])
+    tf.saved_model.save(module, str(folder), signatures={SIGNATURE: module.predict})
 
 
 def quantized(content: bytes, windows: F32) -> bytes:
-    """Put the network in int8; its scope alone is chosen, so samples and features stay float."""
+    """Quantize the network to int8, by its scope alone: samples and features stay float."""
     from ai_edge_quantizer import quantizer, recipe
 
     scope = {"regex": f"^{BACK}/"}
-    chosen = [{**entry, **scope} for entry in recipe.static_wi8_ai8()]
+    rules = [{**entry, **scope} for entry in recipe.static_wi8_ai8()]
     kept = {**scope, "algorithm_key": "no_quantize"}
-    chosen += [{**kept, "operation": name} for name in FLOAT_OPERATORS]
-    made = quantizer.Quantizer(bytearray(content), chosen)
-    ranges = made.calibrate({SIGNATURE: list(one_by_one({INPUT: windows}))})
-    return bytes(made.quantize(ranges).quantized_model)
+    rules += [{**kept, "operation": name} for name in FLOAT_OPERATORS]
+    quantization = quantizer.Quantizer(bytearray(content), rules)
+    ranges = quantization.calibrate({SIGNATURE: list(one_by_one({INPUT: windows}))})
+    return bytes(quantization.quantize(ranges).quantized_model)
 
 
 def expected(form: GraphForm, normalizer: Normalizer, network: Any, windows: F32) -> F32:
-    """Return what our own front end and Keras predict, (W, n)."""
+    """Return the probabilities (W, n) of our own front end and Keras.
+
+    Args:
+        form: The front end.
+        normalizer: Its standardisation.
+        network: A Keras network.
+        windows: Samples of each window, float32 (W, N).
+    """
     extractor = form.extractor
     signals = [Signal(window, extractor.rate_hz) for window in windows]
-    seen = np.stack([normalizer.apply(extractor.frames(signal))[0] for signal in signals])
-    return keras_probabilities(network, {network.inputs[0].name: seen})
+    frames = np.stack([normalizer.apply(extractor.frames(signal))[0] for signal in signals])
+    return keras_probabilities(network, {network.inputs[0].name: frames})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Open a finished run with features and sound of its clips, to measure it in other forms."""
+"""Open a finished run with features and audio of its clips, to evaluate converted networks."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ SUBSETS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Source:
-    """Where the clips of a run are found, and what else is needed to read them.
+    """Data that holds the clips of a run, and what is needed to read them.
 
-    `workers` processes compute features that are no longer in the cache. What `callback` is told
-    is not part of any result.
+    `workers` processes compute features that are no longer in the cache.
     """
 
     plugins: Plugins
@@ -43,14 +42,14 @@ class Source:
 
     @cached_property
     def clips(self) -> dict[str, Utterance]:
-        """Return the clips of the data by content, read and decoded once."""
+        """Return the utterances of the data by their hash, read and decoded once."""
         corpus = read_corpus(self.data, self.plugins, self.callback, self.reader)
         return {item.hash: item for item in corpus.utterances}
 
 
 @dataclass(frozen=True)
 class RunData:
-    """A run, what predicts from it, and its clips by subset: train, validation, test."""
+    """A run, opened for prediction, with its clips by subset: train, validation, test."""
 
     run: RunDirectory
     classifier: RunClassifier
@@ -59,7 +58,7 @@ class RunData:
     source: Source
 
     def calibration(self, seed: int = 0, count: int = CALIBRATION_WINDOWS) -> dict[str, F32]:
-        """Draw standardised windows (N, …) of training clips alone, one of each clip in turn."""
+        """Draw `count` standardised windows (N, …) of training clips, one of each clip in turn."""
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(self.subsets["train"]))
         chosen: list[dict[str, F32]] = []
@@ -70,7 +69,7 @@ class RunData:
         return {name: np.stack([row[name] for row in chosen]) for name in chosen[0]}
 
     def first_windows(self, subset: str, count: int) -> dict[str, F32]:
-        """Return the first windows (N, …) of a subset, at most `count`."""
+        """Return at most `count` standardised windows (N, …) of a subset."""
         inputs = [self.dataset.windows(item) for item in self.subsets[subset]]
         joined = {name: np.concatenate([row[name] for row in inputs]) for name in inputs[0]}
         return {name: values[:count] for name, values in joined.items()}
@@ -87,16 +86,16 @@ class RunData:
         """Score a `.tflite` file on the clips of a subset, in the runtime of this environment.
 
         Args:
-            content: The file.
-            subset: Which clips.
-            inputs: What the file sees of each clip, (W, …) per input; features if not given.
+            content: Content of the file.
+            subset: train, validation or test.
+            inputs: Inputs of each clip, float32 (W, …) by name; None takes its features.
         """
         network, clips = TfliteModel(content), self.subsets[subset]
         windows = map(network, map(self.dataset.windows, clips) if inputs is None else inputs)
         return utterance_scores(windows, clips, self.classifier.labels)
 
     def clip(self, item: Utterance) -> Clip:
-        """Return where the sound of one of the run's clips is. Raises SertkError."""
+        """Return the clip with the audio of an utterance. Raises SertkError where data lack it."""
         if item.hash not in self.source.clips:
             raise SertkError(
                 f"{item.name} is not in the data", "Give the data that the run was trained on"
@@ -105,14 +104,14 @@ class RunData:
 
 
 def open_run(run: RunDirectory, source: Source) -> RunData:
-    """Open a finished run; features that the cache lacks are computed from the source's data."""
+    """Open a finished run; compute features that are not in the cache from the source's data."""
     classifier = run.classifier(source.plugins)
     assembly = classifier.assembly
     plan = run.json("split.json")
     load = Assets((run.path / "assets", cache_dir() / "assets")).load
-    wanted = Features(assembly.extractor, assembly.recipe.window, (), int(plan["seed"]), load)
+    features = Features(assembly.extractor, assembly.recipe.window, (), int(plan["seed"]), load)
     dataset = Dataset(
-        Store(cache_dir() / "features"), wanted, classifier.normalizers, classifier.labels
+        Store(cache_dir() / "features"), features, classifier.normalizers, classifier.labels
     )
     subsets = {
         name: tuple(_utterance(row) for row in plan["clips"] if row["side"] == name)
@@ -123,7 +122,7 @@ def open_run(run: RunDirectory, source: Source) -> RunData:
 
 
 def _utterance(row: Mapping[str, object]) -> Utterance:
-    """Return a clip of split.json. Its audio is somewhere that no run remembers."""
+    """Return an utterance of split.json, whose clip has no path to its audio."""
     corpus, speaker = str(row["corpus"]), row["speaker"]
     plain = None if speaker is None else str(speaker).removeprefix(f"{corpus}/")
     clip = Clip(
@@ -138,15 +137,15 @@ def _utterance(row: Mapping[str, object]) -> Utterance:
 
 
 def _fill_cache(dataset: Dataset, items: Sequence[Utterance], source: Source) -> None:
-    store, wanted = dataset.store, dataset.features
-    missing = [item for item in items if not store.path(wanted.key(item, 0)).exists()]
+    store, features = dataset.store, dataset.features
+    missing = [item for item in items if not store.path(features.key(item, 0)).exists()]
     if missing:
-        here = _found(missing, len(items), source)
-        store.fill(wanted, [(item, 0) for item in here], source.workers, source.callback)
+        located = _located(missing, len(items), source)
+        store.fill(features, [(item, 0) for item in located], source.workers, source.callback)
 
 
-def _found(missing: Sequence[Utterance], total: int, source: Source) -> Iterable[Utterance]:
-    """Return the clips with their sound. Raises SertkError where the data lacks any."""
+def _located(missing: Sequence[Utterance], total: int, source: Source) -> Iterable[Utterance]:
+    """Return the utterances with their audio. Raises SertkError where the data lack any."""
     problem = f"the features of {len(missing)} of the run's {total} clips are not in the cache"
     if not source.data:
         raise SertkError(problem, "Add --data, with the data that the run was trained on")

@@ -1,4 +1,4 @@
-"""Drive TensorFlow's converter: what each mode means to it, and how far its file is from Keras.
+"""Configure and run TensorFlow's converter, and compare its files with Keras.
 
 It can crash, so worker processes alone run it.
 """
@@ -18,28 +18,34 @@ from ..runtime.features.base import F32
 
 
 def new_converter(saved: Path, mode: str, windows: Mapping[str, F32]) -> Any:
-    """Return a TFLite converter of a SavedModel, set for the mode and calibrated on `windows`."""
+    """Return a TFLite converter of a SavedModel, configured for a mode.
+
+    Args:
+        saved: Folder of the SavedModel.
+        mode: One of `MODES`.
+        windows: Calibration windows, float32 (N, …) by input name.
+    """
     import tensorflow as tf
 
-    made = tf.lite.TFLiteConverter.from_saved_model(str(saved))
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
     integers = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
     mixed = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
     if mode != "float32":
-        made.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if mode == "float16":
-        made.target_spec.supported_types = [tf.float16]
+        converter.target_spec.supported_types = [tf.float16]
     if mode == "dynamic":
         # One scale per row needs FULLY_CONNECTED v12, which tflite-runtime 2.14 does not have.
-        made._experimental_disable_per_channel_quantization_for_dense_layers = True
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
     if mode in CALIBRATED:
-        made.representative_dataset = lambda: one_by_one(windows)
+        converter.representative_dataset = lambda: one_by_one(windows)
     if mode == "int8":
-        made.target_spec.supported_ops = [integers]
-        made.inference_input_type = made.inference_output_type = tf.int8
+        converter.target_spec.supported_ops = [integers]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
     if mode == "int16x8":
         # SQRT and others have no 16-bit kernel and stay float beside those that have one.
-        made.target_spec.supported_ops = [mixed, tf.lite.OpsSet.TFLITE_BUILTINS]
-    return made
+        converter.target_spec.supported_ops = [mixed, tf.lite.OpsSet.TFLITE_BUILTINS]
+    return converter
 
 
 def one_by_one(windows: Mapping[str, F32]) -> Iterator[dict[str, F32]]:
@@ -48,10 +54,10 @@ def one_by_one(windows: Mapping[str, F32]) -> Iterator[dict[str, F32]]:
         yield {name: array[index : index + 1] for name, array in windows.items()}
 
 
-def run_converter(made: Any) -> bytes:
-    """Return the file that a converter makes; say in one line which operators are missing."""
+def run_converter(converter: Any) -> bytes:
+    """Return the converted file. Raises SertkError that names operators without a builtin form."""
     try:
-        return bytes(made.convert())
+        return bytes(converter.convert())
     except Exception as error:  # ConverterError, RuntimeError, ValueError, by the step that fails
         missing = re.findall(r"^(?:Custom|Flex) ops: (.+)$", str(error), re.MULTILINE)
         if not missing:
@@ -63,7 +69,7 @@ def run_converter(made: Any) -> bytes:
 
 
 def keras_probabilities(network: Any, windows: Mapping[str, F32]) -> F32:
-    """Return what Keras predicts, (N, n) float32."""
+    """Return the probabilities of Keras, float32 (N, n)."""
     import keras
 
     order = [tensor.name for tensor in network.inputs]
@@ -75,7 +81,7 @@ def keras_probabilities(network: Any, windows: Mapping[str, F32]) -> F32:
 
 
 def difference(predicted: F32, expected: F32) -> dict[str, float]:
-    """Say how far the probabilities (N, n) of a file are from those of the network."""
+    """Compare the probabilities (N, n) of a file with those of the network."""
     distances = np.abs(predicted - expected)
     agreement = (predicted.argmax(1) == expected.argmax(1)).mean()
     return {
@@ -85,11 +91,12 @@ def difference(predicted: F32, expected: F32) -> dict[str, float]:
     }
 
 
-def check_float32(found: Mapping[str, float], limit: float) -> None:
+def check_float32(differences: Mapping[str, float], limit: float) -> None:
     """Refuse a float32 file that is far from its network."""
-    if found["max_difference"] > limit:
+    largest = differences["max_difference"]
+    if largest > limit:
         raise SertkError(
-            f"the file and the network differ by {found['max_difference']:.2g}, {limit:g} allowed",
+            f"the file and the network differ by {largest:.2g}, {limit:g} allowed",
             "This is a fault of the converter: build the network from other layers",
         )
 

@@ -40,12 +40,12 @@ def operators(content: bytes) -> tuple[Operator, ...]:
     codes = _names(schema.BuiltinOperator)
     types = _names(schema.TensorType)
     graphs = (model.Subgraphs(index) for index in range(model.SubgraphsLength()))
-    return tuple(found for graph in graphs for found in _operators(model, graph, codes, types))
+    return tuple(step for graph in graphs for step in _operators(model, graph, codes, types))
 
 
-def names_and_versions(found: tuple[Operator, ...]) -> tuple[str, ...]:
+def names_and_versions(graph: tuple[Operator, ...]) -> tuple[str, ...]:
     """Return each kind of operator once, as 'CONV_2D v3'."""
-    return tuple(sorted({f"{operator.name} v{operator.version}" for operator in found}))
+    return tuple(sorted({f"{operator.name} v{operator.version}" for operator in graph}))
 
 
 def _names(enumeration: type) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""Put into a `.tflite` file what Android's and MediaPipe's libraries read of it.
+"""Write into a `.tflite` file the metadata that Android's and MediaPipe's libraries read.
 
 The tables are those of the published schema `metadata_schema.fbs` (identifier M001, version 1.3.0,
 the first with audio) of tensorflow/tflite-support. The label file lies in a zip archive behind the
@@ -29,8 +29,8 @@ Slots = Mapping[int, tuple[str, int]]
 
 
 @dataclass(frozen=True)
-class About:
-    """Describe a file that takes mono audio (1, N) and gives probabilities (1, n)."""
+class FileDescription:
+    """Description of a file that takes mono audio (1, N) and gives probabilities (1, n)."""
 
     name: str
     description: str
@@ -40,16 +40,16 @@ class About:
     labels: tuple[str, ...]
 
 
-def with_metadata(content: bytes, about: About) -> bytes:
+def with_metadata(content: bytes, description: FileDescription) -> bytes:
     """Return the same network with metadata in it and `labels.txt` behind it, one label per line.
 
     Metadata and archives that are already there are replaced. Raises SertkError for other bytes
     and for labels that are no lines.
     """
-    for label in about.labels:
+    for label in description.labels:
         if not label.strip() or label != " ".join(label.splitlines()):
             raise SertkError(f"a label expects one line of text, received {label!r}")
-    return _with_labels(_with_entry(content, _metadata(about)), about.labels)
+    return _with_labels(_with_entry(content, _metadata(description)), description.labels)
 
 
 def _with_entry(content: bytes, metadata: bytes) -> bytes:
@@ -61,10 +61,10 @@ def _with_entry(content: bytes, metadata: bytes) -> bytes:
         raise SertkError("a .tflite file expected, received other bytes", "Convert again")
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     _embed_weights(model, content)
-    held, entry = schema.BufferT(), schema.MetadataT()
-    held.data = np.frombuffer(metadata, np.uint8)
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(metadata, np.uint8)
     entry.name, entry.buffer = ENTRY, len(model.buffers)
-    model.buffers.append(held)
+    model.buffers.append(buffer)
     others = [old for old in model.metadata or [] if _text(old.name) != ENTRY]
     model.metadata = [*others, entry]
     builder = _aligned_builder(len(content) + len(metadata))
@@ -76,10 +76,10 @@ def _embed_weights(model: Any, content: bytes) -> None:
     """Move weights from behind the tables into them: only new runtimes look behind."""
     import numpy as np
 
-    for held in model.buffers:
-        if held.size:
-            held.data = np.frombuffer(content, np.uint8, held.size, held.offset)
-        held.offset = held.size = 0
+    for buffer in model.buffers:
+        if buffer.size:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
 
 
 def _text(name: Any) -> str:
@@ -92,8 +92,8 @@ def _aligned_builder(size: int) -> Any:
 
     class Builder(flatbuffers.Builder):  # type: ignore[misc]
         def StartVector(self, elem_size: int, count: int, alignment: int) -> Any:  # noqa: N802
-            wanted = ALIGNMENT if elem_size == 1 else alignment
-            return super().StartVector(elem_size, count, wanted)
+            required = ALIGNMENT if elem_size == 1 else alignment
+            return super().StartVector(elem_size, count, required)
 
     return Builder(size)
 
@@ -106,7 +106,7 @@ def _with_labels(content: bytes, labels: Sequence[str]) -> bytes:
     return file.getvalue()
 
 
-def _metadata(about: About) -> bytes:
+def _metadata(description: FileDescription) -> bytes:
     """Build ModelMetadata with one subgraph; the numbers are the slots of the schema."""
     import flatbuffers
 
@@ -114,15 +114,15 @@ def _metadata(about: About) -> bytes:
     graph = _table(
         builder,
         {
-            2: _vector(builder, [_audio_tensor(builder, about)]),
-            3: _vector(builder, [_label_tensor(builder, about)]),
+            2: _vector(builder, [_audio_tensor(builder, description)]),
+            3: _vector(builder, [_label_tensor(builder, description)]),
         },
     )
     root = _table(
         builder,
         {
-            0: _string(builder, about.name),
-            1: _string(builder, about.description),
+            0: _string(builder, description.name),
+            1: _string(builder, description.description),
             3: _vector(builder, [graph]),
             7: _string(builder, PARSER_VERSION),
         },
@@ -131,14 +131,14 @@ def _metadata(about: About) -> bytes:
     return bytes(builder.Output())
 
 
-def _audio_tensor(builder: Any, about: About) -> int:
-    rate, channels = ("Uint32", about.rate_hz), ("Uint32", 1)
+def _audio_tensor(builder: Any, description: FileDescription) -> int:
+    rate, channels = ("Uint32", description.rate_hz), ("Uint32", 1)
     audio = _table(builder, {0: rate, 1: channels})
     content = _table(builder, {0: ("Uint8", AUDIO_PROPERTIES), 1: ("UOffsetTRelative", audio)})
-    return _tensor(builder, "samples", about.input_text, {3: ("UOffsetTRelative", content)})
+    return _tensor(builder, "samples", description.input_text, {3: ("UOffsetTRelative", content)})
 
 
-def _label_tensor(builder: Any, about: About) -> int:
+def _label_tensor(builder: Any, description: FileDescription) -> int:
     file = _table(
         builder,
         {
@@ -150,7 +150,7 @@ def _label_tensor(builder: Any, about: About) -> int:
     feature = ("UOffsetTRelative", _table(builder, {}))
     content = _table(builder, {0: ("Uint8", FEATURE_PROPERTIES), 1: feature})
     more = {3: ("UOffsetTRelative", content), 6: _vector(builder, [file])}
-    return _tensor(builder, "probabilities", about.output_text, more)
+    return _tensor(builder, "probabilities", description.output_text, more)
 
 
 def _tensor(builder: Any, name: str, text: str, more: Slots) -> int:

@@ -27,10 +27,10 @@ PROVEN_UNITS = 7
 
 @dataclass(frozen=True)
 class RuntimeCheck:
-    """What one runtime made of a file.
+    """Result of running a file in one runtime.
 
-    `reason` says in words why it is not proven; it is empty for a proven one. What was measured is
-    None where the runtime gave no answer. Times are of one window on this machine, on one thread.
+    `reason` says why it is not proven, '' for a proven one. Measurements are None where the runtime
+    gave no result. Times are of one window on this machine, on one thread.
     """
 
     runtime: str
@@ -46,7 +46,7 @@ class RuntimeCheck:
 
 
 def environments() -> dict[str, str | None]:
-    """Name the python of each runtime: this one for LiteRT, for the other that of the variable."""
+    """Return the python of each runtime: this one for LiteRT, else that of the variable."""
     return {LITERT: sys.executable, TFLITE: os.environ.get(PYTHON_VARIABLE) or None}
 
 
@@ -57,22 +57,22 @@ def verify(
     runtimes: Mapping[str, str | None] | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> list[RuntimeCheck]:
-    """Run a file in every runtime and compare it with what is expected.
+    """Run a file in every runtime and compare it with the expected probabilities.
 
-    A crash, a missing operator, or answers of which too few decide as expected make a check with
-    the reason, never an exception.
+    A crash, a missing operator, or too few equal decisions give a check with the reason, never an
+    exception.
 
     Args:
-        content: The file.
+        content: Content of the file.
         windows: Standardised windows (N, …) float32 per input.
         expected: Probabilities (N, n).
         runtimes: Names of runtimes and their python executables; `environments()` if not given.
-        timeout_s: The longest wait for a runtime.
+        timeout_s: Limit of each runtime, in seconds.
     """
-    wanted = environments() if runtimes is None else runtimes
+    pythons = environments() if runtimes is None else runtimes
     return [
         _check(name, python, content, windows, expected, timeout_s)
-        for name, python in wanted.items()
+        for name, python in pythons.items()
     ]
 
 
@@ -87,8 +87,8 @@ def _check(
     if python is None:
         reason = f"no environment has it: set {PYTHON_VARIABLE} to its python"
         return RuntimeCheck(name, False, reason)
-    with tempfile.TemporaryDirectory(prefix="sertk-verify-") as made:
-        folder = Path(made)
+    with tempfile.TemporaryDirectory(prefix="sertk-verify-") as scratch:
+        folder = Path(scratch)
         (folder / "model.tflite").write_bytes(content)
         write_arrays(folder / "windows.npz", windows)
         script = str(Path(__file__).with_name("verify_worker.py"))
@@ -100,15 +100,15 @@ def _check(
         except WorkerError as failed:
             return RuntimeCheck(name, False, failed.cause)
         probabilities = read_arrays(folder / "probabilities.npz")["probabilities"]
-    return _compared(name, content, probabilities, expected, measured)
+    return _decide(name, content, probabilities, expected, measured)
 
 
-def _compared(
+def _decide(
     name: str, content: bytes, probabilities: F32, expected: F32, measured: Mapping[str, Any]
 ) -> RuntimeCheck:
-    """Judge a runtime by what was measured, and by what is known of it elsewhere."""
+    """Decide whether a runtime is proven, by its predictions and by its known faults."""
     if probabilities.shape != expected.shape:
-        reason = f"it answers with the shape {probabilities.shape}, {expected.shape} expected"
+        reason = f"its output has the shape {probabilities.shape}, {expected.shape} expected"
         return RuntimeCheck(name, False, reason, measured["version"])
     agreement = float((probabilities.argmax(1) == expected.argmax(1)).mean())
     reason = known_fault(name, content)
@@ -124,7 +124,7 @@ def _compared(
 
 
 def known_fault(runtime: str, content: bytes) -> str:
-    """Say why a file that runs here may not run on a device; empty if nothing is known.
+    """Return why a file that runs here may crash on a device, '' if no such fault is known.
 
     On 64-bit ARM, tflite-runtime 2.14 crashes in some small int8 FULLY_CONNECTED: always with one
     input or with two units, never with 13 inputs and 7 units or more. Between these nothing was

@@ -27,7 +27,7 @@ def borrow() -> None:
 
 
 def work() -> Iterator[dict[str, Any]]:
-    """Leave the probabilities (N, n) of every window in the folder, and answer with the cost."""
+    """Write the probabilities (N, n) of every window into the folder, and yield the cost."""
     from ser_toolkit.runtime.inference.tflite import TfliteModel, probe
     from ser_toolkit.utils.worker import read_arrays, write_arrays
 
@@ -50,7 +50,7 @@ def work() -> Iterator[dict[str, Any]]:
 
 
 def times_ms(network: Any, windows: dict[str, Any]) -> list[float]:
-    """Take the time of one window after another, as a device sees them; two seconds at most."""
+    """Return the time of one window after another in ms, for two seconds at most."""
     count = len(next(iter(windows.values())))
     times: list[float] = []
     began = time.perf_counter()
@@ -64,7 +64,7 @@ def times_ms(network: Any, windows: dict[str, Any]) -> list[float]:
 
 
 def rss_mb() -> float:
-    """Return the most memory that this process has held; NaN where the system does not tell.
+    """Return the peak resident memory of this process in MB, NaN where the system has none.
 
     `getrusage` would count what the parent held when it made this process.
     """

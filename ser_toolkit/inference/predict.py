@@ -44,7 +44,7 @@ WORKER = (
 
 
 def check_errors(errors: str) -> None:
-    """Refuse what `errors=` does not know."""
+    """Refuse another value of `errors=` than these two."""
     if errors not in ("raise", "return"):
         raise SertkError(f"errors expects 'raise' or 'return', received {errors!r}")
 
@@ -185,8 +185,8 @@ def _predict_apart(
 
         pool = stack.enter_context(ThreadPoolExecutor(count, initializer=open_worker))
         try:
-            for answer in pool.map(lambda path: own.worker.ask(path), paths):
-                found = _from_json(answer)
+            for values in pool.map(lambda path: own.worker.ask(path), paths):
+                found = _from_json(values)
                 if errors == "raise" and isinstance(found, FailedPrediction):
                     raise found.exception
                 yield found
@@ -215,15 +215,15 @@ def _to_json(found: Prediction | FailedPrediction) -> dict[str, Any]:
     return {**found.to_dict(), "times": times}
 
 
-def _from_json(answer: dict[str, Any]) -> Prediction | FailedPrediction:
-    if "problem" in answer:
-        return FailedPrediction(**answer)
-    times, windows = answer.pop("times"), answer.pop("windows")
+def _from_json(values: dict[str, Any]) -> Prediction | FailedPrediction:
+    if "problem" in values:
+        return FailedPrediction(**values)
+    times, windows = values.pop("times"), values.pop("windows")
     exact = [
         TimedPrediction(**{**window, "start_s": start_s, "end_s": end_s})
         for (start_s, end_s), window in zip(times, windows, strict=True)
     ]
-    return Prediction(**answer, windows=tuple(exact))
+    return Prediction(**values, windows=tuple(exact))
 
 
 def listed(paths: Sequence[Path]) -> list[Path]:

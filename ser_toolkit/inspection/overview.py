@@ -1,4 +1,4 @@
-"""One recording looked at: its figures, its features, and what every augmentation makes of it."""
+"""Inspect one recording: its levels, its features, and every augmentation of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from ..contracts.components import Augmenter, FrameAugmenter
 from ..contracts.recipe import Recipe
-from ..data.feature_store import augmented, clip_rng
+from ..data.feature_store import apply_chain, clip_rng
 from ..plugins.assemble import Assembly, assemble, open_recipe
 from ..plugins.assets import Assets
 from ..plugins.registry import Plugins, load_plugins
@@ -49,9 +49,18 @@ class Chain:
         return "+".join(part.name for part in self.parts)
 
     def sound(self, signal: Signal, rng: np.random.Generator, load: AssetLoader) -> Sound:
-        """Return the recording after the chain; drawn as training draws it for this copy."""
+        """Return the augmented recording, drawn as in training for this copy.
+
+        Args:
+            signal: The recording.
+            rng: Source of every random draw.
+            load: Loader of the augmenters' assets.
+
+        Raises:
+            SertkError: Where the result is empty or not finite.
+        """
         certain = [replace(part, p=1.0).prepare(load) for part in self.parts]
-        samples = augmented(certain, signal.samples, signal.rate_hz, rng)
+        samples = apply_chain(certain, signal.samples, signal.rate_hz, rng)
         if not len(samples) or not np.isfinite(samples).all():
             raise SertkError(
                 f"augmenter '{self.name}' gave samples that are not finite, or none",
@@ -70,11 +79,21 @@ def inspect(
     seed: int,
     callback: Callback,
 ) -> dict[str, Any]:
-    """Draw a recording into one picture, write its sounds, and return its figures.
+    """Draw a recording into one picture, write its sounds, and return its facts.
 
-    Without a recipe the extractors are those of the default recipe, and every installed augmenter
-    is shown with its defaults. Raises AudioError for what is no speech, SertkError for a bad
-    option.
+    Args:
+        file: The recording.
+        recipe: Recipe whose extractors and augmenters are drawn; None takes the default recipe's
+            extractors and every installed augmenter.
+        out: The picture, a PNG file; None derives its name from `file`.
+        play_dir: Folder for the recording and each augmentation as WAV; None writes none.
+        settings: Settings of the recipe.
+        seed: Seed of the augmentations.
+        callback: Receiver of messages and progress.
+
+    Raises:
+        AudioError: For a recording without speech.
+        SertkError: For a bad option.
     """
     out = out or Path(f"{file.stem}-inspect.png")
     if out.suffix.lower() != ".png":
@@ -85,7 +104,7 @@ def inspect(
     assembly, assets = _assembly(recipe, settings, plugins)
     load = assets.load
     extractor = assembly.extractor.prepare(load)
-    signal = _heard(audio, extractor, file.name, callback)
+    signal = _used_signal(audio, extractor, file.name, callback)
     if recipe is None:
         chains, frame_augmenters = _installed(plugins, load, callback)
     else:
@@ -93,30 +112,28 @@ def inspect(
     key = content_hash(audio)
     tracked = callback.track(chains, "Augmenting", len(chains))
     sounds = [chain.sound(signal, clip_rng(seed, chain.number, key), load) for chain in tracked]
-    masked = [
-        (mask, clip_rng(seed, number, key)) for number, mask in enumerate(frame_augmenters, 1)
+    numbered = [
+        (one, clip_rng(seed, number, key)) for number, one in enumerate(frame_augmenters, 1)
     ]
     view = View(signal, assembly, extractor, plugins)
-    cells = (*view.cells(sounds), *view.masked(masked))
+    cells = (*view.cells(sounds), *view.augmented_frames(numbered))
     title = _title(file, audio, assembly, signal)
     _save(Sheet(title, len(signal) / signal.rate_hz, view.panels(load), cells), out)
     return {
         **_facts(file, audio, assembly, extractor),
         "drawn_s": len(signal) / signal.rate_hz,
-        "augmentations": [_about(sound, signal.rate_hz) for sound in sounds],
-        "frame_augmentations": [mask.name for mask in frame_augmenters],
+        "augmentations": [_sound_facts(sound, signal.rate_hz) for sound in sounds],
+        "frame_augmentations": [augmenter.name for augmenter in frame_augmenters],
         "played": _play(signal, sounds, play_dir) if play_dir else [],
         "picture": str(out),
     }
 
 
-def _heard(audio: Audio, extractor: Extractor, shown: str, callback: Callback) -> Signal:
-    """Return what the recipe hears of a recording, 30 s at most: longer is neither drawn nor
-    played.
-    """
+def _used_signal(audio: Audio, extractor: Extractor, shown: str, callback: Callback) -> Signal:
+    """Return the part of a recording that the recipe uses, 30 s at most."""
     first_s = (extractor.span_s or (0.0, 0.0))[0]
     end = round((first_s + LONGEST_S) * audio.rate_hz)
-    if _heard_samples(audio, extractor) > round(LONGEST_S * extractor.rate_hz):
+    if _used_samples(audio, extractor) > round(LONGEST_S * extractor.rate_hz):
         callback.warn(f"only {LONGEST_S:g} s of '{shown}' are drawn and played")
     return signal_of(Audio(audio.samples[:end], audio.rate_hz), extractor, shown)
 
@@ -144,7 +161,7 @@ def _assembly(
 def _installed(
     plugins: Plugins, load: AssetLoader, callback: Callback
 ) -> tuple[list[Chain], list[FrameAugmenter]]:
-    """Return every installed augmenter alone, but those that lack a file or a package."""
+    """Return every installed augmenter alone, without those that lack a file or a package."""
     audio = [a for a in plugins.all("augmenter") if isinstance(a, Augmenter)]
     ready = [a for a in audio if _is_ready(a, load, callback)]
     return _alone(ready), [a for a in plugins.all("augmenter") if isinstance(a, FrameAugmenter)]
@@ -178,11 +195,11 @@ def _alone(augmenters: Sequence[Augmenter]) -> list[Chain]:
 
 
 def _facts(file: Path, audio: Audio, assembly: Assembly, extractor: Extractor) -> dict[str, Any]:
-    """Return the figures of the whole file; level and peak are those of the mono mix."""
+    """Return the facts of the whole file; level and peak are those of the mono mix."""
     channels, clipped = _raw(file)
-    heard = _heard_samples(audio, extractor)
+    used = _used_samples(audio, extractor)
     window = assembly.recipe.window
-    frames = extractor.frame_count(max(heard, extractor.frame_length))
+    frames = extractor.frame_count(max(used, extractor.frame_length))
     wide = np.square(audio.samples, dtype=np.float64).mean()
     return {
         "file": file.name,
@@ -196,7 +213,7 @@ def _facts(file: Path, audio: Audio, assembly: Assembly, extractor: Extractor) -
         "speech": USABLE,
         "extractor_rate_hz": extractor.rate_hz,
         "heard_from_s": (extractor.span_s or (0.0,))[0],
-        "heard_s": heard / extractor.rate_hz,
+        "heard_s": used / extractor.rate_hz,
         "frames": frames,
         "hop_s": extractor.hop_length / extractor.rate_hz,
         "windows": len(window.starts(frames)),
@@ -204,8 +221,8 @@ def _facts(file: Path, audio: Audio, assembly: Assembly, extractor: Extractor) -
     }
 
 
-def _heard_samples(audio: Audio, extractor: Extractor) -> int:
-    """Return samples that the extractor gets of the whole file, without resampling all of it."""
+def _used_samples(audio: Audio, extractor: Extractor) -> int:
+    """Return the number of samples that the extractor gets of the file, without resampling it."""
     start_s, end_s = extractor.span_s or (0.0, audio.duration_s)
     first = int(start_s * audio.rate_hz)
     last = min(len(audio.samples), first + round((end_s - start_s) * audio.rate_hz))
@@ -213,7 +230,7 @@ def _heard_samples(audio: Audio, extractor: Extractor) -> int:
 
 
 def _raw(file: Path) -> tuple[int, float]:
-    """Return channels, and the share of samples in any channel at the end of the 16-bit range."""
+    """Return the number of channels, and the share of clipped 16-bit samples in any of them."""
     import soundfile
 
     clipped = total = 0
@@ -228,7 +245,7 @@ def _db(amplitude: float) -> float:
     return float(20 * np.log10(max(amplitude, 1e-10)))
 
 
-def _about(sound: Sound, rate_hz: int) -> dict[str, Any]:
+def _sound_facts(sound: Sound, rate_hz: int) -> dict[str, Any]:
     return {
         "name": sound.name,
         "parameters": sound.detail,
@@ -245,7 +262,7 @@ def _title(file: Path, audio: Audio, assembly: Assembly, signal: Signal) -> str:
 
 
 def _play(signal: Signal, sounds: Sequence[Sound], folder: Path) -> list[dict[str, Any]]:
-    """Write every sound as a WAV file, the recording first; what would overflow is made softer."""
+    """Write every sound as a WAV file, the recording first, attenuated where it would clip."""
     written = []
     for number, sound in enumerate([Sound("original", "", signal.samples), *sounds]):
         path = folder / f"{number:02d}-{_file_name(sound.name)}.wav"
@@ -259,9 +276,14 @@ def _file_name(name: str) -> str:
 
 
 def write_pcm16(path: Path, samples: F32, rate_hz: int) -> float:
-    """Write a mono 16-bit WAV file of samples (N,); returns by how many dB they were made softer.
+    """Write samples (N,) as a mono 16-bit WAV file; return their attenuation in dB.
 
-    Samples within full scale are written as they are, to the nearest of the 16-bit steps.
+    Samples within full scale are written unscaled, to the nearest of the 16-bit steps.
+
+    Args:
+        path: The file.
+        samples: float32 (N,), full scale 1.
+        rate_hz: Sampling rate.
     """
     peak = float(np.abs(samples).max(initial=0.0))
     gain = 1.0 if peak <= 1 else FULL_SCALE_16 / peak

@@ -1,4 +1,4 @@
-"""The picture of one recording: panels on one time axis, and a cell for each augmentation."""
+"""Draw one recording: panels on one time axis, and a cell for each augmentation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Panel:
     on_time: ClassVar[bool] = True
 
     def draw(self, axes: Axes) -> Any:
-        """Draw, and return what a colour bar would explain."""
+        """Draw, and return the image for a colour bar, None where there is none."""
         raise NotImplementedError
 
 
@@ -161,7 +161,7 @@ class Vector(Panel):
 
 @dataclass(frozen=True)
 class Cell:
-    """One augmentation: its name, its parameters, and what it makes of the recording."""
+    """One augmentation: its name, its parameters, and the augmented recording."""
 
     name: str
     detail: str
@@ -254,7 +254,7 @@ def _draw_cells(figure: Figure | SubFigure, cells: Sequence[Cell], rows: int) ->
 
 
 def _head(axes: Axes, cell: Cell, lines: int) -> None:
-    """Write the name, and below it the parameters in small letters, in room for so many lines."""
+    """Write the name, and below it the parameters in small letters, over `lines` lines."""
     _above(axes, cell.name, 4 + LINE_PT * lines, fontsize=10, fontweight="bold")
     for row, line in enumerate(_lines(cell), 1):
         _above(axes, line, 2 + LINE_PT * (lines - row), fontsize=7, color="0.35")
@@ -270,7 +270,7 @@ def _above(axes: Axes, text: str, height_pt: float, **style: Any) -> None:
 
 
 def _end_s(cells: Sequence[Cell], sounds: bool) -> float:
-    """Return where the longest ends, of the cells with a waveform or of those without one."""
+    """Return the latest end in seconds, of the cells with a waveform or of those without."""
     images = [cell.image for cell in cells if (cell.wave is not None) == sounds]
     waves = [cell.wave for cell in cells if sounds and cell.wave is not None]
     ends_s = [image.start_s + image.values.shape[1] * image.step_s for image in images]
@@ -287,19 +287,19 @@ def _envelope(axes: Axes, samples: F32, rate_hz: int, colour: str) -> None:
 
 
 def _groups(columns: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Return neighbours whose names begin with the same word: word, first, one past the last."""
-    found, first = [], 0
+    """Group neighbours whose names begin with the same word: word, first, one past the last."""
+    groups, first = [], 0
     for word, members in groupby(columns, lambda column: re.split(r"[-_\d]", column)[0]):
         last = first + len(list(members))
-        found.append((word, first, last))
+        groups.append((word, first, last))
         first = last
-    return found
+    return groups
 
 
 def drawable(text: str) -> str:
-    """Return `text` without what the font of the picture lacks."""
+    """Replace the characters of `text` that the font of the picture lacks."""
     from matplotlib import font_manager
 
     font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
-    known = font.get_charmap()
-    return "".join(char if ord(char) in known else "□" for char in text)
+    glyphs = font.get_charmap()
+    return "".join(char if ord(char) in glyphs else "□" for char in text)

@@ -1,4 +1,4 @@
-"""From a recording to the panels of its picture: spectrograms, cepstra, the recipe's features."""
+"""Turn a recording into the panels of its picture: spectrograms, cepstra, recipe features."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LN_TO_DB = float(10 / np.log(10))
 
 @dataclass(frozen=True)
 class Sound:
-    """What an augmentation made of the recording: name, parameters, samples (N,)."""
+    """An augmented recording: name, parameters, samples (N,)."""
 
     name: str
     detail: str
@@ -40,7 +40,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class View:
-    """How a recording is looked at: `signal` is what the recipe hears of it."""
+    """A recording and the recipe that it is drawn for; `signal` is the part that it uses."""
 
     signal: Signal
     assembly: Assembly
@@ -48,9 +48,7 @@ class View:
     plugins: Plugins
 
     def panels(self, load: AssetLoader) -> tuple[Panel, ...]:
-        """Return waveform, log-mel, MFCC, heatmaps of plugins, and what else the recipe
-        computes.
-        """
+        """Return waveform, log-mel, MFCC, heatmaps, and the other features of the recipe."""
         mel = log_mel(self.signal.rate_hz)
         title = f"Log-mel spectrogram: {mel.n_mels} bands to {mel.fmax_hz / 1000:g} kHz"
         mfcc = self._part("mfcc") or mfcc_of(self.signal.rate_hz)
@@ -65,7 +63,7 @@ class View:
         )
 
     def cells(self, sounds: Sequence[Sound]) -> Iterator[Cell]:
-        """Yield waveform and spectrogram of each sound, in the colours of the recording's."""
+        """Yield waveform and spectrogram of each sound, in the colour scale of the recording."""
         mel, rate_hz = log_mel(self.signal.rate_hz), self.signal.rate_hz
         for sound in sounds:
             frames = features(mel, Signal(sound.samples, rate_hz), self._window)["frames"]
@@ -76,12 +74,12 @@ class View:
             detail = "; ".join(text for text in (sound.detail, length) if text)
             yield Cell(sound.name, detail, image, wave)
 
-    def masked(
+    def augmented_frames(
         self, frame_augmenters: Sequence[tuple[FrameAugmenter, np.random.Generator]]
     ) -> Iterator[Cell]:
         """Yield the first window of the recipe's log-mel after each frame augmenter.
 
-        Training standardises by all its clips; here the recording stands for them.
+        Training standardises by all its clips, this by the recording alone.
         """
         part = self._part("log_mel")
         hop = self.extractor.hop_length
@@ -89,10 +87,10 @@ class View:
         frames = self._frames(mel)
         scale = normalizers.fit([frames])
         first = self._window.cut(scale.apply(frames)[0])[0]
-        for mask, rng in frame_augmenters:
-            shown = mask.augment_frames(first, rng) * scale.std + scale.mean
-            detail = f"{parameters(mask)}; on the first window of {mel.n_mels} bands"
-            yield Cell(mask.name, detail, mel_image("", mel, shown, float(frames.max())))
+        for augmenter, rng in frame_augmenters:
+            values = augmenter.augment_frames(first, rng) * scale.std + scale.mean
+            detail = f"{parameters(augmenter)}; on the first window of {mel.n_mels} bands"
+            yield Cell(augmenter.name, detail, mel_image("", mel, values, float(frames.max())))
 
     @property
     def _window(self) -> Any:
@@ -108,9 +106,9 @@ class View:
         return whole.parts if isinstance(whole, Stack) else (whole,)
 
     def _part(self, name: str) -> FrameExtractor | None:
-        """Return the first part of the recipe's extractor that has this name."""
-        found = (p for p in self._parts if p.name == name and isinstance(p, FrameExtractor))
-        return next(found, None)
+        """Return the first part of the recipe's extractor with this name, None without one."""
+        parts = (p for p in self._parts if p.name == name and isinstance(p, FrameExtractor))
+        return next(parts, None)
 
     def _frames(self, extractor: FrameExtractor) -> F32:
         def compute() -> F32:
@@ -119,20 +117,18 @@ class View:
         return self.signal.memo(("frames", extractor), compute)
 
     def _heatmaps(self, load: AssetLoader) -> Iterator[Panel]:
-        """Yield every installed extractor that declares how it is drawn; the recipe's own as it
-        is.
-        """
+        """Yield a heatmap of each installed extractor that declares one, with recipe settings."""
         for offered in self.plugins.all("extractor"):
             part = self._part(offered.name)
             if part is None and any(assets_of(offered)):
                 continue
-            shown = part or offered
-            if isinstance(shown, FrameExtractor) and shown.heatmap is not None:
-                yield self._heatmap(part or shown.prepare(load), shown.heatmap)
+            extractor = part or offered
+            if isinstance(extractor, FrameExtractor) and extractor.heatmap is not None:
+                yield self._heatmap(part or extractor.prepare(load), extractor.heatmap)
 
     def _heatmap(self, extractor: Any, shape: Heatmap) -> Image:
-        heard = resample(self.signal.samples, self.signal.rate_hz, extractor.rate_hz)
-        frames = features(extractor, Signal(heard, extractor.rate_hz), self._window)["frames"]
+        samples = resample(self.signal.samples, self.signal.rate_hz, extractor.rate_hz)
+        frames = features(extractor, Signal(samples, extractor.rate_hz), self._window)["frames"]
         order = [column for _, columns in shape.blocks for column in columns]
         ends = np.cumsum([len(columns) for _, columns in shape.blocks]) - 0.5
         middles = (ends + np.array([-0.5, *ends[:-1]])) / 2
@@ -185,7 +181,7 @@ class View:
 
 
 def parameters(component: Any) -> str:
-    """Return the fields of an augmenter in words, without its probability."""
+    """Return the fields of an augmenter as text, without its probability."""
     values = {key: value for key, value in fields_of(component).items() if key != "p"}
     return ", ".join(
         f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
@@ -194,9 +190,7 @@ def parameters(component: Any) -> str:
 
 
 def log_mel(rate_hz: int, hop_length: int = 0) -> LogMel:
-    """Return the spectrogram drawn of every sound: 10 ms hop by default, frames of 64 to 128 ms,
-    dB.
-    """
+    """Return the spectrogram drawn of every sound, in dB: frames of 64 ms or more, 10 ms hop."""
     grid = (rate_hz, _frame_length(rate_hz), hop_length or round(HOP_S * rate_hz))
     ends_hz = (0.0, min(HIGHEST_HZ, rate_hz / 2))
     return LogMel(*grid, BANDS, *ends_hz, "slaney", "slaney", log="db", floor=1e-12)
@@ -213,7 +207,14 @@ def _frame_length(rate_hz: int) -> int:
 
 
 def mel_image(title: str, mel: LogMel, frames: F32, reference: float) -> Image:
-    """Return log-mel frames (T, F) in dB below the `reference` value."""
+    """Return the image of log-mel frames in dB below a reference.
+
+    Args:
+        title: Its title.
+        mel: The extractor of the frames.
+        frames: float32 (T, F).
+        reference: The value of 0 dB, in the unit of the frames.
+    """
     factor = LN_TO_DB if mel.log == "ln" else 1.0
     values = (frames - np.float32(reference)).T * np.float32(factor)
     unit = "dB, 0 at the loudest"
@@ -222,8 +223,15 @@ def mel_image(title: str, mel: LogMel, frames: F32, reference: float) -> Image:
 
 
 def standardised(title: str, extractor: FrameExtractor, frames: F32, rows: str) -> Image:
-    """Return frames (T, F), each column standardised over the recording, or the first would
-    outshine.
+    """Return the image of frames, each column standardised over the recording.
+
+    Unstandardised, the column of the widest range would hide the others.
+
+    Args:
+        title: Its title.
+        extractor: The extractor of the frames.
+        frames: float32 (T, F).
+        rows: Name of a row.
     """
     values = normalizers.fit([frames]).apply(frames)[0].T
     unit, limits = "standard deviations", (-3.0, 3.0)
@@ -243,9 +251,7 @@ def _columns(extractor: Extractor) -> str:
 
 
 def _grid(extractor: Extractor) -> tuple[float, float]:
-    """Return where the picture of frame 0 begins, and its width, in s: a frame stands at its
-    middle.
-    """
+    """Return start and width of frame 0 in the picture in seconds; its centre is the frame's."""
     step_s = extractor.hop_length / extractor.rate_hz
     return extractor.frame_length / extractor.rate_hz / 2 - step_s / 2, step_s
 

@@ -1,4 +1,4 @@
-"""What a change of form costs: the same clips, the same figures, paired differences."""
+"""Compare two systems on the same clips: paired differences with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -7,18 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .scores import (
-    BINS,
-    F64,
-    I64,
-    RESAMPLES,
-    Scores,
-    calibration_error,
-    confidence_bins,
-    confusion,
-    recalls,
-    uar,
-)
+from .calibration import BINS, F64, I64, calibration_error, confidence_bins
+from .scores import RESAMPLES, Scores, confusion, recalls, uar
 
 
 def headline_metrics(scores: Scores) -> dict[str, Any]:
@@ -35,8 +25,12 @@ def headline_metrics(scores: Scores) -> dict[str, Any]:
 
 
 def compare(reference: Scores, other: Scores, seed: int = 0) -> dict[str, Any]:
-    """Return `other` minus `reference` on the same utterances, with 95 % intervals of the
-    differences.
+    """Return the metrics of `other`, and its differences to `reference` with 95 % intervals.
+
+    Args:
+        reference: Scores to compare with.
+        other: Scores of the same utterances.
+        seed: Seed of the bootstrap.
     """
     old, new = headline_metrics(reference), headline_metrics(other)
     keys = ("uar", "wa", "calibration_error")
@@ -52,24 +46,29 @@ def compare(reference: Scores, other: Scores, seed: int = 0) -> dict[str, Any]:
 def paired_intervals(
     reference: Scores, other: Scores, seed: int = 0, resamples: int = RESAMPLES
 ) -> dict[str, Any]:
-    """Return 95 % bootstrap intervals of the differences of UAR, accuracy, calibration error,
-    recalls.
+    """Return 95 % bootstrap intervals of the differences of UAR, accuracy, ECE and recalls.
 
-    Both systems are drawn together, by speaker where there are two or more and else by clip:
-    what one speaker makes hard for both does not count as a difference.
+    Both systems are drawn together, by speaker where there are two or more and else by clip: a
+    speaker who is hard for both does not count as a difference.
+
+    Args:
+        reference: Scores to compare with.
+        other: Scores of the same utterances.
+        seed: Seed of the draws.
+        resamples: Number of draws.
     """
     rng = np.random.default_rng(seed)
     groups, clusters = _groups(reference)
     draws = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), resamples)
     old, new = (_sums(scores, groups, draws) for scores in (reference, other))
-    found = {key: _bounds(new[key] - old[key]) for key in ("uar", "wa", "calibration_error")}
+    bounds = {key: _bounds(new[key] - old[key]) for key in ("uar", "wa", "calibration_error")}
     recall = new["recall"] - old["recall"]
     per_class = {label: _bounds(recall[:, i]) for i, label in enumerate(reference.labels)}
-    return {**found, "recall": per_class, "clusters": clusters, "groups": len(groups)}
+    return {**bounds, "recall": per_class, "clusters": clusters, "groups": len(groups)}
 
 
 def _groups(scores: Scores) -> tuple[list[I64], str]:
-    """Return positions of the clips that are drawn together."""
+    """Return the indices of the clips that are drawn together, and what they have in common."""
     speakers = np.array([item.speaker or "unknown" for item in scores.utterances])
     names = np.unique(speakers)
     if len(names) > 1:
@@ -78,7 +77,7 @@ def _groups(scores: Scores) -> tuple[list[I64], str]:
 
 
 def _sums(scores: Scores, groups: list[I64], draws: Any) -> Mapping[str, F64]:
-    """Return figures (resamples, …) of each draw of groups."""
+    """Return the metrics (resamples, …) of each draw of groups."""
     n = len(scores.labels)
     counts = np.stack([confusion(scores.truth[g], scores.predicted[g], n) for g in groups])
     drawn = np.tensordot(draws, counts, axes=1)
@@ -92,31 +91,17 @@ def _sums(scores: Scores, groups: list[I64], draws: Any) -> Mapping[str, F64]:
 
 
 def _calibration(scores: Scores, groups: list[I64], draws: Any) -> F64:
-    """Expected calibration error of each draw, times its clips: |hits - confidence| per bin."""
+    """Sum |hits - confidence| over the bins: the calibration error of each draw times its clips."""
     confidence = scores.probabilities.max(axis=1).astype(np.float64)
-    right = (scores.predicted == scores.truth).astype(np.float64)
+    correct = (scores.predicted == scores.truth).astype(np.float64)
     bins = confidence_bins(confidence)
-    gaps = np.stack([np.bincount(bins[g], (right - confidence)[g], BINS) for g in groups])
+    gaps = np.stack([np.bincount(bins[g], (correct - confidence)[g], BINS) for g in groups])
     total: F64 = np.abs(draws @ gaps).sum(axis=-1)
     return total
 
 
 def _bounds(values: F64) -> list[float]:
-    """Return NaN where no draw has a value: the recall of a class that does not occur."""
+    """Return the 2.5 % and 97.5 % quantiles; NaN where a class occurs in no draw."""
     if np.isnan(values).all():
         return [float("nan")] * 2
     return [float(edge) for edge in np.nanquantile(values, (0.025, 0.975))]
-
-
-def chow_threshold(scores: Scores) -> float:
-    """Return the confidence below which an answer should rather be "uncertain".
-
-    The threshold with the fewest errors on these clips, counting a wrong answer that is given and
-    a right one that is withheld alike; the lowest of equal ones (Chow, IEEE Trans. Information
-    Theory 16(1), 1970). Never more than 0.9, and 0 where every answer is better given.
-    """
-    confidence = scores.probabilities.max(axis=1)
-    right = scores.predicted == scores.truth
-    steps = np.concatenate([[0.0], np.unique(confidence[confidence < 0.9]) + 1e-6])
-    costs = [((confidence >= t) & ~right).sum() + ((confidence < t) & right).sum() for t in steps]
-    return float(min(steps[int(np.argmin(costs))], 0.9))

@@ -1,9 +1,8 @@
-"""Figures: one function scores every system, whatever computes its probabilities."""
+"""Score every system by one function, whatever computes its probabilities."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +13,11 @@ from numpy.typing import NDArray
 from ..contracts.components import Utterance
 from ..runtime.features.base import F32
 from ..runtime.inference.inputs import utterance_score
-
-I64 = NDArray[np.int64]
-F64 = NDArray[np.float64]
+from .calibration import F64, I64, SMALLEST, calibration_error
 
 RESAMPLES = 2000
-BINS = 10
 BATCH = 64
 GROUP = 128
-SMALLEST = 1e-7
-TEMPERATURES = (0.25, 4.0)
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,7 @@ class Scores:
 
     @property
     def predicted(self) -> I64:
-        """Return the most probable label of each utterance."""
+        """Return the most probable class of each utterance, int64 (N,)."""
         prediction: I64 = self.probabilities.argmax(axis=1)
         return prediction
 
@@ -48,14 +42,14 @@ class Scores:
 
     @property
     def losses(self) -> F32:
-        """Return cross-entropy of each utterance in nat."""
+        """Return the cross-entropy of each utterance in nat, (N,)."""
         chosen = self.probabilities[np.arange(len(self.truth)), self.truth]
         result: F32 = -np.log(np.maximum(chosen, SMALLEST))
         return result
 
     @property
     def loss(self) -> float:
-        """Return mean cross-entropy in nat."""
+        """Return the mean cross-entropy in nat."""
         return float(self.losses.mean())
 
     @property
@@ -66,33 +60,34 @@ class Scores:
 
     @property
     def accuracy(self) -> float:
-        """Share of utterances that are right (WA)."""
+        """Return the share of correct predictions (WA)."""
         return float((self.predicted == self.truth).mean())
 
 
 def network_probabilities(network: Any, inputs: Iterable[Mapping[str, F32]]) -> list[F32]:
-    """Return window probabilities (W, n) per utterance; `inputs` is read some utterances at a
-    time.
+    """Return window probabilities (W, n) per utterance, from (W, …) float32 per input name.
+
+    `inputs` is read some utterances at a time.
     """
-    waiting = iter(inputs)
-    found: list[F32] = []
-    while group := list(itertools.islice(waiting, GROUP)):
-        found += _group_probabilities(network, group)
-    return found
+    remaining = iter(inputs)
+    probabilities: list[F32] = []
+    while group := list(itertools.islice(remaining, GROUP)):
+        probabilities += _group_probabilities(network, group)
+    return probabilities
 
 
 def _group_probabilities(network: Any, inputs: Sequence[Mapping[str, F32]]) -> list[F32]:
-    """Return the windows of several utterances share batches."""
+    """Predict several utterances, whose windows share batches."""
     counts = [len(next(iter(item.values()))) for item in inputs]
     joined = {name: np.concatenate([item[name] for item in inputs]) for name in inputs[0]}
     parts = []
     for start in range(0, sum(counts), BATCH):
         batch = {name: values[start : start + BATCH] for name, values in joined.items()}
-        parts.append(_predicted(network, batch))
+        parts.append(_predict_batch(network, batch))
     return np.split(np.concatenate(parts), np.cumsum(counts)[:-1])
 
 
-def _predicted(network: Any, batch: dict[str, F32]) -> F32:
+def _predict_batch(network: Any, batch: dict[str, F32]) -> F32:
     """Predict a batch, filled up to one size: another shape would trace the graph again."""
     size = len(next(iter(batch.values())))
     full = {
@@ -104,7 +99,7 @@ def _predicted(network: Any, batch: dict[str, F32]) -> F32:
 
 
 def network_input(inputs: dict[str, F32]) -> Any:
-    """Return what Keras expects: a network with one input takes the array itself."""
+    """Return inputs as Keras expects them: a network with one input takes the array itself."""
     return next(iter(inputs.values())) if len(inputs) == 1 else inputs
 
 
@@ -114,26 +109,45 @@ def network_scores(
     utterances: Sequence[Utterance],
     labels: tuple[str, ...],
 ) -> Scores:
-    """Score a Keras network."""
+    """Score a Keras network.
+
+    Args:
+        network: A Keras network.
+        inputs: Its inputs per utterance, float32 (W, …) by name.
+        utterances: Which utterances they are.
+        labels: The emotions, in the order of the outputs.
+    """
     return utterance_scores(network_probabilities(network, inputs), utterances, labels)
 
 
 def utterance_scores(
     windows: Iterable[F32], utterances: Sequence[Utterance], labels: tuple[str, ...]
 ) -> Scores:
-    """Score any system; an utterance's score is the mean over its windows (W, n)."""
+    """Score any system; the probabilities of an utterance are the mean over its windows.
+
+    Args:
+        windows: Window probabilities float32 (W, n) per utterance.
+        utterances: Which utterances they are.
+        labels: The emotions, in the order of the columns.
+    """
     probabilities = np.stack([utterance_score(p) for p in windows])
     truth = np.array([labels.index(item.emotion) for item in utterances], np.int64)
     return Scores(tuple(utterances), labels, truth, probabilities)
 
 
 def confusion(truth: I64, predicted: I64, n: int) -> I64:
-    """Return (n, n) counts: row = truth, column = prediction."""
+    """Return the confusion matrix, int64 (n, n): row = truth, column = prediction.
+
+    Args:
+        truth: True classes, int64 (N,).
+        predicted: Predicted classes, int64 (N,).
+        n: Number of classes.
+    """
     return np.bincount(truth * n + predicted, minlength=n * n).reshape(n, n)
 
 
 def recalls(counts: NDArray[Any]) -> F64:
-    """Return recall per class of (…, n, n) confusions; NaN for a class that does not occur."""
+    """Return recall per class (…, n) of confusions (…, n, n); NaN where a class does not occur."""
     support = counts.sum(axis=-1)
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     result: F64 = np.divide(hits, support, out=np.full(support.shape, np.nan), where=support > 0)
@@ -141,7 +155,7 @@ def recalls(counts: NDArray[Any]) -> F64:
 
 
 def uar(counts: NDArray[Any]) -> float:
-    """Return unweighted average recall over the classes that occur."""
+    """Return the unweighted average recall over the classes that occur."""
     return float(np.nanmean(recalls(counts)))
 
 
@@ -153,12 +167,12 @@ def _f1(counts: NDArray[Any]) -> F64:
 
 
 def macro_f1(counts: NDArray[Any]) -> float:
-    """Return mean F1 over the classes that occur or are predicted."""
+    """Return the mean F1 over the classes that occur or are predicted."""
     return float(np.nanmean(_f1(counts)))
 
 
 def compute_metrics(scores: Scores, seed: int = 0) -> dict[str, Any]:
-    """Return all figures of one set of utterances, as they stand in metrics.json."""
+    """Return all metrics of a set of utterances, with the keys of metrics.json."""
     counts = scores.confusion
     per_class = _per_class(counts, scores.labels)
     return {
@@ -195,11 +209,11 @@ def _per_class(counts: I64, labels: Sequence[str]) -> dict[str, dict[str, float]
 
 
 def _macro(counts: I64, per_class: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Return means over classes; one that neither occurs nor is predicted does not count."""
-    there = (counts.sum(axis=0) + counts.sum(axis=1)) > 0
+    """Average over classes; one that neither occurs nor is predicted does not count."""
+    present = (counts.sum(axis=0) + counts.sum(axis=1)) > 0
     precision = np.array([row["precision"] for row in per_class.values()])
     return {
-        "precision": float(precision[there].mean()),
+        "precision": float(precision[present].mean()),
         "recall": uar(counts),
         "f1": macro_f1(counts),
     }
@@ -227,34 +241,22 @@ def _speaker_confusions(scores: Scores) -> dict[str, I64]:
     speakers = np.array([item.speaker or "unknown" for item in scores.utterances])
     n = len(scores.labels)
     return {
-        str(speaker): confusion(scores.truth[here], scores.predicted[here], n)
+        str(speaker): confusion(scores.truth[own], scores.predicted[own], n)
         for speaker in np.unique(speakers)
-        for here in [speakers == speaker]
+        for own in [speakers == speaker]
     }
 
 
-def calibration_error(probabilities: F32, truth: I64) -> float:
-    """Expected calibration error over 10 equal bins of confidence (Guo et al. 2017)."""
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == truth
-    bins = confidence_bins(confidence)
-    gaps = [
-        (bins == b).mean() * abs(right[bins == b].mean() - confidence[bins == b].mean())
-        for b in np.unique(bins)
-    ]
-    return float(sum(gaps))
-
-
-def confidence_bins(confidence: NDArray[Any]) -> I64:
-    """Return the bin of each confidence, 0 to BINS - 1."""
-    number: I64 = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return number
-
-
 def intervals(scores: Scores, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """Return 95 % bootstrap intervals. Speakers are drawn, not clips, where there are two or more.
+    """Return 95 % bootstrap intervals of UAR, accuracy and macro-F1.
 
-    Clips of one speaker are alike, so drawing clips would give too narrow an interval.
+    Speakers are drawn, not clips, where there are two or more: clips of one speaker are alike, so
+    drawing clips would give too narrow an interval.
+
+    Args:
+        scores: Truth and probabilities of a set of utterances.
+        seed: Seed of the draws.
+        resamples: Number of draws.
     """
     rng = np.random.default_rng(seed)
     groups = list(_speaker_confusions(scores).values())
@@ -272,37 +274,7 @@ def intervals(scores: Scores, seed: int = 0, resamples: int = RESAMPLES) -> dict
         "macro_f1": lambda c: np.nanmean(_f1(c), axis=-1),
     }
     bounds = {
-        key: [float(edge) for edge in np.quantile(figure(counts), (0.025, 0.975))]
-        for key, figure in metrics.items()
+        key: [float(edge) for edge in np.quantile(metric(counts), (0.025, 0.975))]
+        for key, metric in metrics.items()
     }
     return {**bounds, "clusters": clusters, "groups": len(groups)}
-
-
-def fit_temperature(windows: Sequence[F32], truth: I64) -> float:
-    """Return the temperature that minimises the cross-entropy of utterances (Guo et al. 2017).
-
-    `windows` holds the window probabilities (W, n) of each utterance; the mean over windows is
-    scored, as in every figure. A golden-section search over its logarithm.
-    """
-    logits = [np.log(np.maximum(p, SMALLEST)) for p in windows]
-
-    def loss(log_t: float) -> float:
-        means = [utterance_score(_softmax(item / math.exp(log_t))) for item in logits]
-        chosen = [max(float(p[t]), SMALLEST) for p, t in zip(means, truth, strict=True)]
-        return -float(np.mean(np.log(chosen)))
-
-    return math.exp(_minimum(loss, math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1])))
-
-
-def _softmax(logits: NDArray[Any]) -> F32:
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    result: F32 = powers / powers.sum(axis=-1, keepdims=True)
-    return result
-
-
-def _minimum(loss: Callable[[float], float], low: float, high: float) -> float:
-    ratio = (math.sqrt(5) - 1) / 2
-    for _ in range(40):
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, right) if loss(left) < loss(right) else (left, high)
-    return (low + high) / 2

@@ -41,7 +41,7 @@ class Assembly:
 
     @property
     def augmented_copies(self) -> int:
-        """Return how many augmented copies a training clip has: none where none alters audio."""
+        """Return how many augmented copies a training clip has; 0 without audio augmenters."""
         if self.recipe.training.combine == "all":
             return int(2 ** len(self.augmenters) - 1)
         return self.recipe.training.copies if self.augmenters else 0
@@ -101,13 +101,13 @@ def _check_offered(spec: ComponentSpec, plugins: Plugins, kind: str) -> None:
 def _check_augmenters(
     augmenters: Sequence[Augmenter | FrameAugmenter], extractor: Extractor
 ) -> None:
-    for one in augmenters:
-        if not 0 <= one.p <= 1:
-            raise SertkError(f"'{one.name}.p' is a probability, received {one.p}")
-    for one in augmenters:
-        if isinstance(one, FrameAugmenter) and not isinstance(extractor, FrameExtractor):
+    for augmenter in augmenters:
+        if not 0 <= augmenter.p <= 1:
+            raise SertkError(f"'{augmenter.name}.p' is a probability, received {augmenter.p}")
+    for augmenter in augmenters:
+        if isinstance(augmenter, FrameAugmenter) and not isinstance(extractor, FrameExtractor):
             raise SertkError(
-                f"'{one.name}' augments frames, and '{extractor.name}' gives none",
+                f"'{augmenter.name}' augments frames, and '{extractor.name}' gives none",
                 "Leave that augmenter out of the recipe",
             )
 
@@ -116,15 +116,15 @@ def _pinned(
     specs: Sequence[ComponentSpec], components: Sequence[Component]
 ) -> tuple[ComponentSpec, ...]:
     """Return the specs with every parameter and version written out."""
-    found = []
+    pinned = []
     for spec, component in zip(specs, components, strict=True):
         values = {key: value for key, value in to_spec(component).items() if key != "name"}
-        found.append(ComponentSpec(spec.name, _without_none(values)))
-    return tuple(found)
+        pinned.append(ComponentSpec(spec.name, _without_none(values)))
+    return tuple(pinned)
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    """Leave out None, which TOML lacks: who is None by choice is None by default as well."""
+    """Leave out None, which TOML lacks: a field that may be None is None by default."""
     return {key: value for key, value in values.items() if value is not None}
 
 
@@ -179,20 +179,25 @@ def _read_recipe(path: str) -> Recipe:
 def default_recipe(
     plugins: Plugins, plugin: str | None = None, recipe: str | None = None
 ) -> Recipe:
-    """Return what `--plugin` and `--recipe` choose together.
+    """Return the recipe that `--plugin` and `--recipe` choose together.
 
-    A plugin's recipe of its own name, else its only one. A plugin without recipes puts what it
-    offers into the named recipe (`compact` unless said otherwise).
+    A plugin's recipe of its own name, else its only one. A plugin without recipes puts its
+    components into the named recipe.
+
+    Args:
+        plugins: The loaded plugins.
+        plugin: A plugin's name, or None.
+        recipe: A recipe's name; None is the plugin's, else `compact`.
     """
     if plugin is None:
         return plugins.get("recipe", recipe or DEFAULT_RECIPE)
-    chosen, components = plugins.plugin_components(plugin)
-    recipes = [one.component for one in components if one.kind == "recipe"]
+    loaded, offered = plugins.plugin_components(plugin)
+    recipes = [item.component for item in offered if item.kind == "recipe"]
     if recipes:
-        return _own_recipe(chosen, recipes, recipe)
-    stages = [one for one in components if one.kind in COMPONENT_STAGES]
-    if not stages and not any(one.kind == "reader" for one in components):
-        refuse_useless(chosen, components)
+        return _own_recipe(loaded, recipes, recipe)
+    stages = [item for item in offered if item.kind in COMPONENT_STAGES]
+    if not stages and not any(item.kind == "reader" for item in offered):
+        refuse_useless(loaded, offered)
     return _with_stages(plugins.get("recipe", recipe or DEFAULT_RECIPE), stages, plugins)
 
 
@@ -211,14 +216,14 @@ def _own_recipe(plugin: Loaded, recipes: list[Recipe], name: str | None) -> Reci
 
 def _with_stages(recipe: Recipe, stages: Sequence[PluginComponent], plugins: Plugins) -> Recipe:
     for kind in COMPONENT_STAGES:
-        found = [one for one in stages if one.kind == kind]
-        if len(found) > 1:
-            names = ", ".join(one.name for one in found)
+        of_kind = [item for item in stages if item.kind == kind]
+        if len(of_kind) > 1:
+            names = ", ".join(item.name for item in of_kind)
             raise SertkError(
-                f"plugin '{found[0].plugin.plugin}' offers several {kind}s: {names}",
+                f"plugin '{of_kind[0].plugin.plugin}' offers several {kind}s: {names}",
                 f"Choose one with --set {kind}=NAME instead of --plugin",
             )
-        for one in found:
+        for one in of_kind:
             spec = ComponentSpec(plugins.shortest_name(one))
             recipe = with_stage(recipe, kind, spec if kind == "model" else (spec,))
     return recipe

@@ -1,4 +1,4 @@
-"""Bytes that belong to components, by their sha256."""
+"""Store the bytes that belong to components, by their sha256."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..utils.files import write_bytes
 
 @dataclass(frozen=True)
 class Assets:
-    """Folders that hold files named by their sha256; the first one takes new files."""
+    """Store files in folders, named by their sha256; new files go into the first folder."""
 
     folders: tuple[Path, ...]
 
     def add(self, path: Path) -> Asset:
-        """Take a copy of the file at `path`."""
+        """Store a copy of the file at `path`."""
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -41,5 +41,5 @@ class Assets:
         )
 
     def copy_to(self, asset: Asset, folder: Path) -> None:
-        """Put a verified copy into `folder`."""
+        """Write a verified copy into `folder`."""
         write_bytes(folder / asset.sha256, self.load(asset))

@@ -1,4 +1,4 @@
-"""Opens bundles: checks the bytes here, tries them in a child process, then loads the same bytes.
+"""Open bundles: check the bytes here, try them in a child process, then load the same bytes.
 
 The child comes first because a damaged network can crash the interpreter, and the process with it.
 """
@@ -83,9 +83,17 @@ def check_bundle(
 
 
 def try_apart(content: bytes, threads: int = 1, timeout_s: float = TIMEOUT_S) -> None:
-    """Load and self-test a bundle in a child process; SertkError if it crashes or disagrees.
+    """Load and self-test a bundle in a child process.
 
     The child gets the bytes themselves: a file could be exchanged between child and parent.
+
+    Args:
+        content: The bytes of the bundle.
+        threads: Of the interpreter.
+        timeout_s: The longest wait.
+
+    Raises:
+        SertkError: Where it crashes or disagrees.
     """
     try:
         list(ask_code(WORKER, [str(threads)], content, timeout_s))
@@ -110,14 +118,17 @@ def _part(name: str, version: int, plugins: Plugins) -> Part:
 
 
 def resolver(manifest: Manifest, plugins: Plugins | None = None) -> Resolve:
-    """Return what finds the extractors of a bundle; only the plugins that it names are loaded."""
+    """Return a function that finds the extractors of a bundle by name.
+
+    Unless `plugins` are given, only those that the manifest names are loaded.
+    """
     homes = {part.name: part.distribution for part in manifest.parts}
-    known = plugins or load_plugins(only=set(homes.values()))
-    return lambda name: known.get("extractor", f"{homes[name]}:{name}")
+    loaded = plugins or load_plugins(only=set(homes.values()))
+    return lambda name: loaded.get("extractor", f"{homes[name]}:{name}")
 
 
 def _work() -> Iterator[None]:
-    """Yield self-test the bundle in standard input; in the child."""
+    """Self-test the bundle in standard input; in the child."""
     _limit_memory()
     problem = try_here(sys.stdin.buffer.read(), int(sys.argv[1]))
     if problem:
@@ -134,7 +145,7 @@ def _limit_memory() -> None:
 
 
 def try_here(content: bytes, threads: int = 1) -> tuple[str, str] | None:
-    """Load and self-test a bundle in this process: None, or what is wrong and what to do."""
+    """Load and self-test a bundle in this process; return None, or the problem and what to do."""
     try:
         bundle = parse_bundle(content)
         classifier = build_classifier(bundle, resolver(bundle.manifest), threads)

@@ -55,31 +55,31 @@ class PluginComponent:
 def collect(
     manager: pluggy.PluginManager, plugin: Loaded, kind: str
 ) -> tuple[PluginComponent, ...] | Broken:
-    """Return what one plugin offers of one kind; a hook that raises or returns rubbish breaks it.
+    """Return the components of one kind of one plugin; Broken where its hook does not work.
 
     Args:
         manager: Where the plugin is registered.
         plugin: Whose hook is called.
         kind: One of `loader.KINDS`.
     """
-    found: list[PluginComponent] = []
+    components: list[PluginComponent] = []
     with captured():
         doing = f"calling {hook_of(kind)} of {plugin.label}"
-        error = attempt(lambda: found.extend(_collect(manager, plugin, kind)), doing)
-    return tuple(found) if error is None else broken(plugin, error)
+        error = attempt(lambda: components.extend(_collect(manager, plugin, kind)), doing)
+    return tuple(components) if error is None else broken(plugin, error)
 
 
 def _collect(manager: pluggy.PluginManager, plugin: Loaded, kind: str) -> list[PluginComponent]:
-    found: list[PluginComponent] = []
+    components: list[PluginComponent] = []
     for impl in getattr(manager.hook, hook_of(kind)).get_hookimpls():
         if impl.plugin_name == plugin.key:
             items = _checked(impl.function(), kind)
-            found += [PluginComponent(kind, item, plugin) for item in items]
-    names = [one.name for one in found]
+            components += [PluginComponent(kind, item, plugin) for item in items]
+    names = [component.name for component in components]
     for name in names:
         if names.count(name) > 1:
             raise DefectError(f"{hook_of(kind)} offers '{name}' twice")
-    return found
+    return components
 
 
 def _checked(returned: object, kind: str) -> list[Any]:
@@ -106,7 +106,7 @@ def _problem(item: object, kinds: tuple[type, ...]) -> str:
 
 
 def _wrong_field(item: Component) -> str:
-    """Read what everybody reads of a component: a property may raise here, and nowhere else."""
+    """Read the attributes that the host uses: a property that raises shall raise here."""
     for name, kind in FIELDS.items():
         value = getattr(item, name, kind())
         if not isinstance(value, kind):

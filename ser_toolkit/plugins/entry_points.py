@@ -32,7 +32,7 @@ class Origin:
 
     @property
     def label(self) -> str:
-        """Return its name as messages have it."""
+        """Return its name as messages show it."""
         return f"plugin '{self.plugin}' ({self.distribution} {self.version})"
 
     def is_called(self, name: str) -> bool:
@@ -51,14 +51,14 @@ class Loaded(Origin):
 
     @property
     def slowness(self) -> str:
-        """Return how long its import took, where that is worth a word."""
+        """Return how long its import took, if it was slow; else nothing."""
         slow = self.import_s >= SLOW_S
         return f"took {self.import_s:.1f} s to import" if slow else ""
 
 
 @dataclass(frozen=True)
 class Broken(Origin):
-    """A plugin that could not be used, why, in one line, and the pip line that may fix it."""
+    """A plugin that cannot be used: the error in one line, and the pip line that may fix it."""
 
     error: str = ""
     upgrade: str = ""
@@ -66,7 +66,7 @@ class Broken(Origin):
 
     @property
     def todo(self) -> str:
-        """Return what may fix it."""
+        """Return the command that may fix it."""
         return f"Run `{self.upgrade}`, or `pip uninstall {self.distribution}`"
 
     def __str__(self) -> str:
@@ -76,11 +76,11 @@ class Broken(Origin):
 def installed(group: str = GROUP) -> list[EntryPoint]:
     """List the entry points of a group in every installed distribution, in a stable order."""
     try:
-        found = list(entry_points(group=group))
+        points = list(entry_points(group=group))
     except Exception:
-        # One damaged file, as a power cut leaves it, fails the question for all distributions.
-        found = [point for dist in distributions() for point in _entry_points(dist, group)]
-    return sorted(found, key=lambda point: origin(point).key)
+        # One damaged file, as a power cut leaves it, fails the query for all distributions.
+        points = [point for dist in distributions() for point in _entry_points(dist, group)]
+    return sorted(points, key=lambda point: origin(point).key)
 
 
 def origin(point: EntryPoint) -> Origin:
@@ -94,11 +94,11 @@ def origin(point: EntryPoint) -> Origin:
 
 def damaged() -> list[str]:
     """List the distributions whose entry points cannot be read."""
-    found = []
+    names = []
     for dist in distributions():
         if attempt(lambda dist=dist: dist.entry_points) is not None:  # type: ignore[misc]
-            found.append(str(dist.metadata["Name"]))
-    return found
+            names.append(str(dist.metadata["Name"]))
+    return names
 
 
 def canonical_name(distribution: str) -> str:

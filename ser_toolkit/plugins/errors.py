@@ -1,4 +1,4 @@
-"""Say what a user is told of plugins: what is broken, whose fault it is, what nobody offers."""
+"""Write the messages about plugins: what is broken, which is at fault, what no plugin offers."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ FIX = "Fix, upgrade or uninstall it"
 HOST = Path(__file__).parent.parent
 NAME = re.compile(r"[A-Za-z][\w-]*")
 OWN = (BUILTIN_DISTRIBUTION, "sertk-edge")
-"""What fails in these is a defect of ours, and deserves its traceback."""
+"""An error in these is a defect of the toolkit, and shows its traceback."""
 REMOTE = re.compile(r'^ *File "(.+)", line (\d+)', re.MULTILINE)
 """A line of the traceback that joblib and concurrent.futures bring from another process."""
 
 
 class DefectError(Exception):
-    """A plugin does not keep to the contract; the message says in what."""
+    """A plugin violates the contract; the message says how."""
 
 
 class NewerHookApiError(DefectError):
@@ -46,7 +46,7 @@ class NewerHookApiError(DefectError):
 
 
 def broken(plugin: Loaded, error: BaseException) -> Broken:
-    """Return `plugin` as one that `error` broke."""
+    """Return `plugin` as broken by `error`."""
     newer = isinstance(error, NewerHookApiError)
     name = BUILTIN_DISTRIBUTION if newer else plugin.distribution
     upgrade = f"pip install --upgrade {name}"
@@ -55,7 +55,7 @@ def broken(plugin: Loaded, error: BaseException) -> Broken:
 
 
 def one_line(error: BaseException) -> str:
-    """Return kind, message and place of an error, in one line."""
+    """Return type, message and place of an error, in one line."""
     if isinstance(error, DefectError):
         return error_text(error)
     places = [place for place in _frames(error) if not _is_host(place[0])]
@@ -65,7 +65,7 @@ def one_line(error: BaseException) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """Return kind and message of an error, in one line; of a DefectError the message alone."""
+    """Return type and message of an error, in one line; of a DefectError the message alone."""
     message = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
     if isinstance(error, DefectError):
         return message
@@ -75,7 +75,7 @@ def error_text(error: BaseException) -> str:
 
 
 def plugin_at_fault(error: BaseException) -> SertkError | None:
-    """Return `error` in one line with the plugin whose code it came through last, if any."""
+    """Return `error` in one line with the plugin in whose code it was raised last; None if none."""
     homes = dict(_homes())
     for file, line in reversed([*_frames(error), *_remote_frames(error)]):
         for home, source in homes.items():
@@ -88,17 +88,17 @@ def plugin_at_fault(error: BaseException) -> SertkError | None:
 
 
 def _place(file: Path, line: int) -> str:
-    # No folder of the machine's.
+    # Without the folders of this machine.
     return f" ({'/'.join(file.parts[-2:])}, line {line})"
 
 
 def _frames(error: BaseException) -> list[tuple[Path, int]]:
-    found = traceback.extract_tb(error.__traceback__)
-    return [(Path(frame.filename), frame.lineno or 0) for frame in found]
+    frames = traceback.extract_tb(error.__traceback__)
+    return [(Path(frame.filename), frame.lineno or 0) for frame in frames]
 
 
 def _remote_frames(error: BaseException) -> list[tuple[Path, int]]:
-    """Return file and line of every call in a worker process; they are text by now."""
+    """Return file and line of every call in a worker process, which sends them as text."""
     if type(error.__cause__).__name__ != "_RemoteTraceback":
         return []
     return [(Path(file), int(line)) for file, line in REMOTE.findall(str(error.__cause__))]
@@ -127,7 +127,13 @@ def refuse_broken(name: str, plugins: Iterable[Broken]) -> None:
 
 
 def refuse_renamed(kind: str, name: str, renamings: Iterable[Mapping[str, str]]) -> None:
-    """Raise SertkError for a name that a plugin no longer offers, with what to write now."""
+    """Raise SertkError for a name that a plugin no longer offers, with what to write now.
+
+    Args:
+        kind: What was looked for: "augmenter", "extractor", …
+        name: What the user typed.
+        renamings: `SERTK_RENAMED` of each plugin: pattern of old names to what to do.
+    """
     for renaming in renamings:
         for pattern, todo in renaming.items():
             if fnmatch.fnmatchcase(name, pattern):
@@ -137,12 +143,12 @@ def refuse_renamed(kind: str, name: str, renamings: Iterable[Mapping[str, str]])
 def refuse_unknown(
     kind: str, name: str, known: Iterable[str], suspects: Iterable[Broken]
 ) -> NoReturn:
-    """Raise SertkError: nobody offers `name`, but what is broken or not installed might.
+    """Raise SertkError: no plugin offers `name`, but a broken or missing one might.
 
     Args:
         kind: What was looked for: "plugin", "extractor", …
         name: What the user typed.
-        known: What there is instead.
+        known: The names that exist.
         suspects: Broken plugins.
     """
     names = sorted(set(known))
@@ -153,7 +159,7 @@ def refuse_unknown(
     if not near and NAME.fullmatch(name) and not _is_installed(distribution):
         # A guess: distributions of plugins are called so by convention.
         todo += f". Perhaps `pip install {distribution}` brings it"
-    causes = ", ".join(f"'{one.plugin}' ({one.error})" for one in suspects)
+    causes = ", ".join(f"'{plugin.plugin}' ({plugin.error})" for plugin in suspects)
     if causes:
         todo += f". It may be in a broken plugin: {causes}"
     raise SertkError(f"there is no {kind} '{name}'", todo)
@@ -165,9 +171,9 @@ def _is_installed(distribution: str) -> bool:
 
 def refuse_clash(kind: str, found: list[PluginComponent]) -> NoReturn:
     """Raise SertkError: several plugins offer one name."""
-    origins = [one.plugin.distribution for one in found]
+    origins = [component.plugin.distribution for component in found]
     if len(set(origins)) == 1:
-        origins = [one.plugin.plugin for one in found]
+        origins = [component.plugin.plugin for component in found]
     choices = " or ".join(f"{origin}:{found[0].name}" for origin in origins)
     raise SertkError(
         f"{kind} '{found[0].name}' is offered by {' and '.join(origins)}", f"Type {choices}"
@@ -185,8 +191,8 @@ def refuse_command(name: str) -> None:
 
 
 def refuse_useless(plugin: Loaded, components: Iterable[PluginComponent]) -> NoReturn:
-    """Raise SertkError: the plugin has nothing that training could use."""
-    sinks = [one.name for one in components if one.kind == "sink"]
+    """Raise SertkError: the plugin has no component for training."""
+    sinks = [component.name for component in components if component.kind == "sink"]
     if not sinks:
         refuse_command(plugin.distribution)
         raise SertkError(

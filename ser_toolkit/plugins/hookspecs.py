@@ -1,4 +1,4 @@
-"""The seam: everything that a plugin may offer. `plugins/README.md` explains each hook.
+"""Define the hooks: everything that a plugin may offer. `plugins/README.md` explains each hook.
 
 HOOK_API goes up by one when a plugin written for the previous number may stop working: a hook
 removed or renamed, or the meaning of a contract changed. A new hook, or a new argument of a hook,
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..runtime.features.base import Extractor
 
 HOOK_API = 1
-"""The number of this seam; a module may say `SERTK_HOOK_API = 1`, the one it was written for."""
+"""The number of this contract; a module may set `SERTK_HOOK_API = 1`, the one it is written for."""
 GROUP = "sertk"
 COMMAND_GROUP = "sertk.commands"
 
@@ -69,7 +69,7 @@ def sertk_recipes() -> list[Recipe]:  # type: ignore[empty-body]
 
 @hookspec
 def sertk_sinks() -> list[Sink]:  # type: ignore[empty-body]
-    """Return where the daemon's events go, as default instances.
+    """Return sinks of the daemon's events, as default instances.
 
-    Called by `sertk serve-edge` for the sinks that it is told of.
+    Called by `sertk serve-edge` for the sinks that its settings name.
     """

@@ -1,6 +1,6 @@
-"""Load plugins one at a time, so that one that breaks takes nothing else with it.
+"""Load plugins one at a time, so that one that breaks affects no other.
 
-This module knows nothing of components, and so imports nothing that takes time.
+This module does not depend on components, and so imports nothing that takes time.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def hook_of(kind: str) -> str:
 
 
 def new_manager() -> pluggy.PluginManager:
-    """Return a plugin manager that has our hooks and no plugin."""
+    """Return a plugin manager with the hooks and without a plugin."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     return manager
 
 
 def load(manager: pluggy.PluginManager, point: EntryPoint) -> Loaded | Broken:
-    """Import and register one plugin, or say what is wrong with it."""
+    """Import and register one plugin; Broken says what is wrong with it."""
     source = origin(point)
     use_own_numba_cache()
     before = time.perf_counter()

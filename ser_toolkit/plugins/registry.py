@@ -32,20 +32,20 @@ def load_plugins(
     env: Mapping[str, str] = os.environ,
     find: Callable[[], Iterable[EntryPoint]] = installed,
     warn: Callable[[str], None] = warn_on_stderr,
-    asked: Collection[str] = (),
+    requested: Collection[str] = (),
 ) -> Plugins:
     """Import the plugins of this installation; broken and slow ones cost a warning line each.
 
     SERTK_PLUGINS=a,b in `env` limits third parties as `only` does (empty: none); the built-ins
-    always load. SERTK_STRICT=1 makes every breakage a SertkError.
+    always load. SERTK_STRICT=1 makes every broken plugin a SertkError.
 
     Args:
         only: Limits third parties to these plugins or distributions.
         env: The environment variables.
-        find: Gives the entry points.
-        warn: Takes a warning line.
-        asked: Plugins, like those in `only`, whose breakage is not warned of: using one is the
-            error that says so.
+        find: Returns the entry points.
+        warn: Shows a warning line.
+        requested: Plugins, like those in `only`, of which no warning says that they are broken:
+            using one is the error that says so.
     """
     points = list(find())
     wanted = None if "SERTK_PLUGINS" not in env else _names(env["SERTK_PLUGINS"])
@@ -56,7 +56,7 @@ def load_plugins(
     manager = new_manager()
     results = [load(manager, point) for point in chosen]
     strict = env.get("SERTK_STRICT", "0") not in ("", "0")
-    plugins = Plugins(manager, results, warn, strict, frozenset([*(only or ()), *asked]))
+    plugins = Plugins(manager, results, warn, strict, frozenset([*(only or ()), *requested]))
     for broken in plugins.broken:
         plugins.report(broken)
     for plugin in plugins.loaded:
@@ -77,13 +77,13 @@ class Plugins:
         results: Iterable[Loaded | Broken],
         warn: Callable[[str], None],
         strict: bool,
-        asked: Collection[str] = (),
+        requested: Collection[str] = (),
     ) -> None:
         results = list(results)
         self._manager = manager
         self._warn = warn
         self._strict = strict
-        self._asked = asked
+        self._requested = requested
         self._loaded = [result for result in results if isinstance(result, Loaded)]
         self._broken = [result for result in results if isinstance(result, Broken)]
         self._components: dict[tuple[str, str], tuple[PluginComponent, ...]] = {}
@@ -91,23 +91,23 @@ class Plugins:
 
     @property
     def loaded(self) -> tuple[Loaded, ...]:
-        """Return the plugins that work, as far as their hooks have been called."""
+        """Return the plugins that work, as far as their hooks were called."""
         return tuple(self._loaded)
 
     @property
     def broken(self) -> tuple[Broken, ...]:
-        """Return the plugins that do not work, with the cause."""
+        """Return the plugins that do not work, with the error."""
         return tuple(self._broken)
 
     def slowness(self, plugin: Loaded) -> str:
-        """Return how long its import and its hooks took so far, where that is worth a word."""
+        """Return how long its import and its hooks took so far, if they were slow; else nothing."""
         return " and ".join(filter(None, self._slowness[plugin.key]))
 
     def report(self, broken: Broken) -> None:
-        """Warn of a broken plugin unless it was asked for; with SERTK_STRICT it is fatal."""
+        """Warn of a broken plugin unless it was requested; with SERTK_STRICT it is fatal."""
         if self._strict:
             raise SertkError(f"SERTK_STRICT is set and {broken}", errors.FIX) from broken.cause
-        if not any(broken.is_called(name) for name in self._asked):
+        if not any(broken.is_called(name) for name in self._requested):
             self._warn(f"{broken}. It is left out")
 
     @overload
@@ -127,7 +127,7 @@ class Plugins:
     def get(self, kind: str, name: str) -> Any:
         """Return the one component of `kind` called `name`.
 
-        Raises SertkError when nobody offers it, when two do, or when its plugin is broken.
+        Raises SertkError when no plugin offers it, when two do, or when its plugin is broken.
         """
         return self.component(kind, name).component
 
@@ -147,16 +147,16 @@ class Plugins:
     def all(self, kind: str) -> tuple[Any, ...]: ...
     def all(self, kind: str) -> tuple[Any, ...]:
         """Return all components of `kind`."""
-        return tuple(one.component for one in self.components(kind))
+        return tuple(item.component for item in self.components(kind))
 
     def components(self, kind: str) -> tuple[PluginComponent, ...]:
-        """Return everything of one kind, with the plugin it comes from."""
-        found = [self._collected(plugin, kind) for plugin in self.loaded]
-        return tuple(one for components in found for one in components)
+        """Return the components of one kind, with the plugin that each comes from."""
+        by_plugin = [self._collected(plugin, kind) for plugin in self.loaded]
+        return tuple(item for components in by_plugin for item in components)
 
     def components_of(self, plugin: Loaded) -> tuple[PluginComponent, ...]:
-        """Return everything that one plugin offers."""
-        return tuple(one for kind in KINDS for one in self._collected(plugin, kind))
+        """Return the components that one plugin offers."""
+        return tuple(item for kind in KINDS for item in self._collected(plugin, kind))
 
     def call_all(self) -> None:
         """Call every hook now, so that `loaded` and `broken` are complete."""
@@ -164,11 +164,11 @@ class Plugins:
             self.components_of(plugin)
 
     def component(self, kind: str, name: str) -> PluginComponent:
-        """Return what `get` does, with the plugin it comes from."""
+        """Return what `get` returns, with the plugin that it comes from."""
         prefix, _, plain = name.rpartition(":")
         components = self.components(kind)
-        named = [one for one in components if one.name == plain]
-        found = [one for one in named if not prefix or one.plugin.is_called(prefix)]
+        named = [item for item in components if item.name == plain]
+        found = [item for item in named if not prefix or item.plugin.is_called(prefix)]
         if len(found) > 1:
             errors.refuse_clash(kind, found)
         if not found:
@@ -176,7 +176,7 @@ class Plugins:
             modules = [self._manager.get_plugin(plugin.key) for plugin in self._loaded]
             renamings = [getattr(module, "SERTK_RENAMED", {}) for module in modules]
             errors.refuse_renamed(kind, plain, renamings)
-            errors.refuse_unknown(kind, name, [one.name for one in components], self._broken)
+            errors.refuse_unknown(kind, name, [item.name for item in components], self._broken)
         return found[0]
 
     def plugin(self, name: str) -> Loaded:
@@ -194,15 +194,15 @@ class Plugins:
         return found[0]
 
     def plugin_components(self, name: str) -> tuple[Loaded, tuple[PluginComponent, ...]]:
-        """Return what `plugin` does and everything that it offers; SertkError if that breaks it."""
+        """Return a plugin and the components that it offers; SertkError where its hooks fail."""
         plugin = self.plugin(name)
         components = self.components_of(plugin)
         errors.refuse_broken(plugin.key, self._broken)
         return plugin, components
 
     def shortest_name(self, component: PluginComponent) -> str:
-        """Return its name, with the distribution in front where others offer one of that name."""
-        names = [one.name for one in self.components(component.kind)]
+        """Return its name, with the distribution in front where others offer the same name."""
+        names = [item.name for item in self.components(component.kind)]
         return component.name if names.count(component.name) == 1 else component.qualified
 
     def _collected(self, plugin: Loaded, kind: str) -> tuple[PluginComponent, ...]:

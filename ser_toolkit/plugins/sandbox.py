@@ -1,4 +1,4 @@
-"""Runs the code of strangers: what it raises, prints and sets for the process stays with it."""
+"""Run the code of plugins so that what it raises, prints or sets stays within it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ HANDLERS = (signal.SIGINT, signal.SIGTERM)
 
 
 def attempt(action: Callable[[], object], doing: str = "") -> BaseException | None:
-    """Run foreign code; whatever it raises is returned, except the user's own interrupt.
+    """Run foreign code and return what it raises, except the user's own interrupt.
 
-    The interrupt says what went on, if `doing` does: "importing plugin 'msf' (sertk-msf 0.1.0)".
+    An interrupt is raised with `doing`, such as "importing plugin 'msf' (sertk-msf 0.1.0)".
     """
     try:
         action()
@@ -32,10 +32,10 @@ def attempt(action: Callable[[], object], doing: str = "") -> BaseException | No
 
 @contextlib.contextmanager
 def captured() -> Iterator[io.StringIO]:
-    """Keep foreign code from writing into our output, which may be piped as JSON.
+    """Capture what foreign code prints, since standard output may be piped as JSON.
 
-    In the main thread nothing gets past Python to standard output either, and warnings that were
-    turned into errors and handlers of Ctrl-C are as before.
+    In the main thread, output of C code and of children is kept from standard output too, and
+    warnings that were turned into errors and handlers of Ctrl-C are restored.
     """
     text = io.StringIO()
     with contextlib.ExitStack() as stack:
@@ -84,7 +84,7 @@ def _handlers_kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _warnings_kept() -> Iterator[None]:
-    """Restore error filters alone: libraries may well silence their own warnings for good."""
+    """Restore only error filters: libraries may silence their own warnings for good."""
     before = list(warnings.filters)
     try:
         yield

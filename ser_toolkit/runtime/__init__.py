@@ -1,1 +1,1 @@
-"""What may run on a Raspberry Pi: standard library, numpy, soxr and soundfile only."""
+"""Run on a Raspberry Pi: standard library, numpy, soxr and soundfile only."""

@@ -1,4 +1,4 @@
-"""Components: frozen dataclasses whose fields are JSON values and are their whole state."""
+"""Define components: frozen dataclasses whose fields are JSON values and are their whole state."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def fields_of(component: Component) -> dict[str, Any]:
 
 
 def to_spec(component: Component) -> dict[str, Any]:
-    """Return JSON values that `from_spec` turns into an equal component."""
+    """Return the JSON values from which `from_spec` builds an equal component."""
     values = {key: _to_json(value) for key, value in fields_of(component).items()}
     return {"name": component.name, "version": component.version, **values}
 
@@ -65,18 +65,25 @@ def from_spec(
 ) -> Component:
     """Build a component from `to_spec` output or from hand-written parameters.
 
-    `resolve` finds the default instance by name. A `version` in the spec that differs from the
-    installed one is refused: the numbers would differ without anybody noticing. With `exact` the
-    version must be there. Raises SertkError for that, an unknown parameter or a wrong type.
+    A `version` in the spec that differs from the installed one is refused: the numbers would differ
+    without anybody noticing.
+
+    Args:
+        spec: `name`, `version` and parameters.
+        resolve: Finds the default instance by name.
+        exact: Whether the version must be there.
+
+    Raises:
+        SertkError: For another version, an unknown parameter or a wrong type.
     """
     params = dict(spec)
     component = resolve(str(params.get("name", "")))
     if "name" not in fields_of(component):
         params.pop("name", None)
-    found = params.pop("version", None if exact else component.version)
-    if found != component.version:
+    version = params.pop("version", None if exact else component.version)
+    if version != component.version:
         raise SertkError(
-            f"'{component.name}' version {found} expected, version {component.version} installed",
+            f"'{component.name}' version {version} expected, version {component.version} installed",
             "Install the plugin version that this file was made with, or train again",
         )
     return configure(component, params, resolve)
@@ -87,7 +94,16 @@ def configure(
     params: Mapping[str, Any],
     resolve: Callable[[str], Component] | None = None,
 ) -> Component:
-    """Return a copy with `params` set; SertkError for an unknown name or a wrong type."""
+    """Return a copy of a component with some parameters set.
+
+    Args:
+        component: What is copied.
+        params: The parameters to set.
+        resolve: Finds components that parameters name; None refuses such parameters.
+
+    Raises:
+        SertkError: For an unknown parameter or a wrong type.
+    """
     values = configure_fields(type(component), params, component.name, resolve)
     try:
         changed: Component = dataclasses.replace(typing.cast(Any, component), **values)
@@ -102,14 +118,19 @@ def configure_fields(
     where: str,
     resolve: Callable[[str], Component] | None = None,
 ) -> dict[str, Any]:
-    """Return `params` with the types that the dataclass `kind` declares; errors begin with
-    `where`.
+    """Return parameters with the types that a dataclass declares.
+
+    Args:
+        kind: The dataclass.
+        params: The parameters, as JSON or TOML gives them.
+        where: What errors call the table.
+        resolve: As in `configure`.
     """
     return check_fields(kind, params, where, _maker(resolve))
 
 
 def _maker(resolve: Callable[[str], Component] | None) -> Make | None:
-    """Return what builds the components inside another; None where none can be found."""
+    """Return a function that builds the components inside another; None where none can be found."""
     if resolve is None:
         return None
     return lambda table, hint: (

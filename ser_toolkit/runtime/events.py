@@ -1,4 +1,4 @@
-"""What the daemon tells the world, and who carries it there."""
+"""Define the events of the daemon, and the sinks that deliver them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Kind = Literal["started", "changed", "ended"]
 
 @dataclass(frozen=True)
 class Event:
-    """A change in the emotion heard.
+    """A change of the predicted emotion.
 
     A consumer that drops ids it has seen gets each event once, in order.
 
@@ -25,7 +25,7 @@ class Event:
         offset_s: Seconds of audio since the source was opened, which never jump.
         label: An emotion or `uncertain`; of `ended`, the one that ended.
         probabilities: The average that the label rests on, rounded, by emotion; they sum to 1.
-        level_dbfs: The loudness of what was judged; 0 is full scale.
+        level_dbfs: Level of the audio that the label rests on; 0 is full scale.
     """
 
     id: str
@@ -40,11 +40,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Device:
-    """Who hears: what a sink may need to introduce itself.
+    """The device that predicts: what a sink may need to introduce itself.
 
     Attributes:
         id: Letters, digits, `-` and `_`, the same after every start.
-        name: For people.
+        name: For people to read.
         labels: The emotions of the bundle, without `uncertain`.
         model: The bundle's name.
         version: That of the daemon.
@@ -58,10 +58,10 @@ class Device:
 
 
 class Outlet:
-    """An open sink. One thread uses it, from `Sink.open` to `close`."""
+    """An open sink; one thread uses it, from `Sink.open` to `close`."""
 
     def deliver(self, event: Event) -> None:
-        """Hand over one event, in order; return only when it was taken, else raise.
+        """Deliver one event, in order; return only when it was taken, else raise.
 
         After an exception the outlet is closed, a new one is opened, and the same event comes
         again, with the same `id`.
@@ -69,15 +69,15 @@ class Outlet:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of what `Sink.open` took; called once, after a failure too."""
+        """Release what `Sink.open` took; called once, after a failure too."""
 
 
 class Sink(Component):
-    """Carries events away: a frozen description of where to, which `open` turns into an outlet.
+    """Deliver events: a frozen description of where to, which `open` turns into an outlet.
 
-    A sink with `durable = False` is told only what is heard while the daemon runs; for others,
-    events are kept until they were taken, over restarts too. They wait for what
-    the fields in `identified_by` name, and go nowhere else; empty: for all fields as they are.
+    A sink with `durable = False` gets only events from while the daemon runs; for others, events
+    are kept until they were taken, over restarts too. They wait for what the fields in
+    `identified_by` name, and go nowhere else; empty: for all fields as they are.
     """
 
     edge_ready: ClassVar[bool] = True
@@ -88,5 +88,5 @@ class Sink(Component):
         """Raise SertkError for parameters that can never work; called before anything starts."""
 
     def open(self, device: Device) -> Outlet:
-        """Connect, or raise; it is tried again later."""
+        """Connect, or raise; the daemon tries again later."""
         raise NotImplementedError

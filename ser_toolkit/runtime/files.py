@@ -1,4 +1,4 @@
-"""Files that are never half written."""
+"""Write files that are never half written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON from a stranger: bounded when parsed."""
+"""Parse JSON of unknown origin within bounds, and write JSON in one form."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ MAX_DIGITS = 20
 
 
 def parse_json(content: bytes, where: str) -> Mapping[str, Any]:
-    """Return one JSON table. Refused: repeated keys, NaN, numbers of many digits, deep nesting."""
+    """Return one JSON table. Refuse repeated keys, NaN, numbers of many digits, deep nesting."""
     try:
-        found = json.loads(
+        table = json.loads(
             content.decode("utf-8"),
             object_pairs_hook=_without_repeats,
             parse_int=_short_integer,
             parse_float=_finite,
             parse_constant=_no_number,
         )
-        _check(found, MAX_DEPTH)
+        _check(table, MAX_DEPTH)
     except (ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise BundleError(f"{where} is not the JSON of a bundle: {why}", COPY_AGAIN) from error
-    if not isinstance(found, dict):
-        raise BundleError(f"{where} expects a table, received {type(found).__name__}", COPY_AGAIN)
-    return found
+    if not isinstance(table, dict):
+        raise BundleError(f"{where} expects a table, received {type(table).__name__}", COPY_AGAIN)
+    return table
 
 
 def to_json(content: Mapping[str, Any], indent: int | None = 1) -> bytes:

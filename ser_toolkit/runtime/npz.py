@@ -1,4 +1,4 @@
-"""Arrays as the bytes of an `.npz`, and back: nothing is unpickled, evaluated or decompressed."""
+"""Write arrays as an `.npz` and read them: nothing is unpickled, evaluated or decompressed."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def to_npz(arrays: Mapping[str, Any]) -> bytes:
 
 
 def from_npz(content: bytes) -> dict[str, NDArray[Any]]:
-    """Return the arrays of `to_npz`, read-only. Raise ValueError for whatever else there is.
+    """Return the arrays of `to_npz`, read-only. Raise ValueError for any other bytes.
 
     Every member is read whole, so that its checksum is compared: `numpy.load` stops where an
-    altered header tells it to, and gives fewer rows without complaint.
+    altered header ends, and gives fewer rows without complaint.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -1,4 +1,4 @@
-"""Run a child process: read its output line by line, and its bad end as one line of text."""
+"""Run a child process: read its output line by line, and its failure as one line of text."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import IO
 
 from .text import shorten
 
-# How runtimes greet on standard error; it says nothing about an end.
-GREETING = "INFO: "
+# What runtimes log on standard error when they start; it says nothing about a failure.
+LOG_PREFIX = "INFO: "
 
 
 class ProcessError(Exception):
-    """Tell how a child process came to a bad end: "crashed (SIGSEGV)", "ended with status 1"."""
+    """Say how a child process failed: "crashed (SIGSEGV)", "ended with status 1"."""
 
 
 class ChildProcess:
-    """A command that runs: `send` it bytes, read its `lines`, and have it ended by `with`.
+    """Run a command: `send` it bytes, read its `lines`; leaving `with` ends it.
 
     What it writes to standard error is kept from the terminal.
     """
@@ -69,7 +69,7 @@ class ChildProcess:
             pass
 
     def send(self, content: bytes) -> None:
-        """Write to its standard input; why it does not read is told by its end."""
+        """Write to its standard input; where it does not read, its end says why."""
         assert self._process.stdin is not None
         with self._timed(), contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(content)
@@ -82,7 +82,7 @@ class ChildProcess:
             self._process.stdin.close()
 
     def lines(self) -> Iterator[bytes]:
-        """Yield what it prints, line by line. Raises ProcessError at a bad end."""
+        """Yield what it prints, line by line. Raises ProcessError where it fails."""
         while line := self._next_line():
             yield line
         with self._timed():
@@ -118,7 +118,14 @@ def output_lines(
     content: bytes = b"",
     env: Mapping[str, str] | None = None,
 ) -> Iterator[bytes]:
-    """Give `content` to a command and yield what it prints; see `ChildProcess`."""
+    """Run a command and yield what it prints, line by line. Raises ProcessError.
+
+    Args:
+        command: The program and its arguments.
+        timeout_s: The longest wait for the next line, or for the end.
+        content: What it reads from standard input.
+        env: Variables beside those of this process.
+    """
     with ChildProcess(command, timeout_s, env) as child:
         child.send(content)
         child.end_input()
@@ -126,7 +133,7 @@ def output_lines(
 
 
 def describe_end(status: int, errors: IO[bytes]) -> str:
-    """Say how a process ended: by which signal, or with which status and last words."""
+    """Say how a process ended: by which signal, or with which status and last line of `errors`."""
     if status < 0:
         return f"crashed ({_signal_name(-status)})"
     last = "".join(f": {line}" for line in _last_line(errors))
@@ -150,4 +157,4 @@ def _signal_name(number: int) -> str:
 def _last_line(errors: IO[bytes]) -> list[str]:
     errors.seek(0)
     lines = [line.strip() for line in errors.read().decode("utf-8", "replace").splitlines()]
-    return [shorten(line) for line in lines if line and not line.startswith(GREETING)][-1:]
+    return [shorten(line) for line in lines if line and not line.startswith(LOG_PREFIX)][-1:]

@@ -1,4 +1,4 @@
-"""Text for people: printable, in one line of bearable length, in the right number."""
+"""Format text for people: printable, in one line of limited length, with the right plural."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ LONGEST_LINE = 300
 
 
 def escape_control(text: str, keep: str = "") -> str:
-    """Escape what is not printable, but for the characters of `keep`."""
+    """Escape what is not printable, except the characters of `keep`."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
 
 
 def shorten(text: str, most: int = LONGEST_LINE) -> str:
-    """Put `text` into one line of at most so many characters."""
+    """Put `text` into one line of at most `most` characters."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"
 

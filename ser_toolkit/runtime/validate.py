@@ -25,7 +25,7 @@ SHOWN = 80
 
 
 class UnknownKeyError(SertkError):
-    """A table has a key that nobody reads."""
+    """A table has a key that is not among its fields."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,14 @@ def bounds(low: float | None = None, high: float | None = None, **more: Any) -> 
 
 
 def bounded(default: Any, low: float | None = None, high: float | None = None, **more: Any) -> Any:
-    """Return a field with a default and bounds; `more` are further attributes of `Bounds`."""
+    """Return a dataclass field with a default and bounds.
+
+    Args:
+        default: Its default.
+        low: The lowest number; None is no bound.
+        high: The highest number; None is no bound.
+        more: Further attributes of `Bounds`.
+    """
     return dataclasses.field(default=default, metadata=bounds(low, high, **more))
 
 
@@ -93,17 +100,26 @@ def check_fields(
     make: Make | None = None,
     complete: bool = False,
 ) -> dict[str, Any]:
-    """Return some of the fields of a dataclass with the types that it declares; see above."""
+    """Return some of the fields of a dataclass with the types that it declares.
+
+    Args:
+        kind: The dataclass.
+        values: Name to value, as JSON or TOML gives them.
+        where: What errors call the table.
+        make: As in `from_mapping`.
+        complete: Whether tables within must have all their fields.
+    """
     fields = {field.name: field for field in dataclasses.fields(kind)}
     refuse_unknown(values, fields, f"'{where}'")
     hints = typing.get_type_hints(kind)
-    reading = _Reading(make, complete)
-    found = {
-        name: reading.typed(value, hints[name], f"{where}.{name}") for name, value in values.items()
+    converter = _Converter(make, complete)
+    converted = {
+        name: converter.convert(value, hints[name], f"{where}.{name}")
+        for name, value in values.items()
     }
-    for name, value in found.items():
+    for name, value in converted.items():
         _check(value, fields[name].metadata.get(KEY), f"{where}.{name}")
-    return found
+    return converted
 
 
 def check_bounds(instance: Any, where: str) -> None:
@@ -115,11 +131,11 @@ def check_bounds(instance: Any, where: str) -> None:
 def refuse_unknown(
     keys: Iterable[Any], known: Iterable[str], owner: str, noun: str = "parameter"
 ) -> None:
-    """Raise UnknownKeyError for a key that is not known; the error lists those, nearest first.
+    """Raise UnknownKeyError for an unknown key; the error lists the known ones, nearest first.
 
     Args:
-        keys: What was given.
-        known: What may be given.
+        keys: The keys given.
+        known: The keys that exist.
         owner: What errors call the whole.
         noun: What errors call a key.
     """
@@ -131,13 +147,14 @@ def refuse_unknown(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Reading:
-    """Gives values the types that hints declare; `make` and `complete` are of `from_mapping`."""
+class _Converter:
+    """Convert values to the types that hints declare, as `from_mapping` says."""
 
     make: Make | None
     complete: bool
 
-    def typed(self, value: Any, hint: Any, where: str) -> Any:
+    def convert(self, value: Any, hint: Any, where: str) -> Any:
+        """Return `value` with the type that `hint` declares; errors call it `where`."""
         origin, args = typing.get_origin(hint), typing.get_args(hint)
         if origin in (Union, types.UnionType):
             return self._union(value, args, where)
@@ -154,7 +171,7 @@ class _Reading:
             return None
         for arg in args:
             try:
-                return self.typed(value, arg, where)
+                return self.convert(value, arg, where)
             except SertkError:
                 continue
         raise SertkError(f"'{where}' does not take {_shown(value)}")
@@ -162,17 +179,17 @@ class _Reading:
     def _tuple(self, value: Iterable[Any], inner: Any, where: str) -> tuple[Any, ...]:
         numbered = dataclasses.is_dataclass(inner)
         return tuple(
-            self.typed(item, inner, f"{where}[{index}]" if numbered else where)
+            self.convert(item, inner, f"{where}[{index}]" if numbered else where)
             for index, item in enumerate(value)
         )
 
     def _table(self, value: Mapping[str, Any], hint: Any, where: str) -> Any:
         if typing.get_origin(hint) in (Mapping, dict):
             inner = typing.get_args(hint)[1]
-            return {k: self.typed(item, inner, _within(where, k)) for k, item in value.items()}
-        made = self.make(value, hint) if self.make else None
-        if made is not None:
-            return made
+            return {k: self.convert(item, inner, _within(where, k)) for k, item in value.items()}
+        component = self.make(value, hint) if self.make else None
+        if component is not None:
+            return component
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             return from_mapping(hint, value, where, self.make, self.complete)
         return _plain(value, hint, where)
@@ -248,15 +265,15 @@ def _check_number(value: float, limits: Bounds, where: str) -> None:
 
 def _range(limits: Bounds) -> str:
     if limits.above is not None:
-        return f"more than {_ended(limits.above)}"
+        return f"more than {_bound(limits.above)}"
     if limits.high == math.inf:
-        return "a number" if limits.low == -math.inf else f"{_ended(limits.low)} or more"
+        return "a number" if limits.low == -math.inf else f"{_bound(limits.low)} or more"
     if limits.low == -math.inf:
-        return f"at most {_ended(limits.high)}"
-    return f"{_ended(limits.low)} to {_ended(limits.high)}"
+        return f"at most {_bound(limits.high)}"
+    return f"{_bound(limits.low)} to {_bound(limits.high)}"
 
 
-def _ended(end: float) -> str:
+def _bound(end: float) -> str:
     return str(end) if isinstance(end, int) else f"{end:g}"
 
 
@@ -295,6 +312,6 @@ def _expected(wanted: str, value: Any, where: str) -> SertkError:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as errors show it: printable, in one line of bearable length."""
+    """Return a value as errors show it: printable, in one line of limited length."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

@@ -1,4 +1,4 @@
-"""Writes the package of a new plugin, from the templates beside this module."""
+"""Write the package of a new plugin, from the templates beside this module."""
 
 from __future__ import annotations
 
@@ -19,28 +19,35 @@ MARK = "#:"
 
 @dataclass(frozen=True)
 class Project:
-    """What is to be written: the name that users type, and what it offers."""
+    """Describe a plugin to write.
+
+    Attributes:
+        name: What users type.
+        kinds: What it offers, of `KINDS`.
+        hidden: Whether `sertk --help` leaves out its command.
+    """
 
     name: str
     kinds: tuple[str, ...]
+    hidden: bool = False
 
     @property
     def distribution(self) -> str:
-        """Return what pip calls it."""
+        """Return its name for pip."""
         return f"sertk-{self.name}"
 
     @property
     def module(self) -> str:
-        """Return the name with nothing in it that Python cannot take."""
+        """Return the name as part of a Python identifier."""
         return self.name.replace("-", "_")
 
     @property
     def package(self) -> str:
-        """Return what Python imports."""
+        """Return the name of the package that Python imports."""
         return f"sertk_{self.module}"
 
     def texts(self) -> dict[str, str]:
-        """Return every file of the package: its path, with '/', and what is in it."""
+        """Return every file of the package: its path, with '/', and its text."""
         return {path: self._text(template) for path, template in self._templates().items()}
 
     def _templates(self) -> dict[str, str]:
@@ -74,28 +81,29 @@ class Project:
             "description": f"{_joined(self.kinds).capitalize()} for SER Toolkit",
             "range": _range(__version__),
             "hook_api": str(HOOK_API),
+            "hidden": ", hidden=True" if self.hidden else "",
         }
 
 
 def write(project: Project, folder: Path) -> None:
-    """Write all files of a project; a new folder is there only when it is complete."""
+    """Write all files of a project; a new folder appears only when it is complete."""
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".sertk-new-", dir=folder.parent) as name:
-        made = Path(name, "made")
+        written = Path(name, "written")
         for path, text in project.texts().items():
-            (made / path).parent.mkdir(parents=True, exist_ok=True)
-            (made / path).write_text(text, "utf-8")
+            (written / path).parent.mkdir(parents=True, exist_ok=True)
+            (written / path).write_text(text, "utf-8")
         if folder.is_dir():
-            # Somebody may stand in it: it must stay the same folder.
-            for item in made.iterdir():
+            # It may be a shell's working folder: it must stay the same folder.
+            for item in written.iterdir():
                 item.rename(folder / item.name)
         else:
-            made.rename(folder)
+            written.rename(folder)
 
 
 def _chosen(text: str, kinds: Collection[str]) -> str:
-    """Return the lines for these kinds. A line such as `#: sink` says for which those after it are.
+    """Return the lines for these kinds. A line such as `#: sink` limits those after it to a kind.
 
     `#: reader sink` is for any of the two, `#: reader & sink` for both, `#: !sink` for all but
     sinks, `#: component` for all but commands, `#: end` for everything.
@@ -116,7 +124,7 @@ def _holds(word: str, words: Collection[str]) -> bool:
 
 
 def _range(version: str) -> str:
-    """Return the versions of the toolkit whose seam is that of this one."""
+    """Return the versions of the toolkit that have the HOOK_API of this one."""
     major, minor = map(int, version.split(".")[:2])
     return f">={major}.{minor},<{major}.{minor + 1}"
 

@@ -1,4 +1,4 @@
-"""Which names a new plugin may have, and what is said of others."""
+"""Check the name and the folder of a new plugin."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHOOSE = "Choose another name"
 
 
 def check_project(project: Project) -> None:
-    """Raise SertkError for a name that cannot work here, or would stand in another's way."""
+    """Raise SertkError for a name that cannot work here, or that is taken."""
     _check_spelling(project.name)
     if keyword.iskeyword(project.module):
         raise SertkError(f"'{project.name}' is a word of Python", CHOOSE)
@@ -73,8 +73,8 @@ def _check_free(project: Project) -> None:
         raise SertkError(f"Python finds a '{project.package}' already", CHOOSE)
 
 
-def _same(one: str, other: str) -> bool:
-    return canonical_name(one) == canonical_name(other)
+def _same(first: str, second: str) -> bool:
+    return canonical_name(first) == canonical_name(second)
 
 
 def _check_components(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""The conformance kit: does a component keep to the contract?
+"""Check that a component keeps to the contract: the conformance kit.
 
 A plugin's whole test file:
 

@@ -1,4 +1,4 @@
-"""Bytes for components that hold an `Asset`, without a bundle."""
+"""Give components that hold an `Asset` their bytes, without a bundle."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from .check import NotChecked
 
 
 def asset(content: bytes, name: str = "asset.bin") -> Asset:
-    """Return what a field holds instead of `content`; give the content itself as
-    `assets=[content]`.
-    """
+    """Return the `Asset` that stands for `content` in a field; pass `assets=[content]` as well."""
     return Asset(name, hashlib.sha256(content).hexdigest(), len(content))
 
 
@@ -37,7 +35,7 @@ def loaded(component: Component, load: AssetLoader) -> list[bytes]:
 
 
 def empty_fields(component: Component) -> list[str]:
-    """Return the fields that could hold an asset and hold none."""
+    """Return the fields that may hold an asset and hold None."""
     hints = typing.get_type_hints(type(component))
     values = fields_of(component)
     return [key for key in values if values[key] is None and Asset in typing.get_args(hints[key])]

@@ -1,4 +1,4 @@
-"""What an augmenter of audio or of frames is asked for."""
+"""Check augmenters of audio and of frames."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GLOBAL = "Draw from rng alone: not from np.random, not from random, not from a g
 
 
 def audio_checks(component: Augmenter, given: Given) -> Iterator[Check]:
-    """Yield all checks of an augmenter of audio but those of every component."""
+    """Yield the checks of an augmenter of audio, without those of every component."""
     for name, (words, make) in signals.EXTREMES.items():
         yield Check(
             name,
@@ -60,7 +60,7 @@ def _ready(component: Augmenter, given: Given) -> Augmenter:
 
 
 def frame_augmenter_checks(component: FrameAugmenter) -> Iterator[Check]:
-    """Yield all checks of an augmenter of frames but those of every component."""
+    """Yield the checks of an augmenter of frames, without those of every component."""
     table: dict[str, tuple[str, Callable[[FrameAugmenter], None]]] = {
         "window": ("a window keeps its shape and stays finite", _window),
         "zeros": ("a window of zeros, the mean of every column, stays finite", _zeros),
@@ -81,11 +81,11 @@ def _rng(seed: int = 0) -> np.random.Generator:
 def _audio(component: Augmenter, samples: F32, rate_hz: int = RATE_HZ, draws: int = SOME) -> None:
     what = f"augment of {len(samples)} samples at {rate_hz} Hz"
     for seed in range(draws):
-        found = array(component.augment(samples.copy(), rate_hz, _rng(seed)), what)
+        augmented = array(component.augment(samples.copy(), rate_hz, _rng(seed)), what)
         expect(
-            found.ndim == 1 and len(found) > 0,
+            augmented.ndim == 1 and len(augmented) > 0,
             f"{what} to give a clip (M,) with M > 0",
-            f"shape {found.shape}",
+            f"shape {augmented.shape}",
             "Keep at least one sample, and one axis: the audio is mono",
         )
 
@@ -110,8 +110,8 @@ def _other_rate(component: Augmenter) -> None:
 def _generator(component: Augmenter, equal: Callable[[], Augmenter]) -> None:
     samples = signals.voice(RATE_HZ, RATE_HZ)
 
-    def draws(one: Augmenter) -> Draw:
-        return lambda rng: one.augment(samples.copy(), RATE_HZ, rng)
+    def draws(augmenter: Augmenter) -> Draw:
+        return lambda rng: augmenter.augment(samples.copy(), RATE_HZ, rng)
 
     _reproducible(draws(component), draws(equal()))
 
@@ -119,8 +119,8 @@ def _generator(component: Augmenter, equal: Callable[[], Augmenter]) -> None:
 def _frame_generator(component: FrameAugmenter) -> None:
     frames = signals.window(60, 9)
 
-    def draws(one: FrameAugmenter) -> Draw:
-        return lambda rng: one.augment_frames(frames.copy(), rng)
+    def draws(augmenter: FrameAugmenter) -> Draw:
+        return lambda rng: augmenter.augment_frames(frames.copy(), rng)
 
     _reproducible(draws(component), draws(twin(component)))
 
@@ -142,10 +142,10 @@ def _input(component: Augmenter) -> None:
     kept: list[F32] = []
     for seed in range(SOME):
         samples = before.copy()
-        found = component.augment(samples, RATE_HZ, _rng(seed))
+        augmented = component.augment(samples, RATE_HZ, _rng(seed))
         unchanged(samples, before, "samples")
-        _apart(found, samples)
-        _new(found, kept)
+        _check_copy(augmented, samples)
+        _check_new(augmented, kept)
 
 
 def _frame_input(component: FrameAugmenter) -> None:
@@ -155,7 +155,7 @@ def _frame_input(component: FrameAugmenter) -> None:
         frames = before.copy()
         frames.flags.writeable = False
         try:
-            found = component.augment_frames(frames, _rng(seed))
+            augmented = component.augment_frames(frames, _rng(seed))
         except ValueError as error:
             if not refuses_writing(error):
                 raise
@@ -164,27 +164,27 @@ def _frame_input(component: FrameAugmenter) -> None:
                 f"a write into them ({error})",
                 "Work on a copy (frames.copy()): the window is shown again in the next epoch",
             ) from error
-        _apart(found, frames)
-        _new(found, kept)
+        _check_copy(augmented, frames)
+        _check_new(augmented, kept)
 
 
-def _apart(found: F32, given: F32) -> None:
+def _check_copy(augmented: F32, given: F32) -> None:
     expect(
-        not np.shares_memory(found, given),
+        not np.shares_memory(augmented, given),
         "a new array",
         "one that shares memory with what was given",
         "Return a copy where nothing is altered, too",
     )
 
 
-def _new(found: F32, kept: list[F32]) -> None:
+def _check_new(augmented: F32, kept: list[F32]) -> None:
     expect(
-        not any(np.shares_memory(found, before) for before in kept),
+        not any(np.shares_memory(augmented, before) for before in kept),
         "a new array for each copy",
         "one that shares memory with the copy before",
         "Make a new array, rather than fill one that you keep",
     )
-    kept.append(found)
+    kept.append(augmented)
 
 
 def _effect(component: Augmenter) -> None:
@@ -208,11 +208,11 @@ def _alters(before: F32, draw: Draw) -> None:
 
 def _frames(component: FrameAugmenter, frames: F32) -> None:
     for seed in range(DRAWS):
-        found = array(component.augment_frames(frames.copy(), _rng(seed)), "augment_frames")
+        augmented = array(component.augment_frames(frames.copy(), _rng(seed)), "augment_frames")
         expect(
-            found.shape == frames.shape,
+            augmented.shape == frames.shape,
             f"a window of the shape (T, F) = {frames.shape} again",
-            f"{found.shape}",
+            f"{augmented.shape}",
             "Keep the shape: cut what is longer, repeat what is shorter",
         )
 

@@ -1,4 +1,4 @@
-"""Imports that fail as they do on a device."""
+"""Make imports fail as they do on a device."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ NOT_ON_A_DEVICE = (
     "numba",
     "torch",
 )
-"""What `edge_ready` components must do without."""
+"""The modules that `edge_ready` components must not import."""
 
 
 class Blocker(MetaPathFinder):
-    """Stands before all other finders and refuses some modules, with what is in them."""
+    """Refuse some modules and their submodules, before all other finders."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """Return none, so that others look for it; raises where the module is refused."""
+        """Return None, so that others look for it; raise where the module is refused."""
         if is_in(name, self.names):
             raise ModuleNotFoundError(f"'{name}' is not on a device, and blocked here", name=name)
         return None
@@ -44,10 +44,10 @@ def is_in(module: str, names: Sequence[str]) -> bool:
 
 @contextlib.contextmanager
 def blocked(*names: str) -> Iterator[None]:
-    """Make imports of `names` fail (default: `NOT_ON_A_DEVICE`), of what was loaded too."""
+    """Make imports of `names` fail (default: `NOT_ON_A_DEVICE`), even of loaded modules."""
     wanted = names or NOT_ON_A_DEVICE
     hidden = {name: sys.modules.pop(name) for name in [*sys.modules] if is_in(name, wanted)}
-    attributes = [_taken(name) for name in wanted]
+    attributes = [_detach(name) for name in wanted]
     blocker = Blocker(wanted)
     sys.meta_path.insert(0, blocker)
     try:
@@ -59,8 +59,8 @@ def blocked(*names: str) -> Iterator[None]:
         sys.modules.update(hidden)
 
 
-def _taken(name: str) -> tuple[ModuleType, str, object] | None:
-    """Return `from scipy import signal` asks the package, not the finders."""
+def _detach(name: str) -> tuple[ModuleType, str, object] | None:
+    """Remove a module from its package, where `from scipy import signal` finds it."""
     package, _, attribute = name.rpartition(".")
     parent = sys.modules.get(package)
     if parent is None or attribute not in vars(parent):

@@ -1,4 +1,4 @@
-"""A check: its name, what it asks for, and a function that fails with words for the author."""
+"""Define a check: its name, what it requires, and a function that fails with an explanation."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class CheckFailed(AssertionError):  # noqa: N818
 
 
 class NotChecked(unittest.SkipTest):
-    """Something that the check needs is not there; pytest and unittest show it as skipped."""
+    """The check lacks something that it needs; pytest and unittest show it as skipped."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One demand of the contract on one component.
+    """Hold one requirement of the contract on one component.
 
     Attributes:
         name: Unique for that component.
-        about: What is asked, in words.
-        run: Asks it; raises CheckFailed or NotChecked.
+        about: The requirement, in words.
+        run: Checks it; raises CheckFailed or NotChecked.
         subject: Kind and name of the component, as in `extractor:loud`.
         slow: Whether it takes seconds.
     """
@@ -76,7 +76,14 @@ class Check:
 
 
 def expect(holds: object, expected: str, received: object, todo: str) -> None:
-    """Raise CheckFailed unless something holds."""
+    """Raise CheckFailed unless `holds` is true.
+
+    Args:
+        holds: The condition.
+        expected: What the contract requires.
+        received: What the component gave.
+        todo: What its author can do.
+    """
     __tracebackhide__ = True
     if not holds:
         raise CheckFailed(expected, str(received), todo)

@@ -1,4 +1,4 @@
-"""What is given to `sertk plugins check`: fields that are set, and a corpus of the user's."""
+"""Apply the options of `sertk plugins check`: set fields, and copy the user's corpus."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .assets import asset
 from .given import MakeCorpus
 
 MAX_CORPUS_BYTES = 500_000_000
-"""Each check of a reader takes a copy of its own."""
+"""Each check of a reader copies it again."""
 Instead = dict[tuple[str, str], Component]
 
 
 def configured(
     offers: Sequence[PluginComponent], settings: Sequence[str]
 ) -> tuple[Instead, list[bytes]]:
-    """Return the components in which something is set, by kind and name, and the bytes of files.
+    """Return the components that settings change, by kind and name, and the bytes of files.
 
     A setting is COMPONENT.FIELD=VALUE, or KIND.COMPONENT.FIELD=VALUE where two kinds have the name;
     the value @FILE stands for the bytes of a file. Raises SertkError for anything else.
@@ -53,7 +53,7 @@ def corpora(components: Sequence[Any], data: Path | None) -> Mapping[str, MakeCo
         return {}
     if not data.is_dir():
         raise SertkError(f"'{data}' is no folder with a corpus", "Check the path")
-    readers = [one for one in components if isinstance(one, Reader) and one.needs_folder]
+    readers = [item for item in components if isinstance(item, Reader) and item.needs_folder]
     if not readers:
         raise SertkError("the plugin has no reader of folders", "Leave out --data")
     if len(readers) > 1:
@@ -80,11 +80,11 @@ def _field(
         if not isinstance(offer.component, Recipe)
         for field in fields_of(offer.component)
     ]
-    found = [one for one in known if key in (one[0], f"{one[1].kind}.{one[0]}")]
-    if len(found) == 1:
-        return found[0][1:]
-    if found:
-        options = ", ".join(f"{offer.kind}.{place}" for place, offer, _ in found)
+    matches = [item for item in known if key in (item[0], f"{item[1].kind}.{item[0]}")]
+    if len(matches) == 1:
+        return matches[0][1:]
+    if matches:
+        options = ", ".join(f"{offer.kind}.{place}" for place, offer, _ in matches)
         raise SertkError(f"'{key}' is ambiguous", f"Choose from: {options}")
     places = [place for place, _, _ in known]
     near = difflib.get_close_matches(key, places, 5, 0.0)
@@ -107,16 +107,14 @@ def _value(text: str, contents: list[bytes]) -> Any:
 
 
 def _may_read(reader: Reader, data: Path) -> bool:
-    found: list[Any] = []
-    error = attempt(lambda: found.append(reader.recognises(data)))
-    # One that raises is not passed over: its checks say so.
-    return error is not None or found[0] is not None
+    matches: list[Any] = []
+    error = attempt(lambda: matches.append(reader.recognises(data)))
+    # A reader that raises is kept: its checks show the error.
+    return error is not None or matches[0] is not None
 
 
 def _is_too_large(data: Path) -> bool:
-    """Follow links, as copying does; one that leads back to itself ends at the limit
-    too.
-    """
+    """Say whether a folder is too large to copy. Links are followed, as in copying; loops end."""
     size = 0
     for folder, _, names in os.walk(data, followlinks=True):
         files = (Path(folder, name) for name in names)

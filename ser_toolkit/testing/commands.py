@@ -1,4 +1,4 @@
-"""What a command is asked for."""
+"""Check commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAVY = "Import it inside the function that uses it: `sertk NAME --help` and eve
 
 
 def command_checks(command: click.Command) -> Iterator[Check]:
-    """Yield all checks of a click command."""
+    """Yield the checks of a click command."""
     table: dict[str, tuple[str, Callable[[click.Command], None]]] = {
         "declared": ("a name and a line of help", _declared),
         "help": ("--help works, of every sub-command too", _help),
@@ -67,12 +67,12 @@ def _shown(command: click.Command, path: str) -> tuple[str, BaseException | None
 
 def _light(command: click.Command) -> None:
     module, name = _place(command)
-    found = device.imports(module, name)
-    expect(not found, f"the module {module} to import nothing heavy", ", ".join(found), HEAVY)
+    heavy = device.imports(module, name)
+    expect(not heavy, f"the module {module} to import nothing heavy", ", ".join(heavy), HEAVY)
 
 
 def _place(command: click.Command) -> tuple[str, str]:
-    """Return the module and the name in it that lead to the command."""
+    """Return the module of the command and its name in it."""
     module = getattr(command.callback, "__module__", type(command).__module__)
     home: Any = sys.modules.get(module)
     for name, value in vars(home).items() if home else ():

@@ -1,4 +1,4 @@
-"""What every component is asked for: a declaration, and a round trip through JSON."""
+"""Check what every component must have: a declaration, and a round trip through JSON."""
 
 from __future__ import annotations
 

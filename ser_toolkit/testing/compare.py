@@ -1,4 +1,4 @@
-"""Comparisons whose outcome is said in words."""
+"""Compare results, and explain differences in words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ C = TypeVar("C")
 
 
 def array(found: object, what: str, finite: bool = True) -> F32:
-    """Return `found` as a float32 array of finite numbers, else CheckFailed."""
+    """Return `found` as a float32 array of finite numbers, else raise CheckFailed.
+
+    Args:
+        found: What the component returned.
+        what: What messages call it.
+        finite: False leaves out the check for finite numbers.
+    """
     expected = f"{what} to be a float32 array"
     if not isinstance(found, np.ndarray):
         raise CheckFailed(expected, f"{type(found).__name__}", "Return a numpy array")
@@ -49,7 +55,14 @@ def _finite(found: F32, what: str) -> None:
 
 
 def same(found: F32, before: F32, expected: str, todo: str) -> None:
-    """Require equality to the last bit, else raise CheckFailed."""
+    """Require equality to the last bit, else raise CheckFailed.
+
+    Args:
+        found: The array to check.
+        before: What it must equal.
+        expected: The requirement, in words.
+        todo: What its author can do.
+    """
     expect(found.shape == before.shape, expected, f"shapes {before.shape} and {found.shape}", todo)
     if not np.array_equal(found, before, equal_nan=True):
         raise CheckFailed(expected, _difference(found, before), todo)
@@ -63,7 +76,16 @@ def close(
     columns: Sequence[str] = (),
     tolerance: float = CLOSE,
 ) -> None:
-    """Require equality but for rounding, column by column, else raise CheckFailed."""
+    """Require equality except for rounding, column by column, else raise CheckFailed.
+
+    Args:
+        found: The array to check.
+        wanted: What it must equal.
+        expected: The requirement, in words.
+        todo: What its author can do.
+        columns: Names of the columns, for the message.
+        tolerance: The largest error, as a share of the largest value of a column.
+    """
     expect(found.shape == wanted.shape, expected, f"shape {found.shape} for {wanted.shape}", todo)
     if not wanted.size:
         return
@@ -76,8 +98,8 @@ def relative_error(found: NDArray[Any], wanted: NDArray[Any]) -> float:
     """Return the largest error, as a share of the largest value of its column.
 
     Elementwise comparisons fail on another processor, where sums are rounded in another order: a
-    value near zero in a column of large ones has no digits of its own. A column lies along the
-    first axis. Arrays of two shapes, and what is not a number, are infinitely far apart.
+    value near zero in a column of large ones has no exact digits. A column runs along the first
+    axis. The error of arrays of two shapes, and of NaN, is infinite.
     """
     if found.shape != wanted.shape:
         return float("inf")
@@ -92,7 +114,13 @@ def _relative(found: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def unchanged(now: F32, before: F32, what: str) -> None:
-    """Require that the input is what it was, else raise CheckFailed."""
+    """Require that the input did not change, else raise CheckFailed.
+
+    Args:
+        now: The input after the call.
+        before: A copy from before.
+        what: What messages call it.
+    """
     count = int(np.count_nonzero(now != before))
     expect(
         count == 0,
@@ -103,7 +131,7 @@ def unchanged(now: F32, before: F32, what: str) -> None:
 
 
 def overwritten(found: F32, todo: str) -> None:
-    """Write into a result, as whoever asked for it may; CheckFailed where that is refused."""
+    """Write into a result, as its caller may; raise CheckFailed where numpy refuses."""
     try:
         found[...] = -7
     except ValueError as error:
@@ -111,16 +139,16 @@ def overwritten(found: F32, todo: str) -> None:
 
 
 def twin(component: C) -> C:
-    """Return an equal component that has not been asked anything yet."""
-    made: Any = dataclasses.replace(cast(Any, component), **fields_of(cast(Any, component)))
-    return cast(C, made)
+    """Return an equal component that was not used yet."""
+    copy: Any = dataclasses.replace(cast(Any, component), **fields_of(cast(Any, component)))
+    return cast(C, copy)
 
 
 @contextlib.contextmanager
 def generators_alone(todo: str) -> Iterator[None]:
     """Require that the global generators are neither drawn from nor seeded; restore them."""
     kept: tuple[Any, Any] = np.random.get_state(), random.getstate()
-    # Who seeds with a constant leaves the same state each time, but not the one after it.
+    # A component that seeds with a constant leaves one state each time, but not the one after it.
     np.random.random(), random.random()
     before = _global_states()
     try:
@@ -147,7 +175,7 @@ def refuses_writing(error: Exception) -> bool:
 
 
 def raised(error: BaseException) -> str:
-    """Return an exception as `received` has it."""
+    """Return an exception as `received` shows it."""
     return one_line(error)
 
 

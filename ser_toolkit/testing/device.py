@@ -1,4 +1,4 @@
-"""A component in a process of its own, where what no device has cannot be imported."""
+"""Check a component in a process of its own, in which imports fail as they do on a device."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .compare import close
 from .frames import Frames
 from .given import Given
 from .sinks import check_there
-from .windows import Windows, alike, shapes
+from .windows import Windows, check_shapes, shapes
 
 TIMEOUT_S = 120.0
 SECONDS = 2
@@ -34,7 +34,7 @@ BLOCKED = ", ".join(NOT_ON_A_DEVICE)
 
 
 def device_checks(component: Component, given: Given) -> Iterator[Check]:
-    """Yield `pi`, for what says that it may run there."""
+    """Yield `pi`, for a component with `edge_ready`."""
     if component.edge_ready:
         yield Check(
             "pi",
@@ -44,9 +44,7 @@ def device_checks(component: Component, given: Given) -> Iterator[Check]:
 
 
 def imports(module: str, command: str = "") -> list[str]:
-    """Return what heavy there is in a fresh process after an import, and after its hooks or
-    --help.
-    """
+    """Return the heavy modules in a fresh process after an import and after its hooks or --help."""
     home = sys.modules.get(module)
     if home is None:
         raise NotChecked(f"{module} is not a module that can be imported elsewhere")
@@ -61,19 +59,17 @@ def imports(module: str, command: str = "") -> list[str]:
                 failed.cause,
                 "Let it import what it needs by itself",
             ) from failed
-        found: list[str] = json.loads((folder / "found.json").read_text("utf-8"))
-    return found
+        heavy: list[str] = json.loads((folder / "found.json").read_text("utf-8"))
+    return heavy
 
 
 def place(module: ModuleType) -> dict[str, str | None]:
-    """Return how another process finds a module: by name, else by file."""
+    """Return name and file of a module, by which another process finds it."""
     return {"name": module.__name__, "file": getattr(module, "__file__", None)}
 
 
 def encoded(value: Any) -> Any:
-    """Return a field as JSON that `running.decoded` understands; components say where their class
-    is.
-    """
+    """Return a field as JSON for `device_worker.decoded`; components name their class."""
     if isinstance(value, Component):
         return {
             "class": _class(type(value)),
@@ -106,41 +102,41 @@ def _pi(component: Component, given: Given) -> None:
     elif isinstance(component, Sink):
         _sink(component, given)
     else:
-        _elsewhere(component, given, {"task": "made"})
+        _elsewhere(component, given, {"task": "build"})
 
 
 def _frames(under: Frames) -> None:
     samples = signals.voice(under.component.rate_hz, SECONDS * under.component.rate_hz)
     samples = samples if len(samples) > under.component.frame_length else under.samples(4)
     samples = signals.paused(samples)
-    # The device has heard nothing before, this process something else.
+    # The device computed nothing before, this process something else.
     under.ready.frames(under.signal(under.samples(4, seed=1)))
     here = {"frames": under.ready.frames(under.signal(samples))}
-    _agrees(_heard(under.component, under.given, samples), here)
+    _check_equal(_device_arrays(under.component, under.given, samples), here)
 
 
 def _windows(under: Windows) -> None:
     samples = under.samples()
     under.ready.arrays(under.signal(under.samples(seed=1)))
     here = under.ready.arrays(under.signal(samples))
-    _agrees(_heard(under.component, under.given, samples), here)
+    _check_equal(_device_arrays(under.component, under.given, samples), here)
 
 
-def _agrees(there: Mapping[str, F32], here: Mapping[str, F32]) -> None:
-    alike(there, shapes(here), " on the device")
+def _check_equal(there: Mapping[str, F32], here: Mapping[str, F32]) -> None:
+    check_shapes(there, shapes(here), " on the device")
     for name, values in here.items():
         close(
             np.atleast_2d(there[name]),
             np.atleast_2d(values),
             "the same numbers on the device as in training",
-            "Compute one way only: what is trained with one and runs with another hears wrong",
+            "Compute one way only: a network trained with one and run with another predicts wrong",
         )
 
 
-def _heard(component: Component, given: Given, samples: F32) -> dict[str, F32]:
-    answer: dict[str, F32] = {}
-    _elsewhere(component, given, {"task": "hear"}, samples, answer)
-    return answer
+def _device_arrays(component: Component, given: Given, samples: F32) -> dict[str, F32]:
+    arrays: dict[str, F32] = {}
+    _elsewhere(component, given, {"task": "extract"}, samples, arrays)
+    return arrays
 
 
 def _sink(component: Sink, given: Given) -> None:
@@ -154,9 +150,9 @@ def _elsewhere(
     given: Given,
     job: dict[str, Any],
     samples: F32 | None = None,
-    answer: dict[str, F32] | None = None,
+    arrays: dict[str, F32] | None = None,
 ) -> None:
-    """Do a job with a component in the other process; arrays come back in `answer`."""
+    """Do a job with a component in the other process, which adds to `arrays` what it computes."""
     with tempfile.TemporaryDirectory(prefix="sertk-check-") as name:
         folder = Path(name)
         for index, content in enumerate(loaded(component, given.load)):
@@ -172,11 +168,11 @@ def _elsewhere(
                 "Do without, import it only in the functions of training, or write edge_ready: "
                 "ClassVar[bool] = False",
             ) from failed
-        if answer is not None:
-            answer |= read_arrays(folder / "answer.npz")
+        if arrays is not None:
+            arrays |= read_arrays(folder / "answer.npz")
 
 
 def _run(folder: Path, job: dict[str, Any]) -> None:
     text = json.dumps({**job, "path": sys.path})
     (folder / "job.json").write_text(text, "utf-8")
-    run_module("ser_toolkit.testing.running", folder, TIMEOUT_S)
+    run_module("ser_toolkit.testing.device_worker", folder, TIMEOUT_S)

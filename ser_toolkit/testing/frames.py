@@ -1,4 +1,4 @@
-"""What a frame extractor is asked for."""
+"""Check frame extractors."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ OWN = "Compute frame t from samples [t * hop_length, t * hop_length + frame_leng
 
 @dataclass(frozen=True)
 class Frames:
-    """An extractor under test, and how it is fed."""
+    """Hold an extractor under test, and call it."""
 
     component: FrameExtractor
     given: Given
 
     @property
     def ready(self) -> FrameExtractor:
-        """Return the extractor with its assets; the checks of its result come with it."""
+        """Return the extractor with its assets, after a check that it is one."""
         ready = self.given.ready(self.component)
         expect(
             isinstance(ready, FrameExtractor),
@@ -47,9 +47,7 @@ class Frames:
         return cast(FrameExtractor, ready)
 
     def samples(self, n_frames: int = 40, seed: int = 0) -> F32:
-        """Return something like a voice and a pause, with some samples too many for whole
-        frames.
-        """
+        """Return a synthetic voice with a pause, longer than whole frames by some samples."""
         grid = self.component
         length = grid.frame_length + n_frames * grid.hop_length + max(1, grid.hop_length // 3)
         return signals.paused(signals.voice(grid.rate_hz, length, seed))
@@ -73,12 +71,12 @@ class Frames:
 
 
 def formula(extractor: FrameExtractor, n_samples: int) -> int:
-    """Return how many whole frames there are."""
+    """Return how many whole frames fit, as the contract counts them."""
     return max(0, 1 + (n_samples - extractor.frame_length) // extractor.hop_length)
 
 
 def frame_checks(component: FrameExtractor, given: Given) -> Iterator[Check]:
-    """Yield all checks of a frame extractor but those of every component."""
+    """Yield the checks of a frame extractor, without those of every component."""
     under = Frames(component, given)
     for name, (words, make) in signals.EXTREMES.items():
         yield Check(name, f"{words} gives finite float32", partial(_extreme, under, make))
@@ -128,8 +126,8 @@ def _columns(under: Frames) -> None:
 def check_columns(names: object) -> None:
     """Require a tuple of names, each once."""
     todo = "Name each column once: they stand in tables and pictures"
-    fine = isinstance(names, tuple) and names and all(isinstance(n, str) and n for n in names)
-    expect(fine, "columns to be a tuple of texts", f"{names!r:.80}", todo)
+    valid = isinstance(names, tuple) and names and all(isinstance(n, str) and n for n in names)
+    expect(valid, "columns to be a tuple of texts", f"{names!r:.80}", todo)
     listed = list(cast(tuple[str, ...], names))
     twice = [name for name in dict.fromkeys(listed) if listed.count(name) > 1]
     expect(not twice, "each column to have a name of its own", f"'{', '.join(twice)}' twice", todo)
@@ -189,7 +187,7 @@ def _owned(under: Frames) -> None:
     frames = ready.frames(signal)
     before, samples = frames.copy(), signal.samples.copy()
     ready.frames(under.signal(under.samples(seed=1)))
-    same(frames, before, "frames to stay as they were when another clip is heard", NEW)
+    same(frames, before, "frames to stay as they were when another clip is extracted", NEW)
     overwritten(frames, COPY)
     again = ready.frames(signal)
     same(again, before, "frames of the same signal not to depend on what became of the first", COPY)
@@ -285,7 +283,7 @@ def _late(grid: FrameExtractor, warmup: int) -> tuple[int, int]:
             return late, length
     raise NotChecked(
         f"{late + warmup + seen} frames (warmup_frames is {warmup}) last "
-        f"{length / grid.rate_hz:.0f} s, and no more than {MOST_S:g} s are heard here"
+        f"{length / grid.rate_hz:.0f} s, and no more than {MOST_S:g} s are tried here"
     )
 
 

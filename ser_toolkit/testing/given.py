@@ -1,4 +1,4 @@
-"""What checks need besides the component: bytes, a small corpus, somebody who takes events."""
+"""Hold what checks need besides the component: bytes, a small corpus, a receiver of events."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ MakeCorpus = Callable[[Path], Any]
 
 @dataclass(frozen=True)
 class Peer:
-    """Who stands at the other end of a sink: a file, a broker, a server.
+    """The other end of a sink: a file, a broker, a server.
 
     Attributes:
-        sink: Leads to it.
-        received: Gives the ids of the events that have arrived, in order.
-        refusing: A context manager within which it takes nothing.
+        sink: Delivers to it.
+        received: Returns the ids of the events that arrived, in order.
+        refusing: Returns a context manager within which it refuses events.
     """
 
     sink: Sink
@@ -47,9 +47,9 @@ MakePeer = Callable[[Path], AbstractContextManager[Peer]]
 
 @dataclass(frozen=True)
 class Given:
-    """What an author gives to the kit; corpora and peers by the name of the component.
+    """Hold the author's arguments of the kit; corpora and peers by the name of the component.
 
-    `instead` has components, by kind and name, that are checked in place of what a plugin offers.
+    `instead` has components, by kind and name, that are checked in place of the plugin's own.
     """
 
     assets: Iterable[bytes] | AssetLoader = ()
@@ -61,13 +61,11 @@ class Given:
 
     @property
     def load(self) -> AssetLoader:
-        """Return the bytes of an asset."""
+        """Return the loader of the bytes of assets."""
         return loader_of(self.assets)
 
     def ready(self, component: Any) -> Any:
-        """Return the component with its assets; one that refuses because it has none is not
-        checked.
-        """
+        """Return the component with its assets; raise NotChecked where it lacks one."""
         try:
             return component.prepare(self.load)
         except SertkError as error:
@@ -81,7 +79,7 @@ class Given:
 
     @contextlib.contextmanager
     def corpus(self, reader: Reader) -> Iterator[Path]:
-        """Return a folder with the corpus of `reader`; the cache, for one that makes its own."""
+        """Yield a folder with the corpus of `reader`; the cache, for one that makes its own."""
         if not reader.needs_folder:
             yield cache_dir() / "corpora"
             return
@@ -89,23 +87,24 @@ class Given:
             root = Path(name).resolve() / "corpus"
             root.mkdir()
             make = self._make(reader)
-            asked(f"corpora['{reader.name}']", "write a corpus into a folder", partial(make, root))
+            write = partial(make, root)
+            call_author(f"corpora['{reader.name}']", "write a corpus into a folder", write)
             yield root
 
     @contextlib.contextmanager
     def peer(self, sink: Sink) -> Iterator[Peer]:
-        """Return a receiver for the events of `sink`."""
+        """Yield a receiver for the events of `sink`."""
         if sink.name not in self.peers:
             raise NotChecked(
-                f"nobody takes its events here, and a check must not send any elsewhere: "
+                f"there is no receiver for its events, and a check must not send any elsewhere: "
                 f"give peers={{'{sink.name}': function}}"
             )
         what = f"peers['{sink.name}']"
         with contextlib.ExitStack() as stack:
             name = stack.enter_context(tempfile.TemporaryDirectory(prefix="sertk-check-"))
             start = partial(self.peers[sink.name], Path(name).resolve())
-            made = _manager(what, asked(what, "start a peer", start))
-            peer = asked(what, "start a peer", partial(stack.enter_context, made))
+            manager = _manager(what, call_author(what, "start a peer", start))
+            peer = call_author(what, "start a peer", partial(stack.enter_context, manager))
             if not isinstance(peer, Peer):
                 todo = "Yield Peer(sink, received, refusing)"
                 raise CheckFailed(f"{what} to give a Peer", f"{peer!r:.80}", todo)
@@ -126,8 +125,14 @@ class Given:
         return self.corpora[reader.name]
 
 
-def asked(what: str, doing: str, call: Callable[[], Any]) -> Any:
-    """Return what a function of the test gives; what it raises is no fault of the component."""
+def call_author(what: str, doing: str, call: Callable[[], Any]) -> Any:
+    """Call a function of the author's test; what it raises is no fault of the component.
+
+    Args:
+        what: The argument of the kit that has the function.
+        doing: What the function does, for messages.
+        call: The function.
+    """
     try:
         return call()
     except (CheckFailed, NotChecked):
@@ -137,30 +142,30 @@ def asked(what: str, doing: str, call: Callable[[], Any]) -> Any:
         raise CheckFailed(f"{what} to {doing}", one_line(error), todo) from error
 
 
-def _manager(what: str, made: Any) -> AbstractContextManager[Any]:
-    if isinstance(made, AbstractContextManager):
-        return made
+def _manager(what: str, value: Any) -> AbstractContextManager[Any]:
+    if isinstance(value, AbstractContextManager):
+        return value
     todo = "Write @contextlib.contextmanager above the function, and let it yield once"
-    raise CheckFailed(f"{what} to give a context manager", type(made).__name__, todo)
+    raise CheckFailed(f"{what} to give a context manager", type(value).__name__, todo)
 
 
 def _guarded(peer: Peer, what: str) -> Peer:
-    """Return the peer, in which errors of its own functions are told apart from those of the
-    sink.
-    """
+    """Return the peer, with functions whose errors are shown as the test's and not the sink's."""
 
     def received() -> Sequence[str]:
         name = f"received of {what}"
-        found: tuple[str, ...] = asked(name, "give a list of ids", lambda: tuple(peer.received()))
-        return found
+        ids: tuple[str, ...] = call_author(
+            name, "give a list of ids", lambda: tuple(peer.received())
+        )
+        return ids
 
     def refusing() -> AbstractContextManager[Any]:
         name = f"refusing of {what}"
-        return _manager(name, asked(name, "give a context manager", peer.refusing))
+        return _manager(name, call_author(name, "give a context manager", peer.refusing))
 
     return dataclasses.replace(peer, received=received, refusing=refusing)
 
 
 def title(kind: str, component: Component) -> str:
-    """Return kind and name, as checks are grouped by."""
+    """Return kind and name, by which checks are grouped."""
     return f"{kind}:{component.name or type(component).__name__}"

@@ -1,4 +1,4 @@
-"""The checks of an installed plugin, by its name."""
+"""Find the checks of an installed plugin by its name."""
 
 from __future__ import annotations
 
@@ -24,12 +24,16 @@ from .plugin import offers
 def checks_of(
     name: str, data: Path | None = None, settings: Sequence[str] = ()
 ) -> list[tuple[Check, str | None]]:
-    """Return every check of the components and commands of a plugin, and why one is expected to
-    fail.
+    """Return the checks of a plugin's components and commands, and why one is expected to fail.
 
-    `data` is a corpus for its readers; `settings` are those of `chosen.configured`. Raises
-    SertkError where nothing is called `name`, where two plugins are, where it is broken, and for
-    what does not fit.
+    Args:
+        name: Of a plugin, a distribution or a command.
+        data: A corpus for its readers.
+        settings: Those of `chosen.configured`.
+
+    Raises:
+        SertkError: Where nothing or two plugins are called `name`, where it is broken, and for
+            arguments that do not fit.
     """
     commands = [point for point in installed(COMMAND_GROUP) if _brings(point, name)]
     plugins = load_plugins(warn=lambda line: None)
@@ -44,11 +48,11 @@ def checks_of(
 
 
 def _given(modules: Sequence[Any], data: Path | None, settings: Sequence[str]) -> Given:
-    found = [offers(module) for module in modules]
-    if any(isinstance(some, Broken) for some in found):
-        # What is given would fit nothing; the check `hooks` says what is wrong.
+    results = [offers(module) for module in modules]
+    if any(isinstance(result, Broken) for result in results):
+        # The options would fit nothing; the check `hooks` says what is wrong.
         return Given()
-    offered = [offer for some in found if not isinstance(some, Broken) for offer in some]
+    offered = [offer for result in results if not isinstance(result, Broken) for offer in result]
     instead, contents = configured(offered, settings)
     readers = [instead.get((offer.kind, offer.name), offer.component) for offer in offered]
     return Given(contents, corpora(readers, data), instead=instead)
@@ -60,11 +64,11 @@ def _brings(command: EntryPoint, name: str) -> bool:
     if source.is_called(name):
         return True
     same = (origin(point) for point in installed())
-    return any(one.is_called(name) and one.distribution == source.distribution for one in same)
+    return any(each.is_called(name) and each.distribution == source.distribution for each in same)
 
 
 def _is_plugin(plugins: Plugins, name: str) -> bool:
-    return any(one.is_called(name) for one in (*plugins.loaded, *plugins.broken))
+    return any(plugin.is_called(name) for plugin in (*plugins.loaded, *plugins.broken))
 
 
 def _module(plugins: Plugins, name: str) -> Any:
@@ -74,10 +78,10 @@ def _module(plugins: Plugins, name: str) -> Any:
 
 
 def _loaded(point: EntryPoint) -> Any:
-    found: list[Any] = []
-    error = attempt(lambda: found.append(point.load()))
+    commands: list[Any] = []
+    error = attempt(lambda: commands.append(point.load()))
     if error is not None:
         raise SertkError(
             f"command '{point.name}' is broken: {one_line(error)}", "Fix it"
         ) from error
-    return found[0]
+    return commands[0]

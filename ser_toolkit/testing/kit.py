@@ -1,4 +1,4 @@
-"""From a component to its checks."""
+"""Collect the checks of a component, a recipe, a command or a plugin."""
 
 from __future__ import annotations
 
@@ -49,14 +49,20 @@ def checks_for(
     inputs: Mapping[str, Mapping[str, tuple[int, ...]]] | None = None,
     plugins: Callable[[], Plugins] | None = None,
 ) -> Iterator[Check]:
-    """Yield every check of a component, a recipe, a click command, or all that a plugin module
-    offers.
+    """Yield the checks of a component, a recipe, a click command, or a plugin module's components.
 
-    `assets` has the bytes of `Asset` fields. `corpora` maps a reader's name to a function that
-    writes a small corpus into a folder, `peers` a sink's name to a context manager that gives a
-    `Peer`, `inputs` a model's name to the shapes that it takes. `plugins` gives the plugins among
-    which a recipe finds what it names (default: those installed). Without what it needs a check
-    raises NotChecked. Raises SertkError for anything else than these subjects.
+    Without what it needs a check raises NotChecked.
+
+    Args:
+        subject: What is checked.
+        assets: The bytes of `Asset` fields, or a function that finds them.
+        corpora: A reader's name to a function that writes a small corpus into a folder.
+        peers: A sink's name to a context manager that yields a `Peer`.
+        inputs: A model's name to the shapes that it takes, without the batch.
+        plugins: Returns the plugins that offer what a recipe names (default: those installed).
+
+    Raises:
+        SertkError: For another subject, or an argument that does not fit.
     """
     given = given_of(assets, corpora, peers, inputs, plugins)
     yield from fitting(list(checks_given(subject, given)), given)
@@ -69,8 +75,8 @@ def given_of(
     inputs: Mapping[str, Mapping[str, tuple[int, ...]]] | None = None,
     plugins: Callable[[], Plugins] | None = None,
 ) -> Given:
-    """Return the arguments of `checks_for` in one value. Raises SertkError for what is none."""
-    contents = misuse.held(assets)
+    """Return the arguments of `checks_for` in one value. Raises SertkError for wrong ones."""
+    contents = misuse.contents_of(assets)
     for name, values in {"corpora": corpora, "peers": peers, "inputs": inputs}.items():
         misuse.check_values(name, {} if values is None else values)
     if plugins is not None and not callable(plugins):
@@ -85,14 +91,14 @@ def given_of(
 
 
 def fitting(checks: list[Check], given: Given) -> list[Check]:
-    """Return the same checks. Raises SertkError for what is given to none of them."""
+    """Return the same checks. Raises SertkError for an argument that none of them uses."""
     names = {"corpora": given.corpora, "peers": given.peers, "inputs": given.inputs}
     misuse.check_names(names, checks)
     return checks
 
 
 def checks_given(subject: Any, given: Given) -> Iterator[Check]:
-    """Yield `checks_for`, with everything that is given in one value."""
+    """Yield `checks_for`, with the arguments in one value."""
     if _is_command(subject):
         from .commands import command_checks
 

@@ -1,4 +1,4 @@
-"""One pytest test per check."""
+"""Run one pytest test per check."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def sertk_checks(
 
     `expected_failures` maps a check (`streaming`, `loud:streaming` or `extractor:loud:streaming`)
     to the reason why it fails; one that passes is an error. What a module says in
-    SERTK_EXPECTED_FAILURES counts too, for what it offers. Further arguments are those of
-    `checks_for`. Raises SertkError where nothing is to be checked, and for what is given to nobody.
+    SERTK_EXPECTED_FAILURES counts too, for its components. Further arguments are those of
+    `checks_for`. Raises SertkError where nothing is to be checked, and for an unused argument.
     """
     import pytest
 
@@ -43,8 +43,11 @@ def _with_reasons(
     for subject in subjects:
         own += with_reasons(checks_given(subject, given), declared(subject))
     checks = fitting([check for check, _ in own], given)
-    told = with_reasons(checks, expected(failures or {}, "expected_failures"))
-    return [(check, reason or said) for (check, reason), (_, said) in zip(told, own, strict=True)]
+    argued = with_reasons(checks, expected(failures or {}, "expected_failures"))
+    return [
+        (check, reason or own_reason)
+        for (check, reason), (_, own_reason) in zip(argued, own, strict=True)
+    ]
 
 
 def _marks(check: Check, reason: str | None) -> list[Any]:

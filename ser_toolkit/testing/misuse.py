@@ -1,4 +1,4 @@
-"""What a test gives to the kit: a word for what does not fit, since it would check nothing."""
+"""Refuse wrong arguments of the kit, which would check nothing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ VALUE_OF = {
 
 
 def check_values(name: str, given: Any) -> None:
-    """Refuse `corpora`, `peers` or `inputs` that is no mapping of what it should hold."""
+    """Refuse `corpora`, `peers` or `inputs` that is no mapping, or has a wrong value."""
     if not isinstance(given, Mapping):
         wanted = f'{{"{KIND_OF[name]}": {VALUE_OF[name]}}}'
         raise SertkError(f"{name} expects {wanted}, received {given!r:.80}")
     for key, value in given.items():
-        fine = _are_shapes(value) if name == "inputs" else callable(value)
-        if not fine:
+        valid = _are_shapes(value) if name == "inputs" else callable(value)
+        if not valid:
             wanted = f"{name}[{key!r}] expects {VALUE_OF[name]}"
             raise SertkError(f"{wanted}, received {value!r:.80}")
         if name == "peers" and inspect.isgeneratorfunction(value):
@@ -36,22 +36,22 @@ def check_values(name: str, given: Any) -> None:
             )
 
 
-def held(assets: Any) -> tuple[bytes, ...] | AssetLoader:
-    """Return what `assets` has, or its loader. SertkError for anything else."""
+def contents_of(assets: Any) -> tuple[bytes, ...] | AssetLoader:
+    """Return the contents in `assets`, or the loader that it is. SertkError for anything else."""
     if callable(assets):
         loader: AssetLoader = assets
         return loader
     several = isinstance(assets, Iterable) and not isinstance(assets, (bytes, str))
-    kept = tuple(assets) if several else (assets,)
-    odd = [one for one in kept if not (several and isinstance(one, bytes))]
-    if odd:
+    contents = tuple(assets) if several else (assets,)
+    wrong = [content for content in contents if not (several and isinstance(content, bytes))]
+    if wrong:
         wanted = "assets expects a list of bytes, or a function that finds them"
-        raise SertkError(f"{wanted}, received {odd[0]!r:.80}", "Write assets=[path.read_bytes()]")
-    return kept
+        raise SertkError(f"{wanted}, received {wrong[0]!r:.80}", "Write assets=[path.read_bytes()]")
+    return contents
 
 
 def check_names(given: Mapping[str, Mapping[str, Any]], checks: Iterable[Check]) -> None:
-    """Refuse what is given to a component that is not checked.
+    """Refuse arguments for a component that is not checked.
 
     A plugin that is broken has no components; its check `hooks` says so.
     """
@@ -60,7 +60,7 @@ def check_names(given: Mapping[str, Mapping[str, Any]], checks: Iterable[Check])
         return
     for name, values in given.items():
         kind = KIND_OF[name]
-        known = [one.partition(":")[2] for one in subjects if one.startswith(f"{kind}:")]
+        known = [each.partition(":")[2] for each in subjects if each.startswith(f"{kind}:")]
         for key in values:
             if key not in known:
                 raise SertkError(

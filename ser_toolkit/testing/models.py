@@ -1,4 +1,4 @@
-"""What a builder of networks is asked for."""
+"""Check model builders."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ ABOUT_SOFTMAX = "the last layer to be Dense(n_classes, activation='softmax')"
 
 @dataclass(frozen=True)
 class Networks:
-    """A builder under test, and the shapes that it is tried with."""
+    """Hold a builder under test, and the shapes that it is tried with."""
 
     component: ModelBuilder
     given: Given
 
     @property
     def tried(self) -> tuple[Shapes, ...]:
-        """Return the author's shapes, else what extractors usually give."""
+        """Return the author's shapes, else those of common extractors."""
         own = self.given.inputs.get(self.component.name)
         return USUAL if own is None else (own,)
 
@@ -71,19 +71,19 @@ class Networks:
 
 
 def model_checks(component: ModelBuilder, given: Given) -> Iterator[Check]:
-    """Yield all checks of a model builder but those of every component."""
+    """Yield the checks of a model builder, without those of every component."""
     under = Networks(component, given)
     table: dict[str, tuple[str, Callable[[Networks], None]]] = {
         "shapes": ("input shapes are taken, or refused with a SertkError", _shapes),
         "inputs": ("one input per name, with its name and shape", _inputs),
         "softmax": ("the last layer is Dense(n_classes) with softmax", _softmax),
         "probabilities": (
-            "each answer is a distribution, whatever else is in its batch",
+            "each output is a distribution, whatever else is in its batch",
             _probabilities,
         ),
         "uncompiled": ("the network is not compiled", _uncompiled),
         "deterministic": ("same seed, same weights; another seed, others", _deterministic),
-        "saves": ("a saved network loads without code and answers the same", _saves),
+        "saves": ("a saved network loads without code and predicts the same", _saves),
         "trains": ("a step of training alters weights and gives a finite loss", _trains),
         "int8": ("the network converts to int8 with builtin operators", _int8),
     }
@@ -92,7 +92,7 @@ def model_checks(component: ModelBuilder, given: Given) -> Iterator[Check]:
 
 
 def need_keras() -> Any:
-    """Return Keras on TensorFlow; without them nothing can be checked."""
+    """Return Keras on TensorFlow; raise NotChecked where one is not installed."""
     missing = [lib for lib in ("tensorflow", "keras") if importlib.util.find_spec(lib) is None]
     if missing:
         raise NotChecked(f'{missing[0]} is not installed: pip install "ser-toolkit[train]"')
@@ -114,7 +114,7 @@ def _windows(shapes: Shapes, count: int = BATCH) -> dict[str, F32]:
     }
 
 
-def _answers(network: Any, shapes: Shapes) -> F32:
+def _outputs(network: Any, shapes: Shapes) -> F32:
     return np.asarray(network.predict_on_batch(network_input(_windows(shapes))))
 
 
@@ -161,7 +161,7 @@ def _softmax(under: Networks) -> None:
             "The calibrated temperature is divided into the weights of that layer",
         )
         after = [tensor.name for tensor in network.outputs if tensor is not last.output]
-        todo = "Put nothing behind the last layer: it is the answer as it stands"
+        todo = "Put nothing behind the last layer: its output is the prediction"
         expect(not after, "that layer to be the only output", ", ".join(after), todo)
 
 
@@ -171,20 +171,20 @@ def _activation(layer: Any) -> str:
 
 def _probabilities(under: Networks) -> None:
     network, shapes = under.build()
-    found = _answers(network, shapes)
+    batch = _outputs(network, shapes)
     todo = "End with Dense(n_classes, activation='softmax') over one vector per window"
     wanted = (BATCH, N_CLASSES)
-    expect(found.shape == wanted, f"answers (N, n) = {wanted}", f"shape {found.shape}", todo)
-    fine = np.isfinite(found).all() and (found >= 0).all() and _sums_to_one(found)
-    expect(fine, "answers that are 0 or more and sum to 1", f"{found[0]}", todo)
+    expect(batch.shape == wanted, f"outputs (N, n) = {wanted}", f"shape {batch.shape}", todo)
+    valid = np.isfinite(batch).all() and (batch >= 0).all() and _sums_to_one(batch)
+    expect(valid, "outputs that are 0 or more and sum to 1", f"{batch[0]}", todo)
     windows = {name: values[:1] for name, values in _windows(shapes).items()}
     alone = np.asarray(network.predict_on_batch(network_input(windows)))
-    apart = float(np.abs(alone - found[:1]).max())
+    apart = float(np.abs(alone - batch[:1]).max())
     expect(
         apart <= ALONE,
-        "the same answer for a window alone as among others",
-        f"answers that differ by {apart:.2g}",
-        "Compute each window by itself: a device gives one at a time. Nor draw anything in answers",
+        "the same output for a window alone as among others",
+        f"outputs that differ by {apart:.2g}",
+        "Compute each window by itself, as a device does, and draw nothing at random in inference",
     )
 
 
@@ -213,14 +213,14 @@ def _deterministic(under: Networks) -> None:
     expected = "other weights after another keras.utils.set_random_seed"
     todo = "Leave initialisers without a seed, and build anew: each run draws its own weights"
     expect(not _equal(first[0], other[0]), expected, "the same weights", todo)
-    kept = [name for name, one in first[1].items() if one == other[1][name]]
+    kept = [name for name, value in first[1].items() if value == other[1][name]]
     expected = "build to leave the seeds of the process alone"
     todo = "Do not call set_random_seed, random.seed or numpy.random.seed: all of training draws"
     expect(not kept, expected, f"the same draws from {', '.join(kept)} after another seed", todo)
 
 
 def _drawn(under: Networks, seed: int) -> tuple[list[Any], dict[str, float]]:
-    """Return the weights of a network, and what generators give after it was built."""
+    """Return the weights of a network, and the next draw of each generator after building it."""
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -233,18 +233,18 @@ def _drawn(under: Networks, seed: int) -> tuple[list[Any], dict[str, float]]:
     return weights, after
 
 
-def _equal(one: list[Any], other: list[Any]) -> bool:
-    return len(one) == len(other) and all(map(np.array_equal, one, other))
+def _equal(first: list[Any], second: list[Any]) -> bool:
+    return len(first) == len(second) and all(map(np.array_equal, first, second))
 
 
 def _saves(under: Networks) -> None:
     import keras
 
     network, shapes = under.build()
-    before = _answers(network, shapes)
+    before = _outputs(network, shapes)
     with _saved(network) as path:
         try:
-            with _no_classes_of_ones_own():
+            with _without_custom_classes():
                 again = keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:
             raise CheckFailed(
@@ -252,18 +252,18 @@ def _saves(under: Networks) -> None:
                 raised(error),
                 "Use layers of Keras alone: no Lambda, no layer class of your own",
             ) from error
-        difference = float(np.abs(_answers(again, shapes) - before).max())
+        difference = float(np.abs(_outputs(again, shapes) - before).max())
     expect(
         difference <= 1e-5,
-        "the loaded network to answer as the saved one",
-        f"answers that differ by {difference:.2g}",
+        "the loaded network to predict as the saved one",
+        f"outputs that differ by {difference:.2g}",
         "Keep everything that was learnt in weights of layers",
     )
 
 
 @contextlib.contextmanager
-def _no_classes_of_ones_own() -> Iterator[None]:
-    """Hide registered layers, which no other process has, such as that of `sertk quantize`."""
+def _without_custom_classes() -> Iterator[None]:
+    """Hide registered layers: other processes, such as that of `sertk quantize`, have none."""
     import keras
 
     registered = keras.saving.get_custom_objects()
@@ -302,7 +302,7 @@ def _trains(under: Networks) -> None:
         "Guard logarithms, divisions and roots in your layers with a floor",
     )
     after = network.get_weights()
-    moved = any(not np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+    moved = any(not np.array_equal(old, new) for old, new in zip(before, after, strict=True))
     expect(
         moved and network.trainable_weights,
         "weights that a step of training alters",
@@ -325,6 +325,6 @@ def _int8(under: Networks) -> None:
                 "Build the network from layers that a device computes: Dense, Conv1D, LSTM, GRU, "
                 "pooling, ReLU",
             ) from error
-    strange = [op for op in converted.ops if op.startswith(("CUSTOM", "Flex"))]
+    custom = [op for op in converted.ops if op.startswith(("CUSTOM", "Flex"))]
     todo = "No runtime on a device has these"
-    expect(not strange, "builtin operators alone", ", ".join(strange), todo)
+    expect(not custom, "builtin operators alone", ", ".join(custom), todo)

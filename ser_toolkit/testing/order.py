@@ -1,4 +1,4 @@
-"""Orders that differ from machine to machine and from run to run: of folders, and of sets."""
+"""Read a corpus in other orders of folders and sets, which differ between machines and runs."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ PATIENCE_S = 0.7
 
 
 def key(clip: Clip) -> str:
-    """Return what a clip is, but for the folder of its corpus."""
+    """Return what identifies a clip, without the folder of its corpus."""
     return repr((clip.relative, clip.start_s, clip.end_s, clip.emotion, clip.speaker, clip.text))
 
 
 def elsewhere(component: Reader, root: Path) -> Iterator[list[str]]:
-    """Yield what other processes read, each with sets in an order of its own.
+    """Yield the clips that other processes read, each with sets in another order.
 
-    More than the least, since two words in a set are in the same order every other time; they end
-    when a reader takes long. None where no other process finds the reader, as in a notebook.
+    At least two, and more while the reader is quick, since two words in a set keep their order
+    every other time; none where no other process finds the reader, as in a notebook.
     """
     try:
         path = [str(Path.cwd() / entry) for entry in sys.path]
@@ -44,10 +44,10 @@ def elsewhere(component: Reader, root: Path) -> Iterator[list[str]]:
     for number, seed in enumerate(HASH_SEEDS):
         if number >= LEAST and time.monotonic() - began > PATIENCE_S:
             return
-        found = _read(text, seed)
-        if found is None:
+        clips = _read(text, seed)
+        if clips is None:
             return
-        yield found
+        yield clips
 
 
 def _read(job: str, seed: str) -> list[str] | None:
@@ -55,7 +55,8 @@ def _read(job: str, seed: str) -> list[str] | None:
         folder = Path(name)
         (folder / "job.json").write_text(job, "utf-8")
         try:
-            run_module("ser_toolkit.testing.running", folder, TIMEOUT_S, {"PYTHONHASHSEED": seed})
+            env = {"PYTHONHASHSEED": seed}
+            run_module("ser_toolkit.testing.device_worker", folder, TIMEOUT_S, env)
         except WorkerError as failed:
             raise CheckFailed(
                 "another process to read the same clips",
@@ -63,20 +64,20 @@ def _read(job: str, seed: str) -> list[str] | None:
                 "Let the fields of the reader be all that it needs: what a process sets up for "
                 "itself is not there in the next run",
             ) from failed
-        found: list[str] | None = json.loads((folder / "found.json").read_text("utf-8"))
-    return found
+        clips: list[str] | None = json.loads((folder / "found.json").read_text("utf-8"))
+    return clips
 
 
 @contextlib.contextmanager
 def listing(order: Callable[[Any], list[Any]]) -> Iterator[None]:
-    """List folders in an order of ours; file systems differ in theirs."""
+    """List folders in the given order; file systems differ in theirs."""
     listdir, scandir = os.listdir, os.scandir
 
     class Scan:
         def __init__(self, place: Any = ".") -> None:
             with scandir(place) as entries:
-                found = {entry.name: entry for entry in entries}
-            self.entries = iter([found[name] for name in order(found)])
+                by_name = {entry.name: entry for entry in entries}
+            self.entries = iter([by_name[name] for name in order(by_name)])
 
         def __iter__(self) -> Any:
             return self.entries
@@ -113,7 +114,7 @@ def listing(order: Callable[[Any], list[Any]]) -> Iterator[None]:
 
 
 def _homes() -> list[Any]:
-    """Return where Python's own modules take them from: some have their own names for them."""
+    """Return where Python's own modules keep these functions: some under their own names."""
     private = (("pathlib", "_NormalAccessor"), ("glob", "_StringGlobber"))
     found = [getattr(importlib.import_module(module), name, None) for module, name in private]
     return [os, *filter(None, found)]

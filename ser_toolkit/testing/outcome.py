@@ -1,4 +1,4 @@
-"""What became of checks, and which of them are expected to fail."""
+"""Run checks, and say which of them are expected to fail."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ DECLARED = "SERTK_EXPECTED_FAILURES"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one check.
+    """The result of one check.
 
-    `message` is empty where it is ok; `printed` is what the component printed meanwhile.
+    `message` is empty where it is ok; `printed` is the output of the component meanwhile.
     """
 
     check: Check
@@ -32,16 +32,16 @@ class Outcome:
 
 
 def declared(subject: Any) -> dict[str, str]:
-    """Return what a plugin module says of itself: SERTK_EXPECTED_FAILURES = {"check": "reason"}."""
+    """Return the failures that a module declares: SERTK_EXPECTED_FAILURES = {"check": "reason"}."""
     return expected(getattr(subject, DECLARED, {}), DECLARED)
 
 
 def expected(found: Any, what: str) -> dict[str, str]:
     """Return reasons by check. Raises SertkError for anything else."""
-    fine = isinstance(found, Mapping) and all(
+    valid = isinstance(found, Mapping) and all(
         isinstance(key, str) and isinstance(reason, str) for key, reason in found.items()
     )
-    if not fine:
+    if not valid:
         raise SertkError(f'{what} expects {{"check": "reason"}}, received {found!r:.80}')
     return dict(found)
 
@@ -49,14 +49,14 @@ def expected(found: Any, what: str) -> dict[str, str]:
 def with_reasons(
     checks: Iterable[Check], expected: Mapping[str, str]
 ) -> list[tuple[Check, str | None]]:
-    """Return each check, and why it is expected to fail; a key that fits none is an error.
+    """Return each check, and why it is expected to fail; a key that matches none is an error.
 
     A key is `check`, `component:check` or `kind:component:check`.
     """
-    found = list(checks)
+    listed = list(checks)
     for key, reason in expected.items():
-        if not any(check.is_called(key) for check in found):
-            known = sorted({check.name for check in found})
+        if not any(check.is_called(key) for check in listed):
+            known = sorted({check.name for check in listed})
             near = difflib.get_close_matches(key, known, 1)
             raise SertkError(
                 f"a failure of '{key}' is expected, and there is no such check",
@@ -64,7 +64,7 @@ def with_reasons(
             )
         if not reason.strip():
             raise SertkError(f"a failure of '{key}' is expected without a reason", "Say why")
-    return [(check, _reason(check, expected)) for check in found]
+    return [(check, _reason(check, expected)) for check in listed]
 
 
 def _reason(check: Check, expected: Mapping[str, str]) -> str | None:
@@ -73,7 +73,7 @@ def _reason(check: Check, expected: Mapping[str, str]) -> str | None:
 
 
 def outcomes(checks: Iterable[tuple[Check, str | None]]) -> Iterator[Outcome]:
-    """Run checks, one after the other; what a component prints stays out of our output."""
+    """Run checks one after the other, and capture what components print."""
     for check, reason in checks:
         began = time.perf_counter()
         with captured() as printed:

@@ -1,4 +1,4 @@
-"""What a plugin as a whole is asked for: hooks that can be called, and a quick start."""
+"""Check a plugin as a whole: its hooks can be called, and its import is quick."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEAVY = "Import it inside the functions that use it: every start of sertk import
 
 @dataclass(frozen=True)
 class Here:
-    """What stands for the entry point of a module that is in memory already."""
+    """Replace the entry point of a module that is already in memory."""
 
     name: str
     module: Any
@@ -31,7 +31,7 @@ class Here:
 
     @property
     def value(self) -> str:
-        """Return where it is."""
+        """Return the name of the module."""
         return str(self.module.__name__)
 
     def load(self) -> Any:
@@ -48,31 +48,29 @@ def is_plugin(subject: object) -> bool:
 
 
 def entry_point(module: Any) -> EntryPoint:
-    """Return the installed entry point of a module, else one that is made up."""
+    """Return the installed entry point of a module, else a substitute."""
     name = getattr(module, "__name__", type(module).__name__)
     found = [point for point in installed() if point.value == name]
     return found[0] if found else cast(EntryPoint, Here(name, module))
 
 
 def offers(module: Any) -> tuple[PluginComponent, ...] | Broken:
-    """Return everything that its hooks offer, or why one cannot be used."""
+    """Return the components that its hooks offer, or why one cannot be used."""
     manager = new_manager()
     loaded = load(manager, cast(EntryPoint, Here(entry_point(module).name, module)))
     if isinstance(loaded, Broken):
         return loaded
-    found: list[PluginComponent] = []
+    components: list[PluginComponent] = []
     for kind in KINDS:
-        answer = collect(manager, loaded, kind)
-        if isinstance(answer, Broken):
-            return answer
-        found += answer
-    return tuple(found)
+        collected = collect(manager, loaded, kind)
+        if isinstance(collected, Broken):
+            return collected
+        components += collected
+    return tuple(components)
 
 
 def with_others(module: Any) -> Plugins:
-    """Return the plugins of this installation, this one among them even where it is not
-    installed.
-    """
+    """Return the plugins of this installation, and this one even where it is not installed."""
     point = entry_point(module)
     points = installed()
     points = points if point in points else [*points, point]
@@ -82,9 +80,10 @@ def with_others(module: Any) -> Plugins:
 def plugin_checks(module: Any, found: tuple[PluginComponent, ...] | Broken) -> Iterator[Check]:
     """Yield the checks of the plugin itself."""
     yield Check(
-        "hooks", "hooks have the names and answers of the seam", lambda: _hooks(module, found)
+        "hooks", "hooks have the names and results of the contract", lambda: _hooks(module, found)
     )
-    yield Check("light", "importing it and asking it imports nothing heavy", lambda: _light(module))
+    about = "importing it and calling its hooks imports nothing heavy"
+    yield Check("light", about, lambda: _light(module))
 
 
 def _hooks(module: Any, found: tuple[PluginComponent, ...] | Broken) -> None:
@@ -97,15 +96,13 @@ def _hooks(module: Any, found: tuple[PluginComponent, ...] | Broken) -> None:
         ) from found.cause
     for name, hook in _overlooked(module, bare=not found):
         todo = f"Call it {hook}, with @hookimpl above it"
-        raise CheckFailed("hooks that are called", f"'{name}', which nobody calls", todo)
+        raise CheckFailed("hooks that are called", f"'{name}', which is never called", todo)
     todo = "Write a function sertk_extractors (or another hook) with @hookimpl"
     expect(len(found), "a plugin that offers something", "nothing", todo)
 
 
 def _overlooked(module: Any, bare: bool) -> Iterator[tuple[str, str]]:
-    """Yield functions named nearly as a hook, or where `bare` as one without its prefix; and the
-    hook.
-    """
+    """Yield functions named nearly as a hook (`bare`: without its prefix), and the hook."""
     missing = [hook for hook in map(hook_of, KINDS) if not hasattr(module, hook)]
     for name in dir(module):
         function = getattr(module, name)

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of plugins; pytest finds them by an entry point."""
+"""Define fixtures for the tests of plugins; pytest finds them by an entry point."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def synthetic_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def speech_clip() -> Audio:
     """Return one synthetic utterance at 16 kHz, never to be changed."""
     from ..builtin.synthesis import RATE_HZ
-    from ..builtin.synthetic import SyntheticReader, Utterance
+    from ..builtin.synthetic import SpokenSentence, SyntheticReader
     from ..runtime.audio.decode import Audio
 
-    samples = SyntheticReader().samples(Utterance(1, "anger", 1, 1))
+    samples = SyntheticReader().samples(SpokenSentence(1, "anger", 1, 1))
     samples.flags.writeable = False
     return Audio(samples, RATE_HZ)
 
 
 @pytest.fixture
 def blocked_imports() -> Callable[..., AbstractContextManager[None]]:
-    """Block imports: `with blocked_imports():` hides what no device has, or what is named."""
+    """Block imports: `with blocked_imports():` hides `NOT_ON_A_DEVICE`, or the modules named."""
     from .blocking import blocked
 
     return blocked

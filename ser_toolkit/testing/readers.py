@@ -1,4 +1,4 @@
-"""What a reader of a corpus is asked for."""
+"""Check readers of corpora."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHOWN = 3
 
 
 def reader_checks(component: Reader, given: Given) -> Iterator[Check]:
-    """Yield all checks of a reader but those of every component."""
+    """Yield the checks of a reader, without those of every component."""
     table: Table = {
         "strangers": ("what is not its corpus is not recognised, and is no crash", _strangers),
         "recognised": ("its corpus is recognised, with a reason", _recognised),
@@ -62,8 +62,10 @@ def _read(component: Reader, root: Path) -> Reading:
 
 
 def _clip(clip: Clip) -> None:
-    fine = isinstance(clip, Clip) and isinstance(clip.path, Path)
-    expect(fine, "clips that are Clip(path=Path(…), …)", f"{clip!r:.120}", "Write Clip(Path(…), …)")
+    valid = isinstance(clip, Clip) and isinstance(clip.path, Path)
+    expect(
+        valid, "clips that are Clip(path=Path(…), …)", f"{clip!r:.120}", "Write Clip(Path(…), …)"
+    )
     texts = {"relative": clip.relative, "corpus": clip.corpus, "emotion": clip.emotion}
     texts |= {"speaker": clip.speaker or "", "text": clip.text or ""}
     odd = [f"{name}={value!r:.60}" for name, value in texts.items() if not isinstance(value, str)]
@@ -90,7 +92,7 @@ def _strangers(component: Reader, given: Given) -> None:
         raise CheckFailed(
             "read of an empty folder to raise SertkError",
             "no error",
-            'Raise SertkError("no recording in …", "Check the folder"): nothing can be learnt here',
+            'Raise SertkError("no recording in …", "Check the folder"): it has nothing to train on',
         )
 
 
@@ -107,9 +109,9 @@ def _unknown(component: Reader, place: Path, words: str) -> None:
 def _match(found: object) -> None:
     if found is None:
         return
-    fine = isinstance(found, Match) and 0 <= found.score <= 1 and found.why
+    valid = isinstance(found, Match) and 0 <= found.score <= 1 and found.why
     todo = "Return Match(share of fitting names, why in words), or None"
-    expect(fine, "a Match with a score from 0 to 1 and a reason", repr(found), todo)
+    expect(valid, "a Match with a score from 0 to 1 and a reason", repr(found), todo)
 
 
 def _recognised(component: Reader, given: Given) -> None:
@@ -131,7 +133,7 @@ def _files(component: Reader, given: Given) -> None:
         expect(not odd, "relative to be the path below the corpus, with '/'", _some(odd), todo)
         places = Counter((clip.relative, clip.start_s, clip.end_s) for clip in clips)
         twice = [relative for (relative, _, _), times in places.items() if times > 1]
-        todo = "Leave the second one out, in skipped: the same clip could be on both sides"
+        todo = "Leave the second one out, in skipped: training and test could share the clip"
         expect(not twice, "each clip once", _some(twice), todo)
         wrong = [key(clip) for clip in clips if not _lasts(clip)]
         todo = "Give start_s and end_s in seconds, or leave both out: 0.0 and None are a whole file"
@@ -158,16 +160,16 @@ def _labels(component: Reader, given: Given) -> None:
     with given.corpus(component) as root:
         clips = _read(component, root).clips
         empty = [clip.relative for clip in clips if not clip.emotion]
-        todo = "Give every clip the emotion that was asked for; leave out what has none"
+        todo = "Give every clip the emotion that was to be expressed; leave out what has none"
         expect(not empty, "an emotion for every clip", _some(empty), todo)
         words = {clip.emotion for clip in clips}
         odd = sorted(word for word in words if canonical_emotion(word) != word)
         better = ", ".join(f"'{canonical_emotion(word)}'" for word in odd[:SHOWN])
         todo = f"Write {better}: known words are canonical, all are lower case"
         expect(not odd, "emotions in canonical words", _some(odd), todo)
-        single = sorted({clip.emotion for clip in clips})
+        emotions = sorted({clip.emotion for clip in clips})
         todo = "Let the corpus in the test have two emotions, and the reader tell them apart"
-        expect(len(single) > 1, "two emotions or more", _some(single), todo)
+        expect(len(emotions) > 1, "two emotions or more", _some(emotions), todo)
         bare = [clip.relative for clip in clips if not clip.corpus]
         expect(not bare, "a corpus for every clip", _some(bare), "Give Clip the name of the corpus")
 
@@ -177,13 +179,13 @@ def _speakers(component: Reader, given: Given) -> None:
         clips = _read(component, root).clips
         without = [clip.relative for clip in clips if not clip.speaker]
         todo = (
-            "Take the speaker from the file's name: without one no figure can be told to hold for "
-            "new people. Where nobody knows, expect this failure and say so"
+            "Take the speaker from the file's name: without one no metric can be claimed to hold "
+            "for new people. Where the corpus does not tell it, expect this failure and say so"
         )
         expect(not without, "a speaker for every clip", f"none for {_some(without)}", todo)
-        one = {clip.speaker for clip in clips}
+        speakers = {clip.speaker for clip in clips}
         todo = "Let the corpus in the test have two speakers, and the reader tell them apart"
-        expect(len(one) > 1, "two speakers or more", _some(sorted(map(str, one))), todo)
+        expect(len(speakers) > 1, "two speakers or more", _some(sorted(map(str, speakers))), todo)
 
 
 def _order(component: Reader, given: Given) -> None:
@@ -201,7 +203,7 @@ def _order(component: Reader, given: Given) -> None:
 
 
 def _same(first: list[str], second: list[str], when: str, todo: str) -> None:
-    moved = [one for one, other in zip(first, second, strict=False) if one != other]
+    moved = [clip for clip, other in zip(first, second, strict=False) if clip != other]
     expect(
         first == second,
         f"the same clips in the same order {when}",

@@ -1,4 +1,4 @@
-"""What a recipe is asked for."""
+"""Check recipes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SECONDS = 4
 
 
 def recipe_checks(recipe: Recipe, given: Given) -> Iterator[Check]:
-    """Yield all checks of a recipe."""
+    """Yield the checks of a recipe."""
     table: dict[str, tuple[str, Callable[[Recipe, Given], None]]] = {
         "declared": ("a name and a description", _declared),
         "toml": ("what goes through TOML and JSON comes back equal", _toml),
-        "components": ("everything that it names exists", _components),
+        "components": ("every component that it names exists", _components),
         "settings": ("every parameter is one that the component takes", _settings),
         "assembles": ("its parts fit together", _assembles),
         "network": ("its network takes what its extractors give", _network),
@@ -60,24 +60,24 @@ def _toml(recipe: Recipe, given: Given) -> None:
 
 
 def _plain(recipe: Recipe) -> Any:
-    """Return tuples and lists are the same in a file."""
+    """Return its JSON values: tuples become lists, as in a file."""
     return json.loads(json.dumps(recipe.to_dict()))
 
 
-def _uses(recipe: Recipe) -> Iterator[tuple[str, ComponentSpec]]:
-    yield from (("extractor", use) for use in recipe.extractor)
-    yield from (("augmenter", use) for use in recipe.augmenter)
+def _specs(recipe: Recipe) -> Iterator[tuple[str, ComponentSpec]]:
+    yield from (("extractor", spec) for spec in recipe.extractor)
+    yield from (("augmenter", spec) for spec in recipe.augmenter)
     yield "model", recipe.model
 
 
 def _components(recipe: Recipe, given: Given) -> None:
     plugins = given.plugins()
-    for kind, use in _uses(recipe):
+    for kind, spec in _specs(recipe):
         try:
-            plugins.get(kind, use.name)
+            plugins.get(kind, spec.name)
         except SertkError as error:
             raise CheckFailed(
-                f"{kind} '{use.name}' to be there",
+                f"{kind} '{spec.name}' to be there",
                 str(error),
                 "Name what you offer or what your distribution depends on, as `sertk plugins` "
                 "shows it",
@@ -86,13 +86,13 @@ def _components(recipe: Recipe, given: Given) -> None:
 
 def _settings(recipe: Recipe, given: Given) -> None:
     plugins = given.plugins()
-    for kind, use in _uses(recipe):
+    for kind, spec in _specs(recipe):
         find = partial(plugins.get, kind)
-        if _is_there(find, use.name):
-            _configured(kind, use, find)
+        if _exists(find, spec.name):
+            _check_params(kind, spec, find)
 
 
-def _is_there(find: Callable[[str], Component], name: str) -> bool:
+def _exists(find: Callable[[str], Component], name: str) -> bool:
     try:
         find(name)
     except SertkError:
@@ -100,14 +100,14 @@ def _is_there(find: Callable[[str], Component], name: str) -> bool:
     return True
 
 
-def _configured(kind: str, use: ComponentSpec, find: Callable[[str], Component]) -> None:
+def _check_params(kind: str, spec: ComponentSpec, find: Callable[[str], Component]) -> None:
     try:
-        from_spec({**use.params, "name": use.name}, find)
+        from_spec({**spec.params, "name": spec.name}, find)
     except SertkError as error:
         raise CheckFailed(
-            f"{kind} '{use.name}' to take {dict(use.params)}",
+            f"{kind} '{spec.name}' to take {dict(spec.params)}",
             str(error),
-            f"`sertk recipe show NAME --full` writes out what '{use.name}' has",
+            f"`sertk recipe show NAME --full` writes out what '{spec.name}' has",
         ) from error
 
 
@@ -146,8 +146,8 @@ def _network(recipe: Recipe, given: Given) -> None:
             str(error),
             "Choose a model that takes it, or other extractors",
         ) from error
-    found = tuple(network.output_shape)
-    expect(found == (None, N_CLASSES), f"answers (N, {N_CLASSES})", found, "Fix the model first")
+    shape = tuple(network.output_shape)
+    expect(shape == (None, N_CLASSES), f"outputs (N, {N_CLASSES})", shape, "Fix the model first")
 
 
 def _shapes(parts: Assembly, given: Given) -> dict[str, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""What components are tried with: signals, frames, events."""
+"""Make signals, frames and events to try components with."""
 
 from __future__ import annotations
 
@@ -31,19 +31,21 @@ def _voice(rate_hz: int, seconds: float, seed: int) -> F32:
 
 
 def voice(rate_hz: int, n_samples: int, seed: int = 0) -> F32:
-    """Return something like a voice: a gliding tone with overtones, louder and softer, over faint
-    noise.
+    """Synthesize a voice: a gliding tone with overtones, louder and softer, over faint noise.
 
-    Always a new array.
+    Args:
+        rate_hz: Samples per second.
+        n_samples: How many samples to return, always as a new array.
+        seed: Another one gives another voice.
     """
     seconds = math.ceil(max(1, n_samples) / rate_hz)
     return np.array(_voice(rate_hz, seconds, seed)[:n_samples])
 
 
 def paused(samples: F32, *parts: slice) -> F32:
-    """Return `samples`, softer than faint noise in its middle third, or in `parts`.
+    """Return `samples`, softer than faint noise in the middle third, or in `parts`.
 
-    What is measured against the loudest of a clip shows there alone.
+    A threshold relative to the loudest part of a clip shows only there.
     """
     third = len(samples) // 3
     for part in parts or (slice(third, 2 * third),):
@@ -52,7 +54,7 @@ def paused(samples: F32, *parts: slice) -> F32:
 
 
 def between_pauses(samples: F32) -> F32:
-    """Return `samples`, of which the middle third alone is loud."""
+    """Return `samples`, loud in the middle third only."""
     third = len(samples) // 3
     return paused(samples, slice(0, third), slice(2 * third, None))
 
@@ -64,7 +66,7 @@ def silence(rate_hz: int, n_samples: int) -> F32:
 
 
 def dc(rate_hz: int, n_samples: int) -> F32:
-    """Return one value that is not zero, as from a broken microphone."""
+    """Return one constant value above zero, as from a broken microphone."""
     del rate_hz
     return np.full(n_samples, 0.5, np.float32)
 
@@ -86,14 +88,20 @@ EXTREMES: Mapping[str, tuple[str, MakeSignal]] = MappingProxyType(
 
 
 def window(n_frames: int, n_columns: int, seed: int = 0) -> F32:
-    """Return a standardised window (T, F) float32 that must not be written to, as in training."""
+    """Return a standardised window (T, F) float32 that is read-only, as in training.
+
+    Args:
+        n_frames: T.
+        n_columns: F.
+        seed: Of the random numbers.
+    """
     frames = np.random.default_rng(seed).standard_normal((n_frames, n_columns), dtype=np.float32)
     frames.flags.writeable = False
     return frames
 
 
 def events(count: int, first: int = 1) -> Sequence[Event]:
-    """Return events as the daemon gives them, with sequences from `first` on."""
+    """Return events like the daemon's, with sequences from `first` on."""
     kinds = ("started", "changed", "ended")
     return [
         Event(

@@ -1,4 +1,4 @@
-"""What a sink is asked for, with somebody who takes its events."""
+"""Check sinks, with a receiver of their events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TAKEN = "Return from deliver only when the event was taken: flush, or wait for t
 
 
 def sink_checks(component: Sink, given: Given) -> Iterator[Check]:
-    """Yield all checks of a sink but those of every component."""
+    """Yield the checks of a sink, without those of every component."""
     table: dict[str, tuple[str, Callable[[Peer], None]]] = {
         "delivers": ("an event has arrived when deliver returns", _delivers),
         "in_order": ("events arrive in the order in which they were given", _in_order),
@@ -41,7 +41,7 @@ def _with_peer(run: Callable[[Peer], None], component: Sink, given: Given) -> No
 
 @contextlib.contextmanager
 def opened(sink: Sink) -> Iterator[Outlet]:
-    """Open an outlet, closed at the end as the daemon does it: what close raises is not seen."""
+    """Open an outlet, and close it as the daemon does: errors of close are ignored."""
     sink.check()
     outlet = sink.open(signals.DEVICE)
     expect(
@@ -58,9 +58,7 @@ def opened(sink: Sink) -> Iterator[Outlet]:
 
 
 def arrived(peer: Peer, wanted: Sequence[Event]) -> list[str]:
-    """Return the ids at the peer, each once, as soon as all that are wanted are there, or time is
-    up.
-    """
+    """Return the ids at the peer, each once: when all wanted have arrived, or time is up."""
     ids = {event.id for event in wanted}
     end = time.monotonic() + SOON_S
     while not ids <= set(peer.received()) and time.monotonic() < end:
@@ -69,7 +67,14 @@ def arrived(peer: Peer, wanted: Sequence[Event]) -> list[str]:
 
 
 def check_there(peer: Peer, wanted: Sequence[Event], when: str, todo: str) -> None:
-    """Require that all of some events have reached the peer."""
+    """Require that events have reached the peer.
+
+    Args:
+        peer: The receiver.
+        wanted: The events.
+        when: After what, for the message.
+        todo: What the author of the sink can do.
+    """
     found = arrived(peer, wanted)
     missing = [event.id for event in wanted if event.id not in found]
     expected = f"{', '.join(event.id for event in wanted)} at the other end {when}"
@@ -121,7 +126,7 @@ def _refusal(peer: Peer) -> None:
     raise CheckFailed(
         "deliver to raise while nothing is taken at the other end",
         "no error: the event would be lost",
-        "Let errors out of deliver, and judge what the other end answers; the daemon tries again",
+        "Let errors out of deliver, and check what the other end answers; the daemon tries again",
     )
 
 
@@ -164,7 +169,7 @@ def _close(outlet: Outlet, which: str) -> None:
         raise CheckFailed(
             f"close of an outlet {which} not to raise",
             raised(error),
-            "Let go of what is there, and pass over what is not",
+            "Close what is open, and ignore what is not",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What a window extractor is asked for."""
+"""Check window extractors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Arrays = Mapping[str, F32]
 
 @dataclass(frozen=True)
 class Windows:
-    """An extractor under test, and how it is fed."""
+    """Hold an extractor under test, and call it."""
 
     component: WindowExtractor
     given: Given
@@ -52,7 +52,7 @@ class Windows:
         return Window(length, max(1, length // 2))
 
     def samples(self, seed: int = 0) -> F32:
-        """Return exactly one window of something like a voice and a pause."""
+        """Return exactly one window of a synthetic voice with a pause."""
         length = self.component.sample_count(self.window.length_frames)
         return signals.paused(signals.voice(self.component.rate_hz, length, seed))
 
@@ -61,25 +61,25 @@ class Windows:
         return Signal(samples.copy(), self.component.rate_hz)
 
     def arrays(self, samples: F32) -> Arrays:
-        """Return what `arrays` gives for one window, checked."""
+        """Return the arrays of one window, checked."""
         return checked(self.ready.arrays(self.signal(samples)))
 
     def fits(self, samples: F32) -> None:
-        """Require that a clip gives finite arrays of the names and shapes that a window has."""
+        """Require that a clip gives finite arrays with the names and shapes of a window."""
         wanted = shapes(self.ready.arrays(self.signal(self.samples())))
-        alike(self.ready.arrays(self.signal(self.samples(seed=1))), wanted)
+        check_shapes(self.ready.arrays(self.signal(self.samples(seed=1))), wanted)
         found = features(self.ready, self.signal(samples), self.window)
         for name, values in found.items():
             array(values, f"array '{name}'")
         rows = {name: values[0] for name, values in found.items()}
-        alike(rows, wanted, f" for a clip of {len(samples)} samples")
+        check_shapes(rows, wanted, f" for a clip of {len(samples)} samples")
 
 
 def checked(found: object) -> Arrays:
     """Return named arrays, after a check that each is float32 and finite."""
-    fine = isinstance(found, dict) and found and all(isinstance(name, str) for name in found)
+    valid = isinstance(found, dict) and found and all(isinstance(name, str) for name in found)
     expect(
-        fine,
+        valid,
         "arrays(signal) to return a dict from names to arrays",
         f"{found!r:.80}",
         'Return {"my_features": vector}: the network gets one input per name',
@@ -93,8 +93,14 @@ def shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
     return {name: tuple(values.shape) for name, values in arrays.items()}
 
 
-def alike(found: Arrays, wanted: Mapping[str, tuple[int, ...]], where: str = "") -> None:
-    """Require the names and shapes of another window, else raise CheckFailed."""
+def check_shapes(found: Arrays, wanted: Mapping[str, tuple[int, ...]], where: str = "") -> None:
+    """Require the names and shapes of another window, else raise CheckFailed.
+
+    Args:
+        found: The arrays to check.
+        wanted: The names and shapes of the other window.
+        where: Of what they are, for the message.
+    """
     expect(
         shapes(found) == wanted,
         f"the same names and shapes for every window: {wanted}",
@@ -104,7 +110,7 @@ def alike(found: Arrays, wanted: Mapping[str, tuple[int, ...]], where: str = "")
 
 
 def window_checks(component: WindowExtractor, given: Given) -> Iterator[Check]:
-    """Yield all checks of a window extractor but those of every component."""
+    """Yield the checks of a window extractor, without those of every component."""
     under = Windows(component, given)
     for name, (words, make) in signals.EXTREMES.items():
         yield Check(name, f"{words} gives finite float32", partial(_extreme, under, make))
@@ -175,7 +181,7 @@ def _owned(under: Windows) -> None:
     found = ready.arrays(signal)
     before, samples = _copied(found), signal.samples.copy()
     ready.arrays(under.signal(under.samples(seed=1)))
-    _same(found, before, "arrays to stay as they were when another window is heard", NEW)
+    _same(found, before, "arrays to stay as they were when another window is extracted", NEW)
     for values in found.values():
         overwritten(values, COPY)
     words = "a window not to depend on what became of its first result"
@@ -184,7 +190,7 @@ def _owned(under: Windows) -> None:
 
 
 def _same(found: Arrays, before: Arrays, expected: str, todo: str) -> None:
-    alike(found, shapes(before))
+    check_shapes(found, shapes(before))
     for name, values in found.items():
         same(values, before[name], expected, todo)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..runtime.errors import MissingExtra, SertkError
 from ..runtime.text import shorten
+from ..utils.files import naming
 
 LIBRARIES = ("tensorflow", "keras", "joblib", "matplotlib")
 
@@ -40,7 +41,7 @@ def import_keras(threads: int | None = None) -> Any:
 
 
 def train_again(error: Exception) -> str:
-    """Say what to do where a saved network cannot be loaded."""
+    """Return what to do about a saved network that cannot be loaded."""
     # Keras raises this for a layer class that only the training process had.
     if isinstance(error, TypeError):
         return "Build it of Keras' own layers, and train again"
@@ -48,13 +49,25 @@ def train_again(error: Exception) -> str:
 
 
 def load_network(path: Path) -> Any:
-    """Load a saved Keras network; nothing but layers of Keras itself is loaded."""
+    """Load a saved network of Keras's own layers. Raises SertkError for any other file."""
     keras = import_keras()
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py and Keras each raise their own
         why = shorten(f"{type(error).__name__}: {error}")
         raise SertkError(f"{path.name} cannot be loaded ({why})", train_again(error)) from error
+
+
+def save_network(network: Any, path: Path) -> None:
+    """Write a network without its optimizer; the file appears whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp.keras")
+    network.compile()  # or the optimizer's state goes into the file, twice the size of the weights
+    try:
+        with naming(path):
+            network.save(temporary)
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def check_installed() -> None:
@@ -83,14 +96,14 @@ def _quiet_stderr() -> Iterator[None]:
     The C++ side writes there before any of its log levels are in force.
     """
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
+    with tempfile.TemporaryFile() as captured:
         saved = os.dup(2)
-        os.dup2(held.fileno(), 2)
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except BaseException:
-            held.seek(0)
-            os.write(saved, held.read())
+            captured.seek(0)
+            os.write(saved, captured.read())
             raise
         finally:
             sys.stderr.flush()

@@ -20,7 +20,7 @@ GROUPS = ("weights", "optimizer", "average", "best")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights, optimizer, weight average, best weights, and the state of the stopping rules."""
+    """Hold weights, optimizer, weight average, best weights and state of the stopping rules."""
 
     weights: Arrays
     optimizer: Arrays
@@ -35,7 +35,7 @@ class Checkpoint:
     history: tuple[dict[str, Any], ...] = ()
 
     def finished(self, training: Training) -> bool:
-        """Say whether all epochs are done or patience is at its end."""
+        """Say whether all epochs are done or patience is exhausted."""
         return self.number >= training.epochs or self.waited >= training.patience > 0
 
     def validated(self, row: dict[str, Any], training: Training) -> Checkpoint:
@@ -48,21 +48,21 @@ class Checkpoint:
         lowest, error = self.lowest_loss, self.lowest_se
         if row["val_loss"] < lowest:
             lowest, error = row["val_loss"], row["val_loss_se"]
-        good = row["val_loss"] <= lowest + training.tolerance_se * error
-        waited = 0 if good else self.waited + 1
+        is_best = row["val_loss"] <= lowest + training.tolerance_se * error
+        waited = 0 if is_best else self.waited + 1
         factor = self.rate_factor
         if training.schedule == "plateau" and waited and waited % training.plateau_patience == 0:
             floor = min(factor, training.plateau_floor / training.learning_rate)
             factor = max(factor / 2, floor)
         state = replace(
             self,
-            history=(*self.history, {**row, "best": int(good)}),
+            history=(*self.history, {**row, "best": int(is_best)}),
             lowest_loss=lowest,
             lowest_se=error,
             waited=waited,
             rate_factor=factor,
         )
-        return replace(state, best=self.average, best_epoch=row["epoch"]) if good else state
+        return replace(state, best=self.average, best_epoch=row["epoch"]) if is_best else state
 
     def write(self, path: Path) -> None:
         """Replace the file at `path`."""
@@ -77,7 +77,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint | None:
-        """Return the stored state, or None where there is no file."""
+        """Return the stored state, None where there is no file. Raises SertkError if damaged."""
         if not path.exists():
             return None
         try:

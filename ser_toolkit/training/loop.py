@@ -1,4 +1,4 @@
-"""Training with Keras: early stopping on validation speakers, exact resumption."""
+"""Train with Keras: early stopping on validation speakers, exact resumption."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """The outcome of a training; the best weights are in the network."""
+    """Result of a training; the network has the best weights."""
 
     network: keras.Model
     history: tuple[dict[str, Any], ...]
@@ -51,13 +51,13 @@ def fit(
 
     Args:
         network: Not compiled yet; it is left compiled for training.
-        dataset: Cuts batches and windows.
+        dataset: Source of batches and windows.
         train: Clips to train on.
-        validation: Clips that choose the epoch.
-        training: How to train.
-        seed: Of all random draws.
-        checkpoint: Replaced after every epoch.
-        callback: Is told of every epoch.
+        validation: Clips by whose loss the epoch is chosen.
+        training: Parameters of the training.
+        seed: Seed of all random draws.
+        checkpoint: File that is replaced after every epoch.
+        callback: Receiver of every epoch's metrics.
     """
     loop = _Loop(network, dataset, tuple(train), tuple(validation), training, seed)
     state = Checkpoint.read(checkpoint)
@@ -185,7 +185,7 @@ def _assign(variables: Sequence[Any], values: Sequence[np.ndarray[Any, Any]]) ->
 
 
 def _reseed_dropout(network: Any, seed: int, number: int) -> None:
-    """Start random layers from (seed, epoch), so that a resumed run draws the same.
+    """Seed random layers with (seed, epoch), so that a resumed run draws the same.
 
     Generators are what a network has as variables besides its weights; those of recurrent cells
     and of networks inside the network are among them.

@@ -182,7 +182,7 @@ class RunClassifier(Classifier):
 
 def read_scores(path: Path, utterances: Sequence[Utterance], labels: tuple[str, ...]) -> Scores:
     """Return the scores that a run wrote to predictions.csv, for the utterances of its test
-    side.
+    subset.
     """
     with path.open(encoding="utf-8", newline="") as file:
         rows = {row["file"]: row for row in csv.DictReader(file)}

@@ -18,7 +18,7 @@ def learning_rate_schedule(training: Training, steps: int) -> Any:
 
     Args:
         training: The recipe's learning rate, schedule, warm-up and number of epochs.
-        steps: Batches of an epoch.
+        steps: Number of batches per epoch.
     """
     import keras
     from keras import ops

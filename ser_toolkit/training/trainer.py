@@ -30,8 +30,8 @@ class Trainer:
 
         Args:
             network: Not compiled yet.
-            training: How to train it.
-            steps: Batches of an epoch.
+            training: Parameters of the training.
+            steps: Number of batches per epoch.
         """
         import tensorflow as tf
 
@@ -50,7 +50,7 @@ class Trainer:
         self._graph = tf.function(graph, reduce_retracing=True)
 
     def begin_epoch(self, rate_factor: float) -> None:
-        """Set the metrics back and the factor of the learning rate."""
+        """Reset the metrics and set the factor of the learning rate."""
         self.network.reset_metrics()
         self.schedule.factor.assign(rate_factor)
 

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of speech: child processes, files, progress, text."""
+"""Provide helpers that do not depend on speech: child processes, files, progress."""

@@ -1,4 +1,4 @@
-"""Files that are never half written, and where caches lie."""
+"""Write files that are never half written, and find the folder of caches."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write what `numpy.savez` writes; `path` never holds a half-written file."""
+    """Write arrays as `numpy.savez` does; `path` never holds a half-written file."""
     with atomic(path) as file:
         npz.write_npz(file, arrays)
 

@@ -27,7 +27,7 @@ _locks: dict[int, int] = {}
 
 
 def use_own_numba_cache() -> None:
-    """Let numba compile into a folder that no other process uses; nothing without numba."""
+    """Let numba compile into a folder that no other process uses; without numba, do nothing."""
     if os.getpid() in _locks or find_spec("numba") is None:
         return
     os.environ[VARIABLE] = str(_own_folder(_root()))
@@ -36,7 +36,7 @@ def use_own_numba_cache() -> None:
 
 
 def _root() -> Path:
-    """Return where the folders lie: below what the user chose, else below the cache."""
+    """Return the folder of the folders: below what the user chose, else below the cache."""
     chosen = os.environ.get(VARIABLE)
     if not chosen:
         root = cache_dir() / "numba"
@@ -88,7 +88,7 @@ def _lock(path: Path, wait: bool = False) -> int:
 
 
 def _exchange(folder: Path, shared: Path) -> None:
-    """Replace the one that was compiled into earlier by a copy of the other."""
+    """Replace the older of two caches by a copy of the newer."""
     own, others = _last_write(folder), _last_write(shared)
     if own > others:
         _copy(folder, shared)

@@ -1,4 +1,4 @@
-"""Progress and messages of long work: dropped, shown in the terminal, or written to a log."""
+"""Report progress and messages of long work: to nobody, to the terminal, or to a log."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ LOG = "log.txt"
 
 
 class Callback:
-    """Receive messages and progress of a run: dropped here, shown or stored by subclasses."""
+    """Receive messages and progress of a run: ignored here, shown or stored by subclasses."""
 
     def note(self, text: str) -> None:
         """Receive a message."""
 
     def warn(self, text: str, details: Iterable[str] = ()) -> None:
-        """Receive what is wrong and yet no end; `details` (names) belong into the log."""
+        """Receive a warning; `details` (names) are for the log only."""
 
     def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
-        """Yield `items`, and show how far along they are."""
+        """Yield `items`, and show the progress.
+
+        Args:
+            items: What is worked on.
+            title: What the bar is called.
+            total: How many items there are.
+        """
         del title, total
         yield from items
 
@@ -30,7 +36,7 @@ class Callback:
 
 
 class BufferedCallback(Callback):
-    """Pass on the messages from before there is a run directory, and keep them for the log."""
+    """Pass on messages, and keep them for the log until there is a run directory."""
 
     def __init__(self, onward: Callback) -> None:
         self._onward = onward

@@ -1,4 +1,4 @@
-"""Work in a child process: what it answers, and its failure or its crash as one line.
+"""Work in a child process: get its answers, or its failure or crash as one line.
 
 A worker answers on standard output with lines of JSON. Whatever else it prints, or a plugin or a
 runtime in it, goes to standard error.
@@ -21,7 +21,7 @@ from ..runtime.text import shorten
 
 
 class WorkerError(Exception):
-    """A worker has failed: the cause in words, and what the worker advised."""
+    """A worker failed: the cause in words, and what to do about it."""
 
     def __init__(self, cause: str, todo: str = "") -> None:
         self.cause = cause
@@ -37,11 +37,11 @@ class WorkerCrashError(WorkerError):
         super().__init__(f"its process {end}")
 
 
-# Outside.
+# In the parent process.
 
 
 class Worker:
-    """A process that answers one request after another, and is ended by `with`."""
+    """Run a process that answers one request after another; leaving `with` ends it."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Worker:
         self._child.__exit__()
 
     def send(self, content: bytes) -> None:
-        """Give it all that it reads from standard input."""
+        """Send all that it reads from standard input."""
         self._child.send(content)
         self._child.end_input()
 
@@ -82,7 +82,7 @@ class Worker:
         raise WorkerCrashError("ended without an answer")
 
     def answers(self) -> Iterator[Any]:
-        """Yield what it answers as it comes, to its end. Raises WorkerError."""
+        """Yield its answers as they come, to its end. Raises WorkerError."""
         done = False
         try:
             for line in self._child.lines():
@@ -119,7 +119,14 @@ def module_worker(
 def run_module(
     module: str, folder: Path, timeout_s: float, env: Mapping[str, str] | None = None
 ) -> list[Any]:
-    """Run a `module_worker` to its end and return its answers. Raises WorkerError."""
+    """Run a `module_worker` to its end and return its answers. Raises WorkerError.
+
+    Args:
+        module: Its main program calls `serve_folder`.
+        folder: Where job and results lie.
+        timeout_s: The longest wait for an answer.
+        env: Variables beside those of this process.
+    """
     with module_worker(module, folder, timeout_s, env) as worker:
         worker.send(b"")
         return list(worker.answers())
@@ -136,7 +143,7 @@ def ask_code(
 
     Args:
         code: A line of Python that calls `serve`.
-        arguments: What it finds in `sys.argv`.
+        arguments: The rest of its `sys.argv`.
         content: What it reads from standard input.
         timeout_s: The longest wait for an answer.
         env: Variables beside those of this process.
@@ -149,7 +156,7 @@ def ask_code(
 
 
 def _parsed(line: bytes) -> tuple[str, Any]:
-    """Return the kind of a line and its value; what was printed before `serve` is of no kind."""
+    """Return the kind of a line and its value; what was printed before `serve` has no kind."""
     try:
         kind, answer = json.loads(line)
     except (ValueError, TypeError):
@@ -157,11 +164,11 @@ def _parsed(line: bytes) -> tuple[str, Any]:
     return kind, answer
 
 
-# Inside.
+# In the child process.
 
 
 def serve(work: Callable[[], Iterable[Any]]) -> None:
-    """Send each answer of `work` as it comes, or why it fails, to who started this process."""
+    """Send each answer of `work` as it comes, or why it fails, to the parent process."""
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     # Whatever runtimes and plugins print must not be taken for an answer.
     os.dup2(2, 1)
@@ -176,7 +183,7 @@ def serve(work: Callable[[], Iterable[Any]]) -> None:
 
 
 def serve_folder(work: Callable[[Path], Iterable[Any] | None]) -> None:
-    """Do the job in the folder that `sys.argv` names, and send what `work` answers, if anything."""
+    """Do the job in the folder that `sys.argv` names, and send the answers of `work`, if any."""
     serve(lambda: work(Path(sys.argv[1])) or ())
 
 

@@ -42,7 +42,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 import numpy as np
 from ser_toolkit.plugins.hookspecs import hookimpl
-from ser_toolkit.runtime.extractor import WindowExtractor
+from ser_toolkit.runtime.features.base import WindowExtractor
 
 @dataclass(frozen=True)
 class Nap(WindowExtractor):

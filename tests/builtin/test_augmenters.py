@@ -18,7 +18,7 @@ from ser_toolkit.builtin.augmenters import (
     Speed,
     Tempo,
 )
-from ser_toolkit.builtin.synthetic import SyntheticReader, Utterance
+from ser_toolkit.builtin.synthetic import SpokenSentence, SyntheticReader
 from ser_toolkit.runtime.component import configure, from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
 
@@ -44,7 +44,7 @@ def f0_hz(samples: np.ndarray) -> float:
 
 
 SIGNALS = {
-    "speech": SyntheticReader().samples(Utterance(1, "anger", 1, 1)),
+    "speech": SyntheticReader().samples(SpokenSentence(1, "anger", 1, 1)),
     "silence": np.zeros(8000, np.float32),
     "dc": np.full(8000, 0.5, np.float32),
     "full scale": np.sign(np.sin(np.arange(8000) / 20)).astype(np.float32),

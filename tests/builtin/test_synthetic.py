@@ -19,8 +19,8 @@ from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ser_toolkit.builtin import synthesis
-from ser_toolkit.builtin.synthetic import SyntheticReader, Utterance, make_voice
+from ser_toolkit.builtin import phones, synthesis
+from ser_toolkit.builtin.synthetic import SpokenSentence, SyntheticReader, make_voice
 from ser_toolkit.runtime.component import configure
 from ser_toolkit.runtime.errors import SertkError
 
@@ -29,7 +29,7 @@ READER = SyntheticReader(speakers=6, sentences=3)
 
 
 @pytest.fixture(scope="module")
-def audio() -> dict[Utterance, np.ndarray]:
+def audio() -> dict[SpokenSentence, np.ndarray]:
     return {utterance: READER.samples(utterance) for utterance in READER.utterances()}
 
 
@@ -99,7 +99,7 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_another_seed_repetition_or_speaker_gives_other_audio() -> None:
-    utterance = Utterance(1, "fear", 1, 1)
+    utterance = SpokenSentence(1, "fear", 1, 1)
     first = READER.samples(utterance)
     others = [
         SyntheticReader(seed=1).samples(utterance),
@@ -213,9 +213,9 @@ def test_smoothing_keeps_length_and_constants() -> None:
 
 
 def test_sentences_use_known_phones_and_differ() -> None:
-    letters = {c for sentence in synthesis.SENTENCES for c in sentence.lower()} - {" ", "|"}
-    assert letters <= set(synthesis.PHONES)
-    assert len(set(synthesis.SENTENCES)) == len(synthesis.SENTENCES) == 10
+    letters = {c for sentence in phones.SENTENCES for c in sentence.lower()} - {" ", "|"}
+    assert letters <= set(phones.PHONES)
+    assert len(set(phones.SENTENCES)) == len(phones.SENTENCES) == 10
 
 
 def test_what_exists_is_left_alone_and_what_is_broken_is_made_again(tmp_path: Path) -> None:

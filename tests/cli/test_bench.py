@@ -31,7 +31,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs `sertk bench` with some arguments in `tmp_path`."""
+    """Run `sertk bench` with some arguments in `tmp_path`."""
 
     def run(*args: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", COMMAND, "bench", *map(str, args)]

@@ -59,7 +59,7 @@ TRAINING = {
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs `sertk bundle` with some arguments in `tmp_path`."""
+    """Run `sertk bundle` with some arguments in `tmp_path`."""
 
     def run(*args: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", COMMAND, "bundle", *map(str, args)]
@@ -73,7 +73,7 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """A copy of the bundle, to be changed."""
+    """Return a copy of the bundle, to be changed."""
     path = tmp_path / "own.sertk"
     path.write_bytes(BUNDLE.read_bytes())
     return path
@@ -102,31 +102,33 @@ def refused(done: subprocess.CompletedProcess[str], status: int = 1) -> str:
 
 
 def test_show_says_what_is_in_it(run: Run, own: Path) -> None:
-    change(own, training=TRAINING, metrics=FIGURES)
+    change(own, training=TRAINING, figures=FIGURES)
     done = run("show", own)
-    said = pairs(done.stdout)
+    output_text = pairs(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
-    assert said["file"].startswith(f"own.sertk, {own.stat().st_size / 1000:.0f} kB, format 1")
-    assert said["labels"] == "anger, joy, neutral, sadness"
-    assert said["audio"] == "16000 Hz"
-    assert said["window"] == "12 frames, a new one every 6 (0.21 s, every 0.10 s)"
-    assert said["extractor"] == "rms 1 (ser-toolkit 0.1.0)"
-    assert said["network"] == "int8, 3 kB, hears frames 12 x 1"
-    assert said["proven on"] == "ai-edge-litert 2.3.0, tflite-runtime 2.14.0"
-    assert said["uncertain"] == "below a confidence of 0.40"
-    assert said["trained"].splitlines() == [
+    assert output_text["file"].startswith(
+        f"own.sertk, {own.stat().st_size / 1000:.0f} kB, format 1"
+    )
+    assert output_text["labels"] == "anger, joy, neutral, sadness"
+    assert output_text["audio"] == "16000 Hz"
+    assert output_text["window"] == "12 frames, a new one every 6 (0.21 s, every 0.10 s)"
+    assert output_text["extractor"] == "rms 1 (ser-toolkit 0.1.0)"
+    assert output_text["network"] == "int8, 3 kB, takes frames 12 x 1"
+    assert output_text["proven on"] == "ai-edge-litert 2.3.0, tflite-runtime 2.14.0"
+    assert output_text["uncertain"] == "below a confidence of 0.40"
+    assert output_text["trained"].splitlines() == [
         "recipe msf, seed 3, epoch 7 of 12, parameters 68166",
         "on synthetic speech: its figures say nothing about human voices",
         "data: emodb (licence: CC0)",
         "clips: 4 test, 9 train",
         "leakage audit: NOT clean",
     ]
-    assert "loso, hash 0123456789abcdef" in said["protocol"]
-    assert said["figures"].splitlines() == [
+    assert "loso, hash 0123456789abcdef" in output_text["protocol"]
+    assert output_text["figures"].splitlines() == [
         "test: UAR 75.0 %, accuracy 50.0 %, calibration error 12.5 %, 96 clips",
         "UAR minus that of the trained network -2.0 [-5.0, +1.0] points (95 %, 2 speakers drawn)",
     ]
-    assert said["signature"] == "not signed"
+    assert output_text["signature"] == "not signed"
 
 
 def test_show_for_programs_is_the_manifest_and_more(run: Run) -> None:
@@ -151,9 +153,11 @@ def test_show_runs_nothing_of_the_bundle(run: Run, own: Path, tmp_path: Path) ->
 def test_show_works_without_the_extractor(run: Run, own: Path) -> None:
     spec = {"name": "odd", "version": 4, "hop_length": 256}
     change(own, extractor=spec, parts=(Part("odd", 4, "sertk-odd", "3.1"),))
-    said = pairs(run("show", own).stdout)
-    assert said["extractor"] == "odd 4 (sertk-odd 3.1)"
-    assert said["window"].startswith("12 frames") and "not installed" in said["window"]
+    output_text = pairs(run("show", own).stdout)
+    assert output_text["extractor"] == "odd 4 (sertk-odd 3.1)"
+    assert (
+        output_text["window"].startswith("12 frames") and "not installed" in output_text["window"]
+    )
     assert json.loads(run("show", own, "--json").stdout)["window_s"] is None
     assert "pip install sertk-odd==3.1" in refused(run("verify", own))
 
@@ -173,7 +177,7 @@ def test_whatever_the_free_tables_hold_is_shown_and_steers_nothing(
     run: Run, own: Path, table: dict[str, Any]
 ) -> None:
     change(
-        own, {"card.md": "# \x1b[2J\u202e card\n\ttab\n".encode()}, training=table, metrics=table
+        own, {"card.md": "# \x1b[2J\u202e card\n\ttab\n".encode()}, training=table, figures=table
     )
     for more in ([], ["--json"], ["--card"]):
         done = run("show", own, *more)
@@ -183,15 +187,18 @@ def test_whatever_the_free_tables_hold_is_shown_and_steers_nothing(
 
 def test_verify_says_what_was_checked(run: Run) -> None:
     done = run("verify", BUNDLE)
-    said = pairs(done.stdout)
+    output_text = pairs(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
-    assert list(said) == [
+    assert list(output_text) == [
         *("container", "manifest", "members", "arrays", "signature"),
         *("extractor", "runtime", "self-test"),
     ]
-    assert said["members"].startswith("5 have")
-    assert said["runtime"].startswith("ai-edge-litert 2.")
-    assert "(allowed 0.001)" in said["self-test"] and "(allowed 0.05)" in said["self-test"]
+    assert output_text["members"].startswith("5 have")
+    assert output_text["runtime"].startswith("ai-edge-litert 2.")
+    assert (
+        "(allowed 0.001)" in output_text["self-test"]
+        and "(allowed 0.05)" in output_text["self-test"]
+    )
 
 
 def test_selftest_says_how_far_it_is_off(run: Run, own: Path) -> None:
@@ -205,7 +212,7 @@ def test_selftest_says_how_far_it_is_off(run: Run, own: Path) -> None:
     std = float(parse_bundle(read_bytes(own)).normalizers["frames"].std[0])
     assert float(rows["features"][0]) == pytest.approx(1e-6 / std, rel=0.1)
     assert rows["features"][1:] == ["0.001", "standard", "deviations"]
-    assert rows["answers"] == ["0.031", "0.05", "of", "probability"]
+    assert rows["output"] == ["0.031", "0.05", "of", "probability"]
 
 
 @pytest.mark.parametrize("command", ["verify", "selftest"])
@@ -213,8 +220,8 @@ def test_a_selftest_that_disagrees_is_refused(run: Run, own: Path, command: str)
     arrays = dict(parse_bundle(read_bytes(own)).selftest)
     arrays["output"] = arrays["output"] + np.float32(0.0625)
     change(own, {"selftest.npz": to_npz(arrays)})
-    said = refused(run(command, own))
-    assert "probabilities off by 0.062 (allowed 0.05)" in said
+    output_text = refused(run(command, own))
+    assert "probabilities off by 0.062 (allowed 0.05)" in output_text
 
 
 @pytest.mark.parametrize("command", ["show", "verify", "selftest"])
@@ -253,8 +260,8 @@ def test_signing_and_what_is_refused_without(run: Run, own: Path, tmp_path: Path
     assert parse_bundle(read_bytes(own)).manifest == before.manifest
     assert "not checked" in pairs(run("show", own).stdout)["signature"]
     for command in ("show", "verify"):
-        said = pairs(run(command, own, "--require-signature", public).stdout)
-        assert said["signature"] == "by the owner of the given key"
+        output_text = pairs(run(command, own, "--require-signature", public).stdout)
+        assert output_text["signature"] == "by the owner of the given key"
     shown = run("show", own, "--json", "--require-signature", public).stdout
     assert json.loads(shown)["signature"] == "verified"
     assert run("selftest", own, "--require-signature", public).returncode == 0

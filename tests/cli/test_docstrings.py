@@ -1,4 +1,4 @@
-"""What `sertk --help` says of the commands of plugins, read from their source."""
+"""Check what `sertk --help` shows of the commands of plugins, read from their source."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from ser_toolkit.cli import sertk
-from ser_toolkit.cli.docstrings import docstring_of
+from ser_toolkit.cli.docstrings import docstring_of, is_hidden
 
 
 @pytest.fixture
@@ -36,6 +36,24 @@ def test_the_first_line_is_read_and_nothing_runs(package: Path) -> None:
     }
     assert {target: docstring_of(target) for target in found} == found
     assert not {name for name in sys.modules if name.startswith("acme_lamp")}
+
+
+def test_a_hidden_command_is_recognised_and_nothing_runs(package: Path) -> None:
+    (package / "inner/__init__.py").write_text(
+        "@click.command('a', hidden=True)\n@other\ndef a(): ...\n\n"
+        "@click.command('b', hidden=False)\ndef b(): ...\n\n@click.command()\ndef c(): ...\n"
+    )
+    hidden = {name: is_hidden(f"acme_lamp.inner:{name}") for name in ("a", "b", "c", "missing")}
+    assert hidden == {"a": True, "b": False, "c": False, "missing": False}
+    assert not {name for name in sys.modules if name.startswith("acme_lamp")}
+
+
+def test_a_hidden_command_works_and_is_not_listed() -> None:
+    listed = CliRunner().invoke(sertk, ["--help"]).output
+    assert "sertk-example" not in listed and "  train " in listed
+    assert (
+        "Print seconds, peak and level" in CliRunner().invoke(sertk, ["example", "--help"]).output
+    )
 
 
 def test_two_commands_of_one_distribution_say_what_each_does() -> None:

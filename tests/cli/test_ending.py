@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,6 @@ from rich.console import Console
 from ser_toolkit import Run
 from ser_toolkit.cli import ending, show
 from ser_toolkit.runtime.errors import SertkError
-
-HEAD = f"{'layer':<28} {'kind':<24} {'output':<20} {'units':>6} {'parameters':>11}"
 
 
 @pytest.fixture
@@ -47,14 +46,17 @@ def rows(run: Run, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def model(kinds: list[tuple[str, int]]) -> str:
-    lines = [
-        f"{f'layer_{i}':<28} {kind:<24} {'(None, 8)':<20} {4 if count else '':>6} {count:>11,}"
+def model(kinds: list[tuple[str, int]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": f"layer_{i}",
+            "kind": kind,
+            "output": "(None, 8)",
+            "units": 4 if count else None,
+            "parameters": count,
+        }
         for i, (kind, count) in enumerate(kinds)
     ]
-    total = sum(count for _, count in kinds)
-    ends = [f"total parameters: {total:,}", f"trainable parameters: {total:,}"]
-    return "\n".join([HEAD, *lines, *ends]) + "\n"
 
 
 def row(name: str, truth: str, predicted: str, share: float) -> dict[str, str]:
@@ -84,10 +86,10 @@ def test_accuracy_and_loss_of_each_side(lines: list[str], run: Run) -> None:
         f"{100 * float(kept['accuracy']):.1f}",
     ]
     assert training[3:] == [f"{float(kept['loss']):.3f}"]
-    metrics = [f"{100 * float(kept[k]):.1f}" for k in ("val_accuracy", "val_uar")]
-    assert validation[1:] == [str(counts["validation"]), *metrics, f"{float(kept['val_loss']):.3f}"]
-    metrics = [f"{100 * metrics[k]:.1f}" for k in ("wa", "uar")]
-    assert test[1:] == [str(counts["test"]), *metrics, f"{metrics['loss']:.3f}"]
+    shares = [f"{100 * float(kept[k]):.1f}" for k in ("val_accuracy", "val_uar")]
+    assert validation[1:] == [str(counts["validation"]), *shares, f"{float(kept['val_loss']):.3f}"]
+    shares = [f"{100 * metrics[k]:.1f}" for k in ("wa", "uar")]
+    assert test[1:] == [str(counts["test"]), *shares, f"{metrics['loss']:.3f}"]
 
 
 def test_the_kept_epoch_is_shown_and_not_the_last(run: Run) -> None:
@@ -129,8 +131,7 @@ def test_of_a_deep_network_the_layers_with_parameters_are_shown() -> None:
 
 
 def test_a_very_deep_network_is_summed_up_by_kind() -> None:
-    text = model([("Dense", 1000), ("ReLU", 0), ("Dense", 1)] * 100)
-    lines = shown(ending.layers(text))
+    lines = shown(ending.layers(model([("Dense", 1000), ("ReLU", 0), ("Dense", 1)] * 100)))
     assert lines[0] == "Layers (300) by kind; model.txt has each"
     assert [line.split() for line in lines[2:]] == [
         ["Dense", "200", "100,100"],
@@ -138,16 +139,15 @@ def test_a_very_deep_network_is_summed_up_by_kind() -> None:
     ]
 
 
-def test_layers_with_odd_names_and_several_outputs_are_understood() -> None:
-    name = "a name (with, brackets) that is longer than its column"
-    line = f"{name:<28} {'Functional':<24} {'None':<20} {'':>6} {7:>11,}"
-    text = "\n".join([HEAD, line, "total parameters: 7", "trainable parameters: 7"])
-    assert shown(ending.layers(text))[2].endswith("7")
-    assert "(with, brackets)" in shown(ending.layers(text))[2]
-
-
-def test_a_table_of_layers_of_another_shape_is_shown_as_it_is() -> None:
-    assert ending.layers(f"{HEAD}\nsomething else\n") == f"{HEAD}\nsomething else\n"
+def test_of_a_run_without_layers_in_its_metrics_their_text_is_shown(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(run.path, old)
+    metrics = {key: value for key, value in run.metrics.items() if key != "layers"}
+    (old / "metrics.json").write_text(json.dumps(metrics), "utf-8")
+    ending.ending(Run(old))
+    assert (run.path / "model.txt").read_text("utf-8") in capsys.readouterr().out
 
 
 def test_the_first_and_last_predictions_stand_beside_the_truth(lines: list[str], run: Run) -> None:
@@ -163,7 +163,7 @@ def test_the_first_and_last_predictions_stand_beside_the_truth(lines: list[str],
 
 def test_few_predictions_are_all_shown_and_wrong_ones_marked() -> None:
     two = [row("a.wav", "anger", "anger", 0.9), row("x" * 60 + ".wav", "anger", "fear", 0.512)]
-    lines = shown(ending.predictions(two))
+    lines = shown(ending.prediction_table(two))
     assert lines[2].split() == ["a.wav", "anger", "anger", "90.0"]
     assert lines[3].split()[1:] == ["anger", "fear", "51.2", "wrong"]
     assert lines[3].split()[0] == "…" + "x" * 39 + ".wav"

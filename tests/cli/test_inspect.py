@@ -32,7 +32,7 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
 
 @pytest.fixture
 def stereo(tmp_path: Path) -> Path:
-    """Half a second at 22 050 Hz: a tone at half of full scale, on the right clipped."""
+    """Return half a second at 22 050 Hz: a tone at half of full scale, on the right clipped."""
     tone = 0.5 * np.sin(2 * np.pi * 200 * np.arange(11_025) / 22_050)
     both = np.stack([tone, np.clip(4 * tone, -1, 32767 / 32768)], axis=1)
     path = tmp_path / "two voices.wav"
@@ -53,7 +53,7 @@ def test_the_table_says_what_is_in_the_file(invoke: Invoke, stereo: Path) -> Non
     assert facts["level"] == f"peak {peak:.1f} dBFS, RMS {rms:.1f} dBFS"
     assert facts["clipping"] == f"{share:.3f} % of the samples at full scale"
     assert facts["speech"].startswith("usable")
-    assert facts["recipe"] == "compact, which hears 0.500 s of it, resampled to 16000 Hz"
+    assert facts["recipe"] == "compact, which uses 0.500 s of it, resampled to 16000 Hz"
     assert facts["frames"] == f"{1 + (8000 - 1024) // 256}, one every 16 ms"
     assert facts["windows"] == f"1 of {(187 * 256 + 1024) / 16000:.3f} s"
     assert facts["augmented"] == "gain"

@@ -16,7 +16,7 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("SERTK_")
 
 
 def imported(script: str) -> set[str]:
-    """The modules in a fresh interpreter after `script`."""
+    """Return the modules in a fresh interpreter after `script`."""
     tail = "\nimport sys\nprint('\\n'.join(['#modules', *sys.modules]))"
     result = subprocess.run(
         [sys.executable, "-c", script + tail],

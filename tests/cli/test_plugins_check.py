@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ser_toolkit.cli import run
-from ser_toolkit.cli.plugins_views import followed
+from ser_toolkit.cli.plugins_views import with_progress
 from ser_toolkit.testing.check import Check
 from ser_toolkit.testing.outcome import outcomes
 
@@ -121,7 +121,7 @@ Out = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Writes a module and the metadata of its distribution, as an installer would."""
+    """Write a module and the metadata of its distribution, as an installer would."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def install(name: str, source: str, group: str = "sertk", value: str = "") -> None:
@@ -211,7 +211,7 @@ def test_what_is_set_is_checked_in_place_of_the_default(
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "expected_text"),
     [
         ("lab.scale.factr=2", "has no 'lab.scale.factr'. Nearest: lab.scale.factor"),
         ("lab.scale.factor", "--set expects COMPONENT.FIELD=VALUE, received 'lab.scale.factor'"),
@@ -220,11 +220,13 @@ def test_what_is_set_is_checked_in_place_of_the_default(
         ("lab.scale.curve=@nowhere.txt", "cannot read 'nowhere.txt': No such file"),
     ],
 )
-def test_what_cannot_be_set(install: Install, capsys: Out, setting: str, told: str) -> None:
+def test_what_cannot_be_set(
+    install: Install, capsys: Out, setting: str, expected_text: str
+) -> None:
     install("lab", SETTLED)
     assert run(["plugins", "check", "lab", "--set", setting]) == 1
     err = capsys.readouterr().err
-    assert told in err and len(err.splitlines()) == 1
+    assert expected_text in err and len(err.splitlines()) == 1
 
 
 @pytest.fixture
@@ -330,5 +332,5 @@ def test_checks_run_one_after_the_other_while_they_are_followed() -> None:
     ran: list[str] = []
     checks = [(Check(name, "", lambda name=name: ran.append(name)), None) for name in "abc"]
     assert ran == []
-    for number, outcome in enumerate(followed(outcomes(checks), 3), 1):
+    for number, outcome in enumerate(with_progress(outcomes(checks), 3), 1):
         assert len(ran) == number and outcome.result == "ok"

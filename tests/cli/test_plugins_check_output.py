@@ -1,4 +1,4 @@
-"""`sertk plugins check`: what components print, tracebacks, what is needed, odd corpora."""
+"""Check the output of `sertk plugins check`: prints of components, tracebacks, odd corpora."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ Out = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Writes a module and the metadata of its distribution, as an installer would."""
+    """Write a module and the metadata of its distribution, as an installer would."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def install(name: str, source: str) -> None:
@@ -152,6 +152,17 @@ def test_nothing_is_needed_where_all_was_checked(install: Install, capsys: Out) 
     install("loud", LOUD)
     run(["plugins", "check", "loud"])
     assert capsys.readouterr().out.splitlines()[-1].endswith(" ok")
+
+
+@pytest.mark.parametrize("args", [["plugins"], ["plugins", "check", "loud"]])
+def test_a_pipe_gets_whole_lines_without_padding(
+    args: list[str], install: Install, capsys: Out
+) -> None:
+    install("loud", LOUD)
+    run(args)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 3 and lines == [line.rstrip() for line in lines]
+    assert any(line.startswith("loud ") for line in lines)
 
 
 def test_the_corpus_goes_to_the_reader_as_it_was_set(

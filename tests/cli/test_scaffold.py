@@ -38,13 +38,13 @@ Out = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in."""
+    """Return an empty folder to work in."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def files(folder: Path) -> Iterator[str]:
-    """What was written, without what ruff, pytest and Python leave behind."""
+    """Return what was written, without what ruff, pytest and Python leave behind."""
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
         if path.is_file() and not any(part.rstrip("_").endswith("cache") for part in name.parts):
@@ -123,7 +123,7 @@ def test_its_rules_are_ours(here: Path) -> None:
 
 
 def test_the_example_is_what_the_command_writes(here: Path) -> None:
-    write(Project("example", KINDS), here / "made")
+    write(Project("example", KINDS, hidden=True), here / "made")
     fresh = {name: (here / "made" / name).read_text("utf-8") for name in files(here / "made")}
     kept = {name: (EXAMPLE / name).read_text("utf-8") for name in files(EXAMPLE)}
     assert kept == fresh, "plugins/sertk-example is not what is written now: run `make example`"
@@ -135,7 +135,7 @@ def test_the_licence_is_ours(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "told"),
+    ("name", "kind", "expected_text"),
     [
         ("Loud!", "sink", "received 'Loud!'. Try loud"),
         ("My_Lab", "sink", "received 'My_Lab'. Try my-lab"),
@@ -160,12 +160,16 @@ def test_the_licence_is_ours(here: Path) -> None:
     ],
 )
 def test_a_name_that_cannot_be_had_is_one_line(
-    name: str, kind: str, told: str, here: Path, capsys: Out
+    name: str, kind: str, expected_text: str, here: Path, capsys: Out
 ) -> None:
     assert run(["plugins", "new", name, "--kind", kind]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("Error: ") and told in said.err and said.err.count("\n") == 1
+    output_text = capsys.readouterr()
+    assert output_text.out == ""
+    assert (
+        output_text.err.startswith("Error: ")
+        and expected_text in output_text.err
+        and output_text.err.count("\n") == 1
+    )
     assert list(here.iterdir()) == []
 
 
@@ -180,7 +184,7 @@ def test_the_folder_that_one_stands_in_stays(here: Path, capsys: Out) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "expected_text"),
     [
         ([], "--kind expected, one of reader, augmenter, extractor, model, recipe, sink, command"),
         (["--kind", "sink", "--out", "file/a/b"], "'file' is a file, nothing can be written below"),
@@ -188,12 +192,12 @@ def test_the_folder_that_one_stands_in_stays(here: Path, capsys: Out) -> None:
     ],
 )
 def test_what_is_missing_or_in_the_way_is_one_line(
-    args: list[str], told: str, here: Path, capsys: Out
+    args: list[str], expected_text: str, here: Path, capsys: Out
 ) -> None:
     (here / "file").touch()
     assert run(["plugins", "new", "loud", *args]) == 1
     err = capsys.readouterr().err
-    assert err.startswith(f"Error: {told}") and err.count("\n") == 1
+    assert err.startswith(f"Error: {expected_text}") and err.count("\n") == 1
     assert [path.name for path in here.iterdir()] == ["file"]
 
 

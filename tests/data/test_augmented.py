@@ -143,7 +143,7 @@ def combined(utterances: Clips, store: Store) -> Dataset:
     chain = (Gain(p=0.1), Shift(), Noise(p=0.5))
     wanted = Features(Stack((Zcr(), Rms())), Window(40, 20), chain, 0, no_assets, "all")
     normalizers = fit_normalizers(store, wanted, utterances)
-    return Dataset(store, wanted, normalizers, LABELS, copies=7)
+    return Dataset(store, wanted, normalizers, LABELS, augmented_copies=7)
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def dataset(store: Store, clips: Clips, wanted: Features = FRAMES, **more: Any) -> Dataset:
     normalizers = fit_normalizers(store, wanted, clips)
-    return Dataset(store, wanted, normalizers, LABELS, **{"copies": 2, **more})
+    return Dataset(store, wanted, normalizers, LABELS, **{"augmented_copies": 2, **more})
 
 
 def epoch(data: Dataset, clips: Clips, number: int = 0, **more: Any) -> list[Batch]:
@@ -140,7 +140,7 @@ def test_an_example_depends_on_seed_epoch_and_clip_alone(
 def test_every_clip_comes_once_per_crop_and_with_its_own_label(
     store: Store, utterances: Clips
 ) -> None:
-    data = dataset(store, utterances, copies=0)
+    data = dataset(store, utterances, augmented_copies=0)
     whole = {item: data.scaled(item, 0)["frames"] for item in utterances}
     seen: Counter[Utterance] = Counter()
     for batch in epoch(data, utterances, crops=2, batch_size=1):
@@ -158,7 +158,7 @@ def _is_part(window: F32, frames: F32) -> bool:
 
 
 def test_windows_start_anywhere_and_copies_are_drawn(store: Store, utterances: Clips) -> None:
-    data, item = dataset(store, utterances, copies=2), utterances[0]
+    data, item = dataset(store, utterances, augmented_copies=2), utterances[0]
     variants = [data.scaled(item, copy)["frames"] for copy in range(3)]
     rng, used, starts = np.random.default_rng(0), set(), set()
     for _ in range(120):
@@ -184,7 +184,7 @@ def test_the_last_incomplete_batch_is_left_out_unless_it_is_the_only_one(
 
 def test_short_clips_fill_the_window(store: Store, utterances: Clips) -> None:
     wanted = dataclasses.replace(FRAMES, window=Window(1000, 500, "zero"))
-    data = dataset(store, utterances, wanted, copies=0)
+    data = dataset(store, utterances, wanted, augmented_copies=0)
     frames = epoch(data, utterances)[0].inputs["frames"]
     assert frames.shape == (5, 1000, 2)
     assert not frames[:, -1].any()  # zeros after standardisation: the mean of each column
@@ -206,15 +206,15 @@ def test_adapters_are_fitted_on_the_given_clips_as_they_are(
 def test_standardised_training_frames_have_mean_zero_and_deviation_one(
     store: Store, utterances: Clips
 ) -> None:
-    data = dataset(store, utterances, copies=0)
+    data = dataset(store, utterances, augmented_copies=0)
     scaled = np.concatenate([data.scaled(item, 0)["frames"] for item in utterances])
     np.testing.assert_allclose(scaled.mean(axis=0, dtype=float), 0, atol=1e-5)
     np.testing.assert_allclose(scaled.std(axis=0, dtype=float), 1, atol=1e-5)
 
 
 def test_figures_never_see_a_copy_or_a_mask(store: Store, utterances: Clips) -> None:
-    plain = dataset(store, utterances, copies=0)
-    training = dataset(store, utterances, copies=2, frame_augmenters=(AddHundred(),))
+    plain = dataset(store, utterances, augmented_copies=0)
+    training = dataset(store, utterances, augmented_copies=2, frame_augmenters=(AddHundred(),))
     epoch(training, utterances)
     for item in utterances[:4]:
         frames = plain.scaled(item, 0)["frames"]
@@ -225,9 +225,9 @@ def test_figures_never_see_a_copy_or_a_mask(store: Store, utterances: Clips) -> 
 def test_frame_augmenters_get_standardised_training_windows(
     store: Store, utterances: Clips
 ) -> None:
-    bare = epoch(dataset(store, utterances, copies=0), utterances)
+    bare = epoch(dataset(store, utterances, augmented_copies=0), utterances)
     masked = epoch(
-        dataset(store, utterances, copies=0, frame_augmenters=(AddHundred(),)), utterances
+        dataset(store, utterances, augmented_copies=0, frame_augmenters=(AddHundred(),)), utterances
     )
     for one, other in zip(bare, masked, strict=True):
         expected = one.inputs["frames"] + np.float32(100)
@@ -277,7 +277,7 @@ def test_each_example_carries_the_weight_of_its_class(store: Store, utterances: 
 
 
 def test_window_extractors_feed_every_array_of_one_window(store: Store, utterances: Clips) -> None:
-    data = dataset(store, utterances, WINDOWS, copies=1)
+    data = dataset(store, utterances, WINDOWS, augmented_copies=1)
     pairs = {
         (whole.tobytes(), halves.tobytes())
         for item in utterances

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_toolkit.contracts.components import Clip, Subset, Utterance
-from ser_toolkit.data.leakage import audit, in_words
+from ser_toolkit.data.leakage import audit, audit_summary
 from ser_toolkit.data.split import Split, make_splits, parse_protocol, protocol_hash
 from ser_toolkit.runtime.errors import SertkError
 
@@ -58,7 +58,7 @@ def test_no_speaker_is_ever_on_two_sides(speakers: int, seed: int, protocol: str
     for split in make_splits(clips, protocol, seed):
         sides = [speakers_of(side) for side in (split.train, split.validation, split.test)]
         assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
-        assert Counter(u.name for _, u in split.sides()) == Counter(u.name for u in clips)
+        assert Counter(u.name for _, u in split.subsets()) == Counter(u.name for u in clips)
         assert {u.emotion for u in split.train} == set(EMOTIONS)
         assert audit(split)["clean"]
 
@@ -122,7 +122,7 @@ def test_official_follows_the_corpus_and_reports_shared_speakers() -> None:
     assert {u.clip.side for u in split.test} == {"test"}
     assert "does not keep speakers apart" in split.caveats[0]
     findings = audit(split)
-    assert not findings["clean"] and "NOT CLEAN" in in_words(findings)
+    assert not findings["clean"] and "NOT CLEAN" in audit_summary(findings)
     with pytest.raises(SertkError, match="have none"):
         make_splits(corpus(3), "official", 0)
 

@@ -29,7 +29,8 @@ PICTURE = ROOT / "docs/images/architecture.svg"
 KINDS = ("Recipe", "Command", "Reader", "Augmenter", "Extractor", "Network", "Sink")
 EXPLAINED = (
     *("Recipe", "Training", "Window", "Event", "Device", "Clip", "Utterance", "Match", "Reading"),
-    *("Audio", "Signal", "Asset", "testing.Check", "testing.Peer"),
+    *("Audio", "Signal", "Asset", "testing.Check", "testing.Peer", "TrainOptions", "Model", "Run"),
+    *("Prediction", "TimedPrediction", "FailedPrediction"),
 )
 CHROMIUM = Path("/usr/bin/chromium")
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}

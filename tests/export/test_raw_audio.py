@@ -174,7 +174,7 @@ def dense_first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Operator, ...
     network.save(run.path / NETWORK)
     plugins = load_plugins()
     features = (Use("log_mel"), Use("mfcc"))
-    recipe = Recipe("dense", "", features, Use("dense"), window=Window(20, 10))
+    recipe = Recipe("dense", "", features, Use("tcn"), window=Window(20, 10))
     normalizer = Normalizer(np.full(84, -5, np.float32), np.full(84, 3, np.float32))
     assembly = assemble(recipe, plugins)
     labels = ("anger", "joy", "neutral")

@@ -15,10 +15,10 @@ from ai_edge_litert.interpreter import Interpreter
 from flatbuffers.table import Table
 
 from ser_toolkit.export.tflite_graph import operators
-from ser_toolkit.export.tflite_metadata import About, with_metadata
+from ser_toolkit.export.tflite_metadata import FileDescription, with_metadata
 from ser_toolkit.runtime.errors import SertkError
 
-ABOUT = About(
+ABOUT = FileDescription(
     "a name",
     "what it does",
     "48384 samples",
@@ -183,7 +183,7 @@ def test_same_bytes_each_time(model: bytes, described: bytes) -> None:
 
 
 def test_described_again(model: bytes, described: bytes) -> None:
-    other = About("b", "c", "d", "e", 8000, ("joy", "fear", "calm"))
+    other = FileDescription("b", "c", "d", "e", 8000, ("joy", "fear", "calm"))
     again = with_metadata(described, other)
     assert text(root_of(again), 0) == "b"
     with zipfile.ZipFile(io.BytesIO(again)) as archive:
@@ -204,6 +204,6 @@ def test_other_bytes_are_refused() -> None:
 
 def test_labels_are_lines(model: bytes) -> None:
     for label in ("", " ", "two\nlines", "two\u2028lines", "end\n"):
-        about = About("a", "b", "c", "d", 16000, ("joy", label, "calm"))
+        about = FileDescription("a", "b", "c", "d", 16000, ("joy", label, "calm"))
         with pytest.raises(SertkError, match="one line of text"):
             with_metadata(model, about)

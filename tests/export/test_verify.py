@@ -190,7 +190,7 @@ def test_small_int8_layers_are_not_proven_on_the_old_runtime(
 
 
 def test_float_layers_of_any_size_are_proven() -> None:
-    probe = files("ser_toolkit.runtime").joinpath("probe.tflite").read_bytes()
+    probe = files("ser_toolkit.runtime.inference").joinpath("probe.tflite").read_bytes()
     assert {t.dtype for o in operators(probe) for t in o.outputs} == {"float32"}
     assert known_fault(TFLITE, probe) == ""
 

@@ -18,7 +18,7 @@ import os, signal, subprocess, sys, time, warnings
 from dataclasses import dataclass
 from typing import ClassVar
 from ser_toolkit.plugins.hookspecs import hookimpl
-from ser_toolkit.runtime.features import Rms
+from ser_toolkit.runtime.features.spectral import Rms
 
 @dataclass(frozen=True)
 class Feature(Rms):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from ser_toolkit.contracts.components import Clip, Utterance
-from ser_toolkit.metrics.paired import chow_threshold, compare, headline_metrics, paired_intervals
-from ser_toolkit.metrics.scores import Scores, calibration_error
+from ser_toolkit.metrics.calibration import calibration_error, chow_threshold
+from ser_toolkit.metrics.paired import compare, headline_metrics, paired_intervals
+from ser_toolkit.metrics.scores import Scores
 
 LABELS = ("anger", "fear", "joy")
 
@@ -110,7 +111,7 @@ def _errors(some: Scores, threshold: float) -> int:
 @pytest.mark.parametrize("seed", range(5))
 def test_no_other_threshold_makes_fewer_errors(seed: int) -> None:
     some = scores(seed, spread=2.0)
-    threshold = chow_threshold(some)
+    threshold = chow_threshold(some.probabilities, some.truth)
     assert 0 <= threshold <= 0.9
     others = np.linspace(0, 0.9, 400)
     assert _errors(some, threshold) <= min(_errors(some, float(t)) for t in others)
@@ -119,4 +120,4 @@ def test_no_other_threshold_makes_fewer_errors(seed: int) -> None:
 def test_a_perfect_system_is_never_uncertain() -> None:
     some: Any = scores(0)
     perfect = Scores(some.utterances, LABELS, some.truth, np.eye(3, dtype=np.float32)[some.truth])
-    assert chow_threshold(perfect) == 0
+    assert chow_threshold(perfect.probabilities, perfect.truth) == 0

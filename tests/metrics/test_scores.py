@@ -9,11 +9,10 @@ import pytest
 from sklearn import metrics as reference
 
 from ser_toolkit.contracts.components import Clip, Utterance
+from ser_toolkit.metrics.calibration import calibration_error, fit_temperature
 from ser_toolkit.metrics.scores import (
     Scores,
-    calibration_error,
     compute_metrics,
-    fit_temperature,
     intervals,
     macro_f1,
     recalls,

@@ -35,7 +35,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 import numpy as np
 from ser_toolkit import Asset, FrameExtractor, hookimpl
-from ser_toolkit.recipe import Recipe, ComponentSpec
+from ser_toolkit.contracts.recipe import Recipe, ComponentSpec
 
 @dataclass(frozen=True)
 class Weighted(FrameExtractor):
@@ -86,7 +86,7 @@ def assets(tmp_path: Path) -> Assets:
 
 @pytest.fixture
 def with_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Installs the plugin above at some version, and loads it beside the built-ins."""
+    """Install the plugin above at some version, and loads it beside the built-ins."""
     folder = tmp_path / "site"
     monkeypatch.syspath_prepend(str(folder))
     names: list[str] = []
@@ -209,7 +209,7 @@ WRONG_SETTINGS: tuple[tuple[str, list[str]], ...] = (
     ("extractor.n_mels=0", ["'log_mel': n_mels of at least 1 expected, received 0"]),
     ("extractor.log=log2", ["'log_mel.log' expects one of ln, db, received 'log2'"]),
     ("augmenter.noise.p=1.5", ["'noise.p' is a probability, received 1.5"]),
-    ("window.length_frames=0", ["a window needs at least one frame"]),
+    ("window.length_frames=0", ["'window.length_frames' expects 1 to 1000000"]),
     ("training.epochs=0", ["'training.epochs' expects 1 or more, received 0"]),
     ("training.batch_size=0", ["'training.batch_size' expects 1 or more, received 0"]),
     ("training.plateau_patience=0", ["'training.plateau_patience' expects 1 or more"]),

@@ -23,11 +23,11 @@ PREAMBLE = """
 from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
-from ser_toolkit.contracts import Augmenter, ModelBuilder, Reader
+from ser_toolkit.contracts.components import Augmenter, ModelBuilder, Reader
 from ser_toolkit.plugins.hookspecs import hookimpl
-from ser_toolkit.recipe import Recipe, ComponentSpec
+from ser_toolkit.contracts.recipe import Recipe, ComponentSpec
 from ser_toolkit.runtime.events import Sink
-from ser_toolkit.runtime.extractor import FrameExtractor
+from ser_toolkit.runtime.features.base import FrameExtractor
 
 def named(base, label):
     return dataclass(frozen=True)(type("Made", (base,), {"name": label, "__annotations__": {}}))()

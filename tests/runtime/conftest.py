@@ -47,7 +47,7 @@ class Tiny:
     networks: Mapping[str, bytes]
 
     def parts(self, mode: str, **changes: Any) -> tuple[Manifest, dict[str, bytes]]:
-        """Manifest and members of a bundle, with fields of the manifest changed."""
+        """Return manifest and members of a bundle, with fields of the manifest changed."""
         network = TfliteModel(self.networks[mode])
         check = make_selftest(EXTRACTOR, self.normalizers, WINDOW, network, 16000)
         fields: dict[str, Any] = {
@@ -78,7 +78,7 @@ class Tiny:
 
 @pytest.fixture(scope="session")
 def tiny(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """Networks as TensorFlow converts them, in a process of its own."""
+    """Return networks as TensorFlow converts them, in a process of its own."""
     audio = Audio(synthetic_voice(3, 16000).astype(np.float32) / 32768, 16000)
     frames = features(EXTRACTOR, signal_of(audio, EXTRACTOR), WINDOW)
     normalizers = {"frames": fit([frames["frames"]])}
@@ -97,7 +97,7 @@ def tiny(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 @pytest.fixture(scope="session")
 def bundles(tiny: Tiny) -> dict[str, Path]:
-    """Bundle files per mode; not to be changed."""
+    """Return bundle files per mode; not to be changed."""
     paths = {mode: tiny.folder / f"{mode}.sertk" for mode in tiny.networks}
     for mode, path in paths.items():
         write_bundle(path, *tiny.parts(mode))
@@ -106,7 +106,7 @@ def bundles(tiny: Tiny) -> dict[str, Path]:
 
 @pytest.fixture
 def make(tiny: Tiny, tmp_path: Path) -> Callable[..., Path]:
-    """Writes a float32 bundle of its own for a test, with fields of the manifest changed."""
+    """Write a float32 bundle of its own for a test, with fields of the manifest changed."""
 
     def make(mode: str = "float32", **changes: Any) -> Path:
         path = tmp_path / "own.sertk"

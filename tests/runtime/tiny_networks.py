@@ -12,7 +12,7 @@ import tensorflow as tf
 
 
 def network(length: int, columns: int, n_classes: int) -> Any:
-    """A convolution, a mean and a softmax."""
+    """Return a convolution, a mean and a softmax."""
     keras.utils.set_random_seed(1)
     frames = keras.Input((length, columns), name="frames")
     hidden = keras.layers.Conv1D(8, 3, activation="relu")(frames)

@@ -14,7 +14,7 @@ Failing = Callable[..., dict[str, CheckFailed]]
 
 @pytest.fixture
 def failing() -> Failing:
-    """The failed checks of a component by name; the slow ones only where they are named."""
+    """Return the failed checks of a component by name; the slow ones only where they are named."""
 
     def failing(subject: Any, *slow: str, **given: Any) -> dict[str, CheckFailed]:
         found = {}

@@ -36,7 +36,7 @@ def helpless() -> None:
 
 @click.group()
 def outer() -> None:
-    """Some commands."""
+    """Return some commands."""
 
 
 @outer.command("inner", add_help_option=False)
@@ -46,7 +46,7 @@ def inner() -> None:
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Writes a module of its own and imports it."""
+    """Write a module of its own and imports it."""
     monkeypatch.syspath_prepend(str(tmp_path))
     names = []
 
@@ -119,7 +119,7 @@ def test_a_good_plugin_gives_its_own_checks_and_those_of_its_components(
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "name", "said"),
+    ("old", "new", "name", "output_text"),
     [
         ("@hookimpl", "", "hooks", "sertk_augmenters lacks @hookimpl"),
         ("_augmenters", "_augmenter", "hooks", "perhaps meant as sertk_augmenters"),
@@ -132,11 +132,11 @@ def test_a_good_plugin_gives_its_own_checks_and_those_of_its_components(
     ],
 )
 def test_a_bad_plugin_fails_that_check_alone(
-    failing: Any, write: Write, old: str, new: str, name: str, said: str
+    failing: Any, write: Write, old: str, new: str, name: str, output_text: str
 ) -> None:
     found = failing(write("kit_bad", PLUGIN.replace(old, new)))
     assert set(found) == {name}
-    assert said in str(found[name])
+    assert output_text in str(found[name])
 
 
 def test_every_check_of_plugins_and_commands_is_here(write: Write) -> None:

@@ -89,11 +89,11 @@ DECLARED: dict[str, Augmenter] = {
 }
 
 
-@pytest.mark.parametrize("said", DECLARED)
-def test_a_bad_declaration(failing: Any, said: str) -> None:
-    found = failing(DECLARED[said])
+@pytest.mark.parametrize("output_text", DECLARED)
+def test_a_bad_declaration(failing: Any, output_text: str) -> None:
+    found = failing(DECLARED[output_text])
     assert set(found) == {"declared"}
-    assert said in str(found["declared"])
+    assert output_text in str(found["declared"])
 
 
 @dataclass(frozen=True)
@@ -140,11 +140,11 @@ JSON: dict[str, Augmenter] = {
 }
 
 
-@pytest.mark.parametrize("said", JSON)
-def test_a_bad_round_trip(failing: Any, said: str) -> None:
-    found = failing(JSON[said])
+@pytest.mark.parametrize("output_text", JSON)
+def test_a_bad_round_trip(failing: Any, output_text: str) -> None:
+    found = failing(JSON[output_text])
     assert set(found) == {"json"}
-    assert said in str(found["json"])
+    assert output_text in str(found["json"])
 
 
 def test_a_good_one_fails_nothing(failing: Any) -> None:

@@ -38,7 +38,7 @@ class Ear(Sink):
 
 
 def write(folder: Path) -> None:
-    """Writes nothing."""
+    """Write nothing."""
 
 
 def yields(folder: Path) -> Iterator[Peer]:
@@ -46,7 +46,7 @@ def yields(folder: Path) -> Iterator[Peer]:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected_text"),
     [
         (
             {"corpora": {"foldrs": write}},
@@ -67,9 +67,9 @@ def yields(folder: Path) -> Iterator[Peer]:
         ({"plugins": []}, r"plugins expects a function, received \[\]"),
     ],
 )
-def test_what_fits_nothing_is_refused(given: dict[str, Any], told: str) -> None:
+def test_what_fits_nothing_is_refused(given: dict[str, Any], expected_text: str) -> None:
     for refuses in (lambda: list(checks_for(FolderReader(), **given)), lambda: marked(given)):
-        with pytest.raises(SertkError, match=told):
+        with pytest.raises(SertkError, match=expected_text):
             refuses()
 
 
@@ -126,7 +126,7 @@ def lax(folder: Path) -> Iterator[Peer]:
 
 
 @pytest.mark.parametrize(
-    ("peer", "told"),
+    ("peer", "expected_text"),
     [
         (plain, "to give a context manager, received Peer. Write @contextlib.contextmanager"),
         (other, "to give a Peer, received 'ear'. Yield Peer"),
@@ -135,18 +135,23 @@ def lax(folder: Path) -> Iterator[Peer]:
         (lax, "refusing of peers['ear'] to give a context manager, received generator"),
     ],
 )
-def test_a_peer_that_is_none_is_no_fault_of_the_sink(peer: Callable[..., Any], told: str) -> None:
+def test_a_peer_that_is_none_is_no_fault_of_the_sink(
+    peer: Callable[..., Any], expected_text: str
+) -> None:
     with pytest.raises(CheckFailed) as failed:
         check_of(Ear(), "delivers" if peer is not lax else "refusal", peers={"ear": peer})()
-    assert told in str(failed.value) and "component itself" not in str(failed.value)
+    assert expected_text in str(failed.value) and "component itself" not in str(failed.value)
 
 
 def test_a_corpus_that_is_not_written_is_no_fault_of_the_reader() -> None:
     with pytest.raises(CheckFailed) as failed:
         check_of(FolderReader(), "files", corpora={"folders": failing})()
-    said = str(failed.value)
-    assert "expected corpora['folders'] to write a corpus into a folder, received KeyError" in said
-    assert "Fix that function of the test" in said
+    output_text = str(failed.value)
+    assert (
+        "expected corpora['folders'] to write a corpus into a folder, received KeyError"
+        in output_text
+    )
+    assert "Fix that function of the test" in output_text
 
 
 def module(**contents: Any) -> types.ModuleType:
@@ -163,21 +168,26 @@ def frame_augmenters() -> list[Augmenter]:
 
 
 @pytest.mark.parametrize(
-    ("contents", "told"),
+    ("contents", "expected_text"),
     [
         ({}, "received nothing. Write a function sertk_extractors"),
         (
             {"augmenters": frame_augmenters},
-            "received 'augmenters', which nobody calls. Call it sertk_augm",
+            "received 'augmenters', which is never called. Call it sertk_augm",
         ),
-        ({"sertk_augmenter": frame_augmenters}, "received 'sertk_augmenter', which nobody calls"),
+        (
+            {"sertk_augmenter": frame_augmenters},
+            "received 'sertk_augmenter', which is never called",
+        ),
         ({"sertk_augmenters": frame_augmenters}, "sertk_augmenters lacks @hookimpl"),
     ],
 )
-def test_a_module_without_hooks_fails_with_what_to_do(contents: dict[str, Any], told: str) -> None:
+def test_a_module_without_hooks_fails_with_what_to_do(
+    contents: dict[str, Any], expected_text: str
+) -> None:
     with pytest.raises(CheckFailed) as failed:
         check_of(module(**contents), "hooks")()
-    assert told in str(failed.value)
+    assert expected_text in str(failed.value)
 
 
 def test_a_hook_that_nobody_calls_is_seen_beside_one_that_is_called() -> None:
@@ -188,7 +198,7 @@ def test_a_hook_that_nobody_calls_is_seen_beside_one_that_is_called() -> None:
     found = module(sertk_readers=sertk_readers, augmenters=frame_augmenters, readers=readers)
     check_of(found, "hooks")()
     found = module(sertk_readers=sertk_readers, sertk_augmenter=frame_augmenters)
-    with pytest.raises(CheckFailed, match="'sertk_augmenter', which nobody calls"):
+    with pytest.raises(CheckFailed, match="'sertk_augmenter', which is never called"):
         check_of(found, "hooks")()
 
 
@@ -202,7 +212,9 @@ def test_what_a_module_says_of_itself_says_nothing_of_others() -> None:
     def sertk_augmenters() -> list[Any]:
         return [Mask()]
 
-    told = module(sertk_augmenters=sertk_augmenters, SERTK_EXPECTED_FAILURES={"zeros": "so"})
-    (params,) = (sertk_checks(told, Mask(p=0.5)).args[1],)
+    expected_text = module(
+        sertk_augmenters=sertk_augmenters, SERTK_EXPECTED_FAILURES={"zeros": "so"}
+    )
+    (params,) = (sertk_checks(expected_text, Mask(p=0.5)).args[1],)
     expected = [param.id for param in params if any(m.name == "xfail" for m in param.marks)]
     assert expected == ["augmenter:mask:zeros"]

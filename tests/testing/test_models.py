@@ -272,7 +272,7 @@ def test_an_answer_of_another_shape(failing: Any) -> None:
     """Nothing can be trained to give it, so that `trains` fails too."""
     found = failing(PerFrame(), "trains")
     assert set(found) == {"probabilities", "trains"}
-    assert "answers (N, n) = (8, 4), received shape (8, 2, 4)" in str(found["probabilities"])
+    assert "outputs (N, n) = (8, 4), received shape (8, 2, 4)" in str(found["probabilities"])
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ Run = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs pytest on a test file beside the plugin; gives what it says."""
+    """Run pytest on a test file beside the plugin; gives what it says."""
     folder = tmp_path_factory.mktemp("kit")
     (folder / "kit_tube.py").write_text(PLUGIN, "utf-8")
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n", "utf-8")
@@ -115,35 +115,39 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def said(run: Run) -> str:
+def output_text(run: Run) -> str:
     return run(TEST, "-v", "--tb=short", "-rxs")
 
 
-def test_one_test_id_per_check_and_a_failure_in_words(said: str) -> None:
-    assert "test_plain[augmenter:jitter:one_frame] PASSED" in said
-    assert "test_plain[plugin:kit_tube:hooks] PASSED" in said
-    assert "test_plain[augmenter:tube:full_scale] FAILED" in said
-    assert "expected augment of 16000 samples at 16000 Hz to hold finite numbers alone" in said
+def test_one_test_id_per_check_and_a_failure_in_words(output_text: str) -> None:
+    assert "test_plain[augmenter:jitter:one_frame] PASSED" in output_text
+    assert "test_plain[plugin:kit_tube:hooks] PASSED" in output_text
+    assert "test_plain[augmenter:tube:full_scale] FAILED" in output_text
+    assert (
+        "expected augment of 16000 samples at 16000 Hz to hold finite numbers alone" in output_text
+    )
 
 
-def test_an_expected_failure_is_shown_with_its_reason(said: str) -> None:
-    assert re.search(r"XFAIL .*test_expected\[augmenter:tube:full_scale\] - .*the curve ends", said)
-    assert re.search(r"XFAIL .*test_by_id\[augmenter:tube:full_scale\] - .*so it is", said)
+def test_an_expected_failure_is_shown_with_its_reason(output_text: str) -> None:
+    assert re.search(
+        r"XFAIL .*test_expected\[augmenter:tube:full_scale\] - .*the curve ends", output_text
+    )
+    assert re.search(r"XFAIL .*test_by_id\[augmenter:tube:full_scale\] - .*so it is", output_text)
 
 
-def test_an_expected_failure_that_passes_fails_with_its_reason(said: str) -> None:
-    assert "test_passing[augmenter:tube:dc] FAILED" in said
-    assert "test_passing[augmenter:tube:full_scale] XFAIL" in said
-    assert "[XPASS(strict)] it was so once" in said
+def test_an_expected_failure_that_passes_fails_with_its_reason(output_text: str) -> None:
+    assert "test_passing[augmenter:tube:dc] FAILED" in output_text
+    assert "test_passing[augmenter:tube:full_scale] XFAIL" in output_text
+    assert "[XPASS(strict)] it was so once" in output_text
 
 
-def test_what_is_not_checked_is_skipped_with_what_it_needs(said: str) -> None:
-    assert "test_reader[reader:folders:order] SKIPPED" in said
-    assert "there is no corpus to read: give corpora={'folders': function}" in said
+def test_what_is_not_checked_is_skipped_with_what_it_needs(output_text: str) -> None:
+    assert "test_reader[reader:folders:order] SKIPPED" in output_text
+    assert "there is no corpus to read: give corpora={'folders': function}" in output_text
 
 
-def test_a_slow_check_carries_the_marker(said: str, run: Run) -> None:
-    assert "test_model[model:mlp:int8] PASSED" in said
+def test_a_slow_check_carries_the_marker(output_text: str, run: Run) -> None:
+    assert "test_model[model:mlp:int8] PASSED" in output_text
     assert re.search(r"2 passed, \d+ deselected", run(TEST, "-q", "-m", "slow"))
 
 
@@ -172,7 +176,7 @@ import sys
 import numpy as np
 import pytest
 from ser_toolkit import read_audio, load_plugins
-from ser_toolkit.runtime.features import Mfcc
+from ser_toolkit.runtime.features.spectral import Mfcc
 from ser_toolkit import signal_of
 
 
@@ -224,8 +228,8 @@ def test_blocking_ends_with_an_error(blocked_imports):
 
 
 def test_fixtures(run: Run) -> None:
-    said = run(FIXTURES, "-q")
-    assert "4 passed" in said, said
+    output_text = run(FIXTURES, "-q")
+    assert "4 passed" in output_text, output_text
 
 
 START = """

@@ -18,7 +18,7 @@ WORDS = {"a": "anger", "h": "happiness", "n": "neutral"}
 
 
 def lab(folder: Path) -> None:
-    """Nine recordings of three speakers."""
+    """Return nine recordings of three speakers."""
     for speaker in ("cyd", "ann", "ben"):
         for code in WORDS:
             (folder / f"{speaker}_{code}.wav").write_bytes(b"RIFF")
@@ -293,13 +293,13 @@ def test_a_bad_one_fails_that_check_alone(
 
 
 def test_messages_say_what_to_do(failures: dict[type, dict[str, str]]) -> None:
-    said = {kind: " ".join(found.values()) for kind, found in failures.items()}
-    assert "received 'Angry'. Write 'anger'" in said[Wordy]
-    assert "Sort what glob, iterdir and os.walk give" in said[Unsorted]
-    assert "NotADirectoryError" in said[Fragile]
-    assert "'index.json' changed" in said[Writing]
-    assert "none for 'ann_a.wav', 'ann_h.wav', 'ann_n.wav' and 6 more" in said[Anonymous]
-    assert "received 1 fewer in clips and 0 more in skipped" in said[Mute]
+    output_text = {kind: " ".join(found.values()) for kind, found in failures.items()}
+    assert "received 'Angry'. Write 'anger'" in output_text[Wordy]
+    assert "Sort what glob, iterdir and os.walk give" in output_text[Unsorted]
+    assert "NotADirectoryError" in output_text[Fragile]
+    assert "'index.json' changed" in output_text[Writing]
+    assert "none for 'ann_a.wav', 'ann_h.wav', 'ann_n.wav' and 6 more" in output_text[Anonymous]
+    assert "received 1 fewer in clips and 0 more in skipped" in output_text[Mute]
 
 
 def test_what_is_no_text_is_named(failing: Any) -> None:

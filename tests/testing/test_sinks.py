@@ -227,7 +227,7 @@ NAMES = {name for name, _ in BAD} | {"declared", "json"}
 
 
 def peer_of(sink: Sink) -> Any:
-    """A file, which a folder replaces for some time."""
+    """Return a file, which a folder replaces for some time."""
 
     @contextlib.contextmanager
     def file(folder: Path) -> Iterator[Peer]:

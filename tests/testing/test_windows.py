@@ -256,14 +256,14 @@ def test_names_that_change_are_said_to_change_by_every_check_that_meets_them(fai
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "output_text"),
     [(Wide(), "received dtype float64. End with .astype"), (Bare(), "a dict from names to arrays")],
 )
-def test_an_answer_that_is_wrong_for_every_window(failing: Any, bad: Any, said: str) -> None:
+def test_an_answer_that_is_wrong_for_every_window(failing: Any, bad: Any, output_text: str) -> None:
     """No window is right, so that the other checks that look at one fail too."""
     found = failing(bad)
     assert "one_window" in found
-    assert said in str(found["one_window"])
+    assert output_text in str(found["one_window"])
 
 
 def test_every_check_has_a_bad_extractor() -> None:

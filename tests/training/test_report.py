@@ -12,7 +12,7 @@ import pytest
 
 from ser_toolkit.contracts.components import Clip, Utterance
 from ser_toolkit.contracts.recipe import Recipe
-from ser_toolkit.data.leakage import audit, in_words
+from ser_toolkit.data.leakage import audit, audit_summary
 from ser_toolkit.data.split import Split, make_splits
 from ser_toolkit.metrics.scores import Scores
 from ser_toolkit.plugins.assemble import assemble
@@ -21,7 +21,7 @@ from ser_toolkit.runtime.audio.decode import content_hash, read_audio
 from ser_toolkit.runtime.features.base import Signal
 from ser_toolkit.runtime.features.normalizer import normalizers_from_bytes
 from ser_toolkit.testing import relative_error
-from ser_toolkit.training import report
+from ser_toolkit.training import plots, report
 from ser_toolkit.training.backend import load_network
 
 FILES = {
@@ -271,6 +271,15 @@ def test_the_table_of_layers_adds_up_to_what_keras_counts(
     assert total == f"total parameters: {network.count_params():,}"
     assert trainable == f"trainable parameters: {expected:,}"
     assert metrics["parameters"] == {"trainable": expected, "total": network.count_params()}
+    assert [row["parameters"] for row in metrics["layers"]] == counts
+    assert [row["name"] for row in metrics["layers"]] == [row.split()[0] for row in rows]
+    assert metrics["layers"][-1] == {
+        "name": "emotion",
+        "kind": "Dense",
+        "output": "(None, 6)",
+        "units": 6,
+        "parameters": counts[-1],
+    }
     assert expected < network.count_params()
     assert rows[-1].split()[0] == "emotion"
     assert rows[-1].split()[-2] == "6"
@@ -297,10 +306,10 @@ def test_the_pictures_take_any_labels(labels: tuple[str, ...], tmp_path: Path) -
     n = len(labels)
     row = {"precision": 0.5, "recall": 0.0, "f1": 1.0, "support": 3}
     metrics = {"labels": list(labels), "uar": 0.5, "per_class": dict.fromkeys(labels, row)}
-    report.plot_confusion(tmp_path, np.eye(n, dtype=int), labels, " — synthetic speech")
-    report.plot_classes(tmp_path, metrics, "")
+    plots.plot_confusion(tmp_path, np.eye(n, dtype=int), labels, " — synthetic speech")
+    plots.plot_classes(tmp_path, metrics, "")
     folds = [{"fold": label, "uar": 0.3} for label in labels]
-    report.plot_folds(tmp_path, folds, 0.4, "")
+    plots.plot_folds(tmp_path, folds, 0.4, "")
     assert {path.name for path in tmp_path.iterdir()} == {
         "classes.png",
         "confusion_counts.png",
@@ -311,7 +320,7 @@ def test_the_pictures_take_any_labels(labels: tuple[str, ...], tmp_path: Path) -
 
 def test_one_epoch_is_enough_for_the_curves(tmp_path: Path) -> None:
     row = {"epoch": 1, "loss": 1.0, "val_loss": 2.0, "accuracy": 0.5, "val_accuracy": 0.4}
-    report.plot_curves(tmp_path, [row], 1, "")
+    plots.plot_curves(tmp_path, [row], 1, "")
     assert {path.name for path in tmp_path.iterdir()} == {"accuracy.png", "loss.png"}
 
 
@@ -346,11 +355,11 @@ def test_the_audit_finds_what_is_shared() -> None:
     clean = audit(split([utterance("a", "t1", 1)], [utterance("b", "t1", 2)]))
     assert clean["clean"] and clean["speakers_known"] and clean["texts_known"]
     assert clean["train-test"] == {"speakers": [], "duplicate_audio": [], "texts": 1}
-    assert in_words(clean).startswith("leakage audit: clean; train and test share 0 speakers")
+    assert audit_summary(clean).startswith("leakage audit: clean; train and test share 0 speakers")
     speaker = audit(split([utterance("a", "t1", 1)], [utterance("a", "t2", 2)]))
     assert not speaker["clean"]
     assert speaker["train-test"]["speakers"] == ["c/a"]
-    assert "NOT CLEAN; train and test share 1 speakers" in in_words(speaker)
+    assert "NOT CLEAN; train and test share 1 speakers" in audit_summary(speaker)
     audio = audit(split([utterance("a", "t1", 1)], [utterance("b", "t2", 1)]))
     assert not audio["clean"]
     assert audio["train-test"]["duplicate_audio"] == [f"{1:064x}"]
@@ -360,7 +369,7 @@ def test_the_audit_finds_what_is_shared() -> None:
     unknown = audit(split([utterance(None, None, 1)], [utterance("b", None, 2)]))
     assert not unknown["clean"]
     assert not unknown["texts_known"]
-    assert in_words(unknown).startswith("leakage audit: speakers unknown")
+    assert audit_summary(unknown).startswith("leakage audit: speakers unknown")
 
 
 def test_the_audit_of_a_random_split_is_not_clean(utterances: tuple[Utterance, ...]) -> None:

@@ -13,7 +13,7 @@ COMPILED = """
 from typing import ClassVar
 from dataclasses import dataclass
 import numpy as np
-from ser_toolkit.contracts import Augmenter
+from ser_toolkit.contracts.components import Augmenter
 
 @dataclass(frozen=True)
 class Halved(Augmenter):
@@ -37,12 +37,12 @@ from pathlib import Path
 from importlib import import_module
 import numpy as np
 from ser_toolkit.builtin.synthetic import SyntheticReader
-from ser_toolkit.contracts import Utterance
+from ser_toolkit.contracts.components import Utterance
 from ser_toolkit.utils.progress import Callback
-from ser_toolkit.runtime.audio import content_hash, read_audio
-from ser_toolkit.runtime.features import Rms
-from ser_toolkit.runtime.window import Window
-from ser_toolkit.store import Features, Store
+from ser_toolkit.runtime.audio.decode import content_hash, read_audio
+from ser_toolkit.runtime.features.spectral import Rms
+from ser_toolkit.runtime.features.window import Window
+from ser_toolkit.data.feature_store import Features, Store
 
 module, names, root = sys.argv[1], sys.argv[2].split(","), Path(sys.argv[3])
 augmenters = tuple(getattr(import_module(module), name)(p=1.0) for name in names)
@@ -65,7 +65,7 @@ assert abs(librosa.feature.zero_crossing_rate(x).mean() - 1 / np.pi) < 0.02
 TAKE = """
 import os
 from pathlib import Path
-from ser_toolkit.numba_cache import use_own_numba_cache
+from ser_toolkit.utils.numba_cache import use_own_numba_cache
 use_own_numba_cache()
 print(os.environ["NUMBA_CACHE_DIR"], flush=True)
 input()

@@ -89,9 +89,7 @@ class StreamClassifier:
         self._settings = stream
         self._window = window_at(classifier.window, classifier.extractor, stream.hop_s)
         self._detector = detector
-        self._smoother = Smoother(
-            classifier.labels, smoothing, classifier.uncertain_below
-        )
+        self._smoother = Smoother(classifier.labels, smoothing, classifier.uncertain_below)
         self._rate_hz = 0
         self._begin_s = start_s
         self._samples = 0

@@ -1,4 +1,4 @@
-"""A reader of audformat databases: `audformat`."""
+"""Read audformat databases: the reader `audformat`."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_readers() -> list[Reader]:
-    """Return the one reader."""
+    """Return the reader of databases."""
     return [AudformatReader()]

@@ -1,4 +1,4 @@
-"""From the tables of an audformat database to clips."""
+"""Turn the tables of an audformat database into clips."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Segment = tuple[str, float, float | None]
 
 @dataclass(frozen=True)
 class AudformatReader(Reader):
-    """A database in audformat: db.yaml, its tables, and the media beside them.
+    """Read a database in audformat: db.yaml, its tables, and the media beside them.
 
     A column or scheme called emotion gives the emotion, one called speaker the speaker; the split
     of a table gives the subset.
@@ -31,20 +31,18 @@ class AudformatReader(Reader):
     name: ClassVar[str] = "audformat"
 
     def recognises(self, root: Path) -> Match | None:
-        """Return a folder with a header; no other reader knows as much about it."""
+        """Recognise a folder with a header, with the highest score: no other reader reads it."""
         if not (root / HEADER).is_file():
             return None
         return Match(1.0, f"{HEADER} is the header of an audformat database")
 
     def read(self, root: Path) -> Reading:
-        """Return one clip per segment that has an emotion; a segment with two emotions is left
-        out.
-        """
+        """Return one clip per segment with one emotion; skip a segment with two emotions."""
         database = _load(root)
         emotions = _Values(database, "emotion", ("emotion",))
         speakers, texts = _Values(database, "speaker", SPEAKERS), _Values(database, "", TEXTS)
         clips, skipped = [], dict(emotions.unclear)
-        for segment, emotion in emotions.found.items():
+        for segment, emotion in emotions.values.items():
             file, start_s, end_s = segment
             shown = str(PurePosixPath(file.replace("\\", "/")))
             if not (root / shown).is_file():
@@ -70,28 +68,28 @@ class AudformatReader(Reader):
 
 
 class _Values:
-    """What the columns of one meaning say of each segment, first the tables named first."""
+    """Collect the values of one meaning of each segment, from the tables in their order."""
 
     def __init__(self, database: Any, scheme: str, names: tuple[str, ...]) -> None:
-        self.found: dict[Segment, str] = {}
+        self.values: dict[Segment, str] = {}
         self.subsets: dict[Segment, Subset] = {}
         self.unclear: dict[str, str] = {}
         for table in database.tables.values():
             for column in _columns(table, scheme, names):
                 self._take(database, table, column)
-        for segment in [one for one in self.found if _shown(one) in self.unclear]:
-            del self.found[segment]
+        for segment in [each for each in self.values if _shown(each) in self.unclear]:
+            del self.values[segment]
 
     def get(self, segment: Segment) -> str | None:
-        """Of the segment, else of its file."""
-        return self.found.get(segment) or self.found.get((segment[0], 0.0, None))
+        """Return the value of the segment, else of its file."""
+        return self.values.get(segment) or self.values.get((segment[0], 0.0, None))
 
     def _take(self, database: Any, table: Any, column: str) -> None:
         split = database.splits.get(table.split_id) if table.split_id else None
         for segment, value in _rows(table, column):
             if not value:
                 continue
-            before = self.found.setdefault(segment, value)
+            before = self.values.setdefault(segment, value)
             if before != value:
                 self.unclear[_shown(segment)] = f"two values: {before} and {value}"
             if split is not None and split.type in SUBSETS:
@@ -99,11 +97,12 @@ class _Values:
 
 
 def _columns(table: Any, scheme: str, names: tuple[str, ...]) -> list[str]:
-    """Return a column of the right name, else those of the scheme; votes of raters are not it."""
+    """Return a column of the right name, else the only one of the scheme, without raters' votes."""
     named = [name for name in names if name in table.columns]
     if named:
         return named[:1]
-    of_scheme = [key for key, one in table.columns.items() if scheme and one.scheme_id == scheme]
+    columns = table.columns.items()
+    of_scheme = [key for key, column in columns if scheme and column.scheme_id == scheme]
     return of_scheme if len(of_scheme) == 1 else []
 
 
@@ -142,7 +141,7 @@ def _load(root: Path) -> Any:
 
     try:
         with warnings.catch_warnings():
-            # What pandas will change one day says nothing to somebody who reads a corpus.
+            # Deprecations of pandas mean nothing to a user who reads a corpus.
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", FutureWarning)
             return audformat.Database.load(str(root), load_data=True)
@@ -151,9 +150,7 @@ def _load(root: Path) -> Any:
 
 
 def _header(root: Path) -> Mapping[str, Any]:
-    """Return the header, read safely first: audformat's own loader would obey tags that make
-    objects.
-    """
+    """Return the header, read safely: audformat's own loader would construct tagged objects."""
     import yaml
 
     path = root / HEADER
@@ -186,5 +183,5 @@ def _nothing(database: Any, skipped: Mapping[str, str]) -> SertkError:
 
 def _notes(database: Any) -> tuple[str, ...]:
     facts = {"licence": database.license, "usage": database.usage}
-    told = ", ".join(f"{key} {value}" for key, value in facts.items() if value)
-    return (f"the database says: {told}",) if told else ()
+    line = ", ".join(f"{key} {value}" for key, value in facts.items() if value)
+    return (f"the database says: {line}",) if line else ()

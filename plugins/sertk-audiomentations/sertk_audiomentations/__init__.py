@@ -1,4 +1,4 @@
-"""The transforms of audiomentations as one augmenter: a transform and its parameters."""
+"""Offer the transforms of audiomentations as one augmenter: a transform and its parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SERTK_RENAMED = {
 
 @hookimpl
 def sertk_augmenters() -> list[Augmenter | FrameAugmenter]:
-    """Return the one augmenter, with a transform that does something."""
+    """Return the augmenter, with a transform that alters audio."""
     return [Audiomentations()]
 
 

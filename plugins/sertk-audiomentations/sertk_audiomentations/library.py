@@ -1,4 +1,4 @@
-"""What the installed library has: its transforms, their parameters, and what a recipe may give."""
+"""Read the transforms of the installed library, and check the parameters that a recipe gives."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ RECORDED = {
     "AddShortNoises": "sounds_path",
     "ApplyImpulseResponse": "ir_path",
 }
-# `p` is the augmenter's; others hold code or a table of options, or are given up by the library.
+# `p` is the augmenter's; others hold code or a table of options, or are deprecated.
 NOT_TAKEN = {
     *("p", "kwargs", "lru_cache_size", "signal_gain_in_db_during_noise"),
     *("part_transform", "noise_transform", "ray_tracing_options"),
 }
-# One of its lengths must be given; ray tracing draws from a generator that nobody can seed.
+# One of its lengths must be given; ray tracing draws from a generator that cannot be seeded.
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "AdjustDuration": {"duration_seconds": 3.0},
     "RoomSimulator": {"use_ray_tracing": False},
@@ -64,22 +64,22 @@ def kind_of(transform: str) -> Any:
 
 
 def defaults(transform: str) -> dict[str, Any]:
-    """Return the parameters that a recipe may give, with the values of those that are not given."""
-    found = inspect.signature(kind_of(transform)).parameters
+    """Return the parameters that a recipe may give, with their default values."""
+    parameters = inspect.signature(kind_of(transform)).parameters
     hidden = {*NOT_TAKEN, RECORDED.get(transform)}
-    theirs = {key: one.default for key, one in found.items() if key not in hidden}
-    return {**theirs, **DEFAULTS.get(transform, {})}
+    values = {key: item.default for key, item in parameters.items() if key not in hidden}
+    return {**values, **DEFAULTS.get(transform, {})}
 
 
 def arguments(transform: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the class is called with, less its recordings."""
+    """Return the arguments of the class, without its recordings."""
     if "duration_samples" in params:  # instead of the seconds
         return dict(params)
     return {**DEFAULTS.get(transform, {}), **params}
 
 
 def check(transform: str, params: Mapping[str, Any]) -> None:
-    """Raise ValueError for what the library would not refuse, or not in the user's words."""
+    """Raise ValueError for parameters that the library accepts wrongly, or refuses unclearly."""
     known = defaults(transform)
     choices = typing.get_type_hints(kind_of(transform).__init__)
     for key, value in params.items():
@@ -95,7 +95,7 @@ def check(transform: str, params: Mapping[str, Any]) -> None:
 
 
 def _check_kind(where: str, value: Any, default: Any) -> None:
-    """Compare with the kind of the default: the library computes with a text until it fails."""
+    """Compare with the type of the default: the library computes with a text until it fails."""
     wanted = _kind(0 if default is None else default)
     if _kind(value) != wanted:
         raise ValueError(f"{where} expects {wanted}, received {value!r}")
@@ -110,15 +110,15 @@ def _kind(value: Any) -> str:
 
 
 def _check_seedable(transform: str, params: Mapping[str, Any]) -> None:
-    """Refuse what draws from a generator of its own in C++."""
+    """Refuse parameters with which C++ code draws from its own generator."""
     given = {**defaults(transform), **params}
     if transform == "RoomSimulator" and given["use_ray_tracing"]:
-        raise ValueError("use_ray_tracing draws from a generator that nobody can seed")
+        raise ValueError("use_ray_tracing draws from a generator that cannot be seeded")
     slow = given["min_rate"] < SLOWEST if transform == "TimeStretch" else False
     if slow and given["method"] == "signalsmith_stretch":
         raise ValueError(
             f"min_rate of {SLOWEST} or more expected (slower, the stretcher draws phases from a "
-            f"generator that nobody can seed), received {given['min_rate']}"
+            f"generator that cannot be seeded), received {given['min_rate']}"
         )
 
 

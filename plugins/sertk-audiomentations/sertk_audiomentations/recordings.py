@@ -1,4 +1,4 @@
-"""Recordings that transforms mix in: they travel as one asset, and lie decoded in the cache."""
+"""Decode the recordings that transforms mix in: one asset, unpacked into the cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def folder_of(asset: Asset) -> Path:
-    """Return where the recordings of an asset lie: the library reads from a folder."""
+    """Return the folder of the recordings of an asset: the library reads from a folder."""
     return cache_dir() / "recordings" / asset.sha256
 
 
@@ -32,14 +32,14 @@ def _unpack(content: bytes, name: str, folder: Path) -> None:
     """Write every recording in `content` as a mono WAV; the folder appears when all are there."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
-        made = Path(temporary) / "made"
-        made.mkdir()
+        complete = Path(temporary) / "complete"
+        complete.mkdir()
         for number, (shown, recording) in enumerate(_recordings(content, name)):
-            _decode(recording, shown, made / f"{number:06d}.wav")
-        if not any(made.iterdir()):
+            _decode(recording, shown, complete / f"{number:06d}.wav")
+        if not any(complete.iterdir()):
             raise SertkError(f"'{name}' holds no audio file", "Give a .zip with some")
         try:
-            made.rename(folder)
+            complete.rename(folder)
         except OSError:
             if not folder.is_dir():  # else another process was faster
                 raise

@@ -1,4 +1,4 @@
-"""One transform of audiomentations, drawn from the generator that is passed in."""
+"""Apply one transform of audiomentations, drawn from the generator that is passed in."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _GENERATORS = threading.Lock()
 
 @dataclass(frozen=True)
 class Audiomentations(Augmenter):
-    """A transform of audiomentations by its name, with the parameters that differ from its own.
+    """Apply a transform of audiomentations, with the parameters that differ from its defaults.
 
-    What is not the default is tried on the library at once. `recordings` holds an audio file, or a
-    zip of several, for the transforms that mix in some.
+    Parameters are validated at once, by building the transform. `recordings` holds an audio file,
+    or a zip of several, for the transforms that mix in some.
     """
 
     name: ClassVar[str] = "audiomentations"
@@ -51,7 +51,7 @@ class Audiomentations(Augmenter):
             )
 
     def prepare(self, load: AssetLoader) -> Audiomentations:
-        """Return this transform; its recordings are in their folder, its package is there."""
+        """Return this transform, after unpacking its recordings and looking for its package."""
         needed = library.needed_package(self.transform, self.params)
         if needed and importlib.util.find_spec(needed) is None:
             raise self._missing(needed)
@@ -65,9 +65,7 @@ class Audiomentations(Augmenter):
         return self
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """Return `samples` transformed; clips under half a second are lengthened with zeros
-        meanwhile.
-        """
+        """Return `samples` transformed; clips under half a second are padded with zeros for it."""
         if self.transform in library.RECORDED and self._folder() is None:
             raise SertkError(
                 f"'{self.name}' with {self.transform} has no recordings yet",
@@ -75,8 +73,8 @@ class Audiomentations(Augmenter):
             )
         seed = int(rng.integers(2**32))
         if len(samples) == 0:
-            nothing: F32 = samples.copy()
-            return nothing
+            empty: F32 = samples.copy()
+            return empty
         transform = self.build()
         longer = np.pad(samples, (0, max(0, int(SHORTEST_S * rate_hz) - len(samples))))
         with _seeded(seed), np.errstate(over="ignore", invalid="ignore"):
@@ -95,7 +93,7 @@ class Audiomentations(Augmenter):
         """Return the library's own object; always applied, because the toolkit draws `p`."""
         given = library.arguments(self.transform, self.params)
         if source := library.RECORDED.get(self.transform):
-            # Without recordings the other parameters are tried: the library opens no file for that.
+            # Without recordings the other parameters are validated: that opens no file.
             given[source] = str(self._folder() or "none.wav")
         try:
             return library.kind_of(self.transform)(**given, p=1.0)
@@ -127,10 +125,10 @@ def _cut(out: F32, n_samples: int, n_longer: int) -> F32:
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed the generators of `random` and numpy for one transform, and put them back afterwards."""
+    """Seed the generators of `random` and numpy for one transform, and restore them afterwards."""
     with _GENERATORS, warnings.catch_warnings():
-        # A clip that is too short for a transform stays as it is, without a line for each; what
-        # librosa imports is nobody's business here.
+        # A clip that is too short for a transform stays as it is, without a warning for each;
+        # deprecations in what librosa imports mean nothing to a user.
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         python, legacy = random.getstate(), np.random.get_state()

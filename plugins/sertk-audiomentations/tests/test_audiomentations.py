@@ -177,10 +177,10 @@ def test_what_makes_no_sense_is_a_line_for_the_user(named) -> None:
         ("TimeStretch", {"min_rate": 0.3}, "nobody can seed"),
         ("RoomSimulator", {"use_ray_tracing": True}, "nobody can seed"),
     )
-    for transform, params, told in wrong:
+    for transform, params, expected_text in wrong:
         with pytest.raises(SertkError) as caught:
             configure(Audiomentations(), {"transform": transform, "params": params})
-        assert told in str(caught.value) and "\n" not in str(caught.value), transform
+        assert expected_text in str(caught.value) and "\n" not in str(caught.value), transform
     for transform in transforms():
         for param in (NOT_TAKEN | set(RECORDED.values())) - {"kwargs"}:
             with pytest.raises(ValueError, match=f"no parameter '{param}'"):

@@ -13,7 +13,7 @@ from sertk_audiomentations import Audiomentations
 
 
 def recording() -> bytes:
-    """A decaying noise, at a rate of its own: a background, a click or a room."""
+    """Return a decaying noise, at a rate of its own: a background, a click or a room."""
     noise = np.random.default_rng(1).standard_normal(4000) * np.exp(-np.arange(4000) / 400)
     file = io.BytesIO()
     soundfile.write(file, 0.2 * noise, 8000, format="WAV")

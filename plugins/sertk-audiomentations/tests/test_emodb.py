@@ -55,7 +55,7 @@ def read(folder: Path, name: str) -> Any:
 
 @pytest.fixture(scope="module")
 def runs(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two of the same, each with `cache` and `run` in it."""
+    """Return two of the same, each with `cache` and `run` in it."""
     folders = [tmp_path_factory.mktemp("run") for _ in range(2)]
     with pytest.MonkeyPatch.context() as patch:
         # Nothing of the first is left for the second, and other processes make its copies.

@@ -94,8 +94,8 @@ def test_recordings_that_are_missing_or_none_are_a_line_for_the_user() -> None:
             Audiomentations(name).prepare(no_assets)
         with pytest.raises(SertkError, match="no recordings yet"):
             run(Audiomentations(name))
-        for content, told in wrong.items():
-            with pytest.raises(SertkError, match=told):
+        for content, expected_text in wrong.items():
+            with pytest.raises(SertkError, match=expected_text):
                 with_recordings(name, content, "x.wav")
     with pytest.raises(ValueError, match="Reverse takes no recordings"):
         Audiomentations("Reverse", recordings=asset(b"", "x.wav"))

@@ -1,4 +1,4 @@
-"""Augmenters for SER Toolkit that need more than numpy: `stretch`, `pitch`, `notebook_pitch`."""
+"""Offer augmenters that need more than numpy: `stretch`, `pitch`, `notebook_pitch`."""
 
 from __future__ import annotations
 

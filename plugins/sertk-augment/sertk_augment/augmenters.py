@@ -1,4 +1,4 @@
-"""Time stretch and pitch shift by the phase vocoder of librosa."""
+"""Stretch time and shift pitch by the phase vocoder of librosa."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VOCODER_FRAME = 2048
 
 @dataclass(frozen=True)
 class Stretch(Augmenter):
-    """Faster or slower at the same pitch; the rate is uniform in [rate_min, rate_max].
+    """Make audio faster or slower at the same pitch, by a rate in [rate_min, rate_max].
 
     The defaults are the fixed 0.8 (a clip 1.25 times as long) that notebooks use.
     """
@@ -43,7 +43,7 @@ class Stretch(Augmenter):
 
 @dataclass(frozen=True)
 class Pitch(Augmenter):
-    """Higher or lower at the same tempo, uniform within ±`semitones`; formants move along."""
+    """Shift the pitch uniformly within ±`semitones` at the same tempo; formants move along."""
 
     name: ClassVar[str] = "pitch"
     semitones: float = 2.0
@@ -56,7 +56,7 @@ class Pitch(Augmenter):
 
 @dataclass(frozen=True)
 class NotebookPitch(Augmenter):
-    """Every clip higher by the same `semitones`, as notebooks do it."""
+    """Shift the pitch of every clip by the same `semitones`, as notebooks do it."""
 
     name: ClassVar[str] = "notebook_pitch"
     semitones: float = 0.7
@@ -74,7 +74,7 @@ def _shifted(samples: F32, rate_hz: int, semitones: float) -> F32:
 
 
 def _long_enough(samples: F32) -> F32:
-    """Silence librosa, which warns about clips that are shorter than one frame of its vocoder."""
+    """Pad clips that are shorter than one frame of the vocoder, of which librosa would warn."""
     return np.pad(samples, (0, max(0, VOCODER_FRAME - len(samples))))
 
 

@@ -1,4 +1,4 @@
-"""Readers of published emotional speech corpora: emodb, tess, savee, ravdess, cremad."""
+"""Read published corpora of emotional speech: emodb, tess, savee, ravdess, cremad."""
 
 from __future__ import annotations
 

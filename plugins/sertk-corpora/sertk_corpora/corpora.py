@@ -1,4 +1,4 @@
-"""The corpora: what their names mean, and where they come from."""
+"""Define the corpora: what their file names mean, and where they come from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One reader for every corpus whose file names say what is in the files."""
+"""Read every corpus whose file names say what is in the files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Pairs = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusReader(Reader):
-    """A corpus whose file names tell speaker, emotion and text.
+    """Read a corpus whose file names have speaker, emotion and text.
 
     `pattern` is matched against the end of the path without suffix. Its named groups are emotion
     and speaker, and where the corpus has one, text; all its groups together name the utterance, so
-    that a second copy elsewhere in the tree is seen as one. `emotions` and `speakers` turn codes
+    that a second copy elsewhere in the tree is left out. `emotions` and `speakers` turn codes
     into names; a speaker without an entry keeps its code. Folders named in `ignored` hold files
     that come with the corpus and are not part of it.
     """
@@ -45,7 +45,7 @@ class CorpusReader(Reader):
         return Match(fitting / len(files), why)
 
     def read(self, root: Path) -> Reading:
-        """Return every utterance once; of several copies the one that lies shallowest."""
+        """Return every utterance once; of several copies the one in the fewest folders."""
         kept: dict[tuple[str | None, ...], Clip] = {}
         skipped: dict[str, str] = {}
         files = self._files(root)
@@ -65,7 +65,7 @@ class CorpusReader(Reader):
         return Reading(tuple(clips), skipped, self._notes(len(kept), n_copies))
 
     def _files(self, root: Path) -> dict[str, tuple[Path, re.Match[str] | None]]:
-        """Return audio files outside of ignored folders, with what their names say."""
+        """Return audio files outside of ignored folders, with the match of their names."""
         # With the root's own name in front, a speaker's folder can be given as the root.
         pattern, base = re.compile(rf"(?:.*/)?(?:{self.pattern})\.[^./]+"), root.resolve().name
         return {
@@ -88,7 +88,7 @@ class CorpusReader(Reader):
         return dict(self.speakers).get(match["speaker"], match["speaker"])
 
     def _utterance(self, match: re.Match[str]) -> tuple[str | None, ...]:
-        """Return what names the utterance: all groups, the speaker by its true name."""
+        """Return what identifies the utterance: all groups, the speaker by its true name."""
         at = match.re.groupindex["speaker"] - 1
         groups = match.groups()
         return (*groups[:at], self._speaker(match), *groups[at + 1 :])

@@ -1,4 +1,4 @@
-"""A reader of Hugging Face audio folders and datasets on disk: `datasets`."""
+"""Read Hugging Face audio folders and datasets on disk: the reader `datasets`."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_readers() -> list[Reader]:
-    """Return the one reader."""
+    """Return the reader of datasets."""
     return [DatasetsReader()]

@@ -1,7 +1,7 @@
-"""Rows of local folders: never the network, never a file in the user's folder.
+"""Read the rows of local folders, without the network and without writing into them.
 
-`datasets` reads what `save_to_disk` wrote. Audio folders are read here: the library would ask for
-torchcodec, and so for PyTorch, though nothing is decoded.
+`datasets` reads what `save_to_disk` wrote. Audio folders are read here: the library would require
+torchcodec, and so PyTorch, though nothing is decoded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FILE = "file_name"
 
 @dataclass(frozen=True)
 class Row:
-    """One recording: what names it, its file (None where there is none), its other columns."""
+    """Hold one recording: its name for messages, its file (None: none), its other columns."""
 
     shown: str
     path: Path | None
@@ -39,7 +39,7 @@ def saved(root: Path) -> bool:
 
 
 def metadata_of(root: Path) -> list[Path]:
-    """Return the metadata in a folder and in the folders in it, by their place."""
+    """Return the metadata files of a folder and of the folders in it, in their order."""
     places = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
     return [place / name for place in places for name in METADATA if (place / name).is_file()]
 
@@ -61,7 +61,7 @@ def open_dataset(root: Path) -> dict[str, list[Row]]:
 
 
 def _described(root: Path, tables: list[Path]) -> dict[str, list[Row]]:
-    """Return rows of metadata; one that lies in the folder of a split belongs to that split."""
+    """Return rows of metadata by split, which is the folder of the table or of the file."""
     splits: dict[str, list[Row]] = {}
     for table in tables:
         for values in _records(table):
@@ -77,7 +77,7 @@ def _described(root: Path, tables: list[Path]) -> dict[str, list[Row]]:
 
 
 def _records(table: Path) -> list[dict[str, Any]]:
-    """Return a table with texts as they stand there: speaker 03 is not 3."""
+    """Return the rows of a table with texts as they are written: speaker 03 is not 3."""
     if table.suffix == ".csv":
         with table.open(encoding="utf-8-sig", newline="") as file:
             return [dict(row) for row in csv.DictReader(file, strict=True)]
@@ -91,7 +91,7 @@ def _records(table: Path) -> list[dict[str, Any]]:
 
 
 def _labelled(root: Path) -> dict[str, list[Row]]:
-    """Return files in SPLIT/LABEL/."""
+    """Return the files of SPLIT/LABEL/ folders by split."""
     splits: dict[str, list[Row]] = {}
     for relative, path in audio_files(root).items():
         parts = relative.split("/")
@@ -105,13 +105,13 @@ def _saved(root: Path) -> dict[str, list[Row]]:
     with _quiet():
         import datasets
 
-        found = datasets.load_from_disk(str(root))
-        tables = found if isinstance(found, datasets.DatasetDict) else {"train": found}
+        dataset = datasets.load_from_disk(str(root))
+        tables = dataset if isinstance(dataset, datasets.DatasetDict) else {"train": dataset}
         return {str(split): _rows(root, str(split), table) for split, table in tables.items()}
 
 
 def _rows(root: Path, split: str, table: Any) -> list[Row]:
-    """Open columns so that audio comes as path or bytes, labels as words; the toolkit decodes."""
+    """Return rows with audio as path or bytes and labels as words; the toolkit decodes."""
     import datasets
 
     kinds = table.features
@@ -137,7 +137,7 @@ def _word(kind: Any, value: Any) -> Any:
 
 
 def _place(root: Path, number: str, audio: Mapping[str, Any]) -> tuple[str, Path | None]:
-    """Return the file; audio that lies in the table is put in the cache."""
+    """Return the file; audio within the table is written into the cache."""
     name, content = audio.get("path") or "", audio.get("bytes")
     if content:
         suffix = Path(name).suffix.lower() or ".wav"

@@ -1,4 +1,4 @@
-"""From the rows of a dataset to clips."""
+"""Turn the rows of a dataset into clips."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ SUBSETS: Mapping[str, Subset] = MappingProxyType(
 
 @dataclass(frozen=True)
 class DatasetsReader(Reader):
-    """A Hugging Face audio folder (metadata.csv, .jsonl, .parquet) or `save_to_disk`, on disk."""
+    """Read a Hugging Face audio folder (metadata.csv, .jsonl, .parquet) or a `save_to_disk`."""
 
     name: ClassVar[str] = "datasets"
 
     def recognises(self, root: Path) -> Match | None:
-        """Return what `save_to_disk` wrote, metadata beside audio, or SPLIT/EMOTION/ folders."""
+        """Recognise what `save_to_disk` wrote, metadata beside audio, SPLIT/EMOTION/ folders."""
         if not root.is_dir():
             return None
         if saved(root):
             return Match(1.0, "save_to_disk of datasets wrote it")
         if metadata_of(root):
             return Match(0.95, "it holds the metadata of an audio folder")
-        files = [one.split("/") for one in audio_files(root)]
+        files = [name.split("/") for name in audio_files(root)]
         if files and all(len(parts) == 3 and parts[0] in SUBSETS for parts in files):
             return Match(0.8, "its audio files lie in SPLIT/LABEL/")
         return None
 
     def read(self, root: Path) -> Reading:
-        """Return one clip per row; a row without an emotion or without its audio is left out."""
+        """Return one clip per row; skip a row without an emotion or without its audio."""
         clips: list[Clip] = []
         skipped: dict[str, str] = {}
         splits = open_dataset(root)
@@ -65,11 +65,11 @@ class DatasetsReader(Reader):
                 f"no recording in the dataset '{root.resolve().name}'",
                 "Expected a save of save_to_disk, metadata beside audio, or SPLIT/EMOTION/ folders",
             )
-        emotion = _needed(everything)
+        emotion = _emotion_column(everything)
         official = len(set(splits) & set(SUBSETS)) > 1
         for split, rows in splits.items():
             for row in rows:
-                word = _said(row, (emotion,))
+                word = _value(row, (emotion,))
                 if row.path is None or not row.path.is_file():
                     skipped[row.shown] = "no such file"
                 elif word is None:
@@ -90,14 +90,14 @@ def _clip(root: Path, row: Row, emotion: str, subset: Subset | None) -> Clip:
         relative=row.shown,
         corpus=root.resolve().name,
         emotion=canonical_emotion(emotion),
-        speaker=_said(row, SPEAKERS),
-        text=_said(row, TEXTS),
+        speaker=_value(row, SPEAKERS),
+        text=_value(row, TEXTS),
         side=subset,
     )
 
 
-def _needed(rows: Iterable[Row]) -> str:
-    """Return the column of emotions."""
+def _emotion_column(rows: Iterable[Row]) -> str:
+    """Return the name of the column of emotions."""
     columns = list(dict.fromkeys(key for row in rows for key in row.values))
     for name in EMOTIONS:
         if name in columns:
@@ -109,8 +109,8 @@ def _needed(rows: Iterable[Row]) -> str:
     )
 
 
-def _said(row: Row, names: tuple[str, ...]) -> str | None:
-    """Return the value of the first of these columns, as text; None where it says nothing."""
+def _value(row: Row, names: tuple[str, ...]) -> str | None:
+    """Return the value of the first of these columns, as text; None where it is empty."""
     value: Any = next((row.values[name] for name in names if name in row.values), None)
     if value is None or value != value:  # NaN in a table of numbers
         return None

@@ -28,7 +28,7 @@ EXPECTED = [
 
 @pytest.fixture(autouse=True)
 def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache of its own, and no way out."""
+    """Return a cache of its own, and no way out."""
 
     def refuse(*args: object) -> None:
         raise AssertionError("the network was asked for")
@@ -45,7 +45,7 @@ def tone(path: Path, hz: float = 200) -> Path:
 
 
 def folder(root: Path, kind: str, rows=ROWS) -> Path:
-    """An audio folder with its metadata."""
+    """Return an audio folder with its metadata."""
     table = [
         dict(zip(("file_name", "emotion", "speaker", "text"), row, strict=True)) for row in rows
     ]

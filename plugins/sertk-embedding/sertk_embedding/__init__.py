@@ -1,4 +1,4 @@
-"""A frozen embedding model from a file as an extractor: `embedding`."""
+"""Use a frozen embedding model from a file as an extractor: `embedding`."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """Return the one extractor; its file is given with `--set extractor.file=@FILE`."""
+    """Return the extractor; `--set extractor.file=@FILE` gives its model."""
     return [Embedding()]

@@ -1,4 +1,4 @@
-"""The extractor `embedding`: one row per window of a frozen model that hears the waveform."""
+"""Compute the extractor `embedding`: one row per stretch of audio, by a frozen model."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Embedding(FrameExtractor):
-    """What a frozen model says of each stretch of audio. (T, D) float32.
+    """Compute the embedding of each stretch of audio by a frozen model: (T, D) float32.
 
     `file` is a `.tflite` or `.keras` model from a waveform (N,) or (1, N), float32 in [-1, 1] at
     `rate_hz`, to an embedding (D,), (1, D) or (T, D), whose mean over T is taken. `frame_length`
-    is the N that it is given, `hop_length` the way from one row to the next, `output` which of
-    several outputs counts. Nothing of the model is trained.
+    is the N that it is given, `hop_length` the samples from one row to the next, `output` the index
+    of the output that is used. Nothing of the model is trained.
+
+    Raises ValueError for parameters out of range, SertkError for a model that does not fit.
     """
 
     name: ClassVar[str] = "embedding"
@@ -44,18 +46,16 @@ class Embedding(FrameExtractor):
 
     @property
     def edge_ready(self) -> bool:  # type: ignore[override]
-        """Return a `.tflite` runs where a TFLite runtime is; a Keras model needs TensorFlow."""
+        """Say whether the model runs on a device: `.tflite` does, Keras needs TensorFlow."""
         return self.file is None or not is_keras(self.file)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Return one name per number of the embedding; known only to what `prepare` returned."""
+        """Return one name per value of the embedding; only after `prepare`."""
         return tuple(f"embedding_{index}" for index in range(self._embedder().size))
 
     def prepare(self, load: AssetLoader) -> Embedding:
-        """Return this extractor with its model open. Raises SertkError for a model that does not
-        fit.
-        """
+        """Return this extractor with its model open. Raises SertkError for a wrong model."""
         if self.file is None:
             raise SertkError(
                 "'embedding' needs a model", "Give its file: --set extractor.file=@MODEL.tflite"

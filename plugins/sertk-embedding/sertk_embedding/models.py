@@ -1,4 +1,4 @@
-"""Models from memory behind one call: waveform (N,) in, embedding (D,) out."""
+"""Open models from memory behind one call: waveform (N,) in, embedding (D,) out."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ Run = Callable[["F32"], Any]
 
 
 class Embedder:
-    """A model that was tried on silence, so that `size` is known and errors come early.
-
-    One thread at a time runs it.
-    """
+    """Run a model, one thread at a time; it is tried on silence, for `size` and early errors."""
 
     def __init__(self, run: Run, n_samples: int, shown: str) -> None:
         self._run = run
@@ -32,9 +29,7 @@ class Embedder:
         self.size = len(self(np.zeros(n_samples, np.float32)))
 
     def __call__(self, samples: F32) -> F32:
-        """Return the embedding (D,) float32 of samples (N,), the mean where the model gives (T,
-        D).
-        """
+        """Return the embedding (D,) float32 of samples (N,): the mean where there are several."""
         with self._lock:
             values = np.array(self._run(samples), np.float32)
         if values.ndim == 0 or values.ndim > 3 or (values.ndim == 3 and len(values) != 1):
@@ -45,17 +40,24 @@ class Embedder:
         rows = values.reshape(-1, values.shape[-1])
         row: F32 = rows.mean(axis=0, dtype=np.float32)
         if not row.size or not np.isfinite(row).all():
-            raise SertkError(f"'{self._shown}' answers with values that are not numbers")
+            raise SertkError(f"'{self._shown}' gives values that are not numbers")
         return row
 
 
 def is_keras(file: Asset) -> bool:
-    """Say whether a file is said to be a Keras model, which needs TensorFlow."""
+    """Say whether a file is named as a Keras model, which needs TensorFlow."""
     return file.name.lower().endswith(".keras")
 
 
 def open_model(content: bytes, file: Asset, n_samples: int, output: int) -> Embedder:
-    """Return the model in `content`, which must be what its name says."""
+    """Return the model in a file.
+
+    Args:
+        content: The bytes of the file.
+        file: Its asset; the suffix of its name must fit the bytes.
+        n_samples: The length of the waveform that the model is given.
+        output: The index of the output to use.
+    """
     if is_keras(file) and content[:4] == b"PK\x03\x04":
         return _open_keras(content, file.name, n_samples, output)
     if not is_keras(file) and content[4:8] == b"TFL3":
@@ -93,16 +95,16 @@ def _tflite(content: bytes, shown: str, n_samples: int, output: int) -> Run:
 
 
 def _input(interpreter: Any, shown: str, n_samples: int) -> tuple[int, tuple[int, ...]]:
-    """Return the one input, made to take `n_samples`: its index and shape."""
+    """Return index and shape of the only input, resized to `n_samples`."""
     details = interpreter.get_input_details()
     if len(details) != 1 or details[0]["dtype"] is not np.float32:
         kinds = ", ".join(f"{np.dtype(d['dtype'])} {tuple(d['shape'])}" for d in details)
         raise SertkError(
             f"'{shown}' takes {kinds}; one float32 waveform (N,) or (1, N) expected",
-            "Choose a model that hears the waveform",
+            "Choose a model that takes the waveform",
         )
     signature = tuple(int(n) for n in details[0].get("shape_signature", details[0]["shape"]))
-    # A batch that is open is 1; a length that is open, or 1 where nobody wrote it down, is ours.
+    # An open batch is 1; an open length, or one of 1 without a signature, is `n_samples`.
     fixed = tuple(int(n) for n in details[0]["shape"])
     shape = _fitting(signature, n_samples) or (n_samples if fixed == (1,) else 0,)
     if shape == (0,):
@@ -114,9 +116,7 @@ def _input(interpreter: Any, shown: str, n_samples: int) -> tuple[int, tuple[int
 
 
 def _fitting(signature: tuple[int, ...], n_samples: int) -> tuple[int, ...] | None:
-    """Return the shape to give to an input of this signature (-1 is open), None where it takes
-    none.
-    """
+    """Return the shape for an input of this signature (-1 is open), None where none fits."""
     if not 1 <= len(signature) <= 2 or signature[-1] not in (-1, n_samples):
         return None
     if len(signature) == 2 and signature[0] not in (-1, 1):
@@ -129,13 +129,13 @@ def _other_length(shown: str, signature: tuple[int, ...]) -> SertkError:
     if n_samples > 1 and len(signature) <= 2:
         todo = f"Add --set extractor.frame_length={n_samples}"
     else:
-        todo = "Choose a model that hears the waveform"
+        todo = "Choose a model that takes the waveform"
     return SertkError(f"'{shown}' takes the shape {signature} (-1: any)", todo)
 
 
 @functools.lru_cache(maxsize=2)
 def _open_keras(content: bytes, shown: str, n_samples: int, output: int) -> Embedder:
-    """Open a Keras model, cached: opening takes seconds, and every clip asks for it."""
+    """Open a Keras model, cached: opening takes seconds, and every clip needs it."""
     try:
         from ser_toolkit import import_keras
 
@@ -151,15 +151,15 @@ def _open_keras(content: bytes, shown: str, n_samples: int, output: int) -> Embe
         except Exception as error:  # Keras raises whatever the layers raise
             raise _refused(shown, error) from error
     if len(model.inputs) != 1 or len(model.inputs[0].shape) != 2:
-        shapes = ", ".join(str(tuple(one.shape)) for one in model.inputs)
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in model.inputs)
         raise SertkError(f"'{shown}' takes {shapes}; one waveform (batch, N) expected")
     if model.inputs[0].shape[-1] not in (None, n_samples):
         raise _other_length(shown, (-1, int(model.inputs[0].shape[-1])))
     _checked(output, len(model.outputs), shown)
 
     def run(samples: F32) -> Any:
-        answer = model(samples[None], training=False)
-        chosen = list(answer)[output] if isinstance(answer, (list, tuple)) else answer
+        outputs = model(samples[None], training=False)
+        chosen = list(outputs)[output] if isinstance(outputs, (list, tuple)) else outputs
         return keras.ops.convert_to_numpy(chosen)
 
     return Embedder(run, n_samples, shown)

@@ -25,7 +25,7 @@ NOISE = 0.1 * np.random.default_rng(0).standard_normal(16_000)
 
 
 def make(folder: Path, pooled: bool) -> Path:
-    """A frozen conv net: waveform (N,) to (5,), or to (T, 5)."""
+    """Return a frozen conv net: waveform (N,) to (5,), or to (T, 5)."""
     keras = import_keras()
     keras.utils.set_random_seed(4)
     layers = keras.layers
@@ -115,8 +115,8 @@ def test_a_row_is_what_keras_says_of_its_own_samples(models, tmp_path: Path) -> 
         model = import_keras().saving.load_model(path)
         rows = heard(opened(models, name), samples)
         for row, start in zip(rows, range(0, 16_000, 1500), strict=False):
-            said = np.array(model(samples[None, start : start + N]))
-            expected = said.reshape(-1, 5).mean(axis=0)
+            output_text = np.array(model(samples[None, start : start + N]))
+            expected = output_text.reshape(-1, 5).mean(axis=0)
             assert relative_error(row, expected) <= 1e-5, name
 
 

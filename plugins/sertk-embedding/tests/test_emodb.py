@@ -48,7 +48,7 @@ sys.exit(run(["predict", "--json", *sys.argv[1:]]))
 
 
 def frozen(folder: Path) -> bytes:
-    """A network with random weights, as .tflite: 0.25 s of sound to 32 numbers."""
+    """Return a network with random weights, as .tflite: 0.25 s of sound to 32 numbers."""
     keras = import_keras()
     import tensorflow as tf
 
@@ -63,7 +63,7 @@ def frozen(folder: Path) -> bytes:
 
 @pytest.fixture(scope="module")
 def trained(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `run` and `voice.sertk` in it; the network's own file is gone."""
+    """Return a folder with `run` and `voice.sertk` in it; the network's own file is gone."""
     folder = tmp_path_factory.mktemp("embedding")
     (folder / "frozen.tflite").write_bytes(frozen(folder))
     with pytest.MonkeyPatch.context() as patch:
@@ -124,5 +124,5 @@ def test_the_bundle_answers_as_the_run_did(trained: Path, data_dir: Path) -> Non
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["file"] for answer in answers] == wavs and len(wavs) >= 4
     for answer, row in zip(answers, list(expected.values())[::8], strict=True):
-        told = {label: float(row[f"p_{label}"]) for label in EMOTIONS}
-        assert answer["probabilities"] == pytest.approx(told, abs=1e-3)
+        expected_text = {label: float(row[f"p_{label}"]) for label in EMOTIONS}
+        assert answer["probabilities"] == pytest.approx(expected_text, abs=1e-3)

@@ -19,5 +19,5 @@ __all__ = [
     "sertk_sinks",
 ]
 
-# The seam that this was written for: an older toolkit says to upgrade instead of failing.
+# The HOOK_API that this was written for: an older toolkit says to upgrade instead of failing.
 SERTK_HOOK_API = 1

@@ -1,4 +1,4 @@
-"""Other audio with the same emotion, for training clips alone."""
+"""Alter audio without altering its emotion, for training clips alone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ser_toolkit import Augmenter, FrameAugmenter, hookimpl
 
 @dataclass(frozen=True)
 class ExampleAugmenter(Augmenter):
-    """A telephone line: nothing is left below `low_hz` and above `high_hz`.
+    """Filter as a telephone line does: remove what is below `low_hz` and above `high_hz`.
 
-    Each edge is drawn for each clip, up to `spread` of it away: one line is not like the other.
+    Each edge is drawn for each clip, up to `spread` of it away: lines differ.
     """
 
     name: ClassVar[str] = "example"

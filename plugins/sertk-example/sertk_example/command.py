@@ -1,4 +1,4 @@
-"""A command of its own: sertk example."""
+"""Define the command `sertk example`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ser_toolkit import Audio, read_audio
 FLOOR = 1e-6
 
 
-@click.command("example")
+@click.command("example", hidden=True)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 def command(files: tuple[Path, ...]) -> None:
     """Print seconds, peak and level (dB below full scale) of each of FILES."""

@@ -1,4 +1,4 @@
-"""Features of one frame after the other."""
+"""Compute features of one frame after the other."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ FLOOR = 1e-10
 
 @dataclass(frozen=True)
 class ExampleExtractor(FrameExtractor):
-    """Level in third-octave bands, in dB below full scale. (T, bands) float32.
+    """Compute the level in third-octave bands: (T, bands) float32, in dB below full scale.
 
-    The power that a Hann window and an FFT find from `low_hz` on, with a floor at -100 dB. Columns
-    are called after the lower edge of their band.
+    The power spectrum of a Hann window, summed in bands from `low_hz` on, with a floor at -100 dB.
+    Columns are named after the lower edge of their band. Raises ValueError for bands that are
+    narrower than the FFT resolves.
     """
 
     name: ClassVar[str] = "example"
-    # Add 1 whenever a change alters a number: what was trained with the old one is then refused.
+    # Add 1 whenever a change alters a number: models trained with the old one are then refused.
     version: ClassVar[int] = 1
 
     rate_hz: int = 16000
@@ -50,11 +51,11 @@ class ExampleExtractor(FrameExtractor):
         if self.frame_count(len(signal)) == 0:
             return np.empty((0, self.bands), np.float32)
         # Frame t is samples [t * hop_length, t * hop_length + frame_length), and nothing else: a
-        # device, which hears no more than that, gets the same numbers.
+        # device, which has no more samples than that, gets the same numbers.
         rows = sliding_window_view(signal.samples, self.frame_length)[:: self.hop_length]
         window = np.hanning(self.frame_length + 1)[:-1]
         power = np.square(np.abs(np.fft.rfft(rows * window)))
-        # Two halves of a spectrum, over what the window lets through: a mean square.
+        # Two halves of a spectrum, over the power of the window: a mean square.
         scale = 2 / (self.frame_length * np.square(window).sum())
         levels = 10 * np.log10(np.maximum(power @ self._weights() * scale, FLOOR))
         return np.asarray(levels, np.float32)

@@ -1,4 +1,4 @@
-"""A network for given inputs."""
+"""Build a network for given inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExampleModel(ModelBuilder):
-    """Convolutions over time, each with half the frames of the one before; their mean; softmax."""
+    """Build convolutions over time, each with half the frames of the last; their mean; softmax."""
 
     name: ClassVar[str] = "example"
     version: ClassVar[int] = 1
@@ -45,5 +45,5 @@ class ExampleModel(ModelBuilder):
 
 @hookimpl
 def sertk_models() -> list[ModelBuilder]:
-    """Return the networks of this package."""
+    """Return the model builders of this package."""
     return [ExampleModel()]

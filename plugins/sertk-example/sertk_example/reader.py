@@ -1,4 +1,4 @@
-"""From a folder to clips with speaker and emotion."""
+"""Read a folder as clips with speaker and emotion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXPECTED = "SPEAKER/EMOTION_TAKE.wav"
 
 @dataclass(frozen=True)
 class ExampleReader(Reader):
-    """A folder per speaker, the emotion in the name of the file: SPEAKER/EMOTION_TAKE.wav.
+    """Read a folder per speaker, the emotion in the name of the file: SPEAKER/EMOTION_TAKE.wav.
 
     Emotions are words of the toolkit, such as `happiness`, not `happy`.
     """
@@ -61,7 +61,7 @@ class ExampleReader(Reader):
 
 
 def _files(root: Path) -> dict[str, Path]:
-    """Return every recording by its path below `root`, in an order that no file system changes."""
+    """Return every recording by its path below `root`, in the same order on any file system."""
     return {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.wav"))}
 
 

@@ -1,4 +1,4 @@
-"""A set of extractor, augmenters, model and training parameters: the file recipe.toml."""
+"""Offer a set of extractor, augmenters, model and training parameters: the file recipe.toml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the events of `sertk serve-edge` go."""
+"""Deliver the events of `sertk serve-edge`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = ("id", "time_s", "kind", "label", "probability", "level_dbfs")
 
 @dataclass(frozen=True)
 class ExampleSink(Sink):
-    """Appends a row to a CSV file for each event.
+    """Append a row to a CSV file for each event.
 
     A delivery that failed half-way comes again with the same id: count each id once.
     """
@@ -33,7 +33,7 @@ class ExampleSink(Sink):
 
 
 class ExampleOutlet(Outlet):
-    """Opens the file for each event, so that it may be moved away at any time."""
+    """Open the file for each event, so that it may be moved away at any time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -45,8 +45,8 @@ class ExampleOutlet(Outlet):
             if file.tell() == 0:
                 table.writerow(COLUMNS)
             probability = event.probabilities.get(event.label, "")
-            heard = (event.kind, event.label, probability, event.level_dbfs)
-            table.writerow((event.id, event.time_s, *heard))
+            prediction = (event.kind, event.label, probability, event.level_dbfs)
+            table.writerow((event.id, event.time_s, *prediction))
 
 
 @hookimpl

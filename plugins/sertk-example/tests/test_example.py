@@ -1,4 +1,4 @@
-"""It keeps to the contract, and does what it says."""
+"""Check that it keeps to the contract, and does what it says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sertk_example.sink import ExampleSink
 
 
 def write_corpus(folder: Path) -> None:
-    """A corpus of names: the checks of a reader do not listen."""
+    """Write a corpus of empty files: the checks of a reader do not decode them."""
     for speaker in ("ann", "ben"):
         (folder / speaker).mkdir()
         for emotion in ("anger", "neutral", "sadness"):
@@ -31,8 +31,8 @@ def write_corpus(folder: Path) -> None:
 
 @contextlib.contextmanager
 def table(folder: Path) -> Iterator[Peer]:
-    """Where the events go, and how it comes that none is taken."""
-    path = folder / "heard.csv"
+    """Yield the file that gets the events, and a way to make it refuse them."""
+    path = folder / "events.csv"
 
     def received() -> list[str]:
         if not path.is_file():
@@ -75,28 +75,28 @@ def test_a_telephone_passes_the_middle_and_stops_hum_and_hiss() -> None:
     telephone, rng = ExampleAugmenter(), np.random.default_rng(0)
     for hz, power in ((50, 0.0), (1000, 0.5), (7000, 0.0)):
         sine = np.sin(2 * np.pi * hz * time_s).astype(np.float32)
-        heard = telephone.augment(sine, 16000, rng)
-        np.testing.assert_allclose(np.square(heard).mean(), power, atol=1e-4)
+        filtered = telephone.augment(sine, 16000, rng)
+        np.testing.assert_allclose(np.square(filtered).mean(), power, atol=1e-4)
 
 
 def test_speaker_and_emotion_are_those_of_the_names(synthetic_corpus: Path, tmp_path: Path) -> None:
-    said = set()
+    expected = set()
     for number, path in enumerate(sorted(synthetic_corpus.glob("*/*/*.wav"))):
         emotion, speaker, _ = path.relative_to(synthetic_corpus).parts
         (tmp_path / speaker).mkdir(exist_ok=True)
         shutil.copy(path, tmp_path / speaker / f"{emotion}_{number}.wav")
-        said.add((speaker, emotion))
+        expected.add((speaker, emotion))
     shutil.copy(path, tmp_path / "a remark.wav")
-    found = ExampleReader().read(tmp_path)
-    assert {(clip.speaker, clip.emotion) for clip in found.clips} == said
-    assert list(found.skipped) == ["a remark.wav"]
+    reading = ExampleReader().read(tmp_path)
+    assert {(clip.speaker, clip.emotion) for clip in reading.clips} == expected
+    assert list(reading.skipped) == ["a remark.wav"]
 
 
 def test_a_recording_is_one_line(synthetic_corpus: Path) -> None:
     paths = sorted(map(str, synthetic_corpus.glob("*/*/*.wav")))[:2]
-    answer = CliRunner().invoke(command, paths)
-    assert answer.exit_code == 0
-    lines = answer.output.splitlines()
+    result = CliRunner().invoke(command, paths)
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
     assert [line.split()[-1] for line in lines] == [Path(path).name for path in paths]
     for line in lines:
         seconds, peak_dbfs, level_dbfs = map(float, line.split()[:3])

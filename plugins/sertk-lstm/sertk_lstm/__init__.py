@@ -1,4 +1,4 @@
-"""LSTM networks for SER Toolkit: over MFCC frames, and as a notebook has it over their means."""
+"""Offer LSTM networks: over MFCC frames, and over their means as a notebook has it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """Return the means of MFCC that the notebook feeds its network."""
+    """Return the extractor of the notebook's means of MFCC."""
     return [MfccMean()]
 
 

@@ -1,4 +1,4 @@
-"""The mean over time of MFCC, as a notebook takes them from librosa."""
+"""Compute the mean over time of MFCC, as a notebook takes them from librosa."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ AMIN, TOP_DB = 1e-10, 80.0
 
 @dataclass(frozen=True)
 class MfccMean(WindowExtractor):
-    """The mean of each MFCC over the frames of 3 s from 0.5 s on.
+    """Compute the mean of each MFCC over the frames of 3 s from 0.5 s on.
 
     `arrays` gives {"mfcc_mean": (n_mfcc,)} float32. The MFCC are librosa's with its defaults:
     centred frames of `frame_length`, 128 Slaney mel bands up to half the rate, dB with a floor 80
     below the loudest band of the clip, orthonormal DCT-II. A clip that ends earlier is averaged
-    over the frames that it has.
+    over the frames that it has. Raises ValueError for parameters out of range, SertkError for
+    audio at another rate. Source: librosa's `feature.mfcc`.
     """
 
     name: ClassVar[str] = "mfcc_mean"

@@ -1,4 +1,4 @@
-"""A recurrent network for sequences."""
+"""Build a recurrent network for sequences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lstm(ModelBuilder):
-    """LSTM, then dense layers with ReLU and dropout, then softmax.
+    """Build an LSTM, then dense layers with ReLU and dropout, then softmax.
 
     Takes frames (T, F). A vector (D,) is taken as a sequence of D single numbers, which is what the
     notebook does with 40 means of MFCC. Hochreiter and Schmidhuber, Neural Computation 9(8), 1997.

@@ -1,4 +1,4 @@
-"""Modulation spectral features for SER Toolkit: extractors `msf` and `msf_stats`, and recipes."""
+"""Offer modulation spectral features: the extractors `msf` and `msf_stats`, and recipes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """Return the paper's energies, its statistics of them, and what a notebook computes instead."""
+    """Return the paper's energies, its statistics, and what a notebook computes instead."""
     return [Msf(), MsfStats(), NotebookMsf()]
 
 

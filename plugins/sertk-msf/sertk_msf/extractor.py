@@ -1,4 +1,4 @@
-"""Modulation spectral features after Wu, Falk and Chan (2011), as a streamable extractor."""
+"""Compute modulation spectral features after Wu, Falk and Chan (2011), in a stream."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from .filters import (
 
 ENVELOPE_RATE_HZ = 1000
 WARMUP_DECAY_DB = 60.0
-# What bounds memory and keeps the work in the processor's cache, whatever a clip's length.
+# The bound of memory, and what keeps the work in the processor's cache for any clip.
 PIECE_MS = 512
 PIECE_PARTS = 16384
 LARGEST_BLOCK_MS = 64
 
 
 class State(NamedTuple):
-    """What a stream remembers; no array in it is ever written to."""
+    """Hold the state of a stream; no array in it is ever written to."""
 
     gammatone: F64
     modulation: F64
@@ -40,7 +40,7 @@ class State(NamedTuple):
 
 
 class Filters(NamedTuple):
-    """The two banks, and the squared analysis window cut into blocks of K ms: (K, blocks)."""
+    """Hold the two banks, and the squared analysis window in blocks of K ms: (K, blocks)."""
 
     gammatone: BlockFilter
     modulation: BlockFilter
@@ -49,7 +49,7 @@ class Filters(NamedTuple):
 
 @dataclass(frozen=True)
 class Msf(StatefulExtractor):
-    """Modulation spectral features: log energy per acoustic and modulation band.
+    """Compute modulation spectral features: log energy per acoustic and modulation band.
 
     A gammatone bank gives the envelope of each acoustic band, averaged over 1 ms; second-order
     band-pass filters split each envelope into modulation bands; a frame holds
@@ -100,9 +100,7 @@ class Msf(StatefulExtractor):
 
     @property
     def heatmap(self) -> Heatmap:
-        """Return a block of acoustic bands for each modulation band, slow modulation at the
-        bottom.
-        """
+        """Return a block of acoustic bands for each modulation band, the slowest at the bottom."""
         count = len(self.columns)
         return Heatmap(
             f"MSF: modulation of {self.n_acoustic} acoustic bands (low to high in each block)",
@@ -117,7 +115,7 @@ class Msf(StatefulExtractor):
 
     @property
     def centre_hz(self) -> F64:
-        """Centre frequencies of the acoustic bands, ascending."""
+        """Return the centre frequencies of the acoustic bands, ascending."""
         return centre_frequencies_hz(self.low_hz, self.high_hz, self.n_acoustic)
 
     @property
@@ -127,21 +125,19 @@ class Msf(StatefulExtractor):
 
     @property
     def modulation_hz(self) -> F64:
-        """Centre frequencies of the modulation bands, ascending."""
+        """Return the centre frequencies of the modulation bands, ascending."""
         return modulation_frequencies_hz(
             self.modulation_low_hz, self.modulation_high_hz, self.n_modulation
         )
 
     @property
     def warmup_frames(self) -> int:
-        """Return frames until the ringing of the slowest modulation filter has fallen by 60 dB."""
+        """Return after how many frames the ringing of the slowest filter has fallen by 60 dB."""
         decay = decay_s(self.modulation_low_hz, self.q) * WARMUP_DECAY_DB * math.log(10) / 20
         return math.ceil(decay * self.rate_hz / self.hop_length)
 
     def step(self, signal: Signal, state: Any) -> tuple[F32, Any]:
-        """Return the frames of `signal`, (T, F) float32; only samples not seen before are
-        filtered.
-        """
+        """Return the frames of `signal`, (T, F) float32; only new samples are filtered."""
         fresh = self._checked(signal)
         if state is None:
             state = self._rest()
@@ -177,7 +173,7 @@ class Msf(StatefulExtractor):
 
     @property
     def _block_ms(self) -> int:
-        """Return the longest block, up to a limit, of which hop and frame are multiples."""
+        """Return the longest block, up to a limit, that divides hop and frame."""
         common = math.gcd(self.frame_length, self.hop_length) // self._samples_per_ms
         return max(n for n in range(1, LARGEST_BLOCK_MS + 1) if common % n == 0)
 
@@ -203,9 +199,7 @@ class Msf(StatefulExtractor):
             yield samples[start : start + length].astype(np.float64)
 
     def _advance(self, samples: F64, state: State, rooms: tuple[F64, F64]) -> tuple[F64, State]:
-        """Return the energies (T, F) of the frames that `samples` complete, and the state after
-        them.
-        """
+        """Return the energies (T, F) of the frames that `samples` complete, and the next state."""
         filters = self._filters
         outputs, after_gammatone = filters.gammatone.apply(samples, state.gammatone, rooms[0])
         envelope = _magnitudes(outputs).mean(axis=-1)
@@ -227,9 +221,7 @@ def _magnitudes(outputs: F64) -> F64:
 
 
 def _frame_sums(parts: F64, hop: int) -> F64:
-    """Return sums over all whole frames, (T, F): frame t adds up parts[..., t hop + r, r] over
-    r.
-    """
+    """Return the sum of each whole frame t, of parts[..., t hop + r, r] over r: (T, F)."""
     blocks, per_frame = parts.shape[-2:]
     count = max(0, 1 + (blocks - per_frame) // hop)
     sums = np.zeros((count, *parts.shape[:-2]))

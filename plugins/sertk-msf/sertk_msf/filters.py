@@ -1,4 +1,4 @@
-"""Banks of linear filters computed block by block: exact, causal, and resumable at any block.
+"""Compute banks of linear filters block by block: exact, causal, and resumable at any block.
 
 A filter of few states is written as a state space. The outputs of a block then depend linearly on
 the block's inputs and on the state before it, so that a block costs two matrix products and the
@@ -24,14 +24,19 @@ NEGLIGIBLE_STATE = 1e-60
 
 
 def erb_hz(frequencies_hz: F64) -> F64:
-    """Return bandwidths (ERB) in Hz: f / 9.26449 + 24.7 (Glasberg and Moore, 1990)."""
+    """Return the bandwidths (ERB) in Hz: f / 9.26449 + 24.7 (Glasberg and Moore, 1990)."""
     return frequencies_hz / EAR_Q + MIN_BANDWIDTH_HZ
 
 
 def centre_frequencies_hz(low_hz: float, high_hz: float, count: int) -> F64:
-    """Return `count` ascending frequencies, evenly spaced in ERB, from `low_hz` to below `high_hz`.
+    """Return ascending frequencies, evenly spaced in ERB: (count,).
 
     Slaney, Apple technical report 35 (1993), with `high_hz` for half the sampling rate.
+
+    Args:
+        low_hz: The lowest one.
+        high_hz: The limit that the highest stays below.
+        count: How many.
     """
     shift = EAR_Q * MIN_BANDWIDTH_HZ
     steps = np.arange(count, 0, -1) / count
@@ -39,13 +44,19 @@ def centre_frequencies_hz(low_hz: float, high_hz: float, count: int) -> F64:
 
 
 def modulation_frequencies_hz(low_hz: float, high_hz: float, count: int) -> F64:
-    """Return `count` frequencies in a geometric row, both ends included."""
+    """Return ascending frequencies in a geometric series: (count,).
+
+    Args:
+        low_hz: The lowest one.
+        high_hz: The highest one.
+        count: How many.
+    """
     return np.geomspace(low_hz, high_hz, count)
 
 
 @dataclass(frozen=True)
 class StateSpace:
-    """C real filters with D states and O outputs each, for one input x.
+    """Hold C real filters with D states and O outputs each, for one input x.
 
     z[n] = transition z[n-1] + drive x[n] and y[n] = readout z[n-1] + feed x[n], with shapes
     (C, D, D), (C, D), (C, O, D) and (C, O).
@@ -79,11 +90,15 @@ def gammatone(frequencies_hz: F64, rate_hz: int) -> StateSpace:
 
 
 def modulation(frequencies_hz: F64, q: float, rate_hz: int) -> StateSpace:
-    """Return second-order band-pass filters of quality `q` and unit gain at their centre
-    frequencies.
+    """Return second-order band-pass filters with unit gain at their centre frequencies.
 
     The bilinear transform of an analogue resonator: W = tan(pi f / rate), B = W / q,
     b = [B, 0, -B], a = [1 + B + W^2, 2 W^2 - 2, 1 - B + W^2]; states of transposed direct form II.
+
+    Args:
+        frequencies_hz: The centre frequencies (C,).
+        q: Their quality.
+        rate_hz: The rate of the input.
     """
     warped = np.tan(np.pi * frequencies_hz / rate_hz)
     width = warped / q
@@ -99,13 +114,13 @@ def modulation(frequencies_hz: F64, q: float, rate_hz: int) -> StateSpace:
 
 
 def decay_s(frequency_hz: float, q: float) -> float:
-    """Return time in which the free ringing of a band-pass filter falls by 1 / e: q / (pi f)."""
+    """Return the time in which a band-pass filter's ringing falls to 1 / e: q / (pi f)."""
     return q / (math.pi * frequency_hz)
 
 
 @dataclass(frozen=True)
 class BlockFilter:
-    """A bank of C filters that maps whole blocks of K inputs to K outputs.
+    """Map whole blocks of K inputs to K outputs by a bank of C filters.
 
     `kernel` (C, K, O K) and `echo` (C, D, O K) give the outputs from the block and from the state
     before it; `intake` (C, K, D) and `jump` (C, D, D) give the state after it.
@@ -137,16 +152,16 @@ class BlockFilter:
         return np.zeros((*rows, *self.echo.shape[:2]))
 
     def room(self, blocks: int, *rows: int) -> F64:
-        """Return memory for `apply` on up to `blocks` blocks; using it again spares half of the
-        time.
-        """
+        """Return memory for `apply` on up to `blocks` blocks; reusing it halves the time."""
         return np.empty((2, *rows, len(self.kernel), blocks, self.kernel.shape[-1]))
 
     def apply(self, inputs: F64, state: F64, room: F64) -> tuple[F64, F64]:
-        """Return outputs (..., C, blocks, O K) of `inputs` (..., blocks K), and the state after
-        them.
+        """Return the outputs (..., C, blocks, O K) and the state after them.
 
-        The outputs lie in `room`, so they last until it is used again; `state` stays as it is.
+        Args:
+            inputs: (..., blocks K), float64.
+            state: (..., C, D), as `rest` or the last call gave it; it stays as it is.
+            room: Memory for the outputs, which last until it is used again.
         """
         blocks = inputs.reshape(*inputs.shape[:-1], 1, -1, self.block)
         states = _scan(blocks @ self.intake, self.jump, state)
@@ -158,8 +173,7 @@ class BlockFilter:
 
 
 def _scan(drives: F64, jump: F64, first: F64) -> F64:
-    """Return the n + 1 states (..., n + 1, D) that begin with `first`: s[i + 1] = s[i] jump +
-    drives[i].
+    """Return the states (..., n + 1, D) from `first` on: s[i + 1] = s[i] jump + drives[i].
 
     Every second state follows from the same recursion with twice the step.
     """
@@ -175,9 +189,7 @@ def _scan(drives: F64, jump: F64, first: F64) -> F64:
 
 
 def _toeplitz(response: F64) -> F64:
-    """Return (C, K, O K): what input m of a block adds to each of its outputs, from (C, O, K)
-    taps.
-    """
+    """Return what input m of a block adds to each output: taps (C, O, K) -> (C, K, O K)."""
     count, outputs, block = response.shape
     kernel = np.zeros((count, block, outputs, block))
     for m in range(block):

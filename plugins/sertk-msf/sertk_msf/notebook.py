@@ -1,4 +1,4 @@
-"""What the notebook on "modulation spectral features" and a 1D CNN computes, in numpy."""
+"""Compute in numpy what the notebook on "modulation spectral features" and a 1D CNN does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LEAST_VALUES = 2 ** (len(FILTERS) - 1)
 
 @dataclass(frozen=True)
 class NotebookMsf(WindowExtractor):
-    """The notebook's vector of 2.5 s from 0.6 s on: zero crossings, level, 20 MFCC and "MSF".
+    """Compute the notebook's vector of 2.5 s from 0.6 s on: zero crossings, level, MFCC, "MSF".
 
     `arrays` gives {"vector": (2916,)} float32: 108 zero-crossing rates, 108 levels, 108 x 20 MFCC
     (frame after frame), 5 x 108 values that the notebook calls modulation spectral features (band
@@ -43,8 +43,9 @@ class NotebookMsf(WindowExtractor):
     signal of each band over time, and then 5 mel filters made for an FFT of 36 points, applied
     *across the bands*. Modulation spectra proper are what the extractor `msf` gives.
 
-    Shorter clips are lengthened with silence before anything is computed. The notebook lengthened
-    the joined vector instead, which moved levels to where other clips have zero crossings.
+    Shorter clips are padded with silence before anything is computed. The notebook padded the
+    joined vector instead, which moved levels to where other clips have zero crossings. Raises
+    ValueError for a part shorter than a frame, SertkError for audio at another rate.
     """
 
     name: ClassVar[str] = "notebook_msf"
@@ -114,7 +115,7 @@ class NotebookMsf(WindowExtractor):
 
 
 def _centred(signal: Signal, frame_length: int, mode: Any = "constant") -> Signal:
-    """Return half a frame before and after, so that frame t lies around sample t * hop."""
+    """Pad half a frame before and after, so that frame t is centred on sample t * hop."""
     return signal.memo(
         ("centred", frame_length, mode),
         lambda: Signal(np.pad(signal.samples, frame_length // 2, mode=mode), signal.rate_hz),
@@ -133,11 +134,11 @@ def _analytic_magnitude(rows: F32) -> F32:
 
 @dataclass(frozen=True)
 class NotebookCnn(ModelBuilder):
-    """The notebook's network: seven 1D convolutions over the joined vector, 17.7 million numbers.
+    """Build the notebook's network: seven 1D convolutions over the joined vector.
 
     Convolution (same padding) with ReLU, batch normalisation, and pooling by 2 after all but the
-    last; the maximum over what remains; Dense 128 with ReLU; Dense with softmax. The convolutions
-    run along the vector, across the seams between its parts.
+    last; the maximum over what remains; Dense 128 with ReLU; Dense with softmax; 17.7 million
+    parameters. The convolutions run along the vector, across the borders of its parts.
     """
 
     name: ClassVar[str] = "notebook_cnn"

@@ -1,4 +1,4 @@
-"""What Wu, Falk and Chan (2011) make of the modulation energies of one utterance."""
+"""Compute the statistics of Wu, Falk and Chan (2011) over modulation energies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .extractor import Msf
 from .filters import F64
 
 N_ACOUSTIC, N_MODULATION = 19, 5
-# Neighbouring modulation bands say almost the same: the paper measures flatness and centroid in
+# Neighbouring modulation bands are almost equal: the paper measures flatness and centroid in
 # every second one. Likewise the groups of acoustic bands; the last band is in none of them.
 SPARSE_BANDS = (1, 3, 5)
 GROUPS = ((1, 4), (5, 8), (9, 12), (13, 18))
@@ -22,7 +22,7 @@ FRAMES = Msf(rate_hz=16000, frame_length=4096, hop_length=1024)
 
 @dataclass(frozen=True)
 class MsfStats(WindowExtractor):
-    """Modulation statistics of one window: {"msf_stats": (191,)} float32, free of the level.
+    """Compute modulation statistics of one window: {"msf_stats": (191,)} float32, level-free.
 
     `of` gives energies E(i, j) of T frames in acoustic bands i = 1…19 and modulation bands
     j = 1…5, its floor included. Each frame is normalised to the sum 1, and gives 23 measures:
@@ -38,7 +38,7 @@ class MsfStats(WindowExtractor):
     The 191 are: the log of the time mean of each normalised E(i, j) (95, acoustic-major); mean and
     variance over time of the 23 measures (46); standard deviation and slope per second of the log
     energies before normalisation of each acoustic band, of each modulation band and of all
-    together (50, not in the paper). A gain changes none of them but for the floor of `of`. One
+    together (50, not in the paper). A gain changes them only through the floor of `of`. One
     frame has no variance and no slope. A signal shorter than one frame of `of` is lengthened with
     zeros to one.
 
@@ -73,7 +73,7 @@ class MsfStats(WindowExtractor):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Return msf_a01_m1_log_mean …, phi1_m1_mean …, phi1_m1_variance …, log_a01_std …"""
+        """Return the names msf_a01_m1_log_mean …, phi1_m1_mean …, log_a01_std …"""
         measures = _measure_names()
         totals = _total_names()
         return (
@@ -91,12 +91,12 @@ class MsfStats(WindowExtractor):
             )
         energies = self._energies(signal)
         shares = energies / energies.sum(axis=(1, 2), keepdims=True)
-        found = measures(shares)
+        frame_measures = measures(shares)
         totals = _log_totals(energies)
         parts = [
             np.log(shares.mean(axis=0)).ravel(),
-            found.mean(axis=0),
-            found.var(axis=0),
+            frame_measures.mean(axis=0),
+            frame_measures.var(axis=0),
             totals.std(axis=0),
             _slopes(totals, self.of.hop_length / self.rate_hz),
         ]
@@ -131,9 +131,7 @@ def _centroid(energies: F64, axis: int) -> F64:
 
 
 def _lines(values: F64) -> tuple[F64, F64]:
-    """Return slope and root-mean-square error of least-squares lines over the last axis, per
-    band.
-    """
+    """Return slope and root-mean-square error of least-squares lines over the last axis."""
     offsets = np.arange(values.shape[-1]) - (values.shape[-1] - 1) / 2
     centred = values - values.mean(axis=-1, keepdims=True)
     slope = centred @ offsets / (offsets @ offsets)
@@ -142,7 +140,7 @@ def _lines(values: F64) -> tuple[F64, F64]:
 
 
 def _log_totals(energies: F64) -> F64:
-    """Log energy of each acoustic band, of each modulation band, of all: (T, 25)."""
+    """Return the log energy of each acoustic band, each modulation band and all: (T, 25)."""
     acoustic, modulation = energies.sum(axis=2), energies.sum(axis=1)
     everything = acoustic.sum(axis=1, keepdims=True)
     totals: F64 = np.log(np.hstack([acoustic, modulation, everything]))

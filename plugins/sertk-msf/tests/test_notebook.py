@@ -29,7 +29,7 @@ CORPORA = {
 
 
 def notebook_parts(y: np.ndarray) -> dict[str, np.ndarray]:
-    """What the notebook's extract_features calls, one after another."""
+    """Return what the notebook's extract_features calls, one after another."""
     bands = librosa.feature.melspectrogram(y=y, sr=RATE_HZ, n_fft=1024, hop_length=512, n_mels=19)
     envelope = np.abs(scipy.signal.hilbert(bands))
     return {

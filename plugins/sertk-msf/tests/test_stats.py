@@ -73,7 +73,7 @@ def samples(request):
 
 
 def by_loops(frame):
-    """The 23 measures of one normalised frame E[i - 1][j - 1], term by term."""
+    """Return the 23 measures of one normalised frame E[i - 1][j - 1], term by term."""
     rows, columns = range(1, 20), range(1, 6)
     energy = {(i, j): frame[i - 1][j - 1] for i in rows for j in columns}
     out = {}

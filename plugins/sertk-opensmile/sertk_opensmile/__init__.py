@@ -1,4 +1,4 @@
-"""The feature sets of openSMILE as an extractor: `opensmile`."""
+"""Offer the feature sets of openSMILE as an extractor: `opensmile`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SERTK_HOOK_API = 1
 
 @hookimpl
 def sertk_extractors() -> list[Extractor]:
-    """Return functionals of a window, eGeMAPSv02 unless told otherwise."""
+    """Return the functionals of a window, by default eGeMAPSv02."""
     return [OpenSmile()]
 
 

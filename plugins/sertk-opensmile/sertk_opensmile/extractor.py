@@ -1,4 +1,4 @@
-"""Functionals of openSMILE for a window of audio."""
+"""Compute functionals of openSMILE for a window of audio."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ SHORTEST_S = 0.1
 
 @dataclass(frozen=True)
 class OpenSmile(WindowExtractor):
-    """Functionals of an openSMILE feature set over a window. (D,) float32; not free for every use.
+    """Compute an openSMILE feature set over a window: {"functionals": (D,)} float32.
 
-    Units are those of openSMILE. A clip under a tenth of a second is lengthened with zeros.
+    Units are those of openSMILE, which is not free for every use. A clip under a tenth of a second
+    is padded with zeros. Raises ValueError for a rate below 8 kHz.
     Source: Eyben, Wöllmer, Schuller, openSMILE, ACM Multimedia 2010.
     """
 
@@ -73,7 +74,7 @@ class OpenSmile(WindowExtractor):
 
 @functools.lru_cache(maxsize=4)
 def _smile(feature_set: str) -> Any:
-    """Return the configuration alone: every call runs an openSMILE of its own."""
+    """Return the configured library, cached; every call runs an openSMILE of its own."""
     opensmile = load_library()
     with warnings.catch_warnings():
         # Older versions of a set stay available here: a figure of a paper may need them.

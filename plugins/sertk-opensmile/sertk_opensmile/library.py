@@ -1,4 +1,4 @@
-"""The library `opensmile`, safe beside TensorFlow."""
+"""Load the library `opensmile` so that it is safe beside TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def load_library() -> Any:
-    """Return the package `opensmile`, its binary bound to its own functions.
+    """Import the package `opensmile`, its binary bound to its own functions.
 
     openSMILE and TensorFlow both export T. Ooura's FFT (`rdft`, `cdft` and others), the one for
     float, the other for double. Loaded after TensorFlow, openSMILE would call TensorFlow's, which

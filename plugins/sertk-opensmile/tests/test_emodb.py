@@ -29,7 +29,7 @@ N_WINDOW = 183 * 256 + 1024
 
 @pytest.fixture(scope="module")
 def trained(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `cache` and `run` in it."""
+    """Return a folder with `cache` and `run` in it."""
     folder = tmp_path_factory.mktemp("opensmile")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SERTK_CACHE", str(folder / "cache"))

@@ -105,12 +105,12 @@ def test_tensorflow_before_it_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_what_makes_no_sense_is_a_line_for_the_user() -> None:
-    for params, told in (
+    for params, expected_text in (
         ({"feature_set": "eGeMAPSv03"}, "expects one of ComParE_2016"),
         ({"rate_hz": 4000}, "8000 or more"),
         ({"hop_length": 0}, "1 or more"),
     ):
-        with pytest.raises(SertkError, match=told):
+        with pytest.raises(SertkError, match=expected_text):
             configure(OpenSmile(), params)
 
 

@@ -1,4 +1,4 @@
-"""Audio files to mono float32 samples: the only copy of decoding, mixing, scaling, resampling."""
+"""Decode audio files to mono float32 samples: the only copy of mixing, scaling, resampling."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SILENT_DBFS = -60.0
 LOUDEST = 1e10
 RATES_HZ = range(1_000, 1_000_001)
 BLOCK_FRAMES = 1 << 16
-SENT_KINDS = (b"RIFF", b"RIFX", b"RF64", b"fLaC")
-SENT_RATE_HZ = 48_000
-LFS_HEAD = b"version https://git-lfs"
+UPLOAD_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC")
+UPLOAD_RATE_HZ = 48_000
+LFS_MAGIC = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Audio:
 
     @property
     def duration_s(self) -> float:
-        """Return length in seconds."""
+        """Return the length in seconds."""
         return len(self.samples) / self.rate_hz
 
 
@@ -62,8 +62,16 @@ def read_audio(
 ) -> Audio:
     """Decode a file, or the part of it from `start_s` to `end_s`; channels are averaged.
 
-    What the file holds decides, not its suffix. An `end_s` past the end means the end. Errors name
-    the file as `shown`, by default its bare name. Raises AudioError.
+    The content decides, not the suffix of the file.
+
+    Args:
+        path: The file.
+        start_s: Where the part begins, in seconds.
+        end_s: Where it ends; None, or a time past the end, is the end of the file.
+        shown: What errors call the file; by default its bare name.
+
+    Raises:
+        AudioError: For a file that cannot be read or decoded.
     """
     path = Path(path)
     shown = shown or path.name or "."
@@ -76,7 +84,7 @@ def read_audio(
 def open_audio(
     path: str | os.PathLike[str], shown: str | None = None
 ) -> Iterator[soundfile.SoundFile]:
-    """Open a file for reading it in blocks; `read_audio` says how errors name it.
+    """Open a file to read it in blocks; errors name it as in `read_audio`.
 
     What goes wrong while it is read is an AudioError too.
     """
@@ -93,12 +101,17 @@ def open_audio(
 
 
 def decode_audio(content: bytes, max_s: float, shown: str = "the recording") -> Audio:
-    """Decode a WAV or FLAC file that strangers may have sent; channels are averaged.
+    """Decode an uploaded WAV or FLAC file; channels are averaged.
 
-    What would decode to more samples than `max_s` at 48 kHz have is refused by its header. Raises
-    AudioError.
+    Args:
+        content: The bytes of the file, of unknown origin.
+        max_s: The longest recording in seconds, at up to 48 kHz; the header decides.
+        shown: What errors call it.
+
+    Raises:
+        AudioError: For another format, a longer recording, or damaged bytes.
     """
-    if not content.startswith(SENT_KINDS):
+    if not content.startswith(UPLOAD_MAGIC):
         raise AudioError(f"'{shown}' is neither WAV nor FLAC")
     sf = _soundfile()
     try:
@@ -111,7 +124,16 @@ def decode_audio(content: bytes, max_s: float, shown: str = "the recording") -> 
 
 
 def resample(samples: F32, rate_hz: int, to_hz: int) -> F32:
-    """Return `samples` (N,) at another rate, by soxr HQ: float32 (about N * to_hz / rate_hz,)."""
+    """Resample by soxr HQ.
+
+    Args:
+        samples: Float32 (N,).
+        rate_hz: Their rate.
+        to_hz: The rate to return.
+
+    Returns:
+        Float32, about N * to_hz / rate_hz samples.
+    """
     import soxr
 
     if min(rate_hz, to_hz) <= 0:
@@ -123,7 +145,7 @@ def resample(samples: F32, rate_hz: int, to_hz: int) -> F32:
 
 
 def from_pcm16(pcm: bytes, channels: int = 1) -> F32:
-    """Return interleaved little-endian 16-bit samples to mono float32 (N,), scaled as files are."""
+    """Convert interleaved little-endian 16-bit samples to mono float32 (N,), full scale 1."""
     frames = np.frombuffer(pcm, "<i2").reshape(-1, channels).astype(np.float32)
     mono: F32 = (frames / np.float32(32768)).mean(axis=1, dtype=np.float32)
     return mono
@@ -155,16 +177,14 @@ def check_samples(samples: F32, shown: str = "the audio") -> None:
 
 
 def content_hash(audio: Audio) -> str:
-    """Return sha256 of rate and decoded samples: the same for a copy in another lossless
-    container.
-    """
+    """Return the sha256 of rate and decoded samples, which any lossless copy has as well."""
     digest = hashlib.sha256(f"{audio.rate_hz}\n".encode())
     digest.update((audio.samples.astype("<f4") + np.float32(0)).tobytes())
     return digest.hexdigest()
 
 
 def audio_files(root: Path) -> dict[str, Path]:
-    """Return every audio file below `root`, by suffix: path below `root` with '/' -> path, sorted.
+    """List every audio file below `root`, by suffix: path below `root` with '/' -> path, sorted.
 
     Hidden files and folders are passed over; linked folders are followed, each folder once.
     Raises SertkError where `root` or a folder in it cannot be read.
@@ -173,8 +193,8 @@ def audio_files(root: Path) -> dict[str, Path]:
         what = "is a file, not a folder" if root.exists() else "is not there"
         raise SertkError(f"the folder '{root}' {what}", "Give the folder that holds the corpus")
     paths = (folder / name for folder, names in _folders(root) for name in names if name[0] != ".")
-    found = {_relative(p, root): p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES}
-    return dict(sorted(found.items()))
+    by_name = {_relative(p, root): p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES}
+    return dict(sorted(by_name.items()))
 
 
 def _soundfile() -> Any:
@@ -194,16 +214,17 @@ def _check_file(path: Path, shown: str) -> None:
             kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
             raise AudioError(f"'{shown}' is {kind}; an audio file expected")
         with path.open("rb") as file:
-            head = file.read(len(LFS_HEAD))
+            head = file.read(len(LFS_MAGIC))
     except FileNotFoundError as error:
-        why = "is a link to a missing file" if path.is_symlink() else "is not there"
-        raise AudioError(f"'{shown}' {why}") from error
+        if path.is_symlink():
+            raise AudioError(f"'{shown}' is a link to a missing file") from error
+        raise AudioError(f"'{shown}' is not there", "Check the path") from error
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise AudioError(f"'{shown}' cannot be opened: {why}") from error
     if not head:
         raise AudioError(f"'{shown}' is empty (0 bytes)")
-    if head == LFS_HEAD:
+    if head == LFS_MAGIC:
         todo = "Run `git lfs pull` in the corpus"
         raise AudioError(f"'{shown}' is a Git LFS pointer, not audio", todo)
 
@@ -217,14 +238,14 @@ def _check_rate(rate_hz: int, shown: str) -> None:
 def _check_length(file: soundfile.SoundFile, max_s: float, shown: str) -> None:
     # Half a megabyte of FLAC holds hours of silence.
     rate_hz = int(file.samplerate)
-    if file.frames > max_s * min(rate_hz, SENT_RATE_HZ):
+    if file.frames > max_s * min(rate_hz, UPLOAD_RATE_HZ):
         length = f"{file.frames / rate_hz:.0f} s at {rate_hz} Hz"
-        most = f"{max_s:g} s at up to {SENT_RATE_HZ} Hz"
+        most = f"{max_s:g} s at up to {UPLOAD_RATE_HZ} Hz"
         raise AudioError(f"'{shown}' is too long: {length}, at most {most} expected")
 
 
 def _seek(file: soundfile.SoundFile, start_s: float, end_s: float | None, shown: str) -> int:
-    """Go to the first frame of the part, and say how many frames it has at most."""
+    """Go to the first frame of the part; return how many frames it has at most."""
     last_s = math.inf if end_s is None else end_s
     if not (math.isfinite(start_s) and 0 <= start_s < last_s):
         raise AudioError(f"'{shown}': 0 <= start < end expected, received {start_s} to {end_s} s")
@@ -246,7 +267,7 @@ def _mono(file: soundfile.SoundFile, n_frames: int) -> F32:
         block = file.read(min(BLOCK_FRAMES, n_frames), dtype="float32", always_2d=True)
         if not len(block):
             break
-        # What is too large or not finite is told by `check_samples`.
+        # `check_samples` refuses what is too large or not finite.
         with np.errstate(over="ignore", invalid="ignore"):
             blocks.append(block.mean(axis=1, dtype=np.float32))
         n_frames -= len(block)

@@ -1,9 +1,9 @@
-"""The container of a bundle: a zip file of stored members in one canonical form.
+"""Pack and unpack the container of a bundle: a zip file of stored members in one canonical form.
 
-Any zip tool can look into it. Written are only local headers, the directory and its end: no
-compression, no extra fields, no comments, one fixed time stamp, every byte determined by names and
-contents. The reader accepts nothing else, which rules out compression bombs, overlapping or
-hidden members and bytes before, between or after them, without a list of such tricks.
+Any zip tool can read it. It consists of local headers, the directory and its end: no compression,
+no extra fields, no comments, one fixed time stamp, every byte determined by names and contents.
+The reader accepts nothing else, which rules out compression bombs, overlapping or hidden members
+and bytes before, between or after them, without a list of such tricks.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ _UNIX, _RW_R__R__ = 3, 0o100644 << 16
 class BundleError(SertkError):
     """A file that is not a bundle, not whole, or not for this installation.
 
-    What it quotes is a stranger's: it is shown in one line of bearable length, in which nothing
-    can steer a terminal.
+    What it quotes is of unknown origin: control characters are escaped, and the line is shortened.
     """
 
     def __init__(self, problem: str, todo: str = "") -> None:
@@ -90,7 +89,7 @@ def unpack(content: bytes) -> dict[str, bytes]:
 
 
 def _member(content: bytes, offset: int) -> tuple[str, bytes, int]:
-    """Name, content and checksum of the member whose local header is at `offset`."""
+    """Return name, content and checksum of the member whose local header is at `offset`."""
     header = content[offset : offset + _LOCAL.size]
     if len(header) < _LOCAL.size:
         raise BundleError("the bundle is cut off within a header", COPY_AGAIN)

@@ -1,12 +1,12 @@
-"""The bundle, NAME.sertk: one file that holds all that a device needs to answer.
+"""Read and write a bundle, NAME.sertk: one file with all that a device needs to predict.
 
-Members, in this order (the container is described in `archive.py`, the manifest in `manifest.py`):
+Members, in this order (`container.py` describes the container, `manifest.py` the manifest):
 
     manifest.json     what was decided, and sha256 and size of every other member
     model.tflite      the network; its probabilities are calibrated
     adapter.npz       mean and standard deviation of each feature column, per network input
     selftest.npz      a signal, its features and the network's output
-    split.json        side and content hash of every clip of the training
+    split.json        subset and content hash of every clip of the training
     card.md           the model card
     assets/<sha256>   bytes that belong to the extractor
     signature         optional: Ed25519 over the bytes of manifest.json
@@ -41,7 +41,7 @@ from .signing import check_signature, signature_of
 __all__ = ["Bundle", "BundleError", "parse_bundle", "read_bytes", "sign", "write_bundle"]
 
 MANIFEST, MODEL, SIGNATURE = manifests.NAME, "model.tflite", "signature"
-NEEDED = (MODEL, "adapter.npz", "selftest.npz", "split.json", "card.md")
+REQUIRED = (MODEL, "adapter.npz", "selftest.npz", "split.json", "card.md")
 ASSETS = "assets/"
 MIB = 1 << 20
 LIMITS = {
@@ -72,7 +72,7 @@ class Bundle:
     signed: bool
 
     def load(self, asset: Asset) -> bytes:
-        """Return the bytes of an asset: what `Extractor.prepare` is given."""
+        """Return the bytes of an asset; `Extractor.prepare` gets this method."""
         content = self.assets.get(asset.sha256)
         if content is None or len(content) != asset.size:
             raise BundleError(f"the bundle lacks the asset {asset.name!r:.80}", "Export it again")
@@ -82,13 +82,17 @@ class Bundle:
 def write_bundle(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -> None:
     """Write a bundle; the same manifest and members give the same bytes.
 
-    `members` has all but `manifest.json`, whose `members` is filled in here, and the signature.
     What a reader would refuse is refused before anything is written.
+
+    Args:
+        path: The file to write.
+        manifest: Its `members` is filled in here.
+        members: Name to content, of all members but `manifest.json` and the signature.
     """
     names = sorted(set(members) - {MANIFEST, SIGNATURE}, key=_place)
     ordered = {name: members[name] for name in names}
-    known = {name: member_of(content) for name, content in ordered.items()}
-    complete = replace(manifest, members=known).to_bytes()
+    checksums = {name: member_of(content) for name, content in ordered.items()}
+    complete = replace(manifest, members=checksums).to_bytes()
     _write(path, pack({MANIFEST: complete, **ordered}))
 
 
@@ -114,9 +118,9 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_bundle(content: bytes, public_key: bytes | None = None) -> Bundle:
-    """Check the bytes of a bundle; BundleError in one line for what is not to be believed.
+    """Parse and check the bytes of a bundle. Raise BundleError for the first thing that is wrong.
 
-    With `public_key` (PEM) only what that key has signed is read.
+    With `public_key` (PEM) only what that key has signed is accepted.
     """
     members = unpack(content)
     _check_names(members)
@@ -128,7 +132,7 @@ def parse_bundle(content: bytes, public_key: bytes | None = None) -> Bundle:
     return Bundle(
         manifest,
         members[MODEL],
-        _adapters(members["adapter.npz"], manifest),
+        _normalizers(members["adapter.npz"], manifest),
         _selftest(members["selftest.npz"], manifest),
         parse_json(members["split.json"], "split.json"),
         _text(members["card.md"]),
@@ -138,12 +142,12 @@ def parse_bundle(content: bytes, public_key: bytes | None = None) -> Bundle:
 
 
 def member_of(content: bytes) -> Member:
-    """Return what the manifest says of a member with this content."""
+    """Return the manifest's entry for a member with this content."""
     return Member(hashlib.sha256(content).hexdigest(), len(content))
 
 
 def _place(name: str) -> tuple[int, str]:
-    order = (MANIFEST, *NEEDED)
+    order = (MANIFEST, *REQUIRED)
     return (order.index(name) if name in order else len(order) + (name == SIGNATURE), name)
 
 
@@ -154,7 +158,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _check_names(members: Mapping[str, bytes]) -> None:
-    missing = [name for name in (MANIFEST, *NEEDED) if name not in members]
+    missing = [name for name in (MANIFEST, *REQUIRED) if name not in members]
     if missing:
         raise BundleError(f"the bundle lacks {', '.join(missing)}", COPY_AGAIN)
     for name, content in members.items():
@@ -172,16 +176,16 @@ def _check_names(members: Mapping[str, bytes]) -> None:
 def _check_members(manifest: Manifest, members: Mapping[str, bytes]) -> None:
     others = {n: content for n, content in members.items() if n not in (MANIFEST, SIGNATURE)}
     if set(manifest.members) != set(others):
-        odd = sorted(set(manifest.members) ^ set(others))
-        raise BundleError(f"manifest and bundle differ in {', '.join(odd)[:200]!r}", COPY_AGAIN)
+        unmatched = ", ".join(sorted(set(manifest.members) ^ set(others)))
+        raise BundleError(f"manifest and bundle differ in {unmatched[:200]!r}", COPY_AGAIN)
     for name, content in others.items():
         if len(content) != manifest.members[name].size:
             expected = f"{manifest.members[name].size} bytes expected, received {len(content)}"
             raise BundleError(f"{name} is damaged: {expected}", COPY_AGAIN)
-        found = member_of(content).sha256
-        named = name[len(ASSETS) :] if name.startswith(ASSETS) else found
-        if not found == named == manifest.members[name].sha256:
-            raise BundleError(f"{name} is damaged: its sha256 is {found[:12]}…", COPY_AGAIN)
+        digest = member_of(content).sha256
+        named = name[len(ASSETS) :] if name.startswith(ASSETS) else digest
+        if not digest == named == manifest.members[name].sha256:
+            raise BundleError(f"{name} is damaged: its sha256 is {digest[:12]}…", COPY_AGAIN)
 
 
 def _arrays(content: bytes, name: str) -> dict[str, NDArray[Any]]:
@@ -191,16 +195,16 @@ def _arrays(content: bytes, name: str) -> dict[str, NDArray[Any]]:
         raise BundleError(f"{name} is damaged: {error}", COPY_AGAIN) from error
 
 
-def _adapters(content: bytes, manifest: Manifest) -> dict[str, Normalizer]:
+def _normalizers(content: bytes, manifest: Manifest) -> dict[str, Normalizer]:
     arrays = _arrays(content, "adapter.npz")
-    wanted = {f"{name}.{kind}" for name in manifest.inputs for kind in ("mean", "std")}
-    if set(arrays) != wanted:
-        raise BundleError(f"adapter.npz expects {sorted(wanted)}, received {sorted(arrays)}")
+    expected = {f"{name}.{kind}" for name in manifest.inputs for kind in ("mean", "std")}
+    if set(arrays) != expected:
+        raise BundleError(f"adapter.npz expects {sorted(expected)}, received {sorted(arrays)}")
     for name, shape in manifest.inputs.items():
         for kind, lowest in (("mean", -np.inf), ("std", np.finfo(np.float32).tiny)):
             values = arrays[f"{name}.{kind}"]
-            right = values.dtype == np.float32 and values.shape == shape[-1:]
-            if not right or not np.isfinite(values).all() or (values < lowest).any():
+            fits = values.dtype == np.float32 and values.shape == shape[-1:]
+            if not fits or not np.isfinite(values).all() or (values < lowest).any():
                 raise BundleError(f"adapter.npz: {name}.{kind} does not fit the manifest")
     return {
         name: Normalizer(arrays[f"{name}.mean"], arrays[f"{name}.std"]) for name in manifest.inputs
@@ -209,9 +213,9 @@ def _adapters(content: bytes, manifest: Manifest) -> dict[str, Normalizer]:
 
 def _selftest(content: bytes, manifest: Manifest) -> dict[str, NDArray[Any]]:
     arrays = _arrays(content, "selftest.npz")
-    wanted = {"samples", "output", *(f"features.{name}" for name in manifest.inputs)}
-    if set(arrays) != wanted:
-        raise BundleError(f"selftest.npz expects {sorted(wanted)}, received {sorted(arrays)}")
+    expected = {"samples", "output", *(f"features.{name}" for name in manifest.inputs)}
+    if set(arrays) != expected:
+        raise BundleError(f"selftest.npz expects {sorted(expected)}, received {sorted(arrays)}")
     for name, array in arrays.items():
         dtype = np.int16 if name == "samples" else np.float32
         if array.dtype != dtype or not array.size or not np.isfinite(array).all():

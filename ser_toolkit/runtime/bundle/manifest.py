@@ -1,4 +1,4 @@
-"""The manifest of a bundle: what was decided, and what may be believed of the other members.
+"""Read and write the manifest of a bundle: what was decided, and how to check the other members.
 
 `format` is one whole number. It goes up by one when a reader of the number before would refuse or
 misread what is now written: a key added to, removed from or given another meaning in a table that
@@ -7,9 +7,9 @@ goes into the free tables `training`, `figures` and `quantization.details`, whic
 A reader refuses a higher number and says which version is needed; it reads every lower number for
 ever, and the test tree keeps a file of each.
 
-Unknown keys are refused outside the free tables: a reader that passes over what it does not know
-might act otherwise than the writer meant (a new kind of window, say), and a misspelt key would
-pass unseen. The price, a new format number for each new key, is what the number is there for.
+Unknown keys are refused outside the free tables: a reader that ignored a key might act otherwise
+than the writer meant (a new kind of window, say), and a misspelt key would pass unseen. The price,
+a new format number for each new key, is what the number is there for.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Member:
-    """What another member of the bundle must be."""
+    """The sha256 and size that another member of the bundle must have."""
 
     sha256: str = field(metadata=bounds(pattern=SHA256))
     size: int = field(metadata=bounds(0, 1 << 40))
@@ -79,7 +79,7 @@ class Manifest:
 
     `extractor` is `to_spec` of the extractor, `parts` names the distribution of each component in
     it, outermost first. `inputs` maps the network's inputs to shapes without the batch. `runtimes`
-    are those that gave the right answers at export. `members` is filled in by `write_bundle`.
+    are those that gave the right output at export. `members` is filled in by `write_bundle`.
     """
 
     name: str = field(metadata=bounds(characters=LINE))
@@ -116,7 +116,7 @@ class Manifest:
 
 @contextlib.contextmanager
 def _as_bundle_error() -> Iterator[None]:
-    """Say what helps against a wrong manifest: its reader cannot fix a key of it."""
+    """Raise errors of the validator as BundleError, which says what helps the reader of a file."""
     try:
         yield
     except BundleError:
@@ -139,7 +139,7 @@ def _refuse_newer(table: Mapping[str, Any]) -> None:
 
 
 def _check(manifest: Manifest) -> None:
-    """Refuse what no single field shows."""
+    """Refuse what depends on several fields."""
     if len(set(manifest.labels)) != len(manifest.labels):
         raise SertkError("'manifest.labels' expects each name once")
     names = list(manifest.inputs)

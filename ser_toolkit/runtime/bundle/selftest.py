@@ -1,4 +1,4 @@
-"""The self-test of a bundle: a signal whose features and answer are known from its export."""
+"""Make and run the self-test of a bundle: a signal whose features and output the export stored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .manifest import Tolerances
 
 FULL_SCALE = np.float32(32768)
 PREFIX = "features."
-# How far two machines may differ, per way of storing the network's numbers.
+# How far two machines may differ, per quantization mode.
 #
 # Features: numpy's and scipy's FFT, on x86-64 with numpy 1.26 and 2.4, differ by up to 3e-5
 # standard deviations; one wrong coefficient is worth thousands of that.
@@ -33,7 +33,7 @@ OUTPUT = {"float32": 1e-4, "float16": 1e-3, "dynamic": 1e-2, "int8": 5e-2, "int1
 
 
 def tolerances(mode: str) -> Tolerances:
-    """Return what the manifest allows for a network quantized in this mode."""
+    """Return the tolerances of a network quantized in this mode."""
     return Tolerances(FEATURES, OUTPUT[mode])
 
 
@@ -67,37 +67,53 @@ def make_selftest(
     network: TfliteModel,
     rate_hz: int,
 ) -> dict[str, NDArray[Any]]:
-    """Return the arrays of `selftest.npz`: int16 samples at `rate_hz`, raw features, probabilities.
+    """Return the arrays of `selftest.npz`: int16 samples, raw features, probabilities.
 
     The signal fills one window: it is the largest part of a small bundle.
+
+    Args:
+        extractor: Ready to run.
+        normalizers: One per network input.
+        window: How windows are cut.
+        network: What is exported.
+        rate_hz: The rate of the samples, that of the corpus.
     """
     n_samples = extractor.sample_count(window.length_frames)
     start_s = extractor.span_s[0] if extractor.span_s else 0.0
     samples = synthetic_voice(start_s + n_samples / extractor.rate_hz, rate_hz)
-    found = features(extractor, signal_of(_audio(samples, rate_hz), extractor), window)
-    output = network(windows(extractor, window, normalizers, found))
-    named = {f"{PREFIX}{name}": values for name, values in found.items()}
+    arrays = features(extractor, signal_of(_audio(samples, rate_hz), extractor), window)
+    output = network(windows(extractor, window, normalizers, arrays))
+    named = {f"{PREFIX}{name}": values for name, values in arrays.items()}
     return {"samples": samples, "output": output, **named}
 
 
 def run_selftest(
     classifier: BundleClassifier, arrays: Mapping[str, NDArray[Any]], tolerances: Tolerances
 ) -> SelfTest:
-    """Compute the features and the answer again and compare; raises BundleError on other shapes."""
+    """Compute features and output again and compare them.
+
+    Args:
+        classifier: The opened bundle.
+        arrays: Those of `make_selftest`.
+        tolerances: How far they may differ.
+
+    Raises:
+        BundleError: Where shapes differ.
+    """
     audio = _audio(arrays["samples"], classifier.manifest.rate_hz)
-    found = classifier.features(audio)
-    output = classifier.score(found)
-    _check_shapes(found, output, arrays)
+    computed = classifier.features(audio)
+    output = classifier.score(computed)
+    _check_shapes(computed, output, arrays)
     errors = [
         np.abs(values - arrays[PREFIX + name]) / classifier.normalizers[name].std
-        for name, values in found.items()
+        for name, values in computed.items()
     ]
     worst = max(float(error.max()) for error in errors)
     return SelfTest(worst, float(np.abs(output - arrays["output"]).max()), tolerances)
 
 
 def check_selftest(classifier: BundleClassifier, arrays: Mapping[str, NDArray[Any]]) -> SelfTest:
-    """Return `run_selftest` with the manifest's tolerances; raises BundleError on disagreement."""
+    """Run the self-test with the manifest's tolerances. Raise BundleError where it disagrees."""
     result = run_selftest(classifier, arrays, classifier.manifest.tolerances)
     if not result.ok:
         raise BundleError(
@@ -108,7 +124,7 @@ def check_selftest(classifier: BundleClassifier, arrays: Mapping[str, NDArray[An
 
 
 def synthetic_voice(duration_s: float, rate_hz: int) -> NDArray[np.int16]:
-    """Return syllables of gliding harmonics with noise between them: int16, peak -6 dBFS."""
+    """Synthesize syllables of gliding harmonics with noise between them: int16, peak -6 dBFS."""
     time_s = np.arange(int(np.ceil(duration_s * rate_hz))) / rate_hz
     f0_hz = 160 * 2 ** (0.4 * np.sin(2 * np.pi * 0.7 * time_s))
     phase = 2 * np.pi * np.cumsum(f0_hz) / rate_hz
@@ -129,12 +145,12 @@ def _audio(samples: NDArray[np.int16], rate_hz: int) -> Audio:
 
 
 def _check_shapes(
-    found: Mapping[str, F32], output: F32, arrays: Mapping[str, NDArray[Any]]
+    computed: Mapping[str, F32], output: F32, arrays: Mapping[str, NDArray[Any]]
 ) -> None:
-    shapes = {PREFIX + name: values.shape for name, values in found.items()}
+    shapes = {PREFIX + name: values.shape for name, values in computed.items()}
     shapes["output"] = output.shape
-    wanted = {name: arrays[name].shape for name in arrays if name != "samples"}
-    if shapes != wanted:
+    expected = {name: arrays[name].shape for name in arrays if name != "samples"}
+    if shapes != expected:
         raise BundleError(
-            f"the self-test gives shapes {shapes}, the export {wanted}", "Export it again"
+            f"the self-test gives shapes {shapes}, the export {expected}", "Export it again"
         )

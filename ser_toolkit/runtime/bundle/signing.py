@@ -1,4 +1,4 @@
-"""Ed25519 signatures (RFC 8032) over a bundle's manifest, which has the sha256 of all the rest."""
+"""Sign and verify a bundle's manifest, which has the sha256 of all the rest: Ed25519 (RFC 8032)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ def generate_keys(folder: Path) -> tuple[Path, Path]:
             raise SertkError(f"'{path}' is already there", "Choose another folder")
     key = ed25519.Ed25519PrivateKey.generate()
     pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    shown = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    private_pem = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public_pem = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_new(private, secret, 0o600)
-    _write_new(public, shown, 0o644)
+    _write_new(private, private_pem, 0o600)
+    _write_new(public, public_pem, 0o644)
     return private, public
 
 
@@ -42,7 +44,7 @@ def read_key(path: Path) -> bytes:
 
 
 def signature_of(manifest: bytes, private_key_pem: bytes) -> bytes:
-    """Return the 64 bytes that only the owner of the private key can make."""
+    """Return the Ed25519 signature of the bytes of a manifest: 64 bytes."""
     ed25519, serialization = _library()
     try:
         key = serialization.load_pem_private_key(private_key_pem, password=None)
@@ -54,14 +56,20 @@ def signature_of(manifest: bytes, private_key_pem: bytes) -> bytes:
 
 
 def check_signature(manifest: bytes, signature: bytes | None, public_key_pem: bytes) -> None:
-    """Raise BundleError unless the owner of this key signed these bytes."""
-    from_library = _public_key(public_key_pem)
+    """Raise BundleError unless the owner of a key signed a manifest.
+
+    Args:
+        manifest: The bytes of `manifest.json`.
+        signature: The 64 bytes beside it; None where there are none.
+        public_key_pem: The key, PEM.
+    """
+    public_key = _public_key(public_key_pem)
     if signature is None:
         raise BundleError("the bundle is not signed", "Ask for a signed one")
     from cryptography.exceptions import InvalidSignature
 
     try:
-        from_library.verify(signature, manifest)
+        public_key.verify(signature, manifest)
     except InvalidSignature as error:
         raise BundleError(
             "the bundle's signature is not by this key, or the bundle was altered",

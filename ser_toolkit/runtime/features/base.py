@@ -1,4 +1,4 @@
-"""Extractors: from a signal to frames, offline and in a stream by the same code.
+"""Define extractors: from a signal to frames, offline and in a stream by the same code.
 
 Frame t of an extractor covers the samples [t * hop_length, t * hop_length + frame_length): no
 centre padding, so that a stream never waits for more than its own frame.
@@ -38,16 +38,14 @@ class Signal:
         return len(self.samples)
 
     def memo(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Return `compute()`, once per key: how extractors share an STFT. The result is not to
-        change.
-        """
+        """Return `compute()`, called once per key: so extractors share an STFT. Do not alter it."""
         if key not in self._memo:
             self._memo[key] = compute()
         result: T = self._memo[key]
         return result
 
     def tail(self, offset: int) -> Signal:
-        """Return the signal from sample `offset` on, itself memoised."""
+        """Return the signal from sample `offset` on, memoised as well."""
         if offset == 0:
             return self
         return self.memo(("tail", offset), lambda: Signal(self.samples[offset:], self.rate_hz))
@@ -79,7 +77,7 @@ class Extractor(Component):
 
     Attributes:
         edge_ready: True unless a subclass says otherwise, see `Component`.
-        rate_hz: The rate that it hears at; the toolkit resamples to it.
+        rate_hz: The rate of the audio that it takes; the toolkit resamples to it.
         frame_length: Samples of a frame.
         hop_length: Samples from one frame to the next.
         licence: A line for users, where the library behind it is not free for every use.
@@ -93,10 +91,9 @@ class Extractor(Component):
 
     @property
     def span_s(self) -> tuple[float, float] | None:
-        """Return the part of a clip that counts, as (start, end) in seconds; None is the whole
-        clip.
+        """Return the part of a clip to use, as (start, end) in seconds; None is the whole clip.
 
-        It is cut before resampling. A stream has no beginning, so there it means nothing.
+        It is cut before resampling. A stream has no beginning, so it is ignored there.
         """
         return None
 
@@ -106,14 +103,12 @@ class Extractor(Component):
         raise NotImplementedError
 
     def prepare(self, load: AssetLoader) -> Extractor:
-        """Return this extractor ready to run; those with assets return one that holds their
-        bytes.
-        """
+        """Return this extractor ready to run; with assets, return a copy that has their bytes."""
         del load
         return self
 
     def frame_count(self, n_samples: int) -> int:
-        """Return how many whole frames `n_samples` hold."""
+        """Return how many whole frames fit into `n_samples`."""
         return max(0, 1 + (n_samples - self.frame_length) // self.hop_length)
 
     def sample_count(self, n_frames: int) -> int:
@@ -122,19 +117,16 @@ class Extractor(Component):
 
 
 class FrameExtractor(Extractor):
-    """Causal, streamable features: (T, F) float32. Each frame depends on its own samples only."""
+    """Compute causal, streamable features: (T, F) float32, each frame from its own samples only."""
 
     @property
     def warmup_frames(self) -> int:
-        """Return frames at the start of a stream whose values still depend on where the stream
-        began.
-        """
+        """Return how many frames at the start of a stream depend on where the stream began."""
         return 0
 
     @property
     def heatmap(self) -> Heatmap | None:
-        """Return how its frames are drawn; None where the columns need no order or labels of their
-        own.
+        """Return how its frames are drawn; None where the columns need no order or labels.
 
         Optional: `sertk inspect` draws every installed extractor that has one.
         """
@@ -160,7 +152,7 @@ class FrameExtractor(Extractor):
 
 
 class StatefulExtractor(FrameExtractor):
-    """A streamable extractor with memory (filters, deltas): it defines `step` alone."""
+    """Compute streamable features with memory (filters, deltas): subclasses define only `step`."""
 
     def frames(self, signal: Signal) -> F32:
         count = self.frame_count(len(signal))
@@ -171,9 +163,9 @@ class StatefulExtractor(FrameExtractor):
 
 
 class WindowExtractor(Extractor):
-    """Features of a whole window, not streamable: named arrays of a fixed shape.
+    """Compute features of a whole window, not streamable: named arrays of a fixed shape.
 
-    Audio shorter than a window is lengthened with zeros; with `takes_short` it comes as it is, at
+    Audio shorter than a window is padded with zeros; with `takes_short` it is passed as it is, at
     least `frame_length` samples.
     """
 
@@ -185,7 +177,7 @@ class WindowExtractor(Extractor):
 
 
 class Stream:
-    """Feeds an extractor sample by sample and computes each frame once."""
+    """Feed an extractor sample by sample and compute each frame once."""
 
     def __init__(self, extractor: FrameExtractor) -> None:
         self._extractor = extractor
@@ -223,8 +215,8 @@ class Stream:
         self._pending, self._held = [rest], len(rest)
 
 
-class _Beside(Extractor):
-    """What extractors beside each other have in common, and take from their parts."""
+class _Combined(Extractor):
+    """Take from the parts what combined extractors have in common."""
 
     parts: tuple[Extractor, ...]
 
@@ -235,12 +227,12 @@ class _Beside(Extractor):
 
     @property
     def rate_hz(self) -> int:  # type: ignore[override]
-        """Return sampling rate of the parts."""
+        """Return the sampling rate of the parts."""
         return self.parts[0].rate_hz
 
     @property
     def hop_length(self) -> int:  # type: ignore[override]
-        """Return hop length of the parts, in samples."""
+        """Return the hop length of the parts, in samples."""
         return self.parts[0].hop_length
 
     @property
@@ -253,11 +245,12 @@ class _Beside(Extractor):
 
 
 @dataclasses.dataclass(frozen=True)
-class Stack(_Beside, StatefulExtractor):
-    """Several extractors side by side on one frame grid: (T, F1 + F2 + …).
+class Stack(_Combined, StatefulExtractor):
+    """Concatenate the columns of several extractors on one frame grid: (T, F1 + F2 + …) float32.
 
     Parts share rate and hop length. Where their frame lengths differ, frame t of every part ends
-    at the same sample. Parts with equal frame length share what `Signal.memo` holds.
+    at the same sample. Parts with equal frame length share what `Signal.memo` holds. Raises
+    ValueError for parts that do not fit together.
     """
 
     name: ClassVar[str] = "stack"
@@ -300,8 +293,11 @@ def _prepared(part: FrameExtractor, load: AssetLoader) -> FrameExtractor:
 
 
 @dataclasses.dataclass(frozen=True)
-class Joined(_Beside, WindowExtractor):
-    """Several window extractors side by side: the named arrays of all of them."""
+class Joined(_Combined, WindowExtractor):
+    """Return the named arrays of several window extractors, each float32 of a fixed shape.
+
+    Raises ValueError for parts that do not fit together, SertkError where two give one name.
+    """
 
     name: ClassVar[str] = "joined"
     parts: tuple[WindowExtractor, ...] = ()
@@ -321,7 +317,7 @@ class Joined(_Beside, WindowExtractor):
 
     @property
     def frame_length(self) -> int:  # type: ignore[override]
-        """Return frame length of the parts, in samples."""
+        """Return the frame length of the parts, in samples."""
         return self.parts[0].frame_length
 
     def prepare(self, load: AssetLoader) -> Joined:
@@ -329,18 +325,18 @@ class Joined(_Beside, WindowExtractor):
         return Joined(ready)  # type: ignore[arg-type]
 
     def arrays(self, signal: Signal) -> dict[str, F32]:
-        found: dict[str, F32] = {}
+        arrays: dict[str, F32] = {}
         for part in self.parts:
             for name, values in part.arrays(signal).items():
-                if name in found:
+                if name in arrays:
                     raise SertkError(f"two extractors give an array called '{name}'")
-                found[name] = values
-        return found
+                arrays[name] = values
+        return arrays
 
 
 def _check_same(parts: Sequence[Extractor], *fields: str) -> None:
     for field in fields:
-        found = [(part.name, getattr(part, field)) for part in parts]
-        if len({value for _, value in found}) > 1:
-            each = ", ".join(f"{name} {value}" for name, value in found)
+        values = [(part.name, getattr(part, field)) for part in parts]
+        if len({value for _, value in values}) > 1:
+            each = ", ".join(f"{name} {value}" for name, value in values)
             raise ValueError(f"extractors beside each other need one {field}, received {each}")

@@ -1,4 +1,4 @@
-"""Signal processing in numpy: framing, spectra, mel bank, DCT.
+"""Process signals in numpy: framing, spectra, mel bank, DCT.
 
 Spectra are float32 and computed in blocks of rows that stay in the cache. Everything that is
 cached is read-only.
@@ -48,15 +48,13 @@ class Fft:
 
 @functools.cache
 def numpy_fft() -> Fft:
-    """Return the FFT that is always there."""
+    """Return numpy's FFT, which is always installed."""
     return Fft("numpy", np.fft.rfft, np.fft.irfft)
 
 
 @functools.cache
 def best_fft() -> Fft:
-    """Return scipy's FFT, about twice as fast as numpy's, where scipy is installed; else
-    numpy's.
-    """
+    """Return scipy's FFT, twice as fast as numpy's, where scipy is installed; else numpy's."""
     try:
         import scipy.fft
     except ImportError:
@@ -80,7 +78,13 @@ def _without_factors_to_5(n: int) -> int:
 
 
 def frame_view(values: NDArray[Any], frame_length: int, hop_length: int) -> NDArray[Any]:
-    """Return all whole frames of contiguous `values` (N,): a read-only view (T, frame_length)."""
+    """Return all whole frames of an array: a read-only view (T, frame_length).
+
+    Args:
+        values: Contiguous (N,), of any dtype.
+        frame_length: Values of a frame.
+        hop_length: Values from one frame to the next.
+    """
     count = max(0, 1 + (len(values) - frame_length) // hop_length)
     if count == 0:
         return np.empty((0, frame_length), values.dtype)
@@ -92,9 +96,14 @@ def frame_view(values: NDArray[Any], frame_length: int, hop_length: int) -> NDAr
 
 
 def frame_energy(values: F32, frame_length: int, hop_length: int) -> F32:
-    """Sum of squares of each whole frame of `values` (N,): (T,) float32.
+    """Return the sum of squares of each whole frame: (T,) float32.
 
     Every sample is squared once, in blocks that frames share.
+
+    Args:
+        values: Float32 (N,).
+        frame_length: Samples of a frame.
+        hop_length: Samples from one frame to the next.
     """
     count = max(0, 1 + (len(values) - frame_length) // hop_length)
     if count == 0:
@@ -118,16 +127,22 @@ def power_spectrogram(
 ) -> F32:
     """Return |rfft(Hann * frame)|^2 of each whole frame: (T, frame_length // 2 + 1) float32.
 
-    `precision` is that of the FFT: in single, its rounding (1e-7 of a frame's strongest bin) is
-    all there is in bins 140 dB below. Computed once per signal, however many extractors ask; the
-    result is read-only.
+    Computed once per signal, for all extractors; the result is read-only.
+
+    Args:
+        signal: At any rate.
+        frame_length: Samples of a frame, and of the FFT.
+        hop_length: Samples from one frame to the next.
+        fft: `best_fft()` or `numpy_fft()`.
+        precision: That of the FFT; the rounding of `single` is 1e-7 of a frame's strongest bin,
+            which hides bins 140 dB below it.
     """
     grid = (frame_length, hop_length, fft, precision)
     return signal.memo(("power", *grid), lambda: _read_only(_power(signal.samples, *grid)))
 
 
 def block_rows(frame_bytes: int) -> int:
-    """Return frames per block: whole fours where possible, which scipy transforms side by side."""
+    """Return frames per block: multiples of four where possible, which scipy transforms at once."""
     rows = BLOCK_BYTES // frame_bytes
     return max(1, rows - rows % 4 if rows > 4 else rows)
 
@@ -171,7 +186,7 @@ def mel_to_hz(mel: F64, scale: MelScale) -> F64:
 
 @dataclass(frozen=True)
 class MelParams:
-    """What a mel filterbank is made from; `n_fft` in samples."""
+    """Hold the parameters of a mel filterbank; `n_fft` in samples."""
 
     rate_hz: int
     n_fft: int
@@ -182,14 +197,12 @@ class MelParams:
     norm: MelNorm
 
     def edges_hz(self) -> F64:
-        """Return corners of the triangles: filter m rises from edge m to m + 1 and falls to m +
-        2.
-        """
+        """Return the corners of the triangles: filter m has edges m, m + 1 (its peak) and m + 2."""
         ends = hz_to_mel(np.array([self.fmin_hz, self.fmax_hz]), self.scale)
         return mel_to_hz(np.linspace(ends[0], ends[1], self.n_mels + 2), self.scale)
 
     def bins_hz(self) -> F64:
-        """Centre frequencies of the FFT bins."""
+        """Return the centre frequencies of the FFT bins."""
         return np.arange(self.n_fft // 2 + 1, dtype=np.float64) * (self.rate_hz / self.n_fft)
 
     def empty_filters(self) -> int:
@@ -219,13 +232,13 @@ def mel_weights(params: MelParams) -> F32:
 
 @dataclass(frozen=True, eq=False)
 class BandedBank:
-    """A filterbank as a few small matrices, each over the only bins that its filters touch."""
+    """Hold a filterbank as a few small matrices, each over only the bins that its filters use."""
 
     n_filters: int
     bands: tuple[tuple[slice, slice, F32], ...]
 
     def apply(self, power: F32) -> F32:
-        """Return (T, bins) -> (T, n_filters), both float32."""
+        """Apply the filters to power spectra: (T, bins) -> (T, n_filters), both float32."""
         out = np.empty((len(power), self.n_filters), np.float32)
         for bins, filters, weights in self.bands:
             np.matmul(power[:, bins], weights, out=out[:, filters])
@@ -234,12 +247,12 @@ class BandedBank:
 
 @functools.lru_cache(maxsize=32)
 def mel_bank(params: MelParams) -> BandedBank:
-    """Return `mel_weights`, ready to be applied at a fraction of the cost of the dense product."""
+    """Return `mel_weights` in bands, which cost a fraction of the dense matrix product."""
     return banded(mel_weights(params))
 
 
 def banded(weights: F32) -> BandedBank:
-    """Return `weights` (filters, bins), split by runs of neighbouring filters."""
+    """Split `weights` (filters, bins) into bands of neighbouring filters."""
     starts = range(0, len(weights), BAND_FILTERS)
     return BandedBank(len(weights), tuple(_band(weights, start) for start in starts))
 
@@ -262,10 +275,13 @@ def dct_matrix(n_out: int, n_in: int) -> F32:
 
 
 def power_to_db(power: F32, floor: float, top_db: float | None = None) -> F32:
-    """Return 10 log10(max(power, floor)).
+    """Return 10 log10(max(power, floor)), of the shape of `power`.
 
-    With `top_db`, nothing lies further below the maximum than that: it looks at all of `power`, so
-    it is for windows and not for streams.
+    Args:
+        power: Float32 of any shape.
+        floor: The lowest power.
+        top_db: The largest distance below the maximum of all of `power`, in dB, which no stream
+            can respect; None is no limit.
     """
     level: F32 = np.maximum(power, np.float32(floor))
     np.log10(level, out=level)
@@ -276,9 +292,7 @@ def power_to_db(power: F32, floor: float, top_db: float | None = None) -> F32:
 
 
 def weighted_sums(rows: F32, weights: F64) -> F32:
-    """Return weighted sums of len(weights) successive rows, in float64 because large terms
-    cancel.
-    """
+    """Return weighted sums of len(weights) successive rows; float64, since large terms cancel."""
     wide = rows.astype(np.float64)
     count = len(wide) - len(weights) + 1
     total = np.zeros((count, wide.shape[1]))
@@ -289,10 +303,10 @@ def weighted_sums(rows: F32, weights: F64) -> F32:
 
 @functools.lru_cache(maxsize=32)
 def slope_weights(width: int, order: int) -> F64:
-    """Return weights (width,) of the `order`-th derivative of a least-squares polynomial of that
-    degree.
+    """Return the weights (width,) of the `order`-th derivative by a polynomial of that degree.
 
-    Source: Savitzky and Golay, Analytical Chemistry 36(8), 1964.
+    The polynomial is fitted by least squares. Source: Savitzky and Golay, Analytical Chemistry
+    36(8), 1964.
     """
     offsets = np.arange(width) - width // 2
     powers = np.vander(offsets, order + 1, increasing=True).astype(np.float64)

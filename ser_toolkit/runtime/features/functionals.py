@@ -1,4 +1,4 @@
-"""Functionals: statistics over a whole window of pitch, level, timing, MFCC and spectral shape."""
+"""Compute functionals: statistics over a window of pitch, level, timing, MFCC, spectral shape."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ TIMING = (
 
 @dataclass(frozen=True)
 class Functionals(WindowExtractor):
-    """Statistics over one window: {"functionals": (460,)} float32 with the default parameters.
+    """Compute statistics over one window: {"functionals": (460,)} float32 by default.
 
     Per frame of `frame_length` samples: f0 and voicing (`Pitch`), level (`Rms`), zero crossings
     (`Zcr`), `n_mfcc` cepstral coefficients (`Mfcc`, from 50 Hz) with their first and second
     derivatives (Savitzky-Golay over 9 centred frames, the ends repeated), and eleven spectral
-    descriptors (`spectrum.describe`). Of each over the T frames: mean, standard deviation, 10th,
+    descriptors (`describe`). Of each over the T frames: mean, standard deviation, 10th,
     50th and 90th percentile, slope of the least-squares line per second; of some also the range
     (maximum less minimum) and the mean absolute change from frame to frame.
 
@@ -54,8 +54,8 @@ class Functionals(WindowExtractor):
     - Spectrum, 77: those six and the mean absolute change of each descriptor.
 
     Everything is finite: where no frame is voiced, f0 is the geometric middle of the search range
-    and does not move; a segment that is not there has length 0; one frame has no spread and no
-    slope. A gain moves the level, the first coefficient and what the floors touch, nothing else.
+    and does not move; a missing segment has length 0; one frame has no spread and no slope. A gain
+    moves the level, the first coefficient and what the floors touch, nothing else.
 
     Raises ValueError for parameters that do not fit together, SertkError for audio at another rate
     or shorter than a frame.
@@ -78,12 +78,12 @@ class Functionals(WindowExtractor):
             raise ValueError(
                 f"rate_hz of at least {2 * ALPHA_HZ[-1]:g} expected, received {self.rate_hz}"
             )
-        # Their own checks of the parameters that they share.
+        # These check the parameters that they share.
         _ = self._mfcc, self._pitch
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Return f0_st_mean … zcr_mean, mfcc_0_mean … mfcc_19_delta2_slope, centroid_hz_mean …"""
+        """Return the names f0_st_mean … zcr_mean, mfcc_0_mean … , centroid_hz_mean …"""
         kinds = ("", "_delta", "_delta2")
         cepstra = [f"mfcc_{n}{kind}" for kind in kinds for n in range(self.n_mfcc)]
         return (
@@ -94,9 +94,7 @@ class Functionals(WindowExtractor):
         )
 
     def arrays(self, signal: Signal) -> dict[str, F32]:
-        """Return {"functionals": (len(columns),)} of one window of at least `frame_length`
-        samples.
-        """
+        """Return {"functionals": (len(columns),)} of a window of `frame_length` samples or more."""
         if len(signal) < self.frame_length:
             raise SertkError(
                 f"'{self.name}' expects {self.frame_length} samples or more, received {len(signal)}"
@@ -173,9 +171,7 @@ class Functionals(WindowExtractor):
 
 
 def statistics(frames: NDArray[Any], hop_s: float) -> Real:
-    """Return mean, std, 10th, 50th, 90th percentile and slope per second: (T, F) -> (F, 6)
-    float64.
-    """
+    """Compute the `STATISTICS` of each column, slopes per second: (T, F) -> (F, 6) float64."""
     columns = np.ascontiguousarray(frames.T, dtype=np.float64)
     return np.column_stack(
         [
@@ -188,26 +184,20 @@ def statistics(frames: NDArray[Any], hop_s: float) -> Real:
 
 
 def slopes(rows: Real, times_s: Real) -> Real:
-    """Return slope per second of the least-squares line through each row: (F, T) -> (F,); 0 for T
-    = 1.
-    """
+    """Fit a line to each row and return its slope per second: (F, T) -> (F,); 0 where T = 1."""
     offsets = times_s - times_s.mean()
     square = offsets @ offsets
     return rows @ offsets / square if square > 0 else np.zeros(len(rows))
 
 
 def mean_change(steps: Real) -> Real:
-    """Return mean absolute value of the steps (T - 1, F) from frame to frame: (F,); 0 where T =
-    1.
-    """
+    """Return the mean absolute step from frame to frame: (T - 1, F) -> (F,); 0 where T = 1."""
     change: Real = np.abs(steps).sum(axis=0) / max(1, len(steps))
     return change
 
 
 def _contour(values: Real, times_s: Real, steps: Real) -> Real:
-    """Return the eight statistics of `CONTOUR` of values (T,) at `times_s` with `steps` between
-    them.
-    """
+    """Return the eight statistics of `CONTOUR` of values (T,) with `steps` between them."""
     p10, p50, p90 = np.percentile(values, (10, 50, 90))
     slope = slopes(values[None], times_s)[0]
     change = mean_change(steps)
@@ -217,9 +207,7 @@ def _contour(values: Real, times_s: Real, steps: Real) -> Real:
 
 
 def _timing(voiced: NDArray[np.bool_], hop_s: float, window_s: float) -> list[float]:
-    """Return voiced fraction, voiced segments per second, mean lengths of voiced and unvoiced
-    ones.
-    """
+    """Return voiced fraction, voiced segments per second, mean voiced and unvoiced length."""
     starts = np.flatnonzero(np.diff(voiced, prepend=not voiced[0]))
     lengths_s = np.diff(starts, append=len(voiced)) * hop_s
     is_voiced = voiced[starts]

@@ -1,7 +1,7 @@
-"""What stands between features and network: today one fixed affine per feature column.
+"""Normalize features before the network: one fixed affine per feature column.
 
-It stands before the network, not inside it: one int8 input scale for columns of very different
-ranges would flatten the small ones.
+Before the network, not inside it: one int8 input scale for columns of very different ranges would
+flatten the small ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SMALLEST_STD = 1e-6
 class Normalizer:
     """Standardise each column: (x - mean) / std, float32; `mean` and `std` are (F,).
 
-    `apply` takes and returns a state, None here: an normalizer that follows a voice keeps its
+    `apply` takes and returns a state, None here: a normalizer that adapts to a voice keeps its
     running statistics there.
     """
 
@@ -50,7 +50,7 @@ def normalizers_to_bytes(normalizers: Mapping[str, Normalizer]) -> bytes:
 
 
 def normalizers_from_bytes(content: bytes) -> dict[str, Normalizer]:
-    """Read what `adapters_to_bytes` wrote; nothing is unpickled."""
+    """Read what `normalizers_to_bytes` wrote; nothing is unpickled."""
     arrays = from_npz(content)
     names = [key[: -len(".mean")] for key in arrays if key.endswith(".mean")]
     return {name: Normalizer(arrays[f"{name}.mean"], arrays[f"{name}.std"]) for name in names}

@@ -1,4 +1,4 @@
-"""Fundamental frequency by YIN.
+"""Estimate the fundamental frequency by YIN.
 
 De Cheveigné and Kawahara, "YIN, a fundamental frequency estimator for speech and music",
 J. Acoust. Soc. Am. 111(4), 2002. Everything is float64: the choice of a lag hangs on comparisons.
@@ -26,14 +26,20 @@ GATE_REFERENCE_HZ, GATE_OFFSET_ST, GATE_SCALE_ST = 55.0, 20.0, 8.0
 
 @dataclass(frozen=True)
 class Lags:
-    """The periods in samples, both ends included, that a search looks at."""
+    """Limit the search to these periods in samples, both ends included."""
 
     shortest: int
     longest: int
 
     @classmethod
     def between(cls, rate_hz: int, f0_min_hz: float, f0_max_hz: float) -> Lags:
-        """Return the lags of the fundamentals from `f0_min_hz` to `f0_max_hz`."""
+        """Return the lags of the fundamentals from `f0_min_hz` to `f0_max_hz` at `rate_hz`.
+
+        Args:
+            rate_hz: Samples per second.
+            f0_min_hz: The lowest fundamental, of the longest lag.
+            f0_max_hz: The highest one.
+        """
         return cls(math.floor(rate_hz / f0_max_hz), math.ceil(rate_hz / f0_min_hz))
 
 
@@ -43,6 +49,14 @@ def yin(
     """Return period in samples and voicing in [0, 1] of each frame, both (T,) float64.
 
     Voicing is 1 - d' at the chosen lag (equation 8), 0 in silence.
+
+    Args:
+        samples: Float32 (N,).
+        frame_length: Samples of a frame, more than the longest lag.
+        hop_length: Samples from one frame to the next.
+        lags: The periods to search.
+        threshold: The first trough of d' below it is chosen, else the deepest.
+        fft: `best_fft()` or `numpy_fft()`.
     """
     frames = frame_view(samples, frame_length, hop_length)
     periods, voicing = np.empty(len(frames)), np.empty(len(frames))
@@ -56,9 +70,12 @@ def yin(
 
 
 def normalised_difference(frames: NDArray[Any], lags: Lags, fft: Fft) -> F64:
-    """Return d' (equation 8) of frames (T, N), zero beyond their end: (T, longest - shortest + 1).
+    """Return d' (equation 8): (T, longest - shortest + 1) float64; 1 where a frame is silent.
 
-    It is 1 at every lag where a frame is silent.
+    Args:
+        frames: (T, N), taken as zero beyond their end.
+        lags: The periods to search.
+        fft: `best_fft()` or `numpy_fft()`.
     """
     difference = _difference(frames, lags.longest, fft)
     searched = slice(lags.shortest - 1, None)
@@ -73,7 +90,7 @@ def normalised_difference(frames: NDArray[Any], lags: Lags, fft: Fft) -> F64:
 
 
 def _difference(frames: NDArray[Any], longest: int, fft: Fft) -> F64:
-    """Sum over j >= 0 of (x[j] - x[j + lag])^2 for lags 1 ... longest (equation 6)."""
+    """Compute the sum over j >= 0 of (x[j] - x[j + lag])^2 for lags 1 ... longest (equation 6)."""
     correlation = _correlation(frames, longest, fft)
     left_out = np.cumsum(np.square(frames[:, :longest], dtype=np.float64), axis=1)
     # librosa leaves nothing out at lag 1; so do we, because f0 in quiet frames hangs on it.
@@ -85,7 +102,7 @@ def _difference(frames: NDArray[Any], longest: int, fft: Fft) -> F64:
 
 
 def _correlation(frames: NDArray[Any], longest: int, fft: Fft) -> F64:
-    """Sum over j >= 0 of x[j] x[j + lag] for lags 0 ... longest.
+    """Compute the sum over j >= 0 of x[j] x[j + lag] for lags 0 ... longest.
 
     In blocks so small that glibc keeps their memory: fresh pages cost as much as the FFT.
     """
@@ -101,7 +118,7 @@ def _correlation(frames: NDArray[Any], longest: int, fft: Fft) -> F64:
 
 
 def fft_length(frame_length: int, longest: int) -> int:
-    """Return points of an FFT in which the correlation up to lag `longest` does not wrap around."""
+    """Return an FFT length at which the correlation up to lag `longest` does not wrap around."""
     return fast_length(frame_length + longest)
 
 
@@ -127,9 +144,7 @@ def _troughs(dips: F64) -> NDArray[np.bool_]:
 
 
 def _parabolic_shift(dips: F64, chosen: NDArray[Any]) -> F64:
-    """Return how far the vertex of the parabola through three lags lies from the middle one (step
-    5).
-    """
+    """Return how far the vertex of the parabola through three lags is from the middle (step 5)."""
     last = dips.shape[1] - 1
     middle = np.minimum(np.maximum(chosen, 1), last - 1)
     rows = np.arange(len(dips))
@@ -141,8 +156,9 @@ def _parabolic_shift(dips: F64, chosen: NDArray[Any]) -> F64:
 
 
 def gated_pitch(f0_hz: F64, voicing: F64) -> F64:
-    """Return sigmoid(20 (v - 0.5)) (12 log2(f0 / 55 Hz) - 20) / 8: a pitch that fades out
-    unvoiced.
+    """Return a pitch that fades to 0 where unvoiced, of about -2 to 2.
+
+    It is sigmoid(20 (voicing - 0.5)) (12 log2(f0 / 55 Hz) - 20) / 8.
     """
     gate = 1.0 / (1.0 + np.exp(-GATE_SLOPE * (voicing - GATE_CENTRE)))
     semitones = 12.0 * np.log2(f0_hz / GATE_REFERENCE_HZ)

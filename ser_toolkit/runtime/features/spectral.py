@@ -1,7 +1,8 @@
-"""The built-in frame features: zero crossings, level, log-mel, MFCC, pitch, deltas.
+"""Compute the built-in frame features: zero crossings, level, log-mel, MFCC, pitch, deltas.
 
 All are causal: nothing is padded, nothing depends on the whole clip. Sums and spectra follow the
-definitions of librosa with `center=False`, which the tests compare them with.
+definitions of librosa with `center=False`, which the tests compare them with. Each raises
+ValueError for parameters that do not fit together, SertkError for audio at another rate.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ ZERO_BAND = 1e-10
 
 
 class Feature(FrameExtractor):
-    """Base of the features here: checks the rate and computes once per signal."""
+    """Check the rate and compute once per signal; base of the features here."""
 
     def __post_init__(self) -> None:
         for field in ("rate_hz", "frame_length", "hop_length"):
@@ -48,7 +49,7 @@ class Feature(FrameExtractor):
                 f"'{self.name}' expects audio at {self.rate_hz} Hz, received {signal.rate_hz} Hz",
                 "Resample the audio, or set the extractor's rate_hz",
             )
-        # A copy, because other extractors may ask for the same frames.
+        # A copy, because other extractors may use the same frames.
         return np.array(signal.memo(self, lambda: self._compute(signal)))
 
     def fft(self) -> Fft:
@@ -61,10 +62,10 @@ class Feature(FrameExtractor):
 
 @dataclass(frozen=True)
 class Zcr(Feature):
-    """Zero-crossing rate: the share of samples that differ in sign from the one before.
+    """Compute the zero-crossing rate: the share of samples that differ in sign from the one before.
 
     (T, 1) float32 in [0, 1). The first sample of a frame has none before it; values within
-    1e-10 of zero count as positive.
+    1e-10 of zero count as positive. Source: librosa's `zero_crossing_rate`.
     """
 
     name: ClassVar[str] = "zcr"
@@ -94,7 +95,7 @@ def _crossings(samples: F32) -> F32:
 
 @dataclass(frozen=True)
 class Rms(Feature):
-    """Level: the root of the mean square of a frame. (T, 1) float32, linear, full scale 1."""
+    """Compute the level, the root of a frame's mean square: (T, 1) float32, full scale 1."""
 
     name: ClassVar[str] = "rms"
     rate_hz: int = 16000
@@ -112,7 +113,7 @@ class Rms(Feature):
 
 
 class MelFeature(Feature):
-    """Base of features that start from a mel spectrum."""
+    """Check the mel parameters and apply the filters; base of features from a mel spectrum."""
 
     n_mels: int
     fmin_hz: float
@@ -151,7 +152,7 @@ class MelFeature(Feature):
 
 @dataclass(frozen=True)
 class LogMel(MelFeature):
-    """Log-mel spectrum: Hann window, power spectrum, triangular filters, logarithm.
+    """Compute the log-mel spectrum: Hann window, power spectrum, triangular filters, logarithm.
 
     (T, n_mels) float32: ln(P + floor) with `log="ln"`, 10 log10(max(P, floor)) with `log="db"`.
     """
@@ -188,7 +189,7 @@ class LogMel(MelFeature):
 
 @dataclass(frozen=True)
 class Mfcc(MelFeature):
-    """Mel-frequency cepstral coefficients: orthonormal DCT-II of the mel spectrum in dB.
+    """Compute mel-frequency cepstral coefficients: orthonormal DCT-II of the mel spectrum in dB.
 
     (T, n_mfcc) float32. The dB have a floor of `amin` and no floor below the clip's maximum.
     Source: Davis and Mermelstein, IEEE Trans. ASSP 28(4), 1980.
@@ -226,7 +227,7 @@ class Mfcc(MelFeature):
 
 @dataclass(frozen=True)
 class Pitch(Feature):
-    """Fundamental frequency and voicing by YIN (de Cheveigné and Kawahara, 2002).
+    """Estimate fundamental frequency and voicing by YIN (de Cheveigné and Kawahara, 2002).
 
     (T, 2) float32. `scale="hz"`: f0 in Hz, also where nothing is voiced, and voicing in [0, 1].
     `scale="gated"`: f0 on a logarithmic scale of about -2 to 2, drawn smoothly to 0 where voicing
@@ -274,7 +275,7 @@ class Pitch(Feature):
 
 @dataclass(frozen=True)
 class Deltas(StatefulExtractor):
-    """Local slope (`order=1`) or curvature (`order=2`) of another extractor, per frame.
+    """Compute the local slope (`order=1`) or curvature (`order=2`) of another extractor, per frame.
 
     (T, F) float32, as many frames as `of` gives. A polynomial of degree `order` is fitted to the
     last `width` frames: Savitzky-Golay, delayed by width // 2 frames so that it is causal. Before
@@ -301,17 +302,17 @@ class Deltas(StatefulExtractor):
 
     @property
     def rate_hz(self) -> int:  # type: ignore[override]
-        """Return sampling rate of the inner extractor."""
+        """Return the sampling rate of the inner extractor."""
         return self.of.rate_hz
 
     @property
     def frame_length(self) -> int:  # type: ignore[override]
-        """Return frame length of the inner extractor, in samples."""
+        """Return the frame length of the inner extractor, in samples."""
         return self.of.frame_length
 
     @property
     def hop_length(self) -> int:  # type: ignore[override]
-        """Return hop length of the inner extractor, in samples."""
+        """Return the hop length of the inner extractor, in samples."""
         return self.of.hop_length
 
     @property

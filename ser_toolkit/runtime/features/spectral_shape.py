@@ -1,7 +1,7 @@
-"""Eleven numbers that describe the shape of each frame's spectrum.
+"""Describe the shape of each frame's spectrum by eleven numbers.
 
-None of them depends on the level, but for the floor: what is added to the power of every bin, so
-that silence is a flat spectrum and nothing is divided by zero. Sums are float64.
+None of them depends on the level, except through the floor: a constant added to the power of every
+bin, so that silence is a flat spectrum and nothing is divided by zero. Sums are float64.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .dsp import F64
 # Of one bin, for a Hann window of 1024 samples and full scale 1: the rounding noise of 16-bit
 # audio gives 3e-8.
 POWER_FLOOR = 1e-8
-# Below lie no speech, but offset and hum.
+# There is no speech below, only offset and hum.
 LOWEST_HZ = 50.0
 SLOPE_HZ = (500.0, 1500.0)
 ALPHA_HZ = (50.0, 1000.0, 5000.0)
@@ -58,8 +58,8 @@ def describe(power: F32, rate_hz: int) -> F64:
     Computing 7(2), 2016 (the last two).
     """
     hz = np.linspace(0, rate_hz / 2, power.shape[1])
-    heard = hz >= LOWEST_HZ
-    hz, wide = hz[heard], power[:, heard].astype(np.float64) + POWER_FLOOR
+    used = hz >= LOWEST_HZ
+    hz, wide = hz[used], power[:, used].astype(np.float64) + POWER_FLOOR
     shares = np.sqrt(wide)
     shares /= shares.sum(axis=1, keepdims=True)
     level_db = 10 * np.log10(wide)
@@ -88,9 +88,9 @@ def _moments(shares: F64, hz: F64) -> list[F64]:
 
 
 def _rolloffs(shares: F64, hz: F64, fractions: tuple[float, ...]) -> list[F64]:
-    so_far = np.cumsum(shares, axis=1)
-    total = so_far[:, -1:]
-    return [hz[np.argmax(so_far >= fraction * total, axis=1)] for fraction in fractions]
+    cumulative = np.cumsum(shares, axis=1)
+    total = cumulative[:, -1:]
+    return [hz[np.argmax(cumulative >= fraction * total, axis=1)] for fraction in fractions]
 
 
 def _entropy(power: F64) -> F64:

@@ -1,4 +1,4 @@
-"""Windows cut from frames: the only copy, for training and for the device."""
+"""Cut windows from frames: the only copy, for training and for the device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_FRAMES = 1_000_000
 
 @dataclass(frozen=True)
 class Window:
-    """What the network sees at once, in whole frames.
+    """Define the network's input in time, in whole frames.
 
     Raises SertkError for less than one frame, or more than MAX_FRAMES.
 
@@ -71,12 +71,12 @@ class WindowStream:
 
     @property
     def count(self) -> int:
-        """Return how many frames have come."""
+        """Return how many frames were pushed."""
         return self._first + len(self.held)
 
     @property
     def held(self) -> F32:
-        """Return the last frames that have come, a window's length or more where so many came."""
+        """Return the last frames pushed: at least a window's length, or all of them."""
         return np.zeros((0, 0), np.float32) if self._held is None else self._held
 
     def push(self, frames: F32) -> Iterator[F32]:
@@ -85,15 +85,15 @@ class WindowStream:
             return iter(())
         held = frames if self._held is None else np.concatenate([self._held, frames])
         length, count = self._window.length_frames, self._first + len(held)
-        found = []
+        windows = []
         while self._next + length <= count:
             start = self._next - self._first
-            found.append(held[start : start + length])
+            windows.append(held[start : start + length])
             self._next += self._window.hop_frames
         # `finish` may need the last window's length of frames.
         spent = max(0, min(self._next, count - length) - self._first)
         self._held, self._first = held[spent:], self._first + spent
-        return iter(found)
+        return iter(windows)
 
     def finish(self) -> F32 | None:
         """Return the window that ends with the last frame; None where `push` gave it, or none."""

@@ -1,4 +1,4 @@
-"""From audio to windows to one answer per utterance: the way that training and device share."""
+"""From audio to windows to one prediction per utterance: the way that training and device share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..features.window import Window
 
 
 def signal_of(audio: Audio, extractor: Extractor, shown: str = "the audio") -> Signal:
-    """Return the part of a clip that the extractor hears, at its rate.
+    """Return the part of a clip that the extractor takes, at its rate.
 
     The part is cut before resampling, as a loader with an offset and a duration does. Raises
     AudioError for a clip that ends before that part begins.

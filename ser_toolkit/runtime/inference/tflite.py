@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import json
-import os
 import re
 import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MissingExtra, SertkError
 from ..features.base import F32
-from ..process import ProcessError, output_lines, scratch_file
+from ..process import ProcessError, output_lines
 from ..validate import bounds
+from .greeting import without_greeting
 
 MODULES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 SIGNATURE = "serving_default"
@@ -33,9 +31,6 @@ DISTRIBUTION = bounds(
     characters=LINE, pattern=re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 )
 VERSION = bounds(characters=LINE, pattern=re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]*"))
-GREETING = (b"INFO: ", b"TensorFlow Lite")
-# There is one file descriptor 2 in a process: two threads that exchange it would lose it.
-_STDERR = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -184,7 +179,7 @@ def find_runtime(allowed: Sequence[str] | None = None) -> TfliteRuntime:
     broken = [name for name, why in reasons.items() if why != NOT_INSTALLED]
     if broken:
         told = "; ".join(f"{name} {reasons[name]}" for name in broken)
-        raise SertkError(f"no runtime works: {told}", mending(broken[0]))
+        raise SertkError(f"no runtime works: {told}", fix_for(broken[0]))
     todo = f"Run `pip install {(allowed or list(MODULES))[0]}`"
     others = [name for name in MODULES if name not in wanted and _is_installed(name)]
     if others:
@@ -196,7 +191,7 @@ def find_runtime(allowed: Sequence[str] | None = None) -> TfliteRuntime:
     raise MissingExtra("running a network needs a TFLite runtime, none is installed", todo)
 
 
-def mending(name: str) -> str:
+def fix_for(name: str) -> str:
     """Return what to do about a runtime that is installed and does not work."""
     if name == "tflite-runtime":
         return 'Run `pip install "numpy<2"`, which tflite-runtime needs, or use ai-edge-litert'
@@ -278,64 +273,10 @@ def load_interpreter(name: str, content: bytes, threads: int = 1, keep_all: bool
         more["experimental_preserve_all_tensors"] = True
         plain = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         more["experimental_op_resolver_type"] = plain
-    with _without_greeting():
+    with without_greeting():
         interpreter = module.Interpreter(model_content=content, num_threads=threads, **more)
         interpreter.allocate_tensors()
     return interpreter
-
-
-@contextlib.contextmanager
-def _without_greeting() -> Iterator[None]:
-    """Hold back what goes to file descriptor 2, then pass it on without the runtime's greeting.
-
-    The C++ side greets there and heeds no log level. Other threads may write there meanwhile, so
-    nothing else is dropped; where something fails, nothing at all.
-    """
-    with _STDERR:
-        held = _hold_stderr()
-        failed = True
-        try:
-            yield
-            failed = False
-        finally:
-            if held:
-                _release_stderr(*held, failed)
-
-
-def _hold_stderr() -> tuple[int, IO[bytes]] | None:
-    """Send file descriptor 2 to a file: what it was, and the file; None where that cannot be."""
-    try:
-        before = os.dup(2)
-    except OSError:
-        # It is closed. A file opened now would become the new file descriptor 2.
-        return None
-    try:
-        file = scratch_file()
-    except OSError:
-        os.close(before)
-        return None
-    _flush_stderr()
-    os.dup2(file.fileno(), 2)
-    return before, file
-
-
-def _release_stderr(before: int, file: IO[bytes], failed: bool) -> None:
-    _flush_stderr()
-    os.dup2(before, 2)
-    with file, contextlib.suppress(OSError):
-        file.seek(0)
-        os.write(before, b"".join(line for line in file if failed or not _greets(line)))
-    os.close(before)
-
-
-def _flush_stderr() -> None:
-    # It is None where there is no terminal at all, and may be closed.
-    with contextlib.suppress(AttributeError, OSError, ValueError):
-        sys.stderr.flush()
-
-
-def _greets(line: bytes) -> bool:
-    return line.startswith(GREETING[0]) and GREETING[1] in line
 
 
 def _tensors(interpreter: Any) -> tuple[dict[str, TfliteTensor], TfliteTensor]:

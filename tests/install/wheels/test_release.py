@@ -26,14 +26,14 @@ WHEEL = "[tool.hatch.build.targets.wheel]\n"
 
 # file, what to find there (a pattern), what to put in its place, and the line that must come of it
 WRONG_TREES = {
-    "a range below": (MSF, ON_CORE, "ser-toolkit>=0.0.1,<0.0.2", "asks for ser-toolkit.* Move the"),
-    "a range above": (MSF, ON_CORE, "ser-toolkit>=98,<99", "asks for ser-toolkit.* Move the range"),
+    "a range below": (MSF, ON_CORE, "ser-toolkit>=0.0.1,<0.0.2", "needs ser-toolkit.* Move the"),
+    "a range above": (MSF, ON_CORE, "ser-toolkit>=98,<99", "needs ser-toolkit.* Move the range"),
     "no upper bound": (MSF, ON_CORE, "ser-toolkit>=0.0.1", "admits .*, where HOOK_API may be"),
     "an extra of the core": (
         "pyproject.toml",
         r"sertk-msf>=[\d.]+,<[\d.]+",
         "sertk-msf>=98",
-        "^Error: pyproject.toml: asks for sertk-msf>=98, and sertk-msf is",
+        "^Error: pyproject.toml: needs sertk-msf>=98, and sertk-msf is",
     ),
     "an extra that is none": (MSF, r"sertk-augment>", "sertk-augment[all]>", "no extra 'all'"),
     "a name that is none": (MSF, "sertk-augment>", "sertk-augmentt>", "not in this repository"),

@@ -28,7 +28,7 @@ NOISE = (np.random.default_rng(7).standard_normal(RATE_HZ) * 0.1).astype(np.floa
 
 
 def write_pcm16(path: Path, frames: np.ndarray, rate_hz: int = RATE_HZ) -> Path:
-    """Integers (N, channels) as a WAV file, written by the standard library."""
+    """Return integers (N, channels) as a WAV file, written by the standard library."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(frames.shape[1])
         file.setsampwidth(2)

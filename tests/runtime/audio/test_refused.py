@@ -23,7 +23,7 @@ LFS_POINTER = (
 
 
 def write_pcm16(path: Path, frames: np.ndarray, rate_hz: int = RATE_HZ) -> Path:
-    """Integers (N, channels) as a WAV file, written by the standard library."""
+    """Return integers (N, channels) as a WAV file, written by the standard library."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(frames.shape[1])
         file.setsampwidth(2)
@@ -45,7 +45,7 @@ def refusal(path: Path, **kwargs: object) -> str:
 
 
 def test_missing(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "no.wav") == "'no.wav' is not there"
+    assert refusal(tmp_path / "no.wav") == "'no.wav' is not there. Check the path"
 
 
 def test_a_link_to_nowhere(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_parts_that_are_none(
 
 
 def test_errors_name_the_file_as_the_caller_wishes(tmp_path: Path) -> None:
-    with pytest.raises(AudioError, match=r"^'Actor_01/a\.wav' is not there$"):
+    with pytest.raises(AudioError, match=r"^'Actor_01/a\.wav' is not there\. Check the path$"):
         read_audio(tmp_path / "a.wav", shown="Actor_01/a.wav")
 
 

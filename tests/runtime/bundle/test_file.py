@@ -20,7 +20,7 @@ import pytest
 
 from ser_toolkit.runtime.bundle.container import MAX_MEMBERS, pack, unpack
 from ser_toolkit.runtime.bundle.file import (
-    NEEDED,
+    REQUIRED,
     BundleError,
     parse_bundle,
     read_bytes,
@@ -37,7 +37,7 @@ Make = Callable[..., Path]
 
 
 def edited(path: Path, key: str, value: Any) -> bytes:
-    """The bundle with one value of the manifest changed; `a/0/b` is a key within."""
+    """Return the bundle with one value of the manifest changed; `a/0/b` is a key within."""
     members = unpack(path.read_bytes())
     manifest = json.loads(members["manifest.json"])
     *way, last = (int(step) if step.isdigit() else step for step in key.split("/"))
@@ -49,7 +49,7 @@ def edited(path: Path, key: str, value: Any) -> bytes:
 
 
 def with_member(path: Path, name: str, content: bytes) -> bytes:
-    """The bundle with another member, and a manifest that fits it."""
+    """Return the bundle with another member, and a manifest that fits it."""
     members = {**unpack(path.read_bytes()), name: content}
     manifest = json.loads(members["manifest.json"])
     digest = hashlib.sha256(content).hexdigest()
@@ -100,7 +100,7 @@ def test_equal_content_gives_equal_files(tiny: Any, tmp_path: Path) -> None:
 def test_any_zip_tool_reads_a_bundle(bundles: dict[str, Path]) -> None:
     with zipfile.ZipFile(bundles["float32"]) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == ["manifest.json", *NEEDED]
+        assert archive.namelist() == ["manifest.json", *REQUIRED]
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         stored = {name: archive.read(name) for name in archive.namelist()}
@@ -113,7 +113,7 @@ def test_what_a_reader_would_refuse_is_not_written(tiny: Any, tmp_path: Path) ->
     path.write_bytes(b"what was there before")
     for wrong, given in (
         (replace(manifest, labels=("one",)), members),
-        (replace(manifest, metrics={"uar": float("nan")}), members),
+        (replace(manifest, figures={"uar": float("nan")}), members),
         (replace(manifest, training={"folder": tmp_path}), members),
         (manifest, {**members, "card.md": b"\xff"}),
         (manifest, {**members, "notes.txt": b"hello"}),
@@ -257,7 +257,7 @@ def test_an_asset_must_be_named_by_its_hash(bundles: dict[str, Path]) -> None:
     assert "sha256" in refused(content)
 
 
-@pytest.mark.parametrize("name", ["manifest.json", *NEEDED])
+@pytest.mark.parametrize("name", ["manifest.json", *REQUIRED])
 def test_every_member_is_needed(bundles: dict[str, Path], name: str) -> None:
     members = unpack(bundles["float32"].read_bytes())
     del members[name]
@@ -269,7 +269,7 @@ def test_members_in_another_order_are_refused(bundles: dict[str, Path]) -> None:
     assert "order" in refused(pack(dict(reversed(members.items()))))
 
 
-@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("name", REQUIRED)
 def test_a_member_that_was_exchanged_is_refused(bundles: dict[str, Path], name: str) -> None:
     members = unpack(bundles["float32"].read_bytes())
     same_size = bytes([members[name][0] ^ 1]) + members[name][1:]
@@ -280,8 +280,10 @@ def test_a_member_that_was_exchanged_is_refused(bundles: dict[str, Path], name: 
 def test_a_newer_format_says_what_to_install(bundles: dict[str, Path]) -> None:
     members = unpack(bundles["float32"].read_bytes())
     newer = {"format": FORMAT + 1, "created_by": "7.3.0", "something": "new"}
-    said = refused(pack({**members, "manifest.json": json.dumps(newer).encode()}))
-    assert f"format {FORMAT + 1}" in said and "pip install 'ser-toolkit>=7.3.0'" in said
+    output_text = refused(pack({**members, "manifest.json": json.dumps(newer).encode()}))
+    assert (
+        f"format {FORMAT + 1}" in output_text and "pip install 'ser-toolkit>=7.3.0'" in output_text
+    )
 
 
 WRONG: list[tuple[str, Any]] = [
@@ -335,17 +337,21 @@ WRONG: list[tuple[str, Any]] = [
 
 def test_each_wrong_value_is_one_line_that_names_its_key(bundles: dict[str, Path]) -> None:
     for key, value in WRONG:
-        said = refused(edited(bundles["float32"], key, value))
+        output_text = refused(edited(bundles["float32"], key, value))
         named = re.sub(r"\.(\d+)", r"[\1]", "manifest." + key.replace("/", "."))
         table, _, last = named.rpartition(".")
-        assert named in said or (table in said and repr(last) in said) or "inputs" in named, key
-        assert len(said) < 400
+        assert (
+            named in output_text
+            or (table in output_text and repr(last) in output_text)
+            or "inputs" in named
+        ), key
+        assert len(output_text) < 400
 
 
 def test_what_a_stranger_wrote_cannot_steer_a_terminal(bundles: dict[str, Path]) -> None:
     for text in ("\x1b[2J" * 9, "\u202e", "a\r\nb", "x" * 100_000):
-        said = refused(edited(bundles["float32"], text, 1))
-        assert said.isprintable() and len(said) < 900
+        output_text = refused(edited(bundles["float32"], text, 1))
+        assert output_text.isprintable() and len(output_text) < 900
 
 
 def test_every_key_is_needed(bundles: dict[str, Path]) -> None:
@@ -360,8 +366,8 @@ def test_every_key_is_needed(bundles: dict[str, Path]) -> None:
         for step in way:
             table = table[step]
         del table[key]
-        said = refused(pack({**members, "manifest.json": json.dumps(changed).encode()}))
-        assert f"lacks '{key}'" in said
+        output_text = refused(pack({**members, "manifest.json": json.dumps(changed).encode()}))
+        assert f"lacks '{key}'" in output_text
     assert set(manifest) == set(Manifest.__dataclass_fields__)
 
 
@@ -414,8 +420,8 @@ def test_adapters_that_do_not_fit_are_refused(bundles: dict[str, Path]) -> None:
         "scalar": scaled("frames.mean", np.float32(1)),
         "other": scaled("other.mean", np.ones(17, np.float32)),
     }.items():
-        said = refused(with_member(bundles["float32"], "adapter.npz", content))
-        assert "adapter.npz" in said, what
+        output_text = refused(with_member(bundles["float32"], "adapter.npz", content))
+        assert "adapter.npz" in output_text, what
 
 
 def test_self_tests_that_do_not_fit_are_refused(bundles: dict[str, Path]) -> None:
@@ -430,8 +436,8 @@ def test_self_tests_that_do_not_fit_are_refused(bundles: dict[str, Path]) -> Non
         "more": {"more": np.zeros(9, np.float32)},
     }.items():
         content = to_npz({**arrays, **change})
-        said = refused(with_member(bundles["float32"], "selftest.npz", content))
-        assert "selftest.npz" in said, what
+        output_text = refused(with_member(bundles["float32"], "selftest.npz", content))
+        assert "selftest.npz" in output_text, what
 
 
 def test_only_the_owner_of_the_key_can_sign(make: Make, tmp_path: Path) -> None:

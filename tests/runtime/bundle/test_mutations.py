@@ -56,7 +56,7 @@ flips = st.lists(st.tuples(st.integers(0, 2**20), st.integers(1, 255)), min_size
 
 
 def places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to every value in a JSON table."""
+    """Return the way to every value in a JSON table."""
     inside = value.items() if isinstance(value, dict) else enumerate(value)
     for key, item in inside:
         yield (*way, key)
@@ -68,7 +68,7 @@ PLACES = list(places(MANIFEST))
 
 
 def flipped(content: bytes, changes: list[tuple[int, int]]) -> bytes:
-    """`content` with some bytes changed; empty content gets one."""
+    """Return `content` with some bytes changed; empty content gets one."""
     altered = bytearray(content or b"\0")
     for position, mask in changes:
         altered[position % len(altered)] ^= mask
@@ -76,7 +76,7 @@ def flipped(content: bytes, changes: list[tuple[int, int]]) -> bytes:
 
 
 def repaired(members: dict[str, bytes], manifest: Any = None) -> bytes:
-    """A bundle of these members whose manifest has the hashes that they have now."""
+    """Return a bundle of these members whose manifest has the hashes that they have now."""
     manifest = json.loads(members["manifest.json"]) if manifest is None else manifest
     manifest["members"] = {
         name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
@@ -120,7 +120,7 @@ def swapped(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def forged_members(draw: st.DrawFn) -> bytes:
-    """Another member than the manifest altered, with the hashes repaired."""
+    """Return another member than the manifest altered, with the hashes repaired."""
     name = draw(st.sampled_from(NAMES[1:]))
     changes = draw(flips)
     if draw(st.booleans()):
@@ -133,7 +133,7 @@ def forged_members(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def forged_manifests(draw: st.DrawFn) -> bytes:
-    """Some values of the manifest of other types, out of range, away or added."""
+    """Return some values of the manifest of other types, out of range, away or added."""
     manifest = json.loads(MEMBERS["manifest.json"])
     for _ in range(draw(st.integers(1, 3))):
         *way, last = draw(st.sampled_from(PLACES))
@@ -153,7 +153,7 @@ def forged_manifests(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def forged_text(draw: st.DrawFn) -> bytes:
-    """The manifest as text, altered, so that it may be no JSON, or odd JSON."""
+    """Return the manifest as text, altered, so that it may be no JSON, or odd JSON."""
     content = flipped(MEMBERS["manifest.json"], draw(flips))
     return pack({**MEMBERS, "manifest.json": content})
 
@@ -169,7 +169,7 @@ def altered_by(draw: st.DrawFn, files: st.SearchStrategy[bytes]) -> Altered:
 
 
 def outcome(content: bytes) -> Bundle | str:
-    """What the parser makes of it: a bundle, or one line."""
+    """Return what the parser makes of it: a bundle, or one line."""
     try:
         return parse_bundle(content)
     except SertkError as error:
@@ -231,7 +231,7 @@ class Child:
         self.hung = 0
 
     def ask(self, content: bytes) -> Any:
-        """What the child answers; None where it crashed or hung."""
+        """Return what the child answers; None where it crashed or hung."""
         process = self._process = self._process or self._start()
         assert process.stdin is not None and process.stdout is not None
         try:
@@ -282,7 +282,7 @@ def child() -> Iterator[Child]:
 
 
 def forge(members: dict[str, bytes], rng: np.random.Generator) -> bytes:
-    """A bundle with an altered network and repaired hashes."""
+    """Return a bundle with an altered network and repaired hashes."""
     model = bytearray(members["model.tflite"])
     for _ in range(int(rng.integers(1, 5))):
         model[int(rng.integers(len(model)))] = int(rng.integers(256))

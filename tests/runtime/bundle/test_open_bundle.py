@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 import numpy as np
 from ser_toolkit.plugins.hookspecs import hookimpl
-from ser_toolkit.runtime.extractor import FrameExtractor
+from ser_toolkit.runtime.features.base import FrameExtractor
 
 @dataclass(frozen=True)
 class Odd(FrameExtractor):
@@ -74,7 +74,7 @@ def sertk_extractors():
 
 @pytest.fixture
 def odd(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A bundle whose extractor comes with an installed plugin."""
+    """Return a bundle whose extractor comes with an installed plugin."""
     site = tmp_path / "site"
     info = site / "sertk_odd-3.1.dist-info"
     info.mkdir(parents=True)
@@ -105,9 +105,9 @@ def _with_selftest(path: Path, manifest: Manifest, members: Any, extractor: Any,
 def refused(path: Path, **how: Any) -> str:
     with pytest.raises(SertkError) as error:
         open_bundle(path, **how)
-    said = str(error.value)
-    assert "\n" not in said and len(said) < 500
-    return said
+    output_text = str(error.value)
+    assert "\n" not in output_text and len(output_text) < 500
+    return output_text
 
 
 @pytest.mark.parametrize("mode", ["float32", "int8"])

@@ -38,8 +38,8 @@ import sys
 for heavy in ("scipy", "librosa", "sklearn", "tensorflow", "keras"):
     sys.modules[heavy] = None
 import numpy as np
-from ser_toolkit.runtime.dsp import best_fft
-from ser_toolkit.runtime.extractor import Signal
+from ser_toolkit.runtime.features.dsp import best_fft
+from ser_toolkit.runtime.features.base import Signal
 from ser_toolkit.runtime.functionals import Functionals
 assert best_fft().name == "numpy"
 samples = np.frombuffer(sys.stdin.buffer.read(), np.float32)
@@ -54,7 +54,7 @@ def named(samples: Array, extractor: Functionals = WHOLE) -> dict[str, float]:
 
 
 def voice(f0_hz: Array, seed: int = 0) -> Array:
-    """A buzz with falling harmonics that follows `f0_hz`, one value per sample."""
+    """Return a buzz with falling harmonics that follows `f0_hz`, one value per sample."""
     phase = 2 * np.pi * np.cumsum(f0_hz) / RATE_HZ
     buzz = sum(np.sin(k * phase) / k for k in range(1, 16))
     hiss = np.random.default_rng(seed).standard_normal(len(f0_hz))
@@ -62,7 +62,7 @@ def voice(f0_hz: Array, seed: int = 0) -> Array:
 
 
 def speechlike() -> Array:
-    """Three voiced stretches of moving pitch and level, with hiss between them."""
+    """Return three voiced stretches of moving pitch and level, with hiss between them."""
     time_s = np.arange(3 * RATE_HZ) / RATE_HZ
     buzz = voice(150 + 40 * np.sin(2 * np.pi * 0.9 * time_s))
     envelope = np.maximum(0, np.sin(2 * np.pi * time_s)) ** 0.5 * np.exp(-time_s / 3)

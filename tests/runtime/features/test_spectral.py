@@ -45,14 +45,14 @@ def label(value: object) -> str:
 
 
 def on(feature: Feature, fft: dsp.Fft) -> Feature:
-    """The same feature with another FFT."""
+    """Return the same feature with another FFT."""
     kind = type(feature)
     values = {field.name: getattr(feature, field.name) for field in dataclasses.fields(feature)}
     return type(kind.__name__, (kind,), {"fft": lambda self: fft})(**values)
 
 
 def synthetic() -> Array:
-    """A rising tone in noise, a voice-like buzz, silence, faint noise."""
+    """Return a rising tone in noise, a voice-like buzz, silence, faint noise."""
     rng = np.random.default_rng(7)
     time_s = np.arange(RATE_HZ) / RATE_HZ
     chirp = 0.4 * np.sin(2 * np.pi * (90 * time_s + 1500 * time_s**2))
@@ -71,7 +71,7 @@ def read(path: Path) -> Array:
 
 @pytest.fixture(scope="module", params=["synthetic", "emodb", "tess", "ravdess"])
 def clips(request: pytest.FixtureRequest) -> list[Array]:
-    """Some seconds of audio at 16 kHz: made here, or of each corpus."""
+    """Return some seconds of audio at 16 kHz: made here, or of each corpus."""
     if request.param == "synthetic":
         return [synthetic()]
     folder = request.getfixturevalue("data_dir") / request.param

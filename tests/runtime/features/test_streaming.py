@@ -37,7 +37,7 @@ def label(value: object) -> str:
 
 
 def audio(n: int) -> Array:
-    """A voice-like buzz in noise with a silent middle."""
+    """Return a voice-like buzz in noise with a silent middle."""
     time_s = np.arange(n) / RATE_HZ
     buzz = sum(np.sin(2 * np.pi * k * 140 * time_s) / k for k in range(1, 12))
     loud = np.abs(np.arange(n) - n / 2) > n / 8
@@ -46,7 +46,7 @@ def audio(n: int) -> Array:
 
 
 def chunks(samples: Array, sizes: Sequence[int]) -> Iterator[Array]:
-    """`samples` cut into `sizes`, over and over until they end."""
+    """Return `samples` cut into `sizes`, over and over until they end."""
     start = turn = 0
     while start < len(samples):
         size = sizes[turn % len(sizes)]

@@ -15,7 +15,7 @@ BUNDLE = Path(__file__).parents[2] / "bundles" / "v1" / "tiny.sertk"
 LOAD = """
 import os, sys, threading
 from pathlib import Path
-from ser_toolkit.runtime.bundle import parse_bundle, read_bytes
+from ser_toolkit.runtime.bundle.file import parse_bundle, read_bytes
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.interpreter import Network
 from ser_toolkit.runtime import interpreter

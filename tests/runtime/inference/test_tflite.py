@@ -26,7 +26,7 @@ from ser_toolkit.runtime.inference.tflite import (
     probe,
 )
 
-PROBE = files("ser_toolkit.runtime").joinpath("probe.tflite").read_bytes()
+PROBE = files("ser_toolkit.runtime.inference").joinpath("probe.tflite").read_bytes()
 INSTALLED = "ai-edge-litert"
 OTHER = "tflite-runtime"
 

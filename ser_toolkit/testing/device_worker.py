@@ -1,4 +1,4 @@
-"""What `device` runs in a process of its own: `python -m ser_toolkit.testing.running FOLDER`."""
+"""Do the jobs of `device`, in a process: `python -m ser_toolkit.testing.device_worker FOLDER`."""
 
 from __future__ import annotations
 
@@ -23,21 +23,20 @@ def work(folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text("utf-8"))
     sys.path.extend(entry for entry in job["path"] if entry not in sys.path)
     if job["task"] == "imports":
-        found = imported(job)
-        (folder / "found.json").write_text(json.dumps(found), "utf-8")
+        (folder / "found.json").write_text(json.dumps(imported(job)), "utf-8")
         return
     if job["task"] == "read":
         (folder / "found.json").write_text(json.dumps(read(job)), "utf-8")
         return
     with blocked():
-        {"made": made, "hear": hear, "deliver": deliver}[job["task"]](job, folder)
+        {"build": build, "extract": extract, "deliver": deliver}[job["task"]](job, folder)
 
 
 def imported(job: dict[str, Any]) -> list[str]:
     """Return the heavy modules that are loaded after an import, the hooks and --help."""
     module = load(job["module"])
     for call in calls(module, job["command"]):
-        # What these raise is found by other checks.
+        # Other checks find what these raise.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception, SystemExit):
             call()
     return [name for name in NOT_ON_A_DEVICE if name in sys.modules]
@@ -53,25 +52,25 @@ def calls(module: ModuleType, command: str) -> list[Callable[[], object]]:
 
 
 def read(job: dict[str, Any]) -> list[str] | None:
-    """Return the clips that a reader finds; None where its class is not to be found from here."""
+    """Return the clips that a reader reads; None where its class cannot be imported here."""
     from .order import key
 
     try:
         reader = decoded(job["component"])
     except Exception:
-        # A script's or a notebook's class is in that process alone.
+        # The class of a script or a notebook exists only in that process.
         return None
     return [key(clip) for clip in reader.read(Path(job["root"])).clips]
 
 
-def made(job: dict[str, Any], folder: Path) -> None:
-    """Require that the class can be imported, and an instance made."""
+def build(job: dict[str, Any], folder: Path) -> None:
+    """Import the class and make an instance."""
     del folder
     decoded(job["component"])
 
 
-def hear(job: dict[str, Any], folder: Path) -> None:
-    """Compute what an extractor computes here."""
+def extract(job: dict[str, Any], folder: Path) -> None:
+    """Compute the arrays of an extractor."""
     from ..runtime.features.base import FrameExtractor, Signal
 
     contents = [path.read_bytes() for path in sorted(folder.glob("*.asset"))]
@@ -98,7 +97,7 @@ def deliver(job: dict[str, Any], folder: Path) -> None:
 
 
 def decoded(value: Any) -> Any:
-    """Return what `device.encoded` wrote."""
+    """Return the value that `device.encoded` encoded."""
     from ..runtime.component import Asset
 
     if not isinstance(value, dict):
@@ -122,7 +121,7 @@ def find(where: dict[str, Any]) -> Any:
 
 
 def load(where: dict[str, str]) -> ModuleType:
-    """Return a module by its name; one that no path leads to, as a test's, by its file."""
+    """Import a module by its name, or by its file where the path lacks it, as a test's."""
     name, file = where["name"], where["file"]
     try:
         return importlib.import_module(name)
