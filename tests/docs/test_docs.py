@@ -112,8 +112,8 @@ def scripts(slow: bool) -> list[str]:
     found = []
     for page in PAGES:
         if page != GUIDE and (code := blocks(page, "python")):
-            trains = any(block.before == SLOW for block in code)
-            found += [page] if trains or not slow else []
+            trains = [block.before == SLOW for block in code]
+            found += [page] if (any(trains) if slow else not all(trains)) else []
     return found
 
 
