@@ -16,8 +16,9 @@ import os
 import shutil
 import sys
 import tempfile
-from importlib.util import find_spec
+from importlib.abc import MetaPathFinder
 from pathlib import Path
+from typing import Any
 
 from .files import cache_dir
 
@@ -27,8 +28,24 @@ _locks: dict[int, int] = {}
 
 
 def use_own_numba_cache() -> None:
-    """Let numba compile into a folder that no other process uses; without numba, do nothing."""
-    if os.getpid() in _locks or find_spec("numba") is None:
+    """Let numba compile into a folder that no other process uses, taken when it is imported."""
+    if "numba" in sys.modules:
+        _take_folder()
+    elif not any(isinstance(finder, _BeforeNumba) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _BeforeNumba())
+
+
+class _BeforeNumba(MetaPathFinder):
+    """Take the folder before numba reads the variable; processes without numba take none."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        if fullname == "numba":
+            sys.meta_path.remove(self)
+            _take_folder()
+
+
+def _take_folder() -> None:
+    if os.getpid() in _locks:
         return
     os.environ[VARIABLE] = str(_own_folder(_root()))
     if numba := sys.modules.get("numba"):

@@ -67,6 +67,7 @@ import os
 from pathlib import Path
 from ser_toolkit.utils.numba_cache import use_own_numba_cache
 use_own_numba_cache()
+import numba
 print(os.environ["NUMBA_CACHE_DIR"], flush=True)
 input()
 """
@@ -158,3 +159,9 @@ def test_where_nothing_can_be_written_the_folder_is_temporary(tmp_path: Path) ->
     first, second = Taken(environment(tmp_path)), Taken(environment(tmp_path))
     assert first.folder.is_dir() and second.folder.is_dir() and first.folder != second.folder
     first.kill(), second.kill()
+
+
+def test_a_process_without_numba_takes_no_folder(tmp_path: Path) -> None:
+    code = "from ser_toolkit import load_plugins; load_plugins().all('extractor')"
+    python(code, env=environment(tmp_path))
+    assert not (tmp_path / "cache").exists()

@@ -95,7 +95,7 @@ def test_without_watching_a_hup_looks(path: Path) -> None:
         (lambda content: content.replace(b"TFL3", b"TFL9"), "damaged"),
         (lambda content: b"no bundle at all", ""),
         (lambda content: b"", ""),
-        (labelled, "tells anger, envy, .*allow_new_labels"),
+        (labelled, "has anger, envy, .*allow_new_labels"),
     ],
 )
 def test_what_is_no_good_is_refused_with_its_reason(
