@@ -18,7 +18,7 @@ import click
 from ..plugins.entry_points import BUILTIN_DISTRIBUTION, SLOW_TODO, damaged
 from ..utils.files import cache_dir
 
-BASE = ("numpy", "soxr", "soundfile", "pluggy", "packaging", "click", "rich")
+BASE = ("numpy", "soxr", "soundfile", "pluggy", "click", "rich")
 TRAINING = (
     "tensorflow",
     "keras",

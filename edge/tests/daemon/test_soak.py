@@ -49,7 +49,7 @@ class Moody(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1500)
 def test_hours_of_speech(
     serve: Callable[..., Any], data_dir: Path, voice_bundle: Path, tmp_path: Path
