@@ -26,7 +26,7 @@ from .sources import list_devices, open_source
 
 
 @dataclass(frozen=True)
-class Check:
+class ReadinessCheck:
     """One thing that must hold; `look` returns what it found, or raises SertkError."""
 
     name: str
@@ -49,16 +49,16 @@ def run_checks(settings: Settings, say: Callable[[str], None]) -> int:
     return status
 
 
-def _checks(settings: Settings) -> Iterator[Check]:
-    yield Check("bundle", lambda: _bundle(settings))
-    yield Check("source", lambda: _source(settings))
-    yield Check("gate", lambda: type(detectors(settings.stream)()).__name__.lower())
+def _checks(settings: Settings) -> Iterator[ReadinessCheck]:
+    yield ReadinessCheck("bundle", lambda: _bundle(settings))
+    yield ReadinessCheck("source", lambda: _source(settings))
+    yield ReadinessCheck("gate", lambda: type(detectors(settings.stream)()).__name__.lower())
     for number, (name, params) in enumerate(settings.sinks):
         del params
-        yield Check("sink", lambda at=number, n=name: _sink(settings, at, n))  # type: ignore[misc]
-    yield Check("state", lambda: _state(settings))
-    yield Check("http", lambda: _http(settings))
-    yield Check("privacy", lambda: _privacy(settings))
+        yield ReadinessCheck("sink", lambda at=number, n=name: _sink(settings, at, n))  # type: ignore[misc]
+    yield ReadinessCheck("state", lambda: _state(settings))
+    yield ReadinessCheck("http", lambda: _http(settings))
+    yield ReadinessCheck("privacy", lambda: _privacy(settings))
 
 
 def _bundle(settings: Settings) -> str:

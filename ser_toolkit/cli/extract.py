@@ -41,7 +41,7 @@ def extract(
     every column; X.npz holds that table and all frames.
     """
     from .. import api
-    from ..plugins.settings import Settings
+    from ..plugins.settings import RecipeSettings
     from . import show
 
     summary = api.extract(
@@ -50,7 +50,7 @@ def extract(
         data=data,
         out=out,
         reader=reader,
-        settings=Settings(settings, "--set"),
+        settings=RecipeSettings(settings, "--set"),
         workers=workers,
         callback=show.Terminal(),
     )

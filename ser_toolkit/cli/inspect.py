@@ -38,7 +38,7 @@ def inspect(
     augmenter with its defaults. Each is applied for certain, whatever its probability.
     """
     from .. import api
-    from ..plugins.settings import Settings
+    from ..plugins.settings import RecipeSettings
     from . import show
 
     found = api.inspect(
@@ -46,7 +46,7 @@ def inspect(
         recipe=recipe,
         out=out,
         play_dir=play_dir,
-        settings=Settings(settings, "--set"),
+        settings=RecipeSettings(settings, "--set"),
         seed=seed,
         callback=show.Terminal(),
     )

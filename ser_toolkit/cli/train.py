@@ -130,13 +130,13 @@ def _arguments(chosen: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError("give either --recipe or a recipe file")
     if recipe_file and not recipe_file.endswith(".toml"):
         raise click.UsageError(f"a recipe file ends in .toml, received '{recipe_file}'")
-    from ..plugins.settings import Settings
+    from ..plugins.settings import RecipeSettings
 
     emotions, mapping = chosen.pop("emotions"), chosen.pop("mapping")
     return {
         **chosen,
         "recipe": recipe_file or recipe,
-        "settings": Settings(chosen["settings"], "--set"),
+        "settings": RecipeSettings(chosen["settings"], "--set"),
         "emotions": labels.parse_emotions(emotions) if emotions else (),
         "mapping": labels.parse_mapping(mapping),
     }

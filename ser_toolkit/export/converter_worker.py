@@ -41,7 +41,7 @@ def work(folder: Path) -> Iterator[Any]:
     job = json.loads((folder / "job.json").read_text("utf-8"))
     network = load_network(Path(job["network"]))
     windows = checked_windows(network, folder / "windows.npz")
-    sources: dict[bool, Source] = {}
+    sources: dict[bool, ConverterInput] = {}
     for line in sys.stdin:
         request = json.loads(line)
         unroll = needs_unrolling(network, request["mode"])
@@ -56,7 +56,7 @@ def work(folder: Path) -> Iterator[Any]:
 
 
 @dataclass(frozen=True)
-class Source:
+class ConverterInput:
     """A network exported for conversion, and its predictions for `windows`."""
 
     saved: Path
@@ -67,7 +67,9 @@ class Source:
     mixed: list[Build]
 
 
-def export_source(network: Any, unroll: bool, windows: Mapping[str, F32], saved: Path) -> Source:
+def export_source(
+    network: Any, unroll: bool, windows: Mapping[str, F32], saved: Path
+) -> ConverterInput:
     """Export a network for conversion.
 
     Args:
@@ -81,11 +83,11 @@ def export_source(network: Any, unroll: bool, windows: Mapping[str, F32], saved:
     export(network, saved)
     is_unrolled = True in unroll_flags(network.get_config())
     expected = keras_probabilities(network, windows)
-    return Source(saved, windows, expected, layers_of(network), is_unrolled, [])
+    return ConverterInput(saved, windows, expected, layers_of(network), is_unrolled, [])
 
 
 def convert_checked(
-    source: Source, path: Path, mode: str, float_layers: Sequence[str]
+    source: ConverterInput, path: Path, mode: str, float_layers: Sequence[str]
 ) -> dict[str, Any]:
     """Convert, check and write one file; return the facts about it.
 
@@ -110,7 +112,7 @@ def convert_checked(
     }
 
 
-def build(source: Source, mode: str, float_layers: Sequence[str]) -> bytes:
+def build(source: ConverterInput, mode: str, float_layers: Sequence[str]) -> bytes:
     """Return the converted file; calibrate once for all choices of float layers.
 
     Args:

@@ -25,7 +25,7 @@ from .mixed_precision import select_float_layers
 from .plots import plot_modes
 from .raw_audio import check_audio, measured_raw_audio
 from .raw_audio_graph import graph_form
-from .run_data import RunData, Source, open_run
+from .run_data import RunData, RunSource, open_run
 from .verify import RuntimeCheck, verify
 
 AUTO = "auto"
@@ -117,7 +117,7 @@ def _open(run: RunDirectory, options: Options, callback: Callback) -> RunData:
         check_mode(mode, " or all")
     run.check()
     workers = processes(options.workers)
-    source = Source(load_plugins(), options.data, options.reader, workers, callback)
+    source = RunSource(load_plugins(), options.data, options.reader, workers, callback)
     if options.with_frontend:
         check_audio(source.data)
     data = open_run(run, source)
@@ -142,7 +142,7 @@ def quantize_fold(run: RunDirectory, mode: str) -> None:
     facts = run.path / facts_name(mode)
     if facts.is_file() and run.json(facts.name).get("network") == network:
         return
-    data = open_run(run, Source(load_plugins()))
+    data = open_run(run, RunSource(load_plugins()))
     converted = convert(run.file(NETWORK), mode, data.calibration())
     scores = data.tflite_scores(converted.content, "test")
     write_csv(run.path / predictions_name(mode), prediction_rows(scores))

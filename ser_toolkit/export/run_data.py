@@ -28,7 +28,7 @@ SUBSETS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Source:
+class RunSource:
     """Data that holds the clips of a run, and what is needed to read them.
 
     `workers` processes compute features that are no longer in the cache.
@@ -55,7 +55,7 @@ class RunData:
     classifier: RunClassifier
     dataset: Dataset
     subsets: Mapping[str, tuple[Utterance, ...]]
-    source: Source
+    source: RunSource
 
     def calibration(self, seed: int = 0, count: int = CALIBRATION_WINDOWS) -> dict[str, F32]:
         """Draw `count` standardised windows (N, …) of training clips, one of each clip in turn."""
@@ -103,7 +103,7 @@ class RunData:
         return self.source.clips[item.hash].clip
 
 
-def open_run(run: RunDirectory, source: Source) -> RunData:
+def open_run(run: RunDirectory, source: RunSource) -> RunData:
     """Open a finished run; compute features that are not in the cache from the source's data."""
     classifier = run.classifier(source.plugins)
     assembly = classifier.assembly
@@ -136,7 +136,7 @@ def _utterance(row: Mapping[str, object]) -> Utterance:
     return Utterance(clip, str(row["hash"]), 0.0)
 
 
-def _fill_cache(dataset: Dataset, items: Sequence[Utterance], source: Source) -> None:
+def _fill_cache(dataset: Dataset, items: Sequence[Utterance], source: RunSource) -> None:
     store, features = dataset.store, dataset.features
     missing = [item for item in items if not store.path(features.key(item, 0)).exists()]
     if missing:
@@ -144,7 +144,7 @@ def _fill_cache(dataset: Dataset, items: Sequence[Utterance], source: Source) ->
         store.fill(features, [(item, 0) for item in located], source.workers, source.callback)
 
 
-def _located(missing: Sequence[Utterance], total: int, source: Source) -> Iterable[Utterance]:
+def _located(missing: Sequence[Utterance], total: int, source: RunSource) -> Iterable[Utterance]:
     """Return the utterances with their audio. Raises SertkError where the data lack any."""
     problem = f"the features of {len(missing)} of the run's {total} clips are not in the cache"
     if not source.data:

@@ -16,7 +16,7 @@ from ..data.feature_store import Features, Store, processes
 from ..plugins.assemble import Assembly, assemble, open_recipe
 from ..plugins.assets import Assets
 from ..plugins.registry import load_plugins
-from ..plugins.settings import Settings
+from ..plugins.settings import RecipeSettings
 from ..runtime.audio.decode import check_speech, read_audio
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32, Extractor, FrameExtractor
@@ -33,7 +33,7 @@ def extract(
     data: tuple[str, ...],
     out: Path,
     reader: str | None,
-    settings: Settings,
+    settings: RecipeSettings,
     workers: int,
     callback: Callback,
 ) -> Result:

@@ -17,7 +17,7 @@ from ..data.feature_store import apply_chain, clip_rng
 from ..plugins.assemble import Assembly, assemble, open_recipe
 from ..plugins.assets import Assets
 from ..plugins.registry import Plugins, load_plugins
-from ..plugins.settings import Settings
+from ..plugins.settings import RecipeSettings
 from ..runtime.audio.decode import Audio, check_speech, content_hash, read_audio
 from ..runtime.component import AssetLoader
 from ..runtime.errors import SertkError
@@ -75,7 +75,7 @@ def inspect(
     recipe: str | Recipe | None,
     out: Path | None,
     play_dir: Path | None,
-    settings: Settings,
+    settings: RecipeSettings,
     seed: int,
     callback: Callback,
 ) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _save(sheet: Sheet, out: Path) -> None:
 
 
 def _assembly(
-    recipe: str | Recipe | None, settings: Settings, plugins: Plugins
+    recipe: str | Recipe | None, settings: RecipeSettings, plugins: Plugins
 ) -> tuple[Assembly, Assets]:
     assets = Assets((cache_dir() / "assets",))
     for key in settings.keys:

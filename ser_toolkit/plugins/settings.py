@@ -20,7 +20,7 @@ STAGES = (*COMPONENT_STAGES, "window", "training")
 
 
 @dataclass(frozen=True)
-class Settings:
+class RecipeSettings:
     """Values in place of a recipe's own.
 
     Attributes:
@@ -37,7 +37,7 @@ class Settings:
         """Return the keys, in order."""
         return tuple(_split(value)[0] for value in self.values)
 
-    def also(self, line: str) -> Settings:
+    def also(self, line: str) -> RecipeSettings:
         """Return a copy with one more line at the end."""
         return dataclasses.replace(self, values=(*self.values, line))
 
@@ -48,22 +48,22 @@ class Settings:
         return recipe
 
 
-SettingsInput = Settings | Mapping[str, Any] | Sequence[str]
+SettingsInput = RecipeSettings | Mapping[str, Any] | Sequence[str]
 """What stands for settings: a mapping of keys to values, or lines `key=value`."""
 
 
-def settings_of(given: SettingsInput) -> Settings:
+def settings_of(given: SettingsInput) -> RecipeSettings:
     """Return settings of a mapping, or of lines `key=value`."""
-    if isinstance(given, Settings):
+    if isinstance(given, RecipeSettings):
         return given
     if isinstance(given, Mapping):
-        return Settings(tuple((str(key), value) for key, value in given.items()))
+        return RecipeSettings(tuple((str(key), value) for key, value in given.items()))
     if isinstance(given, str) or not all(isinstance(line, str) for line in given):
         raise SertkError(
             f"settings expects a dict or a list of strings, received {given!r:.80}",
             'Give {"training.epochs": 40} or ["training.epochs=40"]',
         )
-    return Settings(tuple(given))
+    return RecipeSettings(tuple(given))
 
 
 def apply_setting(

@@ -14,7 +14,7 @@ import pytest
 import ser_toolkit as sertk
 from ser_toolkit.export import quantize as quantization
 from ser_toolkit.export.converter import convert
-from ser_toolkit.export.run_data import Source, open_run
+from ser_toolkit.export.run_data import RunSource, open_run
 from ser_toolkit.plugins.bundles import open_bundle
 from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.runtime.audio.decode import read_audio
@@ -126,7 +126,7 @@ def test_the_card_says_what_one_must_know(found: dict[str, Any]) -> None:
 
 
 def test_calibration_windows_come_from_training_clips_alone(run: RunDirectory, cache: Path) -> None:
-    data = open_run(run, Source(load_plugins()))
+    data = open_run(run, RunSource(load_plugins()))
     windows = data.calibration(seed=3, count=40)["frames"]
     pool = {
         name: {w.tobytes() for u in items for w in data.dataset.windows(u)["frames"]}
@@ -161,7 +161,7 @@ def test_what_loses_too_much_is_refused_and_the_report_stays(
 
 def _make_right(run: RunDirectory) -> None:
     """Call validation clips what the network predicts for them: two epochs learn too little."""
-    data = open_run(run, Source(load_plugins()))
+    data = open_run(run, RunSource(load_plugins()))
     scores = data.keras_scores("validation")
     predicted = dict(zip((item.hash for item in scores.utterances), scores.predicted, strict=True))
     plan = run.json("split.json")
@@ -194,14 +194,14 @@ def test_a_run_whose_features_are_gone_asks_for_its_data(
 ) -> None:
     monkeypatch.setenv("SERTK_CACHE", str(tmp_path / "empty"))
     with pytest.raises(sertk.SertkError, match=r"48 of the run's 48 clips are not in the cache"):
-        open_run(run, Source(load_plugins()))
+        open_run(run, RunSource(load_plugins()))
     other = tmp_path / "other"
     shutil.copytree(small_run[1], other)
     for path in sorted(other.rglob("*.wav"))[::2]:
         path.unlink()
     with pytest.raises(sertk.SertkError, match=r"24 of these clips are not in the data"):
-        open_run(run, Source(load_plugins(), (str(other),), "folders"))
-    data = open_run(run, Source(load_plugins(), (str(small_run[1]),)))
+        open_run(run, RunSource(load_plugins(), (str(other),), "folders"))
+    data = open_run(run, RunSource(load_plugins(), (str(small_run[1]),)))
     assert sum(len(items) for items in data.subsets.values()) == 48
 
 
