@@ -196,7 +196,7 @@ def test_two_devices_share_each_batch() -> None:
         tf.config.set_logical_device_configuration(cpu, [half, half])
 
         from keras import Input, Model, layers
-        from ser_toolkit.dataset import Batch
+        from ser_toolkit.data.batches import Batch
         from ser_toolkit.contracts.recipe import Training
         from ser_toolkit.training.backend import prepare_backend
         from ser_toolkit.training.trainer import Trainer

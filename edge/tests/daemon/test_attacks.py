@@ -201,14 +201,14 @@ def test_what_could_not_be_written_is_told_by_the_exit_status(
 
 HANGS = """
 import pathlib, time
-from ser_toolkit.runtime.interpreter import Network
-once = Network._one
+from ser_toolkit.runtime.inference.tflite import TfliteModel
+once = TfliteModel._one
 def one(self, window):
     while pathlib.Path("hang").exists():
         pathlib.Path("hangs").touch()
         time.sleep(0.1)
     return once(self, window)
-Network._one = one
+TfliteModel._one = one
 """
 
 

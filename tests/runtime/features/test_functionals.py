@@ -40,7 +40,7 @@ for heavy in ("scipy", "librosa", "sklearn", "tensorflow", "keras"):
 import numpy as np
 from ser_toolkit.runtime.features.dsp import best_fft
 from ser_toolkit.runtime.features.base import Signal
-from ser_toolkit.runtime.functionals import Functionals
+from ser_toolkit.runtime.features.functionals import Functionals
 assert best_fft().name == "numpy"
 samples = np.frombuffer(sys.stdin.buffer.read(), np.float32)
 np.save(sys.stdout.buffer, Functionals().arrays(Signal(samples, 16000))["functionals"])

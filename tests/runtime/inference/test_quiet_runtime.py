@@ -17,7 +17,7 @@ import os, sys, threading
 from pathlib import Path
 from ser_toolkit.runtime.bundle.file import parse_bundle, read_bytes
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.interpreter import Network
+from ser_toolkit.runtime.inference.tflite import TfliteModel
 from ser_toolkit.runtime import interpreter
 model = parse_bundle(read_bytes(Path(sys.argv[1]))).model
 """
@@ -44,7 +44,7 @@ def test_the_greeting_is_kept_away() -> None:
         "Interpreter(model_content=model).allocate_tensors()"
     )
     assert "TensorFlow Lite" in said(by_hand)[1], "this runtime greets no more: this test is void"
-    assert said("print(Network(model).n_classes)") == ("4\n", "")
+    assert said("print(TfliteModel(model).n_classes)") == ("4\n", "")
 
 
 def test_all_is_shown_when_something_fails(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_all_is_shown_when_something_fails(tmp_path: Path) -> None:
 
 def test_a_closed_file_descriptor_stays_closed() -> None:
     body = (
-        "assert Network(model).n_classes == 4\n"
+        "assert TfliteModel(model).n_classes == 4\n"
         "try:\n    os.fstat(2)\nexcept OSError:\n    print('closed')\n"
     )
     assert said(body, head="import os\nos.close(2)\n")[0] == "closed\n"
@@ -69,12 +69,12 @@ def test_a_closed_file_descriptor_stays_closed() -> None:
 
 def test_without_a_folder_for_temporary_files_it_loads_all_the_same() -> None:
     head = "import tempfile\ntempfile.tempdir = '/nowhere'\n"
-    assert said("print(Network(model).n_classes)", head=head)[0] == "4\n"
+    assert said("print(TfliteModel(model).n_classes)", head=head)[0] == "4\n"
 
 
 def test_nothing_that_other_threads_write_meanwhile_is_lost() -> None:
     body = (
-        "def load():\n    [Network(model) for _ in range(5)]\n"
+        "def load():\n    [TfliteModel(model) for _ in range(5)]\n"
         "loading = [threading.Thread(target=load) for _ in range(3)]\n"
         "[one.start() for one in loading]\n"
         "count = 0\n"
