@@ -18,7 +18,7 @@ from pathlib import Path
 from ser_toolkit.runtime.bundle.file import parse_bundle, read_bytes
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.inference.tflite import TfliteModel
-from ser_toolkit.runtime import interpreter
+from ser_toolkit.runtime.inference import tflite
 model = parse_bundle(read_bytes(Path(sys.argv[1]))).model
 """
 FAKE = """
@@ -52,7 +52,7 @@ def test_all_is_shown_when_something_fails(tmp_path: Path) -> None:
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "interpreter.py").write_text(FAKE)
-    body = "print(interpreter.probe('tflite-runtime'))\nos.write(2, b'after\\n')"
+    body = "print(tflite.probe('tflite-runtime'))\nos.write(2, b'after\\n')"
     out, err = said(body, {**os.environ, "PYTHONPATH": str(tmp_path)})
     assert "ValueError: refused" in out
     assert err == "INFO: Created TensorFlow Lite delegate\nERROR: no such operator\nafter\n"
