@@ -460,7 +460,7 @@ def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(
     wav = next(small_corpus.rglob("*.wav"))
     predicted = sertk("predict", out, wav, "--json")
     assert predicted.returncode == 0, predicted.stderr
-    assert json.loads(predicted.stdout)["emotion"] in metrics["labels"]
+    assert json.loads(predicted.stdout)["label"] in metrics["labels"]
     resumed = start(*arguments, "--resume")
     assert resumed.wait() == 0
     metrics = json.loads((out / "metrics.json").read_text("utf-8"))

@@ -30,7 +30,7 @@ def speech_like(n_samples: int) -> np.ndarray:
 
 
 def extractors() -> dict[str, Extractor]:
-    functionals = load_plugins(only=()).extractor("functionals")
+    functionals = load_plugins(only=()).get("extractor", "functionals")
     return {
         "frames": Stack((LogMel(), Pitch(), Mfcc(frame_length=512, hop_length=256))),
         "windows": functionals,
