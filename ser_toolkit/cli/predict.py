@@ -109,7 +109,7 @@ def _prediction(part: Mapping[str, Any], count: int | None) -> str:
     from ..inference.predict import top
 
     ranked = top(part["probabilities"], count or len(part["probabilities"]))
-    label = f"uncertain, perhaps {part['label']}" if part["uncertain"] else part["emotion"]
+    label = f"uncertain, perhaps {part['label']}" if part["uncertain"] else part["label"]
     return f"{label}  ({_shares(ranked)})"
 
 
