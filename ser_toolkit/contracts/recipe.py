@@ -72,6 +72,7 @@ def _changed(component: Component) -> dict[str, Any]:
 Use = ComponentSpec
 """The name that recipes in Python had before."""
 
+SEE = "See `sertk recipe show compact`"
 Part = Component | ComponentSpec | str
 """What stands for a component in a recipe: an instance, its spec, or its name."""
 
@@ -165,9 +166,10 @@ class Recipe:
         window: Window | None = None,
         training: Training | None = None,
     ) -> None:
-        if not extractor or model is None:
-            lacking = "model" if extractor else "extractor"
-            raise SertkError(f"a recipe needs '{lacking}'", "See `sertk recipe show compact`")
+        if not extractor:
+            raise SertkError("a recipe needs at least one extractor", SEE)
+        if model is None:
+            raise SertkError("a recipe needs a model", SEE)
         values = {
             "name": name,
             "description": description,
@@ -196,7 +198,7 @@ class Recipe:
         refuse_unknown(table, [field.name for field in dataclasses.fields(cls)], "a recipe", "key")
         for key in ("name", "extractor", "model"):
             if key not in table:
-                raise SertkError(f"a recipe needs '{key}'", "See `sertk recipe show compact`")
+                raise SertkError(f"a recipe needs '{key}'", SEE)
         return cls(
             name=str(table["name"]),
             description=str(table.get("description", "")),

@@ -30,7 +30,7 @@ TRAIN = {
     "one fold": ("--protocol kfold:1", "expects one of holdout, kfold:K", "'kfold:1'"),
     "many folds": ("--protocol kfold:9", "kfold:9 needs 9 speakers, received 4", "Use kfold:4"),
     "official": ("--protocol official", "60 of 60 have none", "'split' column"),
-    "one corpus": ("--protocol cross-corpus", "at least two of corpus", "Give --data"),
+    "one corpus": ("--protocol cross-corpus", "at least two corpora", "Give --data"),
     "fold": ("--fold 99", "fold expects 1 to 1, received 99"),
     "emotion": (
         "--emotions nonsense",
@@ -111,7 +111,10 @@ def test_usage(case: str, here: Sertk, refused: Refused, tiny: Path, good: Path)
         ("crossval --data missing", ("data folder 'missing' does not exist",)),
         ("crossval --protocol holdout", ("'holdout' has one fold", "Use loso or kfold:K")),
         ("crossval --protocol nonsense", ("expects one of holdout, kfold:K",)),
-        ("evaluate missing --data missing", ("no run directory 'missing'", "Check the path")),
+        (
+            "evaluate missing --data missing",
+            ("no run directory or bundle 'missing'", "Check the path"),
+        ),
         ("predict missing x.wav", ("no run directory or bundle 'missing'", "Check the path")),
         ("recipe show nonsense", ("there is no recipe 'nonsense'", "Known: ", "compact")),
         ("recipe show missing.toml", ("cannot read recipe 'missing.toml'",)),
