@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from ..utils.worker import read_arrays, serve_folder, write_arrays
 from .blocking import NOT_ON_A_DEVICE, blocked
 
@@ -77,7 +79,7 @@ def extract(job: dict[str, Any], folder: Path) -> None:
     from .assets import loader_of
 
     extractor = decoded(job["component"]).prepare(loader_of(contents))
-    samples = read_arrays(folder / "samples.npz")["samples"]
+    samples = np.array(read_arrays(folder / "samples.npz")["samples"])
     signal = Signal(samples, extractor.rate_hz)
     if isinstance(extractor, FrameExtractor):
         write_arrays(folder / "answer.npz", {"frames": extractor.frames(signal)})

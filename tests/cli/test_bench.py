@@ -51,7 +51,7 @@ def test_people_get_tables_and_programs_the_same_in_json(run: Run, tmp_path: Pat
         row = [str(one["threads"]), "network", *(f"{figure:.2f}" for figure in metrics)]
         assert [*row, str(one["network"]["rounds"])] in lines
     assert "windows of 0.21 s every 0.10 s" in done.stdout
-    assert "Other load on the machine shows in every figure" in done.stdout
+    assert "Other load on the machine changes every figure" in done.stdout
 
 
 def test_json_alone_is_on_standard_output(run: Run) -> None:

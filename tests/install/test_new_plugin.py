@@ -91,7 +91,7 @@ def test_each_is_listed_with_what_it_offers(place: Path) -> None:
     assert command in answer["commands"]
     shown = call(place, "-c", MAIN, "plugins").stdout
     for kind in KINDS:
-        row = rf"^my-{kind} +sertk-my-{kind} +0\.1\.0 +{kind} +my-{kind} "
+        row = rf"^my-{kind} +sertk-my-{kind} +0\.1\.0 +{kind} +my-{kind}( |$)"
         assert re.search(row, shown, re.MULTILINE)
 
 

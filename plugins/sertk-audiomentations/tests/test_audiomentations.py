@@ -174,8 +174,8 @@ def test_what_makes_no_sense_is_a_line_for_the_user(named) -> None:
         ("BandPassFilter", {"zero_phase": 1}, "expects true or false"),
         ("Padding", {"mode": "wobble"}, "expects one of silence, wrap, reflect"),
         ("GainTransition", {"duration_unit": "hours"}, "expects one of fraction"),
-        ("TimeStretch", {"min_rate": 0.3}, "nobody can seed"),
-        ("RoomSimulator", {"use_ray_tracing": True}, "nobody can seed"),
+        ("TimeStretch", {"min_rate": 0.3}, "cannot be seeded"),
+        ("RoomSimulator", {"use_ray_tracing": True}, "cannot be seeded"),
     )
     for transform, params, expected_text in wrong:
         with pytest.raises(SertkError) as caught:

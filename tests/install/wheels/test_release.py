@@ -50,9 +50,9 @@ WRONG_TREES = {
     "an entry point of a stranger": (MSF, '= "sertk_msf"\n', '= "sertk_lstm"\n', "does not pack"),
     "an entry point without its function": (
         "edge/pyproject.toml",
-        "sertk_edge.service:edge",
-        "sertk_edge.service:edges",
-        "points at sertk_edge.service:edges, and there is no such name",
+        r"sertk_edge.cli:edge\b",
+        "sertk_edge.cli:edges",
+        "points at sertk_edge.cli:edges, and there is no such name",
     ),
     "a script without its function": (
         "pyproject.toml",
