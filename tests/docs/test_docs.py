@@ -360,14 +360,6 @@ def test_every_key_of_a_cross_validation_is_documented(place: Path, tmp_path: Pa
     own = documented("### Of a cross-validation")
     removed = {"temperature", "uncertain_below", "best_epoch", "epochs", "interrupted"}
     removed |= {"sides", "layers"}
-        "temperature",
-        "uncertain_below",
-        "best_epoch",
-        "epochs",
-        "interrupted",
-        "sides",
-        "layers",
-    }
     assert set(run.metrics) == ((keys(text) - removed) | own) - {"quantized"}
     text = section("docs/run-directory.md", "### Of a cross-validation")
     assert all(f"`{name}`" in text for name in (*removed, *run.metrics["folds"][0]))
