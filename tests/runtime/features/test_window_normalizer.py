@@ -89,6 +89,8 @@ def test_the_fit_equals_numpy_even_far_from_zero() -> None:
     assert normalizer.std == pytest.approx(whole.std(0), rel=1e-5)
     scaled, _ = normalizer.apply(whole.astype(np.float32))
     assert np.abs(scaled.mean(0)).max() < 2e-3 and scaled.dtype == np.float32
+    expected = (whole - whole.mean(0)) / whole.std(0)
+    assert np.abs(scaled - expected).max() <= 2e-3 * np.abs(expected).max()
 
 
 def test_a_constant_column_stays_finite() -> None:
