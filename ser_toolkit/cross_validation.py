@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from .runtime.errors import SertkError
 from .training import plots, report
 from .training.options import TrainOptions
 from .training.run_dir import RunDirectory, check_folder, default_folder, open_folder, read_scores
-from .utils.numba_cache import use_own_numba_cache
+from .utils.parallel import worker_processes
 from .utils.progress import Callback, FileLogger
 
 POLL_S = 0.5
@@ -127,15 +126,13 @@ def _train_all(
     waiting: Sequence[int],
     results: list[BaseException | None],
 ) -> None:
-    from joblib import Parallel, delayed
+    from joblib import delayed
 
     workers = max(1, min(prepared.options.processes, len(waiting)))
     threads = max(1, prepared.options.processes // workers)
-    # loky replaces a worker whose memory has grown, as it does after a training.
-    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     try:
         tasks = (delayed(_train_one)(prepared, folder, number, threads) for number in waiting)
-        Parallel(n_jobs=workers, initializer=use_own_numba_cache)(tasks)
+        worker_processes(workers)(tasks)
         results.append(None)
     except BaseException as error:  # handed to the thread that waits, which raises it
         results.append(error)

@@ -29,7 +29,7 @@ from ..runtime.features.window import Window
 from ..runtime.inference.inputs import features as extract
 from ..runtime.inference.inputs import signal_of
 from ..utils.files import read_npz, write_npz
-from ..utils.numba_cache import use_own_numba_cache
+from ..utils.parallel import worker_processes
 from ..utils.progress import Callback
 
 FORMAT = 1
@@ -165,11 +165,9 @@ def _run(store: Store, features: Features, chunks: Sequence[Any], workers: int) 
                 store.fill_chunk(features, [item])
                 yield None
         return
-    from joblib import Parallel, delayed
+    from joblib import delayed
 
-    parallel = Parallel(
-        n_jobs=workers, return_as="generator_unordered", initializer=use_own_numba_cache
-    )
+    parallel = worker_processes(workers, "generator_unordered")
     for done in parallel(delayed(store.fill_chunk)(features, chunk) for chunk in chunks):
         yield from (None,) * done
 
