@@ -78,8 +78,8 @@ def test_one_extractor_or_a_stack_of_them() -> None:
 @pytest.mark.parametrize(
     ("parts", "problem"),
     [
-        ({"model": "tcn"}, "a recipe needs 'extractor'"),
-        ({"extractor": "rms"}, "a recipe needs 'model'"),
+        ({"model": "tcn"}, "a recipe needs at least one extractor"),
+        ({"extractor": "rms"}, "a recipe needs a model"),
         ({"extractor": "rms", "model": 3}, "'model' expects a component"),
         ({"extractor": [3], "model": "tcn"}, "'extractor' expects a component"),
     ],
