@@ -154,7 +154,7 @@ def _quoted(value: object) -> str:
     safe = escape_control(text)
     if safe == text and PLAIN.fullmatch(text):
         return text
-    # What `harmless` escaped keeps its one backslash: "\n" reads as what it was.
+    # What `escape_control` escaped keeps its one backslash: "\n" reads as what it was.
     return '"' + escape_control(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
 
