@@ -16,8 +16,6 @@ from collections.abc import Iterable
 PIP = (sys.executable, "-m", "pip")
 # An option of uv for each word of the value.
 OPTIONS = {
-    "index-url": "--default-index",
-    "extra-index-url": "--index",
     "find-links": "--find-links",
     "trusted-host": "--allow-insecure-host",
 }
@@ -28,6 +26,7 @@ VARIABLES = {
     "timeout": ("UV_HTTP_TIMEOUT",),
     "default-timeout": ("UV_HTTP_TIMEOUT",),
 }
+INDEXES = ("index-url", "extra-index-url")
 # Settings that do not alter which packages are installed; PIP_CONSTRAINT is passed on.
 WITHOUT_EFFECT = {
     "cache-dir",
@@ -69,10 +68,11 @@ def for_uv(pip_settings: dict[str, str]) -> tuple[list[str], dict[str, str]]:
 
     Raises ValueError for a setting that uv lacks.
     """
-    # pip looks into all indexes, uv by default into the first that has a name.
-    options = ["--index-strategy", "unsafe-best-match"]
+    options = indexes(pip_settings)
     variables: dict[str, str] = {}
     for key, value in pip_settings.items():
+        if key in INDEXES:
+            continue
         if key in OPTIONS:
             options += [part for word in value.split() for part in (OPTIONS[key], word)]
         elif key in VARIABLES:
@@ -82,6 +82,30 @@ def for_uv(pip_settings: dict[str, str]) -> tuple[list[str], dict[str, str]]:
         elif key not in WITHOUT_EFFECT:
             raise ValueError(f"{key} = {value}")
     return options, variables
+
+
+def indexes(pip_settings: dict[str, str]) -> list[str]:
+    """Return the options that make uv look into all indexes of pip, into its main one first.
+
+    Of a version that several indexes have, pip compares all files and uv takes those of the first
+    index alone: one further index may have only the file for other machines.
+    """
+    urls = " ".join(pip_settings.get(key, "") for key in INDEXES).split()
+    if "extra-index-url" in pip_settings and "index-url" not in pip_settings:
+        urls.insert(0, default_index())
+    options = ["--index-strategy", "unsafe-best-match"]
+    if len(urls) == 1:
+        return [*options, "--default-index", urls[0]]
+    return [*options, *(part for url in urls for part in ("--index", url))]
+
+
+def default_index() -> str:
+    """Return the index that pip asks where it is told none. Raises ValueError if it is unknown."""
+    try:
+        from pip._internal.models.index import PyPI
+    except ImportError as error:
+        raise ValueError("extra-index-url without index-url") from error
+    return str(PyPI.simple_url)
 
 
 def uv_installed() -> bool:

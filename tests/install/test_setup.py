@@ -40,11 +40,19 @@ def test_uv_is_told_what_pip_is(script: Any) -> None:
     )
     options, variables = script.for_uv(told)
     assert " ".join(options) == (
-        "--index-strategy unsafe-best-match --default-index https://four.example/simple "
+        "--index-strategy unsafe-best-match --index https://four.example/simple "
         "--index https://two.example/simple --index https://three.example/simple "
         "--allow-insecure-host one.example"
     )
     assert variables == {"UV_HTTP_TIMEOUT": "15", "SSL_CERT_FILE": "/etc/ours.pem"}
+
+
+def test_the_main_index_comes_first(script: Any) -> None:
+    """A further one may have a version without the file for this machine."""
+    (options, _), main = script.for_uv({"extra-index-url": "file:///more"}), script.default_index()
+    assert options[2:] == ["--index", main, "--index", "file:///more"]
+    assert script.for_uv({"index-url": "file:///one"})[0][2:] == ["--default-index", "file:///one"]
+    assert script.for_uv({})[0][2:] == []
 
 
 @pytest.mark.parametrize("line", ["global.only-binary=':all:'", "install.target='/x'"])
