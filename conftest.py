@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from ser_toolkit.utils.numba_cache import use_own_numba_cache
+from ser_toolkit.utils.files import cache_dir
+from ser_toolkit.utils.numba_cache import VARIABLE, use_own_numba_cache
 
-# Before a test imports librosa: the processes of pytest-xdist compile side by side.
+# Before a test imports librosa: the processes of pytest-xdist compile side by side. What they
+# compile takes each 12 s; it is kept from run to run, in no test's own cache.
+os.environ.setdefault(VARIABLE, str(cache_dir() / "numba"))
 use_own_numba_cache()
 
 # The same examples in every run, and no test that fails because a machine is busy.

@@ -12,7 +12,8 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import secrets
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from ..runtime.features.base import F32, Extractor, FrameExtractor, Signal
 from ..runtime.features.window import Window
 from ..runtime.inference.inputs import features as extract
 from ..runtime.inference.inputs import signal_of
-from ..utils.files import read_npz, write_npz
+from ..utils.files import read_npz, remove_temporaries, write_npz
 from ..utils.parallel import worker_processes
 from ..utils.progress import Callback
 
@@ -118,7 +119,7 @@ class Store:
             return read_npz(path)
         except (OSError, ValueError):
             arrays = compute(features, utterance, copy)
-            self._write(path, arrays)
+            write_npz(path, arrays)
             return arrays
 
     def fill(
@@ -146,15 +147,20 @@ class Store:
         for _ in callback.track(results, "Computing features", len(missing)):
             pass
 
-    def fill_chunk(self, features: Features, chunk: Sequence[tuple[Utterance, int]]) -> int:
-        """Compute and write one chunk; return its size."""
+    def fill_chunk(
+        self, features: Features, chunk: Sequence[tuple[Utterance, int]], writer: str = ""
+    ) -> int:
+        """Compute and write one chunk; return its size.
+
+        Args:
+            features: What to compute.
+            chunk: Clips with the number of their copy.
+            writer: Mark of the temporary files.
+        """
         for utterance, copy in chunk:
             path = self.path(features.key(utterance, copy))
-            self._write(path, compute(features, utterance, copy))
+            write_npz(path, compute(features, utterance, copy), writer)
         return len(chunk)
-
-    def _write(self, path: Path, arrays: Mapping[str, F32]) -> None:
-        write_npz(path, arrays)
 
 
 def _run(store: Store, features: Features, chunks: Sequence[Any], workers: int) -> Iterator[None]:
@@ -167,9 +173,15 @@ def _run(store: Store, features: Features, chunks: Sequence[Any], workers: int) 
         return
     from joblib import delayed
 
-    parallel = worker_processes(workers, "generator_unordered")
-    for done in parallel(delayed(store.fill_chunk)(features, chunk) for chunk in chunks):
-        yield from (None,) * done
+    parallel, writer = worker_processes(workers, "generator_unordered"), secrets.token_hex(4)
+    try:
+        for done in parallel(delayed(store.fill_chunk)(features, c, writer) for c in chunks):
+            yield from (None,) * done
+    except BaseException:
+        # The first failure has killed the other workers, maybe while they wrote.
+        for utterance, copy in (item for chunk in chunks for item in chunk):
+            remove_temporaries(store.path(features.key(utterance, copy)), writer)
+        raise
 
 
 def compute(features: Features, utterance: Utterance, copy: int) -> dict[str, F32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +21,14 @@ def naming(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
-    """Open a binary file that takes its name only when it is complete."""
+def atomic(path: Path, writer: str = "") -> Iterator[BinaryIO]:
+    """Open a binary file that takes its name only when it is complete.
+
+    `writer` marks the temporary file, see `remove_temporaries`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Several processes, threads and machines may write the same file.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{writer}{secrets.token_hex(4)}.tmp")
     try:
         with naming(path):
             with temporary.open("wb") as file:
@@ -32,3 +36,9 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_temporaries(path: Path, writer: str) -> None:
+    """Remove what a killed process left that wrote `path` as `writer`."""
+    for left_over in path.parent.glob(f".{glob.escape(path.name)}.{writer}*.tmp"):
+        left_over.unlink(missing_ok=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime import npz
-from ..runtime.files import atomic, naming
+from ..runtime.files import atomic, naming, remove_temporaries
 
-__all__ = ["DAMAGED", "atomic", "cache_dir", "naming", "read_npz"]
+__all__ = ["DAMAGED", "atomic", "cache_dir", "naming", "read_npz", "remove_temporaries"]
 __all__ += ["write_bytes", "write_npz", "write_text"]
 
 DAMAGED = (
@@ -40,9 +40,15 @@ def write_bytes(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write arrays as `numpy.savez` does; `path` never holds a half-written file."""
-    with atomic(path) as file:
+def write_npz(path: Path, arrays: Mapping[str, Any], writer: str = "") -> None:
+    """Write arrays as `numpy.savez` does; `path` never holds a half-written file.
+
+    Args:
+        path: Name of the file.
+        arrays: Arrays by name.
+        writer: Mark of the temporary file, for `remove_temporaries`.
+    """
+    with atomic(path, writer) as file:
         npz.write_npz(file, arrays)
 
 

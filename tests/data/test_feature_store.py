@@ -21,6 +21,7 @@ from ser_toolkit.runtime.features.base import F32, Signal, Stack, WindowExtracto
 from ser_toolkit.runtime.features.spectral import Deltas, LogMel, Mfcc, Rms, Zcr
 from ser_toolkit.runtime.features.window import Window
 from ser_toolkit.testing import relative_error
+from ser_toolkit.utils.files import remove_temporaries, write_npz
 from ser_toolkit.utils.progress import Callback
 
 Variants = list[tuple[Utterance, int]]
@@ -415,3 +416,14 @@ def test_window_extractors_are_stored_window_by_window(
     length = Peak().sample_count(50)
     expected = [[samples[160 * s : 160 * s + length].max()] for s in starts]
     np.testing.assert_array_equal(Store(tmp_path).load(wanted, item, 0)["peak"], expected)
+
+
+def test_what_a_killed_process_left_is_removed_and_no_other_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    names = (".a.npz.onef00d.tmp", ".a.npz.twof00d.tmp", ".b.npz.onef00d.tmp")
+    for name in names:
+        (tmp_path / name).touch()
+    remove_temporaries(path, "one")
+    assert sorted(item.name for item in tmp_path.iterdir()) == sorted(names[1:])
+    write_npz(path, {}, "one")
+    assert path.is_file()

@@ -111,7 +111,8 @@ def test_home_assistant_starts_anew(
     states = listener.of("sertk/pi-1/state")
     assert states[0] == states[1]
     assert len(listener.of(topic)) == 2
-    assert listener.of("sertk/pi-1/availability") == ["online", "online", "offline"]
+    expected = ["online", "online", "offline"]
+    soon(lambda: listener.of("sertk/pi-1/availability") == expected)
 
 
 DIES = """
