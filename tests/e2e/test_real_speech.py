@@ -25,6 +25,7 @@ class Said(sertk.Callback):
         self.lines.append(text)
 
 
+@pytest.mark.slow
 def test_msf_on_emodb(data_dir: Path, tmp_path: Path) -> None:
     said = Said()
     run = sertk.train(

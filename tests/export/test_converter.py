@@ -196,6 +196,7 @@ def test_the_loop_that_is_unrolled_would_crash_the_converter(
         list(worker.answers())
 
 
+@pytest.mark.slow
 def test_a_killed_converter_costs_its_own_file_alone(two_inputs: Path) -> None:
     """One process makes one file after another; after a crash a new one goes on."""
     # Other tests may have left processes of their own.
