@@ -13,9 +13,15 @@ import numpy as np
 
 from ..contracts.components import Subset, Utterance
 from ..runtime.errors import SertkError
+from .balance import Subsets, balanced, count_clips, distribute, joined_speakers, members
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.15
+# A class that is absent from training cannot be learnt; one from testing, not be scored.
+VALIDATION = Subsets(np.array([1 - VALIDATION_SHARE, VALIDATION_SHARE]), np.array([100.0, 1.0]))
+HOLDOUT = Subsets(
+    np.array([*(VALIDATION.shares * (1 - TEST_SHARE)), TEST_SHARE]), np.array([1e4, 1.0, 100.0])
+)
 NOT_COMPARABLE = "random split: speakers are on both sides, the figure compares with no other"
 NAMES = "holdout, kfold:K, loso, official, cross-corpus, random"
 
@@ -97,11 +103,11 @@ def make_splits(utterances: Sequence[Utterance], protocol: str, seed: int) -> tu
     if kind == "cross-corpus":
         groups = _speakers_by_corpus(ordered)
     elif kind == "loso":
-        groups = [{speaker} for speaker in _speakers(ordered)]
+        groups = [set(group) for group in joined_speakers(ordered)]
     elif kind == "kfold":
         groups = _speaker_folds(ordered, folds, seed)
     else:
-        groups = [_holdout_speakers(ordered, seed)]
+        return (_holdout(ordered, labels, seed),)
     splits = [_by_speaker(ordered, group, labels, kind, seed) for group in groups]
     return tuple(splits)
 
@@ -156,26 +162,28 @@ def _rng(seed: int, *words: str) -> np.random.Generator:
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
 
 
-def _holdout_speakers(utterances: Sequence[Utterance], seed: int) -> set[str]:
-    speakers = _speakers(utterances)
-    count = max(1, round(TEST_SHARE * len(speakers)))
-    return set(_rng(seed, "holdout").permutation(speakers)[:count].tolist())
+def _holdout(utterances: Sequence[Utterance], labels: tuple[str, ...], seed: int) -> Split:
+    counts = count_clips(utterances)
+    if len(counts.groups) < 3:
+        return _by_speaker(utterances, set(counts.groups[seed % 2]), labels, "holdout", seed)
+    chosen = distribute(counts, HOLDOUT, _rng(seed, "holdout"))
+    train, validation, test = (
+        tuple(item for item in utterances if item.speaker in members(counts, chosen, subset))
+        for subset in range(3)
+    )
+    name = f"holdout, test {_short(members(counts, chosen, 2))}"
+    return _checked(Split(name, train, validation, test, labels))
 
 
 def _speaker_folds(utterances: Sequence[Utterance], folds: int, seed: int) -> list[set[str]]:
-    speakers = _speakers(utterances)
-    if folds > len(speakers):
+    counts = count_clips(utterances)
+    if folds > len(counts.groups):
         raise SertkError(
-            f"kfold:{folds} needs {folds} speakers, received {len(speakers)}",
-            f"Use kfold:{len(speakers)} or fewer",
+            f"kfold:{folds} needs {folds} speakers, received {len(counts.groups)}",
+            f"Use kfold:{len(counts.groups)} or fewer",
         )
-    sizes = Counter(item.speaker for item in utterances)
-    shuffled = _rng(seed, "kfold").permutation(speakers).tolist()
-    groups: list[set[str]] = [set() for _ in range(folds)]
-    for speaker in sorted(shuffled, key=lambda name: -sizes[name]):
-        smallest = min(groups, key=lambda group: (sum(sizes[name] for name in group), len(group)))
-        smallest.add(speaker)
-    return groups
+    chosen = balanced(counts, folds, _rng(seed, "kfold"))
+    return [members(counts, chosen, fold) for fold in range(folds)]
 
 
 def _speakers_by_corpus(utterances: Sequence[Utterance]) -> list[set[str]]:
@@ -215,12 +223,10 @@ TrainValidation = tuple[tuple[Utterance, ...], tuple[Utterance, ...], tuple[str,
 
 def _validation(rest: Sequence[Utterance], name: str, seed: int) -> TrainValidation:
     """Split off validation by speaker, else by text, else by clip; return both and caveats."""
-    speakers = _speakers(rest)
     rng = _rng(seed, "validation", name)
-    if len(speakers) >= 2:
-        count = max(1, round(VALIDATION_SHARE * len(speakers)))
-        chosen = _speakers_with_all_emotions(rest, speakers, count, rng)
-        return (*_partition(rest, lambda item: item.speaker in chosen), ())
+    if len(_speakers(rest)) > 1 and len((counts := count_clips(rest)).groups) > 1:
+        held = members(counts, distribute(counts, VALIDATION, rng), 1)
+        return (*_partition(rest, lambda item: item.speaker in held), ())
     texts = sorted({item.text for item in rest if item.text is not None})
     if len(texts) >= 5 and all(item.text is not None for item in rest):
         held = set(rng.permutation(texts)[: max(1, round(TEST_SHARE * len(texts)))].tolist())
@@ -231,24 +237,6 @@ def _validation(rest: Sequence[Utterance], name: str, seed: int) -> TrainValidat
     caveat = "validation is by clip within the one training speaker; the test speaker is not in it"
     picked = _stratified(rest, TEST_SHARE, rng)
     return (*_partition(rest, lambda item: item.hash in picked), (caveat,))
-
-
-def _speakers_with_all_emotions(
-    rest: Sequence[Utterance], speakers: list[str], count: int, rng: np.random.Generator
-) -> set[str]:
-    """Draw `count` speakers whose removal leaves every emotion to train on."""
-    emotions = {item.emotion for item in rest}
-    by_speaker: dict[str, set[str]] = defaultdict(set)
-    for item in rest:
-        by_speaker[str(item.speaker)].add(item.emotion)
-    shuffled = rng.permutation(speakers).tolist()
-    chosen: set[str] = set()
-    for speaker in sorted(shuffled, key=lambda name: -len(by_speaker[name])):
-        others = (by_speaker[name] for name in speakers if name not in chosen | {speaker})
-        left = set().union(*others)
-        if len(chosen) < count and left == emotions:
-            chosen.add(speaker)
-    return chosen or {shuffled[0]}
 
 
 def _partition(
