@@ -12,7 +12,7 @@ import click
 from .bundle import PATH, key_bytes
 from .predict import signature_option
 
-LOAD = "Other load on the machine changes every figure: measure with nothing else running."
+LOAD = "Other load on the machine changes every measurement: measure with nothing else running."
 MAX_LOAD_PER_CORE = 0.5
 
 

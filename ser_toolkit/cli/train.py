@@ -1,4 +1,4 @@
-"""`sertk train` and `sertk crossval`: from clips to an honest figure."""
+"""`sertk train` and `sertk crossval`: from clips to a network and its metrics."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def train(fold: int, **chosen: Any) -> None:
     show.next_steps(
         run.path,
         (f"sertk predict {run.path} FILE.wav", "what it predicts for a file"),
-        (f"sertk evaluate {run.path} --data DIR", "figures on other data"),
+        (f"sertk evaluate {run.path} --data DIR", "metrics on other data"),
         (f"sertk quantize {run.path}", "one file for a device"),
         ("sertk crossval … --protocol loso", "every speaker as the test speaker once"),
     )
@@ -106,10 +106,10 @@ def train(fold: int, **chosen: Any) -> None:
 @click.option(
     "--quantize",
     type=click.Choice(("float32", "float16", "dynamic", "int8", "int16x8")),
-    help="Score every fold in this form as well, and say what it costs.",
+    help="Score every fold in this number format as well, and show the difference.",
 )
 def crossval(**chosen: Any) -> None:
-    """Train and test every fold of a protocol; figures pooled and per fold."""
+    """Train and test every fold of a protocol; metrics pooled and per fold."""
     from .. import api
     from . import ending, show
 

@@ -1,4 +1,4 @@
-"""Measuring a bundle: every figure is there, they fit each other, and none tells whose they are."""
+"""Measuring a bundle: every measurement is there, they agree, and none identifies a person."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from ser_toolkit.runtime.features.base import WindowExtractor
 
 @dataclass(frozen=True)
 class Nap(WindowExtractor):
-    '''Zeros of the shape that the network hears, after a while.'''
+    '''Zeros of the shape that the network takes, after a while.'''
     name: ClassVar[str] = "nap"
     rate_hz: int = 16000
     frame_length: int = 512
@@ -75,7 +75,7 @@ def sertk_extractors():
 
 @pytest.fixture(scope="session")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The figures of a streamable bundle in a folder with a telling name."""
+    """The measurements of a streamable bundle in a folder whose name identifies somebody."""
     path = tmp_path_factory.mktemp("somebody") / "small.sertk"
     path.write_bytes(BUNDLE.read_bytes())
     found = bench(path.read_bytes(), str(path), [1, 2], seconds=0.1)
@@ -146,7 +146,7 @@ def test_every_promised_key_is_there(measured: dict[str, Any]) -> None:
         assert set(run["memory"]) == {"resident_mb", "peak_mb"}
 
 
-def test_figures_are_positive_and_fit_each_other(measured: dict[str, Any]) -> None:
+def test_measurements_are_positive_and_fit_each_other(measured: dict[str, Any]) -> None:
     found = spreads(measured)
     assert len(found) == 2 * 6
     for one in found:
@@ -236,7 +236,7 @@ def test_a_bundle_that_misbehaves_is_one_line(
     assert "\n" not in str(refused.value)
 
 
-def test_what_a_plugin_prints_is_not_taken_for_figures(
+def test_what_a_plugin_prints_is_not_taken_for_measurements(
     nap: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NAP", "print")

@@ -54,11 +54,11 @@ def test_the_page_quotes_what_the_notebook_printed(name: str) -> None:
     page = (DOCS / "notebooks-revisited.md").read_text("utf-8")
     metrics = table(DOCS / name)
     assert len(metrics) == COUNTS[name]
-    assert not [figure for figure in metrics.values() if f"{figure:.1f}" not in page]
+    assert not [value for value in metrics.values() if f"{value:.1f}" not in page]
 
 
 @pytest.mark.parametrize("corpus", CORPORA)
-def test_honest_figures_are_the_lowest(corpus: str) -> None:
+def test_metrics_of_unseen_speakers_are_the_lowest(corpus: str) -> None:
     lstm, msf = (table(DOCS / f"notebook-{name}.ipynb") for name in ("lstm", "msf"))
     honest = lstm[corpus, "toolkit: every speaker once"]
     assert honest == min(value for (where, _), value in lstm.items() if where == corpus)

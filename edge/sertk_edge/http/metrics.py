@@ -128,7 +128,7 @@ class Metrics:
 
 
 class _Sinks(Collector):
-    """Figures that the sinks keep themselves."""
+    """Metrics that the sinks keep themselves."""
 
     def __init__(self, sinks: Callable[[], Iterable[SinkCounts]]) -> None:
         self._sinks = sinks

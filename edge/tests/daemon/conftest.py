@@ -56,7 +56,7 @@ class Daemon:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return json.loads(answer.read())
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """What Prometheus reads, by name and labels."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
             text = answer.read().decode()

@@ -154,7 +154,7 @@ def test_an_emotion_ends_when_the_client_who_spoke_has_gone(
     daemon.until(lambda: daemon.get("/v1/state")["label"] is None)
 
 
-def test_clients_without_number_add_no_figures_without_number(
+def test_any_number_of_clients_adds_a_bounded_number_of_metrics(
     live: Callable[..., Any], tiny_bundle: Path
 ) -> None:
     port = free_port()

@@ -215,10 +215,10 @@ def test_sound_that_comes_faster_than_it_is_classified_is_counted_and_named(
     daemon = live(tiny_bundle, *played, env=slow_gate(1.0))
     daemon.until(lambda: "audio is missing" in daemon.said(), 60)
     assert re.search(r"audio is missing .*reason=overflow", daemon.said())
-    figures = daemon.figures()
-    assert figures['sertk_gaps_total{reason="overflow"}'] == 1
+    metrics = daemon.metrics()
+    assert metrics['sertk_gaps_total{reason="overflow"}'] == 1
     # All that waited: ten seconds, and the tenth that was too much.
-    assert 9.9 < figures["sertk_lost_audio_seconds_total"] < 10.2
+    assert 9.9 < metrics["sertk_lost_audio_seconds_total"] < 10.2
 
 
 # Time, power, neighbours --------------------------------------------------------------------------

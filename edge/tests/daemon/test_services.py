@@ -149,12 +149,12 @@ def test_the_metrics_count_what_happened(
 ) -> None:
     daemon = live(tiny_bundle, "--source", voices, *PLAYED)
     daemon.until(lambda: len(daemon.events()) >= 2)
-    figures = daemon.figures()
-    assert figures["sertk_source_up"] == 1 and figures["sertk_spool_ok"] == 1
-    assert figures["sertk_audio_seconds_total"] > 3
-    assert figures["sertk_windows_total"] > 0
-    assert figures['sertk_sink_delivered_total{sink="json_lines"}'] >= 2
-    assert sum(v for k, v in figures.items() if k.startswith("sertk_events_total")) >= 2
+    metrics = daemon.metrics()
+    assert metrics["sertk_source_up"] == 1 and metrics["sertk_spool_ok"] == 1
+    assert metrics["sertk_audio_seconds_total"] > 3
+    assert metrics["sertk_windows_total"] > 0
+    assert metrics['sertk_sink_delivered_total{sink="json_lines"}'] >= 2
+    assert sum(v for k, v in metrics.items() if k.startswith("sertk_events_total")) >= 2
 
 
 def test_with_token_and_certificate(
@@ -260,7 +260,7 @@ def test_a_voice_satellite_feeds_it(
     path = tmp_path_factory.mktemp("w") / "s"
     daemon = live(tiny_bundle, "--source", f"wyoming:unix://{path}", "--gate", "energy")
     # Nobody speaks yet, and all is well: no alarm.
-    daemon.until(lambda: daemon.figures()["sertk_source_up"] == 1)
+    daemon.until(lambda: daemon.metrics()["sertk_source_up"] == 1)
     assert daemon.get("/v1/state")["source"]["state"] == "waiting"
     samples, _ = soundfile.read(voices, dtype="int16")
     stereo = np.repeat(samples, 2)

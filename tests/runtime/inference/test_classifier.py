@@ -219,7 +219,7 @@ class FakeNetwork:
         return np.stack([inputs["level"][:, 0]] * 2, axis=1)
 
 
-def test_other_numbers_are_told_in_figures(tiny: Any, bundles: dict[str, Path]) -> None:
+def test_other_numbers_are_shown(tiny: Any, bundles: dict[str, Path]) -> None:
     bundle = parse_bundle(read_bytes(bundles["float32"]))
     classifier = opened(bundles["float32"])
     shifted = dict(bundle.selftest)
