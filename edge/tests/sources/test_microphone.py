@@ -242,7 +242,7 @@ def test_a_capture_process_that_dies_is_replaced(
         (child,) = children()
         child.send_signal(number)
         gap = await until(items, is_gap)
-        assert gap == Gap(f"the capture process died (signal {number.name})", None)
+        assert gap == Gap(f"the capture process crashed ({number.name})", None)
         await until(items, is_loud)
         assert children() != [child]
         await items.aclose()
@@ -381,9 +381,9 @@ CHILDREN = {
     "import sys; sys.stdout.write('I\\2\\0\\0\\0{}')": "does not keep to its protocol",
     "import sys; sys.stdout.write('I\\2\\0\\0\\0{]')": "does not keep to its protocol",
     "import sys; sys.stdout.write('A\\2\\0\\0\\0{}')": "does not keep to its protocol",
-    "import sys; sys.stdout.write('I\\9\\0')": "the capture process died (exit code 0)",
-    "import os, time; os.close(1); time.sleep(60)": "died (it sends nothing more)",
-    "raise SystemExit(3)": "the capture process died (exit code 3)",
+    "import sys; sys.stdout.write('I\\9\\0')": "the capture process ended with status 0",
+    "import os, time; os.close(1); time.sleep(60)": "the capture process sends nothing more",
+    "raise SystemExit(3)": "the capture process ended with status 3",
 }
 
 
@@ -394,6 +394,15 @@ def test_nonsense_from_the_capture_process(code: str) -> None:
 
 def test_a_capture_process_that_cannot_be_started() -> None:
     run(told_within(Microphone(command=["/nowhere/python"]), "does not start"))
+
+
+def test_a_sound_library_that_crashes_when_it_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sounddevice.py").write_text("import os\nos.abort()")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(SertkError, match=r"the capture process crashed \(SIGABRT\)\. Restart"):
+        list_devices()
 
 
 def test_portaudio_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
