@@ -81,7 +81,7 @@ def train(data: Data, *, fold: int = 1, callback: Callback | None = None, **opti
         The run: its directory, its metrics and its model.
 
     Raises:
-        SertkError: For what a user can mend.
+        SertkError: For what a user can fix.
     """
     chosen = _options(train, data, options)
     return Run(pipeline.train(chosen, fold, callback or Callback()).path)

@@ -35,7 +35,7 @@ def evaluate(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Score a bundle or a run on its test subset and on clips that it has never seen."""
+    """Score a bundle or a run on its test subset and on unseen clips."""
     from .. import api
     from ..training import report
     from . import show

@@ -10,7 +10,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from borrowed import install, make_venv
+from make_environment import install, make_venv
 
 PREAMBLE = """
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from borrowed import make_venv
+from make_environment import make_venv
 
 from ser_toolkit.plugins.hookspecs import COMMAND_GROUP, GROUP
 

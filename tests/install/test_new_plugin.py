@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from borrowed import install, make_venv
+from make_environment import install, make_venv
 
 from ser_toolkit.scaffold import KINDS
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from borrowed import make_venv
 from broken_packages import PACKAGES, write_wheel
+from make_environment import make_venv
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTALL = ROOT / "release/install.py"

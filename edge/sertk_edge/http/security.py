@@ -25,7 +25,7 @@ COOKIE_DAYS = 90
 SHORTEST_TOKEN = 16
 LONGEST_TOKEN = 4096
 LOGINS_PER_MINUTE = 10
-# Pages of other programs on this machine are of the same site, but strangers too.
+# Pages of other programs on this machine are of the same site, but not ours.
 TRUSTED_SITES = (None, "same-origin", "none")
 
 

@@ -82,7 +82,7 @@ class Microphone(Source):
         self._process: Process | None = None
         self._opened: Opened | None = None
         self._opened_at_s = 0.0
-        self._heard_at_s: float | None = None
+        self._last_chunk_at_s: float | None = None
         self._n_failures = 0
 
     async def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
@@ -143,22 +143,22 @@ class Microphone(Source):
 
     async def _lose(self, why: str) -> Gap | None:
         was_open = self._opened is not None
-        was_well = was_open and (self._heard_at_s or 0.0) - self._opened_at_s > WELL_S
+        was_well = was_open and (self._last_chunk_at_s or 0.0) - self._opened_at_s > WELL_S
         await self._end()
         if self._closing.is_set():
             return None
         self._n_failures = 1 if was_well else self._n_failures + 1
-        self.say("waiting" if self._heard_at_s is None else "lost", why)
+        self.say("waiting" if self._last_chunk_at_s is None else "lost", why)
         return Gap(why, None) if was_open else None
 
     def _well(self, opened: Opened) -> None:
         now_s = time.monotonic()
         if self.status.state != "ok":
             how = f"{opened.rate_hz} Hz, {opened.channels} channel(s)"
-            if self._heard_at_s is not None:
-                how += f", back after {now_s - self._heard_at_s:.1f} s"
+            if self._last_chunk_at_s is not None:
+                how += f", back after {now_s - self._last_chunk_at_s:.1f} s"
             self.say("ok", how, opened.device)
-        self._heard_at_s = now_s
+        self._last_chunk_at_s = now_s
 
     async def _end(self) -> None:
         """Kill the child; one that the kernel does not let go of is left behind."""

@@ -120,7 +120,7 @@ def test_silence_ends_an_emotion_once() -> None:
     assert one.silence(6.0) is None and one.label is None and one.probabilities is None
 
 
-def test_what_was_heard_before_a_silence_is_forgotten_after_it() -> None:
+def test_what_was_predicted_before_a_silence_is_forgotten_after_it() -> None:
     one = smoother(tau_s=100.0)
     told(one, 3, 1, 0, 0)
     one.silence(9)

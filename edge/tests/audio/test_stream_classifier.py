@@ -57,7 +57,7 @@ def make(classifier: Classifier, gate: str = "energy", **stream: float) -> Strea
 
 @pytest.mark.parametrize("name", ["tiny", "voice"])
 @pytest.mark.parametrize("gate", ["silero", "energy"])
-def test_what_is_heard_in_an_utterance_is_what_training_computes(
+def test_what_is_predicted_for_an_utterance_is_what_training_computes(
     name: str, gate: str, classifiers: dict[str, Classifier], speech: np.ndarray
 ) -> None:
     classifier = classifiers[name]

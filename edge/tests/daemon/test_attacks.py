@@ -73,7 +73,7 @@ def test_what_ends_with_the_old_bundle_is_told_in_its_own_words(
     daemon.until(lambda: list(daemon.events()[-1]["probabilities"]) == old[::-1])
 
 
-def test_who_talks_while_the_bundle_is_replaced_is_heard_to_the_end(
+def test_an_utterance_while_the_bundle_is_replaced_is_classified_to_the_end(
     bundle: Path, live: Callable[..., Any], voices: Path, drop: Drop, remade: Remade
 ) -> None:
     daemon = live(bundle, "--source", voices, *PLAYED, "--bundle-watch-s", 0.2)
@@ -326,11 +326,11 @@ def test_check_leaves_nothing_where_sinks_will_write(
     voices: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "old").write_text("as it was\n")
-    sinks = "--sink json_lines,path=old --sink json_lines,path=new --debug-audio-dir heard"
+    sinks = "--sink json_lines,path=old --sink json_lines,path=new --debug-audio-dir audio"
     done = shell(f"{SERVE} {tiny_bundle} --check --source {voices} {sinks}", tmp_path)
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "old").read_text() == "as it was\n"
-    assert not (tmp_path / "new").exists() and not list((tmp_path / "heard").iterdir())
+    assert not (tmp_path / "new").exists() and not list((tmp_path / "audio").iterdir())
 
 
 # What is sent -------------------------------------------------------------------------------------

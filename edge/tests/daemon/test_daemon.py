@@ -84,7 +84,7 @@ def test_any_rate_and_channels_of_pcm(voices: Path, tiny_bundle: Path) -> None:
     assert ends == pytest.approx(expected, abs=0.1)
 
 
-def test_a_microphone_is_heard(
+def test_a_microphone_is_classified(
     pulse: Any, live: Callable[..., Any], speech: Path, voice_bundle: Path
 ) -> None:
     daemon = live(voice_bundle, "--gate", "energy", "--source", "mic")
@@ -273,7 +273,7 @@ def test_a_wrong_start_is_one_line(
 def test_wrong_usage_has_a_status_of_its_own(
     args: list[str], message: str, tiny_bundle: Path, tmp_path: Path
 ) -> None:
-    """The service is not started again after this one: nobody mends an option by waiting."""
+    """The service is not started again after this one: an option that is wrong stays wrong."""
     (tmp_path / "wrong.toml").write_text("[http]\nprot = 1\n")
     (tmp_path / "broken.toml").write_text("[http\n")
     words = [str(tiny_bundle) if word == "BUNDLE" else word for word in args]
@@ -299,11 +299,11 @@ def test_it_says_loudly_that_it_records(voices: Path, tiny_bundle: Path, tmp_pat
     folder = tmp_path / "audio"
     folder.mkdir(mode=0o755)
     done = command(tiny_bundle, "--source", voices, "--debug-audio-dir", folder)
-    assert b"EVERYTHING THAT IS HEARD IS WRITTEN" in done.stderr
+    assert b"ALL AUDIO IS WRITTEN" in done.stderr
     written = np.concatenate([soundfile.read(path)[0] for path in sorted(folder.iterdir())])
     expected, _ = soundfile.read(voices)
     assert len(written) == len(expected) and np.abs(written - expected).max() < 1e-4
-    # Its owner alone may hear it, whoever may look into the folder.
+    # Its owner alone may read it, whoever may look into the folder.
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
 
 

@@ -1,4 +1,4 @@
-"""The daemon's interface for programs, on the running daemon; sinks and clients of strangers."""
+"""The daemon's interface for programs, on the running daemon; sinks and clients of others."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_socket_hears_what_a_pipe_hears(
                 events.append(json.loads(message.data))
         return events
 
-    heard = asyncio.run(talk())
+    events = asyncio.run(talk())
     main = "from ser_toolkit.cli import main; main()"
     piped = subprocess.run(
         [
@@ -106,7 +106,7 @@ def test_a_socket_hears_what_a_pipe_hears(
         check=True,
     )
     expected = [json.loads(line) for line in piped.stdout.splitlines()]
-    assert [(e["kind"], e["label"], e["offset_s"]) for e in heard] == [
+    assert [(e["kind"], e["label"], e["offset_s"]) for e in events] == [
         (e["kind"], e["label"], e["offset_s"]) for e in expected
     ]
 
@@ -197,9 +197,9 @@ def test_with_token_and_certificate(
     assert "a-token-of-many-letters" not in daemon.said()
 
 
-# Strangers ----------------------------------------------------------------------------------------
+# Others -------------------------------------------------------------------------------------------
 
-STRANGER = """
+OTHER_SINK = """
     from __future__ import annotations
     from dataclasses import dataclass
     from ser_toolkit import Device, Event, Outlet, Sink, hookimpl
@@ -232,16 +232,16 @@ STRANGER = """
 """
 
 
-def test_a_sink_of_a_stranger_delivers_in_order_through_refusals(
+def test_a_sink_of_a_other_delivers_in_order_through_refusals(
     serve: Callable[..., Any], voices: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     site = tmp_path / "site"
-    info = site / "stranger-1.0.dist-info"
+    info = site / "other-1.0.dist-info"
     info.mkdir(parents=True)
-    (site / "stranger.py").write_text(textwrap.dedent(STRANGER))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[sertk]\nstranger = stranger\n")
-    sink = ("--sink", f"stranger:diary,path={tmp_path / 'diary'},moody=yes")
+    (site / "other.py").write_text(textwrap.dedent(OTHER_SINK))
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[sertk]\nother = other\n")
+    sink = ("--sink", f"other:diary,path={tmp_path / 'diary'},moody=yes")
     daemon = serve(
         tiny_bundle,
         *("--source", voices, *sink, "--sink", "json_lines"),

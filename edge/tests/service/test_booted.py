@@ -48,7 +48,7 @@ for key in Uid Groups CapEff CapBnd NoNewPrivs Seccomp; do
   say "$key" "$(sed -n "s/^$key:\s*//p" "/proc/$pid/status")"
 done
 say ready "$(ask /readyz '')"
-say stranger "$(ask /v1/model '')"
+say other "$(ask /v1/model '')"
 say owner "$(ask /v1/model "$(cat secret)")"
 until journalctl -u sertk-edge -o json --no-pager | grep -q '"MESSAGE":"recognizer: ' ||
   [ "$SECONDS" -gt 90 ]; do sleep 0.5; done
@@ -165,15 +165,15 @@ def test_it_has_no_rights(told: Told) -> None:
 
 
 def test_it_reads_its_secret_and_asks_for_it(told: Told) -> None:
-    assert (told.report["stranger"], told.report["owner"]) == ("401", "200")
+    assert (told.report["other"], told.report["owner"]) == ("401", "200")
 
 
 def test_it_hears_and_tells_the_journal_with_levels(told: Told) -> None:
-    heard = [entry for entry in told.journal if str(entry["MESSAGE"]).startswith("recognizer: ")]
-    assert heard
-    assert {entry["SYSLOG_IDENTIFIER"] for entry in heard} == {"sertk-edge"}
-    assert {entry["_TRANSPORT"] for entry in heard} == {"stdout"}
-    assert all(entry["PRIORITY"] == "6" for entry in heard)
+    logged = [entry for entry in told.journal if str(entry["MESSAGE"]).startswith("recognizer: ")]
+    assert logged
+    assert {entry["SYSLOG_IDENTIFIER"] for entry in logged} == {"sertk-edge"}
+    assert {entry["_TRANSPORT"] for entry in logged} == {"stdout"}
+    assert all(entry["PRIORITY"] == "6" for entry in logged)
 
 
 def test_it_checks_itself_first(told: Told) -> None:

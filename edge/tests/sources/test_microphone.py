@@ -188,7 +188,7 @@ def test_a_microphone_that_is_plugged_in_later_is_found(pulse: Any, tone: Path) 
     run(listen())
 
 
-def test_a_microphone_that_vanishes_is_heard_again(pulse: Any, tone: Path) -> None:
+def test_a_microphone_that_vanishes_is_opened_again(pulse: Any, tone: Path) -> None:
     async def listen() -> None:
         microphone = Microphone(rate_hz=RATE_HZ)
         items = microphone.chunks()

@@ -47,7 +47,12 @@ WRONG_TREES = {
         'msf = "sertk_msf.gone"',
         "sertk 'msf' points at sertk_msf.gone, which it does not pack",
     ),
-    "an entry point of a stranger": (MSF, '= "sertk_msf"\n', '= "sertk_lstm"\n', "does not pack"),
+    "an entry point of another package": (
+        MSF,
+        '= "sertk_msf"\n',
+        '= "sertk_lstm"\n',
+        "does not pack",
+    ),
     "an entry point without its function": (
         "edge/pyproject.toml",
         r"sertk_edge.cli:edge\b",
@@ -66,13 +71,13 @@ WRONG_TREES = {
         "SERTK_HOOK_API = 99",
         "plugin 'msf' says SERTK_HOOK_API = 99, and hookspecs.HOOK_API is",
     ),
-    "a seam that nobody was told of": (
+    "an undocumented hook number": (
         "ser_toolkit/plugins/hookspecs.py",
         r"HOOK_API = \d+",
         "HOOK_API = 99",
         "newest heading of a seam is HOOK_API .*, hookspecs.HOOK_API is 99",
     ),
-    "a version that nobody was told of": (
+    "an undocumented version": (
         "CHANGELOG.md",
         r"## \[[\d.]+\]",
         "## [0.0.0]",
