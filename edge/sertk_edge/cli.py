@@ -170,13 +170,15 @@ def check_for_service(bundle: Path, words: Sequence[str]) -> None:
     options = made.params
     for name in ("check", "list_devices"):
         if options[name]:
-            raise WrongUsageError(f"--{name.replace('_', '-')} ends at once, and a service goes on")
+            problem = f"--{name.replace('_', '-')} ends at once, and a service keeps running"
+            raise WrongUsageError(problem, "Leave it out")
     settings = settings_of(options)
     configured(settings.sinks)
     for where, path in _paths(options, settings):
         if not path.is_absolute():
             problem = f"{where} expects a path from / on, received '{path}'"
-            raise WrongUsageError(problem, "A service does not start in this folder")
+            todo = "Write the whole path: a service starts in another folder"
+            raise WrongUsageError(problem, todo)
 
 
 def _paths(options: Mapping[str, Any], settings: Settings) -> Iterator[tuple[str, Path]]:

@@ -172,7 +172,7 @@ def _run(content: bytes, threads: int, seconds: float) -> Iterator[Step]:
                 values["total_ms"] = 1000 * (time.perf_counter() - began)
             yield threads, stage, values
     except WorkerCrashError as crash:
-        raise BundleError(f"the measuring {crash.end}", "Try `sertk bundle verify`") from crash
+        raise BundleError(f"the measurement {crash.end}", "Try `sertk bundle verify`") from crash
     except WorkerError as failed:
         raise BundleError(failed.cause, failed.todo) from failed
 

@@ -109,8 +109,8 @@ def _not_trained_on(known: Sequence[Utterance], plan: Mapping[str, Any]) -> list
     clips = [item for item in known if item.hash not in trained]
     if not clips:
         raise SertkError(
-            f"no clip to score: {len(known)} of {len(known)} clips trained this run",
-            "Give data that the run has not seen; --include-training scores them all the same",
+            f"no clip to score: all {len(known)} clips took part in training",
+            "Give other data, or add --include-training to score them all the same",
         )
     return clips
 

@@ -222,8 +222,8 @@ def test_windows_without_a_stream_are_timed_whole(nap: bytes) -> None:
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        ("abort", r"the measuring crashed \(SIGABRT\)"),
-        ("exit", "the measuring ended with status 3"),
+        ("abort", r"the measurement crashed \(SIGABRT\)"),
+        ("exit", "the measurement ended with status 3"),
         ("differ", "the self-test disagrees with the export: features off by"),
     ],
 )

@@ -85,18 +85,18 @@ def test_what_is_predicted_for_an_utterance_is_what_training_computes(
 def test_the_size_of_chunks_changes_nothing(
     name: str, classifiers: dict[str, Classifier], speech: np.ndarray
 ) -> None:
-    results = []
+    rows = []
     for chunk in (160, 1024, 1280, len(speech)):
         heard = listen(make(classifiers[name]), speech, chunk)
-        results.append(
+        rows.append(
             (
                 [(j.start_s, j.end_s, *j.probabilities.tolist()) for j in heard.predictions],
                 [(c.kind, c.offset_s, c.label) for c in heard.changes],
                 [(u.start_s, u.end_s, u.classified) for u in heard.segments],
             )
         )
-    assert len(results[0][0]) > 8
-    assert results[1:] == results[:1] * 3
+    assert len(rows[0][0]) > 8
+    assert rows[1:] == rows[:1] * 3
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16_000, 44_100])

@@ -285,7 +285,7 @@ def test_a_user_without_home_is_told_what_to_give(require: Callable[..., None]) 
     )
     command = ["env", "-u", "HOME", sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert "SertkError: this user has no home" in done.stderr
+    assert "SertkError: this user has no home folder" in done.stderr
 
 
 def test_check_finds_files_that_sinks_need(voices: Path, tiny_bundle: Path, tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_check_tries_the_ports_and_takes_one_that_is_held_for_the_services(
     ("args", "part", "message"),
     [
         (["--source", "missing.wav"], "source", "missing.wav"),
-        (["--source", "wyoming:unix:///proc/none/s"], "source", "nobody can listen"),
+        (["--source", "wyoming:unix:///proc/none/s"], "source", "cannot listen"),
         (["--http-host", "127.0.0.1.invalid", "--http-port", "9"], "http", "token"),
         (["--http-host", "0.0.0.0", "--http-port", "9"], "http", "token"),
         (["--http-token-file", "none", "--http-port", "9"], "http", "none"),

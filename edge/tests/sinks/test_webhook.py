@@ -137,8 +137,8 @@ def test_taken(server: Server, status: int) -> None:
     ("status", "told"),
     [
         (301, "answers 301"),
-        (400, "does not want these events"),
-        (404, "does not want these events"),
+        (400, "it refuses these events"),
+        (404, "it refuses these events"),
         (408, "will be sent again"),
         (429, "will be sent again"),
         (500, "will be sent again"),
