@@ -166,13 +166,17 @@ def test_measurements_are_positive_and_fit_each_other(measured: dict[str, Any]) 
 
 
 def test_the_bundle_is_described_as_it_is(measured: dict[str, Any]) -> None:
-    content, told = BUNDLE.read_bytes(), measured["bundle"]
-    assert told["file"] == "small.sertk"
-    assert told["sha256"] == hashlib.sha256(content).hexdigest()
-    assert (told["bytes"], told["mode"], told["extractor"]) == (len(content), "int8", ["rms 1"])
+    content, message = BUNDLE.read_bytes(), measured["bundle"]
+    assert message["file"] == "small.sertk"
+    assert message["sha256"] == hashlib.sha256(content).hexdigest()
+    assert (message["bytes"], message["mode"], message["extractor"]) == (
+        len(content),
+        "int8",
+        ["rms 1"],
+    )
     # 12 frames of 512 samples, each 256 later; a new window every 6 frames; 16 kHz.
-    assert told["window_s"] == pytest.approx((11 * 256 + 512) / 16000)
-    assert told["hop_s"] == pytest.approx(6 * 256 / 16000)
+    assert message["window_s"] == pytest.approx((11 * 256 + 512) / 16000)
+    assert message["hop_s"] == pytest.approx(6 * 256 / 16000)
     assert measured["runs"][0]["stream"]["chunks"] == 1
 
 

@@ -14,7 +14,7 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 NOTEBOOKS = sorted(path.name for path in DOCS.glob("*.ipynb"))
 ROW = re.compile(r"^(EMO-DB|TESS, 24 words) +(notebook: [a-z ]+?|toolkit: [a-z ]+?) +([\d.]+) +")
-SAID = re.compile(r"^(EMO-DB|TESS, 24 words): (support vectors: [a-z ]+): UAR ([\d.]+)")
+MESSAGES = re.compile(r"^(EMO-DB|TESS, 24 words): (support vectors: [a-z ]+): UAR ([\d.]+)")
 COUNTS = {"notebook-lstm.ipynb": 6, "notebook-msf.ipynb": 12}
 KINDS = ("random rows", "the training rows", "every speaker once")
 CORPORA = ("EMO-DB", "TESS, 24 words")
@@ -28,7 +28,7 @@ def printed(path: Path) -> str:
 
 def table(path: Path) -> dict[tuple[str, str], float]:
     lines = printed(path).splitlines()
-    rows = [pattern.match(line) for line in lines for pattern in (ROW, SAID)]
+    rows = [pattern.match(line) for line in lines for pattern in (ROW, MESSAGES)]
     return {(row[1], row[2]): float(row[3]) for row in rows if row}
 
 

@@ -136,11 +136,11 @@ def test_the_stream_of_events_is_what_the_sinks_get(
         return found
 
     first = asyncio.run(asyncio.wait_for(follow(None, 2), 60))
-    told = daemon.until(lambda: len(daemon.events()) >= 3 and daemon.events())
+    message = daemon.until(lambda: len(daemon.events()) >= 3 and daemon.events())
     by_id = {event["id"]: event for event in daemon.events()}
     assert all(by_id[event["id"]] == event for event in first)
-    again = asyncio.run(asyncio.wait_for(follow(told[0]["sequence"], 2), 60))
-    assert again[0]["sequence"] == told[0]["sequence"] + 1
+    again = asyncio.run(asyncio.wait_for(follow(message[0]["sequence"], 2), 60))
+    assert again[0]["sequence"] == message[0]["sequence"] + 1
 
 
 @pytest.mark.slow
@@ -194,7 +194,7 @@ def test_with_token_and_certificate(
     daemon.until(lambda: ask("/readyz") == 200)
     assert ask("/v1/model") == ask("/v1/model", Authorization="Bearer wrong") == 401
     assert ask("/v1/model", Authorization="Bearer a-token-of-many-letters") == 200
-    assert "a-token-of-many-letters" not in daemon.said()
+    assert "a-token-of-many-letters" not in daemon.output()
 
 
 # Others -------------------------------------------------------------------------------------------
@@ -247,11 +247,11 @@ def test_a_sink_of_a_other_delivers_in_order_through_refusals(
         *("--source", voices, *sink, "--sink", "json_lines"),
         env={**os.environ, "PYTHONPATH": str(site)},
     )
-    assert daemon.wait() == 0, daemon.said()
+    assert daemon.wait() == 0, daemon.output()
     written = [line.split() for line in (tmp_path / "diary").read_text().splitlines()]
     assert [int(number) for number, _ in written] == [e["sequence"] for e in daemon.events()]
     assert {model for _, model in written} == {"tiny"}
-    assert "not today at all" in daemon.said()
+    assert "not today at all" in daemon.output()
 
 
 def test_a_voice_satellite_feeds_it(

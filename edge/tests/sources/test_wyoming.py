@@ -240,13 +240,13 @@ def test_a_client_that_is_faster_than_the_reader_waits() -> None:
                 await client.write_event(AudioStop().event())
 
         feeding = asyncio.ensure_future(feed())
-        heard = [await first]
+        results = [await first]
         await asyncio.sleep(1)
         assert not feeding.done()
-        while isinstance(heard[-1], Chunk):
-            heard.append(await anext(items))
+        while isinstance(results[-1], Chunk):
+            results.append(await anext(items))
         await feeding
-        firsts = [float(item.samples[0] * 32768) for item in heard[:-1]]
+        firsts = [float(item.samples[0] * 32768) for item in results[:-1]]
         assert firsts == list(range(n_chunks))
         await items.aclose()
 

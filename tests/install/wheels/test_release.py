@@ -191,13 +191,13 @@ def build(tree: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 def build_here(tree: Path, *args: str) -> subprocess.CompletedProcess[str]:
     """Do the same in this process; what ends it says so in its message."""
-    arguments, said, status = ["--root", str(tree), "--out", str(tree / "dist"), *args], "", 0
+    arguments, output, status = ["--root", str(tree), "--out", str(tree / "dist"), *args], "", 0
     with contextlib.redirect_stdout(io.StringIO()) as out:
         try:
             builder().main(arguments)
         except SystemExit as end:
-            status, said = 1, f"{end.code}\n"
-    return subprocess.CompletedProcess(arguments, status, out.getvalue(), said)
+            status, output = 1, f"{end.code}\n"
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), output)
 
 
 @functools.cache
@@ -262,5 +262,5 @@ def test_an_unknown_distribution(tree: Path) -> None:
 def test_the_environment_of_developers_has_every_distribution() -> None:
     plugins = {file.parent.name for file in ROOT.glob("plugins/*/pyproject.toml")}
     make = ["make", "--dry-run", "--always-make", "setup"]
-    told = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert set(re.findall(r"-e plugins/([\w-]+)", told)) == plugins
+    message = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"-e plugins/([\w-]+)", message)) == plugins
