@@ -1,4 +1,4 @@
-"""openSMILE through the seam: its own numbers, on any signal, the same every time."""
+"""openSMILE as a plugin: its own numbers, on any signal, the same every time."""
 
 from __future__ import annotations
 

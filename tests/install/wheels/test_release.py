@@ -65,7 +65,7 @@ WRONG_TREES = {
         "ser_toolkit.cli:mainly",
         "scripts 'sertk' points at ser_toolkit.cli:mainly, and",
     ),
-    "a plugin for another seam": (
+    "a plugin for another HOOK_API": (
         "plugins/sertk-msf/sertk_msf/__init__.py",
         r"SERTK_HOOK_API = \d+",
         "SERTK_HOOK_API = 99",
@@ -75,7 +75,7 @@ WRONG_TREES = {
         "ser_toolkit/plugins/hookspecs.py",
         r"HOOK_API = \d+",
         "HOOK_API = 99",
-        "newest heading of a seam is HOOK_API .*, hookspecs.HOOK_API is 99",
+        "newest heading is HOOK_API .*, hookspecs.HOOK_API is 99",
     ),
     "an undocumented version": (
         "CHANGELOG.md",
@@ -89,7 +89,7 @@ WRONG_TREES = {
         "ser-toolkit>=98,<99",
         "^Error: plugins/README.md: it says ser-toolkit>=98,<99, and ser-toolkit is",
     ),
-    "another seam in the same series": (
+    "another HOOK_API in the same series": (
         "CHANGELOG.md",
         r"(### HOOK_API )(\d+)(?s:(.*))",
         r"\g<1>\g<2>\g<3>\n## [0.1.0]\n### HOOK_API 0\n",
