@@ -108,7 +108,7 @@ def caveats(metrics: Mapping[str, Any]) -> list[str]:
     """Return the caveats that qualify every metric."""
     lines = list(metrics["protocol"].get("caveats", []))
     if metrics["synthetic"]:
-        lines.insert(0, "synthetic speech: these figures say nothing about human voices")
+        lines.insert(0, "synthetic speech: these metrics say nothing about human voices")
     if metrics.get("interrupted"):
         lines.append("training was interrupted; add --resume to the same command to go on")
     if not metrics.get("audit", {}).get("clean", True):

@@ -16,13 +16,13 @@ from ..runtime.errors import SertkError
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.15
-NOT_COMPARABLE = "random split: speakers are on both sides, the figure compares with no other"
+NOT_COMPARABLE = "random split: a speaker may be in two subsets, so its metrics are not comparable"
 NAMES = "holdout, kfold:K, loso, official, cross-corpus, random"
 
 
 @dataclass(frozen=True)
 class Split:
-    """One fold: utterances for training, validation and test, and the caveats of its figures."""
+    """One fold: utterances for training, validation and test, and the caveats of its metrics."""
 
     name: str
     train: tuple[Utterance, ...]
@@ -47,7 +47,7 @@ class Split:
 
     @property
     def hash(self) -> str:
-        """Return the hash of clips, labels and subsets; equal hashes mean comparable figures."""
+        """Return the hash of clips, labels and subsets; equal hashes mean comparable metrics."""
         return protocol_hash([self])
 
 
