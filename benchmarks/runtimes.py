@@ -146,12 +146,12 @@ def cells(converted: Converted, check: RuntimeCheck) -> Row:
     size = f"{len(converted.content) / 1024:.0f}"
     if check.agreement is None:
         return check.runtime, size, check.reason
-    figures = (check.max_difference, check.median_ms, check.load_ms, check.rss_mb)
+    numbers = (check.max_difference, check.median_ms, check.load_ms, check.rss_mb)
     words = "yes" if check.proven else f"no: {check.reason}"
-    return check.runtime, size, f"{check.agreement:.0%}", *map(figure, figures), words
+    return check.runtime, size, f"{check.agreement:.0%}", *map(as_text, numbers), words
 
 
-def figure(value: float | None) -> str:
+def as_text(value: float | None) -> str:
     """Format with two digits below 1, one decimal above."""
     return "" if value is None else f"{value:.2g}" if value < 1 else f"{value:.1f}"
 

@@ -25,7 +25,7 @@ def faults_of_tree(projects: Sequence[Project]) -> Iterator[str]:
     """Yield one line per fault: which file, what is wrong, what to do."""
     core = projects[0]
     known = {project.name: project for project in projects}
-    api = hook_api(core)
+    api = number(core)
     for project in projects:
         yield from _beside_the_core(project, core)
         for requirement in project.requirements():
@@ -36,7 +36,7 @@ def faults_of_tree(projects: Sequence[Project]) -> Iterator[str]:
     yield from _changelog(core, api)
 
 
-def hook_api(core: Project) -> int:
+def number(core: Project) -> int:
     """Return the HOOK_API of the core."""
     return int(top_names(core.folder / "ser_toolkit/plugins/hookspecs.py")["HOOK_API"])
 
@@ -114,15 +114,18 @@ def _changelog(core: Project, api: int) -> Iterator[str]:
     if named[:1] != [core.version]:
         newest = named[0] if named else "nothing"
         yield f"CHANGELOG.md: the newest version is {newest}, pyproject.toml has {core.version}"
-    seams = [(version or core.version, seam) for version, seam in releases if seam is not None]
-    if [seam for _, seam in seams[:1]] != [api]:
-        newest = f"HOOK_API {seams[0][1]}" if seams else "none"
-        yield f"CHANGELOG.md: the newest heading of a seam is {newest}, hookspecs.HOOK_API is {api}"
-    for (newer, seam), (older, before) in pairwise(seams):
-        if seam != before and Version(newer).release[:2] == Version(older).release[:2]:
+    numbers = [
+        (version or core.version, number) for version, number in releases if number is not None
+    ]
+    if [number for _, number in numbers[:1]] != [api]:
+        newest = f"HOOK_API {numbers[0][1]}" if numbers else "none"
+        yield f"CHANGELOG.md: the newest heading is {newest}, hookspecs.HOOK_API is {api}"
+    for (newer, number), (older, before) in pairwise(numbers):
+        if number != before and Version(newer).release[:2] == Version(older).release[:2]:
             yield (
-                f"CHANGELOG.md: HOOK_API goes from {before} to {seam} between {older} and {newer}, "
-                "which plugins take for compatible. Raise the second number of the version"
+                f"CHANGELOG.md: HOOK_API goes from {before} to {number} between {older} and "
+                f"{newer}, which plugins take for compatible. "
+                "Raise the second number of the version"
             )
 
 

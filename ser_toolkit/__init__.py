@@ -1,4 +1,4 @@
-"""SER Toolkit: speech emotion recognition with plugins, honest figures and an edge target.
+"""SER Toolkit: speech emotion recognition with plugins, honest metrics and an edge target.
 
     import ser_toolkit as sertk
     run = sertk.train("DIR", plugin="msf")

@@ -78,10 +78,10 @@ def train(data: Data, *, fold: int = 1, callback: Callback | None = None, **opti
         **options: `plugin`, `recipe`, `settings`, `epochs` and more: the fields of `TrainOptions`.
 
     Returns:
-        The run: its directory, its figures and its model.
+        The run: its directory, its metrics and its model.
 
     Raises:
-        SertkError: For what a user can mend.
+        SertkError: For what a user can fix.
     """
     chosen = _options(train, data, options)
     return Run(pipeline.train(chosen, fold, callback or Callback()).path)
@@ -91,7 +91,7 @@ def train(data: Data, *, fold: int = 1, callback: Callback | None = None, **opti
 def crossval(
     data: Data, *, quantize: str | None = None, callback: Callback | None = None, **options: Any
 ) -> Run:
-    """Train and test every fold of a protocol; figures are pooled and per fold.
+    """Train and test every fold of a protocol; metrics are pooled and per fold.
 
     Args:
         data: A folder, a table, `"synthetic"`, or several of these.
@@ -122,7 +122,7 @@ def quantize(
     `mode` is one of float32, float16, dynamic, int8, int16x8, or `"all"`. `data` is needed only
     where the features of the run's clips are no longer in the cache, and by `with_frontend`, which
     also writes a `.tflite` that takes raw audio; `workers` processes compute the features that the
-    cache lacks. The result has the figures of each mode, and `bundles` and `tflite`, the files
+    cache lacks. The result has the metrics of each mode, and `bundles` and `tflite`, the files
     written.
     """
     opened = _run(run)
@@ -169,7 +169,7 @@ def evaluate(
         reader: Who reads `data`, where it is not to be found out.
         emotions: Those that count; all, if empty.
         mapping: Renames emotions.
-        include_training: Score what it was trained on as well, and label the figure.
+        include_training: Score what it was trained on as well, and mark the metrics as such.
         require_signature: A file with a public key: only a bundle that it has signed is opened.
         callback: Receives warnings and progress.
     """
@@ -246,10 +246,10 @@ def inspect(
     seed: int = 0,
     callback: Callback | None = None,
 ) -> Result:
-    """Draw one recording in one picture (`out`, PNG), its augmented sounds in `play_dir`; its
-    figures.
+    """Draw one recording as a picture (`out`, PNG), and return its measurements.
 
-    Without a recipe, every installed augmenter is shown with its defaults.
+    With `play_dir` its augmented sounds are written there. Without a recipe, every installed
+    augmenter is shown with its defaults.
     """
     found = inspection.inspect(
         Path(file),

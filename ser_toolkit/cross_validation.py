@@ -15,6 +15,7 @@ from .contracts.components import Utterance
 from .data.split import Split, parse_protocol, protocol_hash
 from .export.converter import check_mode
 from .export.quantize import facts_name, predictions_name, quantize_fold
+from .metrics.caveats import caveats_of
 from .metrics.paired import compare
 from .metrics.scores import Scores, compute_metrics
 from .pipeline import Prepared, prepare, run_fold, write_recipe
@@ -26,6 +27,7 @@ from .utils.parallel import worker_processes
 from .utils.progress import Callback, FileLogger
 
 POLL_S = 0.5
+NO_MEAN = "the folds have test clips of different classes: their UARs have no common mean"
 
 
 def crossval(options: TrainOptions, callback: Callback, mode: str | None = None) -> RunDirectory:
@@ -174,18 +176,21 @@ def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> 
     scores = _joined(parts)
     folds = [_fold_row(run, split) for run, split in zip(runs, prepared.splits, strict=True)]
     uars = [row["uar"] for row in folds]
+    alike = len({frozenset(part.truth.tolist()) for part in parts}) == 1
+    caveats = caveats_of(scores.utterances, scores.labels)
+    caveats += sorted({caveat for split in prepared.splits for caveat in split.caveats})
     first = runs[0].metrics
     metrics = {
         "recipe": prepared.assembly.recipe.name,
         "synthetic": prepared.corpus.synthetic,
         **compute_metrics(scores, prepared.options.seed),
-        "mean_uar": float(np.mean(uars)),
-        "sd_uar": float(np.std(uars, ddof=1)),
+        "mean_uar": float(np.mean(uars)) if alike else None,
+        "sd_uar": float(np.std(uars, ddof=1)) if alike else None,
         "folds": folds,
         "protocol": {
             "name": prepared.options.protocol,
             "hash": protocol_hash(prepared.splits),
-            "caveats": sorted({c for split in prepared.splits for c in split.caveats}),
+            "caveats": caveats if alike else [*caveats, NO_MEAN],
             "comparable": parse_protocol(prepared.options.protocol)[0] != "random",
         },
         "audit": {"clean": all(run.metrics["audit"]["clean"] for run in runs)},

@@ -16,6 +16,7 @@ from .data.feature_store import Features, Store
 from .data.leakage import audit, audit_summary
 from .data.split import Split, make_splits, parse_protocol
 from .metrics.calibration import chow_threshold, fit_temperature
+from .metrics.caveats import caveats_of
 from .metrics.scores import (
     Scores,
     compute_metrics,
@@ -142,7 +143,8 @@ def run_fold(
     # A damaged checkpoint is refused before hours of work and not after them.
     Checkpoint.read(folder / CHECKPOINT)
     leakage = audit(split)
-    for line in (*split.caveats, f"{split.name}: {split.summary}", audit_summary(leakage)):
+    protocol = _protocol(prepared, split)
+    for line in (*protocol["caveats"], f"{split.name}: {split.summary}", audit_summary(leakage)):
         log.note(line)
     dataset = _dataset(prepared, split, log, workers)
     prepare_backend(prepared.options.seed, threads)
@@ -164,7 +166,7 @@ def run_fold(
         "recipe": prepared.assembly.recipe.name,
         "synthetic": prepared.corpus.synthetic,
         **compute_metrics(scores, prepared.options.seed),
-        "protocol": _protocol(prepared, split),
+        "protocol": protocol,
         "audit": leakage,
         "parameters": report.parameters(network),
         "layers": report.layers(network),
@@ -285,7 +287,7 @@ def _protocol(prepared: Prepared, split: Split) -> dict[str, Any]:
         "name": prepared.options.protocol,
         "fold": split.name,
         "hash": split.hash,
-        "caveats": list(split.caveats),
+        "caveats": [*split.caveats, *caveats_of(split.test, split.labels)],
         "comparable": prepared.options.protocol != "random",
     }
 

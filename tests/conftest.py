@@ -27,8 +27,8 @@ MAIN = (
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keras reads its own variables in a way that numpy 2 is about to drop."""
-    told = "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning:keras"
-    config.addinivalue_line("filterwarnings", told)
+    message = "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning:keras"
+    config.addinivalue_line("filterwarnings", message)
 
 
 @pytest.fixture(scope="session")

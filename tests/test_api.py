@@ -103,7 +103,7 @@ def test_no_module_takes_the_place_of_a_public_name(package: str) -> None:
 # Training and what comes after it
 
 
-def test_train_gives_a_run_with_its_figures(small_run: tuple[Any, Path]) -> None:
+def test_train_gives_a_run_with_its_metrics(small_run: tuple[Any, Path]) -> None:
     run, _ = small_run
     assert isinstance(run, sertk.Run)
     assert 0 <= run.metrics["uar"] <= 1

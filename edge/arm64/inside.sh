@@ -30,8 +30,8 @@ else
   cp /sertk/constraints.txt constraints.txt
 fi
 export PIP_CONSTRAINT=$PWD/constraints.txt
-pip install -qq /material/wheels/ser_toolkit-*.whl /material/wheels/sertk_msf-*.whl \
-  "$(echo /material/wheels/sertk_edge-*.whl)$extra"
+pip install -qq /inputs/wheels/ser_toolkit-*.whl /inputs/wheels/sertk_msf-*.whl \
+  "$(echo /inputs/wheels/sertk_edge-*.whl)$extra"
 [ -z "$extra" ] || pip uninstall -qq --yes ai-edge-litert
 du -sh "$VENV"
 
@@ -53,7 +53,7 @@ proven() {
   grep -q "\"name\": \"$RUNTIME\"" shown
 }
 
-for bundle in /material/bundles/*.sertk; do
+for bundle in /inputs/bundles/*.sertk; do
   say "sertk bundle verify $(basename "$bundle")"
   if proven "$bundle"; then
     sertk bundle verify "$bundle" | tee verified
@@ -73,19 +73,19 @@ pytest --quiet -p no:cacheprovider -c /sertk/pyproject.toml --rootdir /sertk --t
 
 say "sertk edge install-service"
 voice=synthetic-msf
-proven "/material/bundles/$voice.sertk" || voice=tiny
-cp "/material/bundles/$voice.sertk" /opt/voice.sertk
+proven "/inputs/bundles/$voice.sertk" || voice=tiny
+cp "/inputs/bundles/$voice.sertk" /opt/voice.sertk
 mkdir -p units
 sertk edge install-service /opt/voice.sertk --unit-dir units
 grep "^ExecStart=:$VENV/bin/sertk serve-edge /opt/voice.sertk\$" units/sertk-edge.service
 grep "^ProtectHome=yes\$" units/sertk-edge.service
 
 say "sertk serve-edge --check"
-sertk serve-edge /opt/voice.sertk --source /material/clip.wav --check
+sertk serve-edge /opt/voice.sertk --source /inputs/clip.wav --check
 
 say "sertk serve-edge --source clip.wav"
-sertk serve-edge /opt/voice.sertk --source /material/clip.wav --http-port 0 \
+sertk serve-edge /opt/voice.sertk --source /inputs/clip.wav --http-port 0 \
   --state-dir state | tee events
-python /sertk/edge/arm64/compare.py events "/material/$voice.events"
+python /sertk/edge/arm64/compare.py events "/inputs/$voice.events"
 
 say "done"

@@ -1,4 +1,4 @@
-"""SER Toolkit at the edge: a daemon that tells which emotion a voice has.
+"""SER Toolkit at the edge: a daemon that detects the emotion of live speech.
 
 Names are loaded when they are used: the command's help needs no numpy.
 """

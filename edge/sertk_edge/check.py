@@ -126,4 +126,4 @@ def _privacy(settings: Settings) -> str:
     if folder is None:
         return "no audio is written or sent"
     WavRecorder(folder).check()
-    return f"EVERYTHING THAT IS HEARD IS WRITTEN TO {folder}"
+    return f"ALL AUDIO IS WRITTEN TO {folder}"

@@ -70,7 +70,7 @@ PATH = AnyPath()
 )
 @setting_options
 def serve_edge(list_devices: bool, check: bool, **options: Any) -> None:
-    """Listen with BUNDLE and tell which emotion is heard, until it is stopped.
+    """Detect the emotion of live speech with BUNDLE, until it is stopped.
 
     Events go to standard output, as lines for people on a terminal and as JSON in a pipe, or to the
     sinks that are named. A live source has a page on http://127.0.0.1:8642. Every option is also a
@@ -104,7 +104,9 @@ def edge() -> None:
 @click.argument("bundle", type=PATH)
 @click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTIONS OF serve-edge]")
 @click.option("--config", type=PATH, metavar="FILE", help="Settings as TOML, for serve-edge.")
-@click.option("--user", default="", metavar="NAME", help="Run as this user, not as one made up.")
+@click.option(
+    "--user", default="", metavar="NAME", help="Run as this user [default: a dynamic one]."
+)
 @click.option(
     "--credential",
     "credentials",
@@ -114,7 +116,7 @@ def edge() -> None:
 )
 @click.option("--name", default="sertk-edge", show_default=True, help="Name of the unit.")
 @click.option(
-    "--unit-dir", type=PATH, default=install.UNIT_DIR, show_default=True, help="Where it goes."
+    "--unit-dir", type=PATH, default=install.UNIT_DIR, show_default=True, help="Folder of the unit."
 )
 @click.option("--print", "only_print", is_flag=True, help="Print the unit and write nothing.")
 def install_service(
@@ -127,9 +129,9 @@ def install_service(
     unit_dir: Path,
     only_print: bool,
 ) -> None:
-    """Write a systemd unit that listens with BUNDLE from every start of the machine on.
+    """Write a systemd unit that runs serve-edge with BUNDLE from every start of the machine on.
 
-    The service has no rights but to hear and to use the network: see the comments in the unit.
+    The service may only record sound and use the network: see the comments in the unit.
     """
     bundle, config = bundle.absolute(), config.absolute() if config else None
     check_for_service(bundle, more)
@@ -168,13 +170,15 @@ def check_for_service(bundle: Path, words: Sequence[str]) -> None:
     options = made.params
     for name in ("check", "list_devices"):
         if options[name]:
-            raise WrongUsageError(f"--{name.replace('_', '-')} ends at once, and a service goes on")
+            problem = f"--{name.replace('_', '-')} ends at once, and a service keeps running"
+            raise WrongUsageError(problem, "Leave it out")
     settings = settings_of(options)
     configured(settings.sinks)
     for where, path in _paths(options, settings):
         if not path.is_absolute():
             problem = f"{where} expects a path from / on, received '{path}'"
-            raise WrongUsageError(problem, "A service does not start in this folder")
+            todo = "Write the whole path: a service starts in another folder"
+            raise WrongUsageError(problem, todo)
 
 
 def _paths(options: Mapping[str, Any], settings: Settings) -> Iterator[tuple[str, Path]]:

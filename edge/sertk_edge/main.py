@@ -164,7 +164,7 @@ def _greet(parts: Parts, server: Server | None) -> None:
         log.warning("any machine in the network can send sound, because source.allow_network is on")
     if (folder := parts.settings.debug.audio_dir) is not None:
         log.warning(
-            "EVERYTHING THAT IS HEARD IS WRITTEN TO DISK, because debug.audio_dir is set",
+            "ALL AUDIO IS WRITTEN TO DISK, because debug.audio_dir is set",
             folder=str(folder),
         )
 

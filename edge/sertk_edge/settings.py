@@ -57,7 +57,7 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True)
 class BundleSettings:
-    """Which bundle answers, and which may replace it."""
+    """The bundle in use, and which may replace it."""
 
     file: Path | None = setting(None, "The bundle; the argument BUNDLE goes before it.", "-")
     directory: Path | None = setting(
@@ -66,9 +66,9 @@ class BundleSettings:
     public_key: Path | None = setting(
         None, "Accept only bundles that this public key (PEM) has signed.", "--require-signature"
     )
-    watch_s: float = setting(2.0, "Look for a changed file this often; 0: only on SIGHUP.")
+    watch_s: float = setting(2.0, "Seconds between checks for a changed file; 0: only on SIGHUP.")
     allow_new_labels: bool = setting(False, "Let a new bundle have other emotions than the last.")
-    max_bytes: int = setting(128 * MIB, "Largest bundle that is read.", least=1)
+    max_bytes: int = setting(128 * MIB, "Largest bundle that is read, in bytes.", least=1)
     threads: int = setting(1, "Threads of the network.", least=1, most=64)
 
 
@@ -82,17 +82,19 @@ class SourceSettings:
         "wyoming:tcp://HOST:PORT or wyoming:unix:///PATH.",
         "--source",
     )
-    realtime: bool = setting(False, "Play a file at its own pace.", "--realtime")
-    repeat: bool = setting(False, "Play a file over and over.", "--repeat")
+    realtime: bool = setting(False, "Read a file in real time.", "--realtime")
+    repeat: bool = setting(False, "Read a file over and over.", "--repeat")
     rate_hz: int = setting(
-        0, "Sample rate; 0: the device's own, 16000 of PCM.", "--rate-hz", most=384_000
+        0, "Sample rate; 0: that of the device, 16000 for PCM.", "--rate-hz", most=384_000
     )
-    channels: int = setting(0, "Channels; 0: the device's own, 1 of PCM.", "--channels", most=32)
+    channels: int = setting(
+        0, "Channels; 0: those of the device, at most 2; 1 for PCM.", "--channels", most=32
+    )
     allow_network: bool = setting(
         False, "Let Wyoming clients of other machines connect; anyone there can send sound."
     )
     stall_s: float = setting(
-        3.0, "Open a microphone anew that gives nothing for so long.", least=0.5
+        3.0, "Seconds without samples after which a microphone is opened again.", least=0.5
     )
 
     @property
@@ -126,32 +128,40 @@ class StreamSettings:
 
     gate: Literal["auto", "silero", "energy", "off"] = setting(
         "auto",
-        "What tells speech from other sound; auto: silero where it works, else energy.",
+        "Voice activity detector; auto: silero where it works, else energy.",
         "--gate",
     )
-    speech_threshold: float = setting(0.5, "Probability from which silero hears speech.", most=1)
+    speech_threshold: float = setting(0.5, "Probability from which silero detects speech.", most=1)
     hop_s: float = setting(
         0.5, "Seconds between windows of one utterance.", "--hop-s", least=0.01, most=60
     )
-    pre_roll_s: float = setting(0.2, "Sound kept from before speech is noticed.", most=2)
-    hangover_s: float = setting(0.6, "Silence that ends an utterance.", least=0.1, most=10)
-    min_speech_s: float = setting(0.25, "Shorter utterances are not classified.", most=2)
+    pre_roll_s: float = setting(
+        0.2, "Seconds of sound kept from before speech is detected.", most=2
+    )
+    hangover_s: float = setting(
+        0.6, "Seconds of silence that end an utterance.", least=0.1, most=10
+    )
+    min_speech_s: float = setting(
+        0.25, "Utterances with fewer seconds of speech are not classified.", most=2
+    )
 
 
 @dataclass(frozen=True)
 class SmoothingSettings:
     """From predictions to events."""
 
-    tau_s: float = setting(1.0, "Time constant of the exponential smoothing; 0: none.")
+    tau_s: float = setting(1.0, "Time constant of the exponential smoothing in seconds; 0: none.")
     hysteresis: float = setting(
         0.1, "How much more probable another emotion must be to replace one.", most=1
     )
-    min_duration_s: float = setting(0.5, "Speech that must speak for an emotion before it counts.")
-    refractory_s: float = setting(1.0, "No change of emotion for so long after a change.")
-    end_after_s: float = setting(2.0, "Silence after which an emotion has ended.")
+    min_duration_s: float = setting(
+        0.5, "Seconds of speech for which another emotion must lead before it replaces one."
+    )
+    refractory_s: float = setting(1.0, "Seconds after a change of emotion without another change.")
+    end_after_s: float = setting(2.0, "Seconds of silence after which an emotion has ended.")
     uncertain_below: float = setting(
         -1.0,
-        "Confidence below which the answer is `uncertain`; below 0: the bundle's own.",
+        "Confidence below which a prediction is `uncertain`; below 0: the bundle's own.",
         least=-1,
         most=1,
     )
@@ -168,15 +178,21 @@ class HttpSettings:
     token_file: Path | None = setting(None, "File with the token that requests must carry.")
     tls_cert: Path | None = setting(None, "Certificate chain (PEM).")
     tls_key: Path | None = setting(None, "Private key of the certificate (PEM).")
-    allowed_hosts: tuple[str, ...] = setting((), "Further names by which requests may call us.")
-    max_body_bytes: int = setting(10 * MIB, "Largest request.", least=1)
-    max_audio_s: float = setting(300.0, "Longest recording that is classified.", least=0.1)
+    allowed_hosts: tuple[str, ...] = setting((), "Further host names that requests may use.")
+    max_body_bytes: int = setting(10 * MIB, "Largest request body.", least=1)
+    max_audio_s: float = setting(
+        300.0, "Longest recording that is classified, in seconds.", least=0.1
+    )
     requests_per_minute: int = setting(60, "Recordings classified per minute and client.", least=1)
     max_connections: int = setting(64, "Connections at once.", least=1)
     max_streams: int = setting(8, "Event streams and sockets at once.", least=1)
-    header_timeout_s: float = setting(10.0, "A request must have begun within.", least=0.1)
-    body_timeout_s: float = setting(30.0, "A request must have arrived within.", least=0.1)
-    write_timeout_s: float = setting(10.0, "A client must take what is written within.", least=0.1)
+    header_timeout_s: float = setting(
+        10.0, "Seconds for the first line and headers of a request.", least=0.1
+    )
+    body_timeout_s: float = setting(30.0, "Seconds for the body of a request.", least=0.1)
+    write_timeout_s: float = setting(
+        10.0, "Seconds for a client to read what is written.", least=0.1
+    )
 
     @property
     def is_loopback(self) -> bool:
@@ -186,7 +202,7 @@ class HttpSettings:
 
 @dataclass(frozen=True)
 class DeviceSettings:
-    """What the daemon calls itself, and where it keeps what must not be lost."""
+    """The name of the device, and where undelivered events are kept."""
 
     name: str = setting("", "Name shown to people; default: the host's name.", "--name")
     id: str = setting("", "Stable id for programs; default: made once, kept in the state folder.")
@@ -195,14 +211,18 @@ class DeviceSettings:
         "Folder for undelivered events; default: $STATE_DIRECTORY, else ~/.local/state/sertk.",
         "--state-dir",
     )
-    spool_events: int = setting(10_000, "Undelivered events kept; the oldest go first.", least=1)
+    spool_events: int = setting(
+        10_000, "Undelivered events kept; the oldest are dropped first.", least=1
+    )
 
 
 @dataclass(frozen=True)
 class LogSettings:
     """What is logged, and how."""
 
-    level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level.")
+    level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "Lowest level that is logged."
+    )
     format: Literal["auto", "text", "json", "journal"] = setting(
         "auto", "auto: journal under systemd, else text."
     )
@@ -213,7 +233,7 @@ class DebugSettings:
     """What must never be on by accident."""
 
     audio_dir: Path | None = setting(
-        None, "WRITE EVERYTHING THAT IS HEARD to WAV files here. For finding faults only."
+        None, "WRITE ALL AUDIO to WAV files here. For finding faults only."
     )
 
 
@@ -233,7 +253,7 @@ class Settings:
 
     @property
     def live(self) -> bool:
-        """Say whether sound is heard as it is made: on standard input too, as of `arecord`."""
+        """Say whether sound is classified while it is recorded, as from standard input too."""
         return self.source.kind != "file" or self.source.realtime
 
     @property

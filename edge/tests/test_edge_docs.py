@@ -1,4 +1,4 @@
-"""docs/edge.md and the guide are true: every setting, parameter, figure and path is in them."""
+"""docs/edge.md and the guide are true: every setting, parameter, metric and path is in them."""
 
 from __future__ import annotations
 
@@ -156,14 +156,14 @@ def test_every_metric_is_documented() -> None:
     assert set(re.findall(r"\bsertk_[a-z_]+\b", PAGE)) - {"sertk_edge"} <= ours
 
 
-def test_the_figures_in_the_text_are_those_of_the_code() -> None:
+def test_the_numbers_in_the_text_are_those_of_the_code() -> None:
     from sertk_edge import daemon, main
     from sertk_edge.audio import audio_queue, segments, vad
     from sertk_edge.delivery import sink_worker
     from sertk_edge.http import backend, security, websocket
 
     text = " ".join(PAGE.split())
-    told = {
+    message = {
         f"at most {audio_queue.HELD_S:g} s": "audio queue",
         f"every {1000 * vad.FRAME_S:g} ms": "frames",
         f"{vad.ABOVE_NOISE_DB:g} dB above the noise": "energy gate",
@@ -177,7 +177,7 @@ def test_the_figures_in_the_text_are_those_of_the_code() -> None:
         f"for {security.COOKIE_DAYS} days": "cookie",
         f"after {daemon.STUCK_S:g} s: systemd": "watchdog",
     }
-    assert [where for words, where in told.items() if words not in text] == []
+    assert [where for words, where in message.items() if words not in text] == []
 
 
 # Examples ----------------------------------------------------------------------------------------

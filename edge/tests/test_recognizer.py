@@ -1,4 +1,4 @@
-"""When events were heard: of live sound by the time of the sound, of a file by the clock."""
+"""The times of events: of live sound by the time of the sound, of a file by the clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BEGUN_S = 1_000_000.0
 
 
 def events(source: str, bundle: Path) -> Iterator[Event]:
-    """What is told of two seconds of voice that was heard at BEGUN_S."""
+    """The results for two seconds of voice that began at BEGUN_S."""
     stream = StreamSettings(gate="off")
     settings = Settings(source=SourceSettings(source=source), stream=stream)
     voice = synthetic_voice(2.0, RATE_HZ).astype(np.float32) / 32768
@@ -39,7 +39,7 @@ def events(source: str, bundle: Path) -> Iterator[Event]:
 
 
 @pytest.mark.parametrize("source", ["-", "mic", "wyoming:tcp://127.0.0.1:0"])
-def test_live_sound_tells_when_it_was_heard(source: str, tiny_bundle: Path) -> None:
+def test_events_of_live_sound_have_the_time_of_the_speech(source: str, tiny_bundle: Path) -> None:
     found = list(events(source, tiny_bundle))
     assert [event.kind for event in found][:: len(found) - 1] == ["started", "ended"]
     for event in found:

@@ -176,7 +176,7 @@ def test_a_file_needs_no_page_unless_it_is_asked_for() -> None:
     assert settings(None, "--http-port", "0").http_port == 0
 
 
-def test_what_comes_on_standard_input_is_heard_as_it_comes() -> None:
+def test_standard_input_is_live() -> None:
     assert settings(None, "--source", "-").live
     assert settings(None, "--source", "-").http_port == 8642
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
+
+from ..runtime.process import ProcessError, output_text
 
 # Raspberry Pi documentation, `vcgencmd get_throttled`: bits 0 to 3 are now, 16 to 19 since boot.
 THROTTLED = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
@@ -69,12 +68,10 @@ def _throttled(root: Path) -> dict[str, list[str]] | None:
 
 
 def _vcgencmd() -> str:
-    if shutil.which("vcgencmd") is None:
+    try:
+        return output_text(["vcgencmd", "get_throttled"], timeout_s=5).strip()
+    except ProcessError:
         return ""
-    command = ["vcgencmd", "get_throttled"]
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        return subprocess.run(command, capture_output=True, text=True, timeout=5).stdout.strip()
-    return ""
 
 
 def _system() -> str:

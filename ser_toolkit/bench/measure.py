@@ -77,8 +77,8 @@ def bench(
     before = power()
     measured: dict[int, dict[str, Any]] = {n: {"threads": n} for n in chosen}
     steps = (step for n in chosen for step in _run(content, n, seconds))
-    for n, stage, figures in track(steps, "Measuring", len(chosen) * len(STAGES)):
-        measured[n][stage] = figures
+    for n, stage, measurements in track(steps, "Measuring", len(chosen) * len(STAGES)):
+        measured[n][stage] = measurements
     return {
         "format": FORMAT,
         "bundle": _bundle_facts(bundle, content, file, measured[chosen[0]]["windows"]),
@@ -167,12 +167,12 @@ def _run(content: bytes, threads: int, seconds: float) -> Iterator[Step]:
     arguments = [str(threads), str(seconds)]
     began = time.perf_counter()
     try:
-        for stage, figures in ask_code(WORKER, arguments, content, TIMEOUT_S + 3 * seconds, env):
+        for stage, values in ask_code(WORKER, arguments, content, TIMEOUT_S + 3 * seconds, env):
             if stage == "cold":
-                figures["total_ms"] = 1000 * (time.perf_counter() - began)
-            yield threads, stage, figures
+                values["total_ms"] = 1000 * (time.perf_counter() - began)
+            yield threads, stage, values
     except WorkerCrashError as crash:
-        raise BundleError(f"the measuring {crash.end}", "Try `sertk bundle verify`") from crash
+        raise BundleError(f"the measurement {crash.end}", "Try `sertk bundle verify`") from crash
     except WorkerError as failed:
         raise BundleError(failed.cause, failed.todo) from failed
 

@@ -141,7 +141,9 @@ class Row:
     def needed(self, column: str) -> str:
         """Return the value. Raises SertkError where there is none."""
         if not self.get(column):
-            raise SertkError(f"{self.where} has no {column}")
+            raise SertkError(
+                f"{self.where} has no {column}", f"Write one, or delete line {self.line}"
+            )
         return self.get(column)
 
     def seconds(self, column: str) -> float | None:
@@ -187,7 +189,8 @@ def _find_table(root: Path) -> Path:
     if len(tables) == 1:
         return tables[0]
     if not tables:
-        raise SertkError(f"no CSV or TSV table with columns file and emotion in '{root}'")
+        problem = f"no CSV or TSV table with columns file and emotion in '{root}'"
+        raise SertkError(problem, "Give the path of a table, or add these columns")
     names = ", ".join(path.name for path in tables)
     raise SertkError(f"'{root}' holds several tables: {names}", "Give the path of one of them")
 
@@ -208,7 +211,8 @@ def _text(table: Path) -> str:
     except UnicodeDecodeError as error:
         raise SertkError(f"{table.name} is not UTF-8 text", "Save it as CSV in UTF-8") from error
     except OSError as error:
-        raise SertkError(f"{table.name} cannot be read: {error.strerror}") from error
+        problem = f"{table.name} cannot be read: {error.strerror}"
+        raise SertkError(problem, "Check its permissions") from error
 
 
 def _header(table: Path, text: str) -> tuple[str, dict[str, int]]:
@@ -303,7 +307,7 @@ def _check_same(kept: tuple[Clip, Row], clip: Clip, row: Row) -> None:
 
 def _nothing(table: Path, folder: Path, skipped: Mapping[str, str]) -> SertkError:
     if not skipped:
-        return SertkError(f"{table.name} has no rows")
+        return SertkError(f"{table.name} has no rows", "Add a row for each clip")
     return SertkError(
         f"none of the files of {table.name} is there, e.g. '{next(iter(skipped))}'",
         f"Paths are looked up in '{folder}'",

@@ -7,7 +7,7 @@ fricatives and bursts are shaped noise. Each emotion moves the prosody as the li
 Murray & Arnott 1993 (JASA 93), Banse & Scherer 1996 (JPSP 70), Burkhardt & Sendlmeier 2000
 (ISCA Workshop on Speech and Emotion), Juslin & Laukka 2003 (Psychological Bulletin 129). How
 strongly it does so varies with the speaker and the utterance. It is speech-like, not speech:
-no figure that is reached on it says anything about people.
+metrics on it say nothing about people.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ PATIENCE_S = 2.0
 HABIT_SPREAD = 0.4
 """A speaker's own way with one emotion: spread as a share of the spread of utterances."""
 WAV_HEADER_BYTES = 44
-REMARK = "synthetic speech from a formant synthesizer: no figure on it says anything about people"
+REMARK = "synthetic speech from a formant synthesizer: metrics on it say nothing about people"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class SpokenSentence:
 
 @dataclass(frozen=True)
 class SyntheticReader(Reader):
-    """Synthetic speech in six emotions, made on first use: for demos and tests, not for figures.
+    """Synthetic speech in six emotions, made on first use: for demos and tests, not for results.
 
     Speakers with odd numbers are women. Each speaker says each sentence `repetitions` times in
     each emotion. Same fields, same bytes on one machine.

@@ -22,7 +22,7 @@ INTERRUPTED = 130
 @click.version_option(__version__, prog_name="sertk", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show tracebacks (also: SERTK_DEBUG=1).")
 def sertk(debug: bool) -> None:
-    """Speech emotion recognition: from clips to a network and an honest figure."""
+    """Speech emotion recognition: from clips to a network and its metrics."""
     del debug  # `run` reads it, before any command is looked up.
 
 

@@ -1,4 +1,4 @@
-"""Run `sertk bench`: what a bundle costs on this machine."""
+"""Run `sertk bench`: time and memory of a bundle on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from .bundle import PATH, key_bytes
 from .predict import signature_option
 
-LOAD = "Other load on the machine changes every figure: measure with nothing else running."
+LOAD = "Other load on the machine changes every measurement: measure with nothing else running."
 MAX_LOAD_PER_CORE = 0.5
 
 
@@ -23,14 +23,14 @@ MAX_LOAD_PER_CORE = 0.5
     "--threads",
     multiple=True,
     metavar="N",
-    help="With so many threads; repeat, or separate by commas. Default: 1 to the number of cores.",
+    help="Numbers of threads; repeat, or separate by commas. Default: 1 to the number of cores.",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(0, 3600),
     default=2.0,
     show_default=True,
-    help="How long each kind of work is repeated.",
+    help="Seconds for which each stage is repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.option("--out", type=PATH, help="Write the JSON here.")

@@ -28,7 +28,7 @@ def key_bytes(key: Path | None) -> bytes | None:
 
 @click.group()
 def bundle() -> None:
-    """Look into a bundle, check it, sign it."""
+    """Show, check and sign a bundle."""
 
 
 @bundle.command()
@@ -70,7 +70,7 @@ def verify(file: Path, require_signature: Path | None) -> None:
 @FILE
 @signature_option
 def selftest(file: Path, require_signature: Path | None) -> None:
-    """Run the self-test of FILE; say how far it is off, and how far it may be."""
+    """Run the self-test of FILE; print the difference from the export and the tolerance."""
     from ..runtime.bundle.file import parse_bundle, read_bytes
     from . import show as terminal
     from .bundle_views import selftest_table

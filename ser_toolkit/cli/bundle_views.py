@@ -76,7 +76,7 @@ def rows(bundle: Bundle, content: bytes, file: str) -> Iterator[tuple[str, str]]
     yield "uncertain", f"below a confidence of {manifest.thresholds['uncertain']:.2f}"
     yield from _labelled("trained", _training(manifest.training))
     yield from _labelled("protocol", _protocol(manifest.training))
-    yield from _labelled("figures", _figures(manifest.figures))
+    yield from _labelled("metrics", _metrics(manifest.figures))
     yield "signature", SIGNED[_signature(bundle, content)]
 
 
@@ -196,7 +196,7 @@ def _training(table: Mapping[str, Any]) -> Iterator[str]:
         return
     yield line.replace(", of ", " of ")
     if table.get("synthetic"):
-        yield "on synthetic speech: its figures say nothing about human voices"
+        yield "on synthetic speech: its metrics say nothing about human voices"
     for corpus in (_dig(table, list, "data") or [])[:MOST_ROWS]:
         reader, licence = (_dig(corpus, str, key) for key in ("reader", "licence"))
         yield f"data: {reader} (licence: {licence or 'not known'})"
@@ -212,13 +212,13 @@ def _training(table: Mapping[str, Any]) -> Iterator[str]:
 def _protocol(table: Mapping[str, Any]) -> Iterator[str]:
     name, fold, code = (_dig(table, str, "protocol", key) for key in ("name", "fold", "hash"))
     if name:
-        yield f"{name}, hash {code}: figures are comparable where hashes agree"
+        yield f"{name}, hash {code}: metrics are comparable where hashes are equal"
         yield from [fold] if fold and fold != name else []
     for caveat in (_dig(table, list, "protocol", "caveats") or [])[:MOST_ROWS]:
         yield f"! {_text(caveat)}"
 
 
-def _figures(table: Mapping[str, Any]) -> Iterator[str]:
+def _metrics(table: Mapping[str, Any]) -> Iterator[str]:
     subsets = [subset for subset in table if _dig(table, float, subset, "uar") is not None]
     if not subsets:
         yield _text(table)

@@ -28,7 +28,7 @@ def delta(report: Mapping[str, Any]) -> None:
         title = f"{subset.capitalize()} clips ({keras['clips']}), {note}"
         out.print(show.table(title, OVERVIEW, lines))
     for row in (*rows, *raw):
-        title = f"{row['mode']}: each figure and each recall, with the paired difference"
+        title = f"{row['mode']}: each metric and each recall, with the paired difference"
         out.print(show.table(title, DETAILS, _details(row, report["labels"])))
     proofs = [(row["mode"], proof) for row in rows for proof in row["runtimes"]]
     out.print(show.table("Runtimes, one window at one thread", RUNTIMES, map(_proof, proofs)))

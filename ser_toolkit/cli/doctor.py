@@ -45,7 +45,7 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
-    """Check this installation; exit with 0 if the base works."""
+    """Check this installation; exit with 1 if the core does not work."""
     findings = list(examine())
     works = all(finding.state == "ok" for finding in findings if finding.needed)
     if as_json:

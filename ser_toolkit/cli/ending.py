@@ -1,4 +1,4 @@
-"""What a training ends with: figures of each side, layers, predictions beside the truth."""
+"""What a training ends with: metrics of each subset, layers, predictions beside the truth."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ending(run: RunDirectory) -> None:
     metrics = run.metrics
     with run.whole("history.csv") as path:
         kept = _kept(_rows(path.read_text("utf-8")), metrics["best_epoch"])
-        out.print(sides(metrics, kept))
+        out.print(subsets(metrics, kept))
     out.print(f"  {TRAINING}", style="dim", soft_wrap=True)
     _print_layers(run)
     predictions(run)
@@ -51,8 +51,8 @@ def predictions(run: RunDirectory) -> None:
         console().print(prediction_table(_rows(path.read_text("utf-8"))))
 
 
-def sides(metrics: Mapping[str, Any], kept: Mapping[str, str]) -> Table:
-    """Return accuracy and loss of the kept epoch beside those of the test side."""
+def subsets(metrics: Mapping[str, Any], kept: Mapping[str, str]) -> Table:
+    """Return accuracy and loss of the kept epoch beside those of the test subset."""
     clips = metrics["sides"]
     value = {key: float(kept[key]) for key in ("accuracy", "val_accuracy", "val_uar")}
     rows = [
@@ -61,7 +61,7 @@ def sides(metrics: Mapping[str, Any], kept: Mapping[str, str]) -> Table:
          _loss(kept["val_loss"])),
         ("test", clips["test"], metrics["wa"], metrics["uar"], _loss(metrics["loss"])),
     ]  # fmt: skip
-    title = f"Sides (epoch {metrics['best_epoch']} of {metrics['epochs']} kept)"
+    title = f"Subsets (epoch {metrics['best_epoch']} of {metrics['epochs']} kept)"
     return table(title, HEADS, rows)
 
 

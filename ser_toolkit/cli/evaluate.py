@@ -19,10 +19,10 @@ from .train import data_options
 @click.option(
     "--include-training",
     is_flag=True,
-    help="Score clips that it was trained on as well; the figure is labelled.",
+    help="Score clips that it was trained on as well; a caveat marks the metrics.",
 )
 @signature_option
-@click.option("--out", type=click.Path(path_type=Path), help="Write the figures here, as JSON.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the metrics here, as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def evaluate(
     model: Path,
@@ -35,7 +35,7 @@ def evaluate(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Score a bundle or a run on its test subset and on clips that it has never seen."""
+    """Score a bundle or a run on its test subset and on unseen clips."""
     from .. import api
     from ..training import report
     from . import show
@@ -62,7 +62,8 @@ def evaluate(
 def _count_line(counts: dict[str, Any]) -> str:
     trained = counts["trained_on"]
     others = f", and {trained} that took part in training" if trained else ""
+    left_out = counts["left_out_as_trained_on"]
     return (
-        f"\nscored: {counts['test_side']} clips of the test side and {counts['never_seen']} never "
-        f"seen{others}; left out: {counts['left_out_as_trained_on']} that took part in training"
+        f"\nscored: {counts['test_side']} clips of the test subset and {counts['never_seen']} "
+        f"never seen{others}; left out: {left_out} that took part in training"
     )

@@ -17,7 +17,7 @@ import click
     "--workers",
     type=click.IntRange(min=0),
     default=0,
-    help="Processes [default: one per core].",
+    help="Processes that compute features [default: one per core].",
 )
 @click.option(
     "--out",

@@ -22,7 +22,9 @@ from .train import SEED
     help="Write the recording and every augmented sound here, as WAV.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="The picture [default: ./FILE-inspect.png]."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="PNG file to write [default: ./FILE-inspect.png].",
 )
 def inspect(
     file: Path,
@@ -32,7 +34,7 @@ def inspect(
     play_dir: Path | None,
     out: Path | None,
 ) -> None:
-    """Draw a recording: waveform, spectrogram, features, and what every augmentation does.
+    """Draw a recording: waveform, spectrogram, features, and every augmentation.
 
     With --recipe the augmenters and parameters of that recipe are shown, else every installed
     augmenter with its defaults. Each is applied for certain, whatever its probability.
@@ -83,9 +85,9 @@ def _dbfs(level: float) -> str:
 def _used_part(found: Mapping[str, Any]) -> str:
     rate_hz = found["extractor_rate_hz"]
     resampled = "as it is" if rate_hz == found["rate_hz"] else f"resampled to {rate_hz} Hz"
-    first_s = found["heard_from_s"]
+    first_s = found["used_from_s"]
     begin = f" from {first_s:g} s on" if first_s else ""
-    return f"{found['heard_s']:.3f} s of it{begin}, {resampled}"
+    return f"{found['used_s']:.3f} s of it{begin}, {resampled}"
 
 
 def _sound_lines(sounds: list[dict[str, Any]]) -> Iterator[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "kinds",
     type=click.Choice(KINDS),
     multiple=True,
-    help="What it is to offer; repeat for several in one package.  [required]",
+    help="Kind of component; repeat for several in one package.  [required]",
 )
 @click.option(
     "--out",

@@ -21,7 +21,7 @@ from .new import new
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:
-    """List plugins and their components; say what is broken."""
+    """List plugins, their components, and what is broken."""
     if ctx.invoked_subcommand is not None:
         if as_json:
             ctx.fail(f"--json stands after the command: sertk plugins {ctx.invoked_subcommand} …")
@@ -42,7 +42,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     "--data",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="A corpus for its readers; they read copies.",
+    help="A corpus for its readers, which read a copy.",
 )
 @click.option(
     "--set",

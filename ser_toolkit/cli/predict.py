@@ -30,8 +30,15 @@ def signature_option(command: Any) -> Any:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print a table with a header.")
-@click.option("--windows", is_flag=True, help="Also the prediction for each window, with its time.")
-@click.option("--top", type=click.IntRange(min=1), metavar="K", help="Only the K most probable.")
+@click.option(
+    "--windows", is_flag=True, help="Print the prediction for each window too, with its time."
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Print only the K most probable emotions.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(min=0),

@@ -1,4 +1,4 @@
-"""`sertk quantize`: from a run to one file for a device, with what that costs."""
+"""`sertk quantize`: from a run to one file for a device, with the loss of UAR."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ..runtime.bundle.modes import MODES
     type=click.Choice((*MODES, "all")),
     default="int8",
     show_default=True,
-    help="How the network's numbers are stored; all writes a bundle of each.",
+    help="Number format of the network; all: a bundle for each.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="The bundle [default: RUN/RECIPE.sertk]."
+    "--out", type=click.Path(path_type=Path), help="Bundle to write [default: RUN/RECIPE.sertk]."
 )
 @click.option(
     "--data",
     multiple=True,
     metavar="DIR",
-    help="What the run was trained on, where its features are no longer in the cache.",
+    help="The run's corpus, where its features are no longer in the cache.",
 )
 @click.option("--reader", metavar="NAME", help="Reader to use [default: recognised].")
 @click.option(
@@ -34,18 +34,18 @@ from ..runtime.bundle.modes import MODES
     default=2.0,
     show_default=True,
     metavar="POINTS",
-    help="UAR points that may be lost on validation clips.",
+    help="Largest loss of UAR on validation clips, in points.",
 )
-@click.option("--force", is_flag=True, help="Write the bundle whatever is lost.")
+@click.option("--force", is_flag=True, help="Write the bundle even if the loss is larger.")
 @click.option(
     "--float-layers",
     metavar="A,B|auto",
-    help="Layers that stay float in int8; auto finds those that lose most.",
+    help="Layers that stay float in int8; auto: those that lose most.",
 )
 @click.option(
     "--with-frontend",
     is_flag=True,
-    help="Also write a .tflite that takes raw audio and needs none of this toolkit.",
+    help="Also write a .tflite that takes raw audio, for use without this toolkit.",
 )
 @click.option(
     "--workers",
@@ -65,7 +65,7 @@ def quantize(
     with_frontend: bool,
     workers: int,
 ) -> None:
-    """Turn RUN into a bundle, after measuring it on validation and test clips."""
+    """Export RUN as a bundle, after measuring it on validation and test clips."""
     from .. import api
     from ..export.quantize import NotBundledError
     from . import show

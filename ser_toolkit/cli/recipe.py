@@ -12,7 +12,7 @@ def recipe() -> None:
 
 @recipe.command("list")
 def list_recipes() -> None:
-    """Name and describe every recipe."""
+    """List every recipe with a description."""
     from ..plugins.registry import load_plugins
 
     for item in sorted(load_plugins().all("recipe"), key=lambda item: item.name):

@@ -108,7 +108,7 @@ def caveats(metrics: Mapping[str, Any]) -> list[str]:
     """Return the caveats that qualify every metric."""
     lines = list(metrics["protocol"].get("caveats", []))
     if metrics["synthetic"]:
-        lines.insert(0, "synthetic speech: these figures say nothing about human voices")
+        lines.insert(0, "synthetic speech: these metrics say nothing about human voices")
     if metrics.get("interrupted"):
         lines.append("training was interrupted; add --resume to the same command to go on")
     if not metrics.get("audit", {}).get("clean", True):
@@ -127,7 +127,7 @@ def _headline(metrics: Mapping[str, Any]) -> str:
         f"loss {metrics['loss']:.3f}",
         f"calibration error {100 * metrics['calibration_error']:.1f} %",
     ]
-    if "mean_uar" in metrics:
+    if metrics.get("mean_uar") is not None:
         mean, sd = 100 * metrics["mean_uar"], 100 * metrics["sd_uar"]
         parts.insert(1, f"mean over folds {mean:.1f} ± {sd:.1f}")
     if "quantized" in metrics:
@@ -173,7 +173,7 @@ def _folds(folds: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], left: int = 1) -> Table:
-    """Return a plain table; floats are shares, shown in per cent.
+    """Return a plain table; floats are shares, shown in per cent, None is a dash.
 
     Args:
         title: What stands above it.
@@ -186,8 +186,14 @@ def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], left:
     for index, head in enumerate(heads):
         plain.add_column(head, justify="left" if index < left else "right", no_wrap=True)
     for row in rows:
-        plain.add_row(*(f"{100 * c:.1f}" if isinstance(c, float) else str(c) for c in row))
+        plain.add_row(*map(_cell, row))
     return plain
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f}" if isinstance(value, float) else str(value)
 
 
 def next_steps(folder: Path, *commands: tuple[str, str]) -> None:

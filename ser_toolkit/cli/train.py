@@ -1,4 +1,4 @@
-"""`sertk train` and `sertk crossval`: from clips to an honest figure."""
+"""`sertk train` and `sertk crossval`: from clips to a network and its metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ def data_options(command: F) -> F:
     """Return which data, and which of its emotions."""
     for option in (
         click.option(
-            "--map", "mapping", multiple=True, metavar="OLD=NEW", help="Rename an emotion."
+            "--map",
+            "mapping",
+            multiple=True,
+            metavar="OLD=NEW",
+            help="Rename an emotion; repeat for more.",
         ),
         click.option("--emotions", metavar="A,B,C", help="Use only these emotions."),
         click.option("--reader", metavar="NAME", help="Reader to use [default: recognised]."),
@@ -38,7 +42,7 @@ def data_options(command: F) -> F:
 def _training_options(default_protocol: str) -> Callable[[F], F]:
     def decorate(command: F) -> F:
         for option in (
-            click.option("--resume", is_flag=True, help="Go on with the run in --out."),
+            click.option("--resume", is_flag=True, help="Continue the run in --out."),
             click.option(
                 "--out",
                 type=click.Path(path_type=Path),
@@ -48,16 +52,26 @@ def _training_options(default_protocol: str) -> Callable[[F], F]:
                 "--workers",
                 type=click.IntRange(min=0),
                 default=0,
-                help="Processes [default: one per core].",
+                help="Processes that compute features [default: one per core].",
             ),
-            click.option("--seed", type=SEED, default=0, show_default=True, help="Seed."),
-            click.option("--epochs", type=click.IntRange(min=1), help="Epochs at most."),
+            click.option(
+                "--seed",
+                type=SEED,
+                default=0,
+                show_default=True,
+                help="Seed of split, training and augmentation.",
+            ),
+            click.option(
+                "--epochs",
+                type=click.IntRange(min=1),
+                help="Largest number of epochs [default: the recipe's].",
+            ),
             click.option(
                 "--set",
                 "settings",
                 multiple=True,
                 metavar="KEY=VALUE",
-                help="Set a part of the recipe, e.g. extractor.n_mels=80 or training.copies=2.",
+                help="Set a field of the recipe, e.g. extractor.n_mels=80; repeat for more.",
             ),
             click.option(
                 "--protocol",
@@ -67,8 +81,12 @@ def _training_options(default_protocol: str) -> Callable[[F], F]:
                 help=f"One of {NAMES}.",
             ),
             data_options,
-            click.option("--recipe", metavar="NAME", help="Recipe, see `sertk recipe list`."),
-            click.option("--plugin", metavar="NAME", help="Plugin whose recipe to train."),
+            click.option(
+                "--recipe",
+                metavar="NAME",
+                help="Recipe to train, see `sertk recipe list` [default: compact].",
+            ),
+            click.option("--plugin", metavar="NAME", help="Train the recipe of this plugin."),
             click.argument(
                 "recipe_file", required=False, type=click.Path(), metavar="[RECIPE.toml]"
             ),
@@ -85,7 +103,7 @@ def _training_options(default_protocol: str) -> Callable[[F], F]:
     "--fold", type=click.IntRange(min=1), default=1, show_default=True, help="Fold to train."
 )
 def train(fold: int, **chosen: Any) -> None:
-    """Train a recipe and test it on speakers that took no part."""
+    """Train a recipe and test it on unseen speakers."""
     from .. import api
     from . import ending, show
 
@@ -95,7 +113,7 @@ def train(fold: int, **chosen: Any) -> None:
     show.next_steps(
         run.path,
         (f"sertk predict {run.path} FILE.wav", "what it predicts for a file"),
-        (f"sertk evaluate {run.path} --data DIR", "figures on other data"),
+        (f"sertk evaluate {run.path} --data DIR", "metrics on other data"),
         (f"sertk quantize {run.path}", "one file for a device"),
         ("sertk crossval … --protocol loso", "every speaker as the test speaker once"),
     )
@@ -106,10 +124,10 @@ def train(fold: int, **chosen: Any) -> None:
 @click.option(
     "--quantize",
     type=click.Choice(("float32", "float16", "dynamic", "int8", "int16x8")),
-    help="Score every fold in this form as well, and say what it costs.",
+    help="Score every fold in this number format as well, and show the difference.",
 )
 def crossval(**chosen: Any) -> None:
-    """Train and test every fold of a protocol; figures pooled and per fold."""
+    """Train and test every fold of a protocol; metrics pooled and per fold."""
     from .. import api
     from . import ending, show
 

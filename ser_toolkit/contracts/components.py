@@ -119,7 +119,7 @@ class Reader(Component):
 
     A reader with `needs_folder = False` makes its corpus itself and is chosen by name
     (`--data NAME`); it gets a cache folder as `root`. A reader of a corpus that is not human
-    speech sets `synthetic = True`, and every figure is labelled so.
+    speech sets `synthetic = True`, and all metrics are marked so.
 
     Attributes:
         needs_folder: Whether users must say where the corpus lies.

@@ -165,7 +165,7 @@ def _read(reader: Reader, root: Path) -> Reading:
     if not isinstance(reading, Reading):
         raise SertkError(
             f"read of reader '{reader.name}' expects a Reading, received {type(reading).__name__}",
-            "Tell its author; `sertk plugins check` finds such things",
+            "Report it to its author; `sertk plugins check` shows it",
         )
     return reading
 
@@ -192,7 +192,8 @@ def _decoded(clips: Sequence[Clip], callback: Callback) -> list[Utterance]:
             else:
                 unusable.append(result)
     if unusable and not usable:
-        raise SertkError(f"none of {len(unusable)} files is usable; the first: {unusable[0]}")
+        problem = f"none of {len(unusable)} files is usable; the first: {unusable[0]}"
+        raise SertkError(problem, "Check --data, and play one of the files")
     if unusable:
         callback.warn(f"{len(unusable)} of {len(clips)} files are unusable and left out", unusable)
     return usable

@@ -1,4 +1,4 @@
-"""The leakage audit: what the sides of a split share that they should not."""
+"""The leakage audit: what the subsets of a split share and should not."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,13 +22,13 @@ VALIDATION = Subsets(np.array([1 - VALIDATION_SHARE, VALIDATION_SHARE]), np.arra
 HOLDOUT = Subsets(
     np.array([*(VALIDATION.shares * (1 - TEST_SHARE)), TEST_SHARE]), np.array([1e4, 1.0, 100.0])
 )
-NOT_COMPARABLE = "random split: speakers are on both sides, the figure compares with no other"
+NOT_COMPARABLE = "random split: a speaker may be in two subsets, so its metrics are not comparable"
 NAMES = "holdout, kfold:K, loso, official, cross-corpus, random"
 
 
 @dataclass(frozen=True)
 class Split:
-    """One fold: utterances for training, validation and test, and the caveats of its figures."""
+    """One fold: utterances for training, validation and test, and the caveats of its metrics."""
 
     name: str
     train: tuple[Utterance, ...]
@@ -53,7 +53,7 @@ class Split:
 
     @property
     def hash(self) -> str:
-        """Return the hash of clips, labels and subsets; equal hashes mean comparable figures."""
+        """Return the hash of clips, labels and subsets; equal hashes mean comparable metrics."""
         return protocol_hash([self])
 
 
@@ -299,4 +299,8 @@ def _checked(split: Split) -> Split:
             else f"the split ({split.name}) leaves no {lacking}",
             "Try another --seed or --protocol, or leave the emotion out with --emotions",
         )
-    return split
+    unvalidated = sorted(set(split.labels) - {item.emotion for item in split.validation})
+    if not unvalidated:
+        return split
+    caveat = f"no validation clip of {', '.join(unvalidated)}: epochs are chosen without them"
+    return replace(split, caveats=(*split.caveats, caveat))

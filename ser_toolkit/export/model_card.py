@@ -20,7 +20,7 @@ of your country may forbid emotion recognition at work and in schools altogether
 LIMITS = """## Limits
 
 - **Acted speech.** Most corpora hold actors who were asked for an emotion, in a quiet room.
-  Everyday speech is softer, mixed, and mostly neutral: expect less than the figures here.
+  Everyday speech is softer, mixed, and mostly neutral: expect less than the metrics here.
 - **Language and culture.** It was trained on the speakers and languages of its data and no others.
   On other languages, ages, accents, voices, microphones and rooms it may be no better than chance.
 - **It says nothing about a person.** A label predicts which acted emotion a sound is most like.
@@ -33,7 +33,7 @@ LIMITS = """## Limits
 def model_card(
     run: RunDirectory, report: Mapping[str, Any], row: Mapping[str, Any], manifest: Manifest
 ) -> str:
-    """Return Markdown: data, protocol, figures with intervals, quantization, use, limits.
+    """Return Markdown: data, protocol, metrics with intervals, quantization, use, limits.
 
     Args:
         run: The trained run.
@@ -51,7 +51,7 @@ def model_card(
             "",
             *_data(metrics),
             *_protocol(metrics, manifest.training["protocol"]),
-            *_figures(metrics),
+            *_metrics(metrics),
             *_quantization(report, row, manifest),
             USE,
             LIMITS,
@@ -62,7 +62,7 @@ def model_card(
 def _caveats(metrics: Mapping[str, Any]) -> list[str]:
     caveats = list(metrics["protocol"].get("caveats", []))
     if metrics["synthetic"]:
-        synthetic = "Trained on synthetic speech: its figures say nothing about human voices."
+        synthetic = "Trained on synthetic speech: its metrics say nothing about human voices."
         caveats.insert(0, synthetic)
     return [f"> **{line}**\n" for line in caveats]
 
@@ -88,7 +88,7 @@ def _protocol(metrics: Mapping[str, Any], protocol: Mapping[str, Any]) -> list[s
     return [
         "## Protocol",
         "",
-        f"`{protocol['name']}`, {protocol['fold']}; hash `{protocol['hash']}`: figures are "
+        f"`{protocol['name']}`, {protocol['fold']}; hash `{protocol['hash']}`: metrics are "
         "comparable where hashes agree.",
         f"Leakage audit: {'clean' if audit['clean'] else 'NOT clean'}. Seed {metrics['seed']}, "
         f"epoch {metrics['best_epoch']} of {metrics['epochs']}, "
@@ -98,7 +98,7 @@ def _protocol(metrics: Mapping[str, Any], protocol: Mapping[str, Any]) -> list[s
     ]
 
 
-def _figures(metrics: Mapping[str, Any]) -> list[str]:
+def _metrics(metrics: Mapping[str, Any]) -> list[str]:
     interval = metrics["ci95"]
     low, high = (f"{100 * edge:.1f}" for edge in interval["uar"])
     classes = [
@@ -110,7 +110,7 @@ def _figures(metrics: Mapping[str, Any]) -> list[str]:
         for index, value in enumerate(metrics["per_speaker"].values())
     ]
     return [
-        "## Figures of the network as trained, on test clips",
+        "## Metrics of the trained network, on test clips",
         "",
         f"UAR {_percent(metrics['uar'])} % [{low}, {high}] (95 %, {interval['groups']} "
         f"{interval['clusters']}s drawn), accuracy {_percent(metrics['wa'])} %, macro-F1 "
@@ -162,5 +162,5 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
     return [*("| " + " | ".join(map(str, line)) + " |" for line in lines), ""]
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"

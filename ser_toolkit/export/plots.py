@@ -48,8 +48,9 @@ def _plot_recalls(axes: Any, rows: Sequence[Mapping[str, Any]], labels: Sequence
     """Draw recall of each class minus that of Keras, on test clips, with paired intervals."""
     for index, row in enumerate(rows):
         metrics = row["test"]
-        values = np.array([metrics["difference"]["recall"][label] for label in labels]) * 100
-        low, high = np.array([metrics["ci95"]["recall"][label] for label in labels]).T * 100
+        # A class without a test clip has none of these: NaN, of which nothing is drawn.
+        values = np.array([metrics["difference"]["recall"][label] for label in labels], float) * 100
+        low, high = np.array([metrics["ci95"]["recall"][label] for label in labels], float).T * 100
         bars = np.abs(np.stack([np.minimum(low - values, 0), np.maximum(high - values, 0)]))
         places = np.arange(len(labels)) + 0.12 * (index - (len(rows) - 1) / 2)
         axes.errorbar(places, values, bars, fmt="o", capsize=3, label=row["mode"])

@@ -1,6 +1,6 @@
 """Run a file in one environment, for `verify`: `python verify_worker.py FOLDER RUNTIME`.
 
-It is started by its path, in environments where this toolkit need not be installed: it borrows the
+It is started by its path, in environments where this toolkit need not be installed: it takes the
 package that it lies in and leaves everything else to that environment.
 """
 
@@ -19,7 +19,7 @@ ROUNDS = 200
 LONGEST_S = 2.0
 
 
-def borrow() -> None:
+def use_parent_packages() -> None:
     """Make `ser_toolkit` importable without what lies beside it."""
     package = types.ModuleType("ser_toolkit")
     package.__path__ = [str(Path(__file__).resolve().parents[1])]
@@ -77,7 +77,7 @@ def rss_mb() -> float:
 
 
 if __name__ == "__main__":
-    borrow()
+    use_parent_packages()
     from ser_toolkit.utils.worker import serve
 
     serve(work)

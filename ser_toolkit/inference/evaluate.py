@@ -11,6 +11,7 @@ import numpy as np
 from ..contracts.components import Utterance
 from ..data.corpus import load_corpus
 from ..data.split import hash_of
+from ..metrics.caveats import caveats_of
 from ..metrics.scores import Scores, compute_metrics, utterance_scores
 from ..plugins.registry import load_plugins
 from ..runtime.audio.decode import read_audio
@@ -44,7 +45,7 @@ def evaluate(
         emotions: Those that count; all, if empty.
         mapping: Renames emotions.
         callback: Receives warnings and progress.
-        include_training: Score what it was trained on as well, and label the figure.
+        include_training: Score what it was trained on as well, and mark the metrics as such.
     """
     plugins = model.plugins or load_plugins()
     span_s = model.classifier.extractor.span_s
@@ -109,8 +110,8 @@ def _not_trained_on(known: Sequence[Utterance], plan: Mapping[str, Any]) -> list
     clips = [item for item in known if item.hash not in trained]
     if not clips:
         raise SertkError(
-            f"no clip to score: {len(known)} of {len(known)} clips trained this run",
-            "Give data that the run has not seen; --include-training scores them all the same",
+            f"no clip to score: all {len(known)} clips took part in training",
+            "Give other data, or add --include-training to score them all the same",
         )
     return clips
 
@@ -149,9 +150,12 @@ def _protocol(
     known, trained_on = counts["never_seen_of_known_speakers"], counts["trained_on"]
     trained = provenance.protocol
     caveats = [] if trained["comparable"] else list(trained["caveats"])
-    caveats += [f"{known} new clips are by speakers heard in training"] if known else []
+    caveats += (
+        [f"{known} new clips are by speakers of the training or validation set"] if known else []
+    )
     if trained_on:
-        caveats.insert(0, f"{trained_on} clips took part in training: this figure flatters")
+        caveats.insert(0, f"{trained_on} clips took part in training: these metrics are too high")
+    caveats += caveats_of(clips, labels)
     return {
         "name": f"evaluate a {trained['name']} run",
         "hash": hash_of([(labels, rows)]),

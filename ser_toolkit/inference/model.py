@@ -169,7 +169,7 @@ class Model:
             reader: Who reads `data`, where it is not to be found out.
             emotions: Those that count; all, if empty.
             mapping: Renames emotions.
-            include_training: Score what it was trained on as well, and label the figure.
+            include_training: Score what it was trained on as well, and mark the metrics as such.
             callback: Receives warnings and progress.
         """
         from .evaluate import evaluate

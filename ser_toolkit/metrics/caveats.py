@@ -12,7 +12,7 @@ FEWEST_CLIPS = 30
 FEWEST_SPEAKERS = 5
 
 
-def test_caveats(tested: Sequence[Utterance], labels: Sequence[str]) -> list[str]:
+def caveats_of(tested: Sequence[Utterance], labels: Sequence[str]) -> list[str]:
     """Return the caveats of metrics over these clips: absent classes first, then small numbers.
 
     Args:

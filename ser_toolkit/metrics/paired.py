@@ -19,7 +19,7 @@ def headline_metrics(scores: Scores) -> dict[str, Any]:
         "wa": scores.accuracy,
         "loss": scores.loss,
         "calibration_error": calibration_error(scores.probabilities, scores.truth),
-        "recall": {label: float(value) for label, value in zip(scores.labels, recall, strict=True)},
+        "recall": dict(zip(scores.labels, map(float, recall), strict=True)),
         "clips": len(scores.truth),
     }
 

@@ -192,36 +192,39 @@ def compute_metrics(scores: Scores, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def _per_class(counts: I64, labels: Sequence[str]) -> dict[str, dict[str, float]]:
-    predicted = counts.sum(axis=0)
-    hits = np.diagonal(counts)
+def _per_class(counts: I64, labels: Sequence[str]) -> dict[str, dict[str, float | None]]:
+    """Return the metrics of each class; None where a class lacks the clips for one."""
+    predicted, support, hits = counts.sum(axis=0), counts.sum(axis=1), np.diagonal(counts)
     precision = np.divide(hits, predicted, out=np.zeros(len(hits)), where=predicted > 0)
-    recall, f1 = np.nan_to_num(recalls(counts)), np.nan_to_num(_f1(counts))
+    precision[(predicted == 0) & (support == 0)] = np.nan
+    columns = {"precision": precision, "recall": recalls(counts), "f1": _f1(counts)}
     return {
         label: {
-            "precision": float(precision[i]),
-            "recall": float(recall[i]),
-            "f1": float(f1[i]),
-            "support": int(counts[i].sum()),
+            **{
+                key: None if np.isnan(values[i]) else float(values[i])
+                for key, values in columns.items()
+            },
+            "support": int(support[i]),
         }
         for i, label in enumerate(labels)
     }
 
 
-def _macro(counts: I64, per_class: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def _macro(counts: I64, per_class: Mapping[str, Mapping[str, float | None]]) -> dict[str, float]:
     """Average over classes; one that neither occurs nor is predicted does not count."""
-    present = (counts.sum(axis=0) + counts.sum(axis=1)) > 0
-    precision = np.array([row["precision"] for row in per_class.values()])
+    precision = [row["precision"] for row in per_class.values() if row["precision"] is not None]
     return {
-        "precision": float(precision[present].mean()),
+        "precision": float(np.mean(precision)),
         "recall": uar(counts),
         "f1": macro_f1(counts),
     }
 
 
-def _weighted(per_class: Mapping[str, Mapping[str, float]], support: I64) -> dict[str, float]:
+def _weighted(
+    per_class: Mapping[str, Mapping[str, float | None]], support: I64
+) -> dict[str, float]:
     return {
-        key: float(np.average([row[key] for row in per_class.values()], weights=support))
+        key: float(np.average([row[key] or 0.0 for row in per_class.values()], weights=support))
         for key in ("precision", "recall", "f1")
     }
 

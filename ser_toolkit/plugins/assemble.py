@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..contracts.components import Augmenter, FrameAugmenter, ModelBuilder
-from ..contracts.recipe import ComponentSpec, Recipe
+from ..contracts.recipe import SEE, ComponentSpec, Recipe
 from ..runtime.component import (
     Asset,
     Component,
@@ -103,7 +103,9 @@ def _check_augmenters(
 ) -> None:
     for augmenter in augmenters:
         if not 0 <= augmenter.p <= 1:
-            raise SertkError(f"'{augmenter.name}.p' is a probability, received {augmenter.p}")
+            raise SertkError(
+                f"'{augmenter.name}.p' expects a probability, 0 to 1, received {augmenter.p}"
+            )
     for augmenter in augmenters:
         if isinstance(augmenter, FrameAugmenter) and not isinstance(extractor, FrameExtractor):
             raise SertkError(
@@ -130,7 +132,7 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
 
 def _stacked(parts: Sequence[Any]) -> Extractor:
     if not parts:
-        raise SertkError("a recipe needs at least one extractor")
+        raise SertkError("a recipe needs at least one extractor", SEE)
     if len(parts) == 1:
         single: Extractor = parts[0]
         return single
@@ -138,7 +140,7 @@ def _stacked(parts: Sequence[Any]) -> Extractor:
     try:
         return kind(tuple(parts))
     except ValueError as error:
-        raise SertkError(str(error), "See `sertk recipe show`") from error
+        raise SertkError(str(error), SEE) from error
 
 
 def open_recipe(recipe: str | Recipe | None, plugins: Plugins, plugin: str | None = None) -> Recipe:
@@ -160,7 +162,8 @@ def open_recipe(recipe: str | Recipe | None, plugins: Plugins, plugin: str | Non
 
 def _refuse_both(plugin: str | None, kind: str, name: str) -> None:
     if plugin is not None:
-        raise SertkError(f"either a plugin or a {kind} expected, received '{plugin}' and '{name}'")
+        problem = f"either a plugin or a {kind} expected, received '{plugin}' and '{name}'"
+        raise SertkError(problem, "Leave out one of them")
 
 
 def _read_recipe(path: str) -> Recipe:

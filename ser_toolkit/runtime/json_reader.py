@@ -41,7 +41,7 @@ def to_json(content: Mapping[str, Any], indent: int | None = 1) -> bytes:
         return text.encode() + b"\n"
     except (TypeError, ValueError) as error:
         raise BundleError(
-            f"JSON values expected: {error}", "Write null for what is no number"
+            f"JSON values expected: {error}", "Write null for a value that is not a number"
         ) from error
 
 

@@ -14,7 +14,7 @@ from typing import IO
 
 from .text import shorten
 
-# What runtimes log on standard error when they start; it says nothing about a failure.
+# What runtimes log on standard error when they start; it is not the cause of a failure.
 LOG_PREFIX = "INFO: "
 
 
@@ -132,11 +132,19 @@ def output_lines(
         yield from child.lines()
 
 
-def describe_end(status: int, errors: IO[bytes]) -> str:
+def output_text(command: Sequence[str], timeout_s: float) -> str:
+    """Run a command and return all that it prints. Raises ProcessError.
+
+    `timeout_s` is the longest wait for the next line, or for the end.
+    """
+    return b"".join(output_lines(command, timeout_s)).decode("utf-8", "replace")
+
+
+def describe_end(status: int, errors: IO[bytes] | None = None) -> str:
     """Say how a process ended: by which signal, or with which status and last line of `errors`."""
     if status < 0:
         return f"crashed ({_signal_name(-status)})"
-    last = "".join(f": {line}" for line in _last_line(errors))
+    last = "".join(f": {line}" for line in _last_line(errors)) if errors else ""
     return f"ended with status {status}{last}"
 
 

@@ -82,6 +82,7 @@ def _loaded(point: EntryPoint) -> Any:
     error = attempt(lambda: commands.append(point.load()))
     if error is not None:
         raise SertkError(
-            f"command '{point.name}' is broken: {one_line(error)}", "Fix it"
+            f"command '{point.name}' is broken: {one_line(error)}",
+            "Fix its entry point or its module",
         ) from error
     return commands[0]

@@ -63,7 +63,7 @@ def with_reasons(
                 f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(known)}",
             )
         if not reason.strip():
-            raise SertkError(f"a failure of '{key}' is expected without a reason", "Say why")
+            raise SertkError(f"a failure of '{key}' is expected without a reason", "Give a reason")
     return [(check, _reason(check, expected)) for check in listed]
 
 

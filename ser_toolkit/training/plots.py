@@ -76,8 +76,11 @@ def plot_classes(folder: Path, metrics: Mapping[str, Any], note: str) -> None:
     figure = new_figure(1.5 + 1.1 * len(labels), 4)
     axes = figure.subplots()
     for offset, key in enumerate(("precision", "recall", "f1")):
-        values = [100 * metrics["per_class"][label][key] for label in labels]
+        values = [100 * (metrics["per_class"][label][key] or 0) for label in labels]
         axes.bar(np.arange(len(labels)) + 0.27 * (offset - 1), values, 0.25, label=key)
+    for place, label in enumerate(labels):
+        if not metrics["per_class"][label]["support"]:
+            axes.text(place, 2, "no clips", rotation=90, ha="center", color="0.3")
     axes.axhline(100 * metrics["uar"], color="0.4", linestyle="--", linewidth=1)
     axes.text(len(labels) - 0.5, 100 * metrics["uar"] + 1, "UAR", ha="right", color="0.3")
     axes.set_xticks(range(len(labels)), labels, rotation=20, parse_math=False)

@@ -81,7 +81,7 @@ class RunDirectory:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Return the figures of the run."""
+        """Return the metrics of the run."""
         return self.json("metrics.json")
 
     @property

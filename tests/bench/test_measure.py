@@ -1,4 +1,4 @@
-"""Measuring a bundle: every figure is there, they fit each other, and none tells whose they are."""
+"""Measuring a bundle: every measurement is there, they agree, and none identifies a person."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from ser_toolkit.runtime.features.base import WindowExtractor
 
 @dataclass(frozen=True)
 class Nap(WindowExtractor):
-    '''Zeros of the shape that the network hears, after a while.'''
+    '''Zeros of the shape that the network takes, after a while.'''
     name: ClassVar[str] = "nap"
     rate_hz: int = 16000
     frame_length: int = 512
@@ -75,7 +75,7 @@ def sertk_extractors():
 
 @pytest.fixture(scope="session")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The figures of a streamable bundle in a folder with a telling name."""
+    """The measurements of a streamable bundle in a folder whose name identifies somebody."""
     path = tmp_path_factory.mktemp("somebody") / "small.sertk"
     path.write_bytes(BUNDLE.read_bytes())
     found = bench(path.read_bytes(), str(path), [1, 2], seconds=0.1)
@@ -146,7 +146,7 @@ def test_every_promised_key_is_there(measured: dict[str, Any]) -> None:
         assert set(run["memory"]) == {"resident_mb", "peak_mb"}
 
 
-def test_figures_are_positive_and_fit_each_other(measured: dict[str, Any]) -> None:
+def test_measurements_are_positive_and_fit_each_other(measured: dict[str, Any]) -> None:
     found = spreads(measured)
     assert len(found) == 2 * 6
     for one in found:
@@ -166,13 +166,17 @@ def test_figures_are_positive_and_fit_each_other(measured: dict[str, Any]) -> No
 
 
 def test_the_bundle_is_described_as_it_is(measured: dict[str, Any]) -> None:
-    content, told = BUNDLE.read_bytes(), measured["bundle"]
-    assert told["file"] == "small.sertk"
-    assert told["sha256"] == hashlib.sha256(content).hexdigest()
-    assert (told["bytes"], told["mode"], told["extractor"]) == (len(content), "int8", ["rms 1"])
+    content, message = BUNDLE.read_bytes(), measured["bundle"]
+    assert message["file"] == "small.sertk"
+    assert message["sha256"] == hashlib.sha256(content).hexdigest()
+    assert (message["bytes"], message["mode"], message["extractor"]) == (
+        len(content),
+        "int8",
+        ["rms 1"],
+    )
     # 12 frames of 512 samples, each 256 later; a new window every 6 frames; 16 kHz.
-    assert told["window_s"] == pytest.approx((11 * 256 + 512) / 16000)
-    assert told["hop_s"] == pytest.approx(6 * 256 / 16000)
+    assert message["window_s"] == pytest.approx((11 * 256 + 512) / 16000)
+    assert message["hop_s"] == pytest.approx(6 * 256 / 16000)
     assert measured["runs"][0]["stream"]["chunks"] == 1
 
 
@@ -222,8 +226,8 @@ def test_windows_without_a_stream_are_timed_whole(nap: bytes) -> None:
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        ("abort", r"the measuring crashed \(SIGABRT\)"),
-        ("exit", "the measuring ended with status 3"),
+        ("abort", r"the measurement crashed \(SIGABRT\)"),
+        ("exit", "the measurement ended with status 3"),
         ("differ", "the self-test disagrees with the export: features off by"),
     ],
 )
@@ -236,7 +240,7 @@ def test_a_bundle_that_misbehaves_is_one_line(
     assert "\n" not in str(refused.value)
 
 
-def test_what_a_plugin_prints_is_not_taken_for_figures(
+def test_what_a_plugin_prints_is_not_taken_for_measurements(
     nap: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NAP", "print")

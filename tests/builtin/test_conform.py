@@ -1,4 +1,4 @@
-"""What comes with the core keeps to the contract that strangers keep to."""
+"""What comes with the core keeps to the contract of plugins."""
 
 from __future__ import annotations
 

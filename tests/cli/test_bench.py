@@ -48,10 +48,10 @@ def test_people_get_tables_and_programs_the_same_in_json(run: Run, tmp_path: Pat
     lines = [line.split() for line in done.stdout.splitlines()]
     for one in found["runs"]:
         metrics = (one["network"][f"{key}_ms"] for key in ("median", "p95", "p99"))
-        row = [str(one["threads"]), "network", *(f"{figure:.2f}" for figure in metrics)]
+        row = [str(one["threads"]), "network", *(f"{value:.2f}" for value in metrics)]
         assert [*row, str(one["network"]["rounds"])] in lines
     assert "windows of 0.21 s every 0.10 s" in done.stdout
-    assert "Other load on the machine changes every figure" in done.stdout
+    assert "Other load on the machine changes every measurement" in done.stdout
 
 
 def test_json_alone_is_on_standard_output(run: Run) -> None:

@@ -33,7 +33,7 @@ print([name for name in ("ai_edge_litert", "tensorflow", "librosa", "cryptograph
 sys.exit(status)
 """
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-FIGURES = {
+METRICS = {
     "test": {
         "uar": 0.75,
         "wa": 0.5,
@@ -102,7 +102,7 @@ def refused(done: subprocess.CompletedProcess[str], status: int = 1) -> str:
 
 
 def test_show_says_what_is_in_it(run: Run, own: Path) -> None:
-    change(own, training=TRAINING, figures=FIGURES)
+    change(own, training=TRAINING, figures=METRICS)
     done = run("show", own)
     output_text = pairs(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
@@ -118,13 +118,13 @@ def test_show_says_what_is_in_it(run: Run, own: Path) -> None:
     assert output_text["uncertain"] == "below a confidence of 0.40"
     assert output_text["trained"].splitlines() == [
         "recipe msf, seed 3, epoch 7 of 12, parameters 68166",
-        "on synthetic speech: its figures say nothing about human voices",
+        "on synthetic speech: its metrics say nothing about human voices",
         "data: emodb (licence: CC0)",
         "clips: 4 test, 9 train",
         "leakage audit: NOT clean",
     ]
     assert "loso, hash 0123456789abcdef" in output_text["protocol"]
-    assert output_text["figures"].splitlines() == [
+    assert output_text["metrics"].splitlines() == [
         "test: UAR 75.0 %, accuracy 50.0 %, calibration error 12.5 %, 96 clips",
         "UAR minus that of the trained network -2.0 [-5.0, +1.0] points (95 %, 2 speakers drawn)",
     ]

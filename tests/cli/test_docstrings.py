@@ -59,4 +59,4 @@ def test_a_hidden_command_works_and_is_not_listed() -> None:
 def test_two_commands_of_one_distribution_say_what_each_does() -> None:
     shown = " ".join(CliRunner().invoke(sertk, ["--help"]).output.split())
     assert "Set up the daemon on a device [sertk-edge]" in shown
-    assert "Listen with BUNDLE and tell which emotion is heard, until it is stopped" in shown
+    assert "Detect the emotion of live speech with BUNDLE, until it is stopped" in shown

@@ -67,19 +67,19 @@ def row(name: str, truth: str, predicted: str, share: float) -> dict[str, str]:
 
 
 def test_caveats_then_headline_then_the_rest(lines: list[str]) -> None:
-    starts = ("UAR ", "Classes", "Confusion", "Sides", "Layers", "Predictions")
+    starts = ("UAR ", "Classes", "Confusion", "Subsets", "Layers", "Predictions")
     places = [next(i for i, line in enumerate(lines) if line.startswith(s)) for s in starts]
     assert places == sorted(places)
     assert all(line.startswith("!") for line in lines[: places[0]] if line)
 
 
-def test_accuracy_and_loss_of_each_side(lines: list[str], run: Run) -> None:
+def test_accuracy_and_loss_of_each_subset(lines: list[str], run: Run) -> None:
     metrics = run.metrics
     history = rows(run, "history.csv")
     kept = next(r for r in history if int(r["epoch"]) == metrics["best_epoch"])
     sides = json.loads((run.path / "split.json").read_text("utf-8"))["clips"]
     counts = {s: sum(c["side"] == s for c in sides) for s in ("train", "validation", "test")}
-    _, training, validation, test = part(lines, "Sides", 4)
+    _, training, validation, test = part(lines, "Subsets", 4)
     assert training[:3] == [
         "training",
         str(counts["train"]),
@@ -95,8 +95,8 @@ def test_accuracy_and_loss_of_each_side(lines: list[str], run: Run) -> None:
 def test_the_kept_epoch_is_shown_and_not_the_last(run: Run) -> None:
     metrics = {**run.metrics, "best_epoch": 1, "epochs": 2}
     kept = {"accuracy": "0.25", "val_accuracy": "0.5", "val_uar": "1", "loss": "2", "val_loss": "3"}
-    lines = shown(ending.sides(metrics, kept))
-    assert lines[0] == "Sides (epoch 1 of 2 kept)"
+    lines = shown(ending.subsets(metrics, kept))
+    assert lines[0] == "Subsets (epoch 1 of 2 kept)"
     assert lines[2].split()[-2:] == ["25.0", "2.000"]
     assert lines[3].split()[-3:] == ["50.0", "100.0", "3.000"]
 

@@ -1,4 +1,4 @@
-"""The command line's manners: one line for what a user can mend, exit codes, pipes."""
+"""The command line's manners: one line for what a user can fix, exit codes, pipes."""
 
 from __future__ import annotations
 

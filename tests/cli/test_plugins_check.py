@@ -33,7 +33,7 @@ class Tube(Augmenter):
 def sertk_augmenters():
     return [Tube()]
 """
-TOLD = '\nSERTK_EXPECTED_FAILURES = {"tube:full_scale": "the curve ends there"}\n'
+DECLARED = '\nSERTK_EXPECTED_FAILURES = {"tube:full_scale": "the curve ends there"}\n'
 STALE = '\nSERTK_EXPECTED_FAILURES = {"full_scale": "so", "dc": "it was so once"}\n'
 COMMAND = """
 import click
@@ -152,7 +152,7 @@ def test_a_failure_stands_in_the_table_and_in_the_status(install: Install, capsy
 def test_an_expected_failure_is_none_whatever_it_is_called_by(
     install: Install, capsys: Out, name: str
 ) -> None:
-    install("tube", PLUGIN + TOLD)
+    install("tube", PLUGIN + DECLARED)
     assert run(["plugins", "check", name]) == 0
     out = capsys.readouterr().out
     assert "expected failure  the curve ends there" in out
@@ -280,7 +280,7 @@ def test_a_corpus_that_is_too_large_or_of_no_use(
     assert "expected at most 500 MB" in capsys.readouterr().err
     assert run(["plugins", "check", "lab", "--data", "nowhere"]) == 1
     assert "'nowhere' is no folder with a corpus. Check the path" in capsys.readouterr().err
-    install("tube", PLUGIN + TOLD)
+    install("tube", PLUGIN + DECLARED)
     assert run(["plugins", "check", "tube", "--data", str(corpus)]) == 1
     assert "no reader of folders. Leave out --data" in capsys.readouterr().err
 

@@ -212,7 +212,7 @@ def test_features_may_stay_as_they_are(utterances: Clips, store: Store) -> None:
     np.testing.assert_array_equal(normalizers["frames"].apply(frames)[0], frames)
 
 
-class Heard(Callback):
+class Received(Callback):
     def __init__(self) -> None:
         self.warnings: list[tuple[str, list[str]]] = []
 
@@ -222,7 +222,7 @@ class Heard(Callback):
 
 def test_clips_that_end_before_the_recipe_listens_are_left_out(utterances: Clips) -> None:
     lengths = sorted(item.seconds for item in utterances)
-    corpus, callback = Corpus(utterances, False, ()), Heard()
+    corpus, callback = Corpus(utterances, False, ()), Received()
     middle = lengths[len(lengths) // 2]
     kept = drop_clips_shorter_than(corpus, (middle, middle + 1), callback).utterances
     assert kept == tuple(item for item in utterances if item.seconds > middle)
@@ -235,7 +235,7 @@ def test_clips_that_end_before_the_recipe_listens_are_left_out(utterances: Clips
 
 
 def test_no_clip_is_lost_where_all_are_long_enough(utterances: Clips) -> None:
-    corpus, callback = Corpus(utterances, False, ()), Heard()
+    corpus, callback = Corpus(utterances, False, ()), Received()
     assert drop_clips_shorter_than(corpus, (0.0, 1.0), callback).utterances == utterances
     assert callback.warnings == []
 

@@ -212,7 +212,7 @@ def test_standardised_training_frames_have_mean_zero_and_deviation_one(
     np.testing.assert_allclose(scaled.std(axis=0, dtype=float), 1, atol=1e-5)
 
 
-def test_figures_never_see_a_copy_or_a_mask(store: Store, utterances: Clips) -> None:
+def test_metrics_are_without_copies_and_masks(store: Store, utterances: Clips) -> None:
     plain = dataset(store, utterances, augmented_copies=0)
     training = dataset(store, utterances, augmented_copies=2, frame_augmenters=(AddHundred(),))
     epoch(training, utterances)

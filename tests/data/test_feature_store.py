@@ -46,7 +46,7 @@ class NewerNoise(Noise):
 
 
 @dataclass(frozen=True)
-class StrangersLogMel(LogMel):
+class OtherLogMel(LogMel):
     """Same name, same version, same parameters, from another plugin."""
 
 
@@ -123,13 +123,13 @@ def changed(**changes: Any) -> Features:
 CHANGES = {
     "parameter": changed(extractor=LogMel(n_mels=21)),
     "version": changed(extractor=NewerLogMel(n_mels=20)),
-    "class": changed(extractor=StrangersLogMel(n_mels=20)),
+    "class": changed(extractor=OtherLogMel(n_mels=20)),
     "extractor": changed(extractor=Mfcc()),
     "stack": changed(extractor=Stack((LogMel(n_mels=20),))),
     "inner parameter": changed(extractor=Stack((LogMel(n_mels=21),))),
-    "inner class": changed(extractor=Stack((StrangersLogMel(n_mels=20),))),
+    "inner class": changed(extractor=Stack((OtherLogMel(n_mels=20),))),
     "deltas": changed(extractor=Deltas(of=LogMel(n_mels=20))),
-    "deltas of a stranger": changed(extractor=Deltas(of=StrangersLogMel(n_mels=20))),
+    "deltas of another log-mel": changed(extractor=Deltas(of=OtherLogMel(n_mels=20))),
 }
 COPY_CHANGES = {
     "seed": changed(seed=1),

@@ -129,7 +129,7 @@ def test_official_follows_the_corpus_and_reports_shared_speakers() -> None:
 
 def test_random_is_labelled_and_its_audit_not_clean() -> None:
     (split,) = make_splits(corpus(4), "random", 0)
-    assert "compares with no other" in split.caveats[0]
+    assert "not comparable" in split.caveats[0]
     assert not audit(split)["clean"]
 
 

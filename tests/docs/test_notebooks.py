@@ -14,7 +14,7 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 NOTEBOOKS = sorted(path.name for path in DOCS.glob("*.ipynb"))
 ROW = re.compile(r"^(EMO-DB|TESS, 24 words) +(notebook: [a-z ]+?|toolkit: [a-z ]+?) +([\d.]+) +")
-SAID = re.compile(r"^(EMO-DB|TESS, 24 words): (support vectors: [a-z ]+): UAR ([\d.]+)")
+MESSAGES = re.compile(r"^(EMO-DB|TESS, 24 words): (support vectors: [a-z ]+): UAR ([\d.]+)")
 COUNTS = {"notebook-lstm.ipynb": 6, "notebook-msf.ipynb": 12}
 KINDS = ("random rows", "the training rows", "every speaker once")
 CORPORA = ("EMO-DB", "TESS, 24 words")
@@ -28,7 +28,7 @@ def printed(path: Path) -> str:
 
 def table(path: Path) -> dict[tuple[str, str], float]:
     lines = printed(path).splitlines()
-    rows = [pattern.match(line) for line in lines for pattern in (ROW, SAID)]
+    rows = [pattern.match(line) for line in lines for pattern in (ROW, MESSAGES)]
     return {(row[1], row[2]): float(row[3]) for row in rows if row}
 
 
@@ -54,11 +54,11 @@ def test_the_page_quotes_what_the_notebook_printed(name: str) -> None:
     page = (DOCS / "notebooks-revisited.md").read_text("utf-8")
     metrics = table(DOCS / name)
     assert len(metrics) == COUNTS[name]
-    assert not [figure for figure in metrics.values() if f"{figure:.1f}" not in page]
+    assert not [value for value in metrics.values() if f"{value:.1f}" not in page]
 
 
 @pytest.mark.parametrize("corpus", CORPORA)
-def test_honest_figures_are_the_lowest(corpus: str) -> None:
+def test_metrics_of_unseen_speakers_are_the_lowest(corpus: str) -> None:
     lstm, msf = (table(DOCS / f"notebook-{name}.ipynb") for name in ("lstm", "msf"))
     honest = lstm[corpus, "toolkit: every speaker once"]
     assert honest == min(value for (where, _), value in lstm.items() if where == corpus)

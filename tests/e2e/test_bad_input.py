@@ -55,7 +55,7 @@ TRAIN = {
     "set nan": ("--set training.learning_rate=nan", "'training.learning_rate' expects", "nan"),
     "set choice": ("--set training.optimizer=sgd", "expects one of adamw, adam", "'sgd'"),
     "set window": ("--set window.length_frames=0", "'window.length_frames' expects 1 to 1000000"),
-    "set p": ("--set augmenter.p=2", "'gain.p' is a probability, received 2"),
+    "set p": ("--set augmenter.p=2", "'gain.p' expects a probability, 0 to 1, received 2"),
     "set model": ("--set model=nonsense", "there is no model 'nonsense'", "tcn"),
     "set models": ("--set model=tcn,tcn", "--set model= expects one name, received 'tcn,tcn'"),
     "set nothing": ("--set extractor=", "a recipe needs at least one extractor"),

@@ -56,23 +56,23 @@ def test_ctrl_c_keeps_what_is_done_and_resume_ends_as_if_nothing_had_been(
     process = start(*options, "--out", broken)
     wait_for_epochs(fold_folder(broken, 0) / "history.csv", 3, process)
     subprocess.run(["kill", f"-{signal.SIGINT.value}", "--", f"-{process.pid}"], check=True)
-    _, said = process.communicate(timeout=DEADLINE_S)
+    _, output = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130
-    assert "--resume" in said and "Traceback" not in said
+    assert "--resume" in output and "Traceback" not in output
     assert not (broken / "metrics.json").exists()
     assert (fold_folder(broken, 0) / "split.json").exists()
 
     for out, more in ((broken, ("--resume",)), (whole, ())):
         process = start(*options, "--out", out, *more)
-        _, said = process.communicate(timeout=DEADLINE_S)
-        assert process.returncode == 0, said
+        _, output = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == 0, output
     assert metrics(broken) == metrics(whole)
     pooled, one = broken / "predictions.csv", whole / "predictions.csv"
     assert pooled.read_text() == one.read_text()
 
     process = start(*options, "--out", whole, "--resume", "--quantize", "float32")
-    shown, said = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 0, said
+    shown, output = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, output
     quantized = json.loads((whole / "metrics.json").read_text())["quantized"]
     assert quantized["mode"] == "float32" and quantized["agreement"] == 1
     assert quantized["difference"]["uar"] == 0 and quantized["ci95"]["groups"] > 1

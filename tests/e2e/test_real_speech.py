@@ -12,7 +12,7 @@ import ser_toolkit as sertk
 QUICK = ("training.copies=0", "training.warmup_epochs=0")
 
 
-class Said(sertk.Callback):
+class Messages(sertk.Callback):
     """Remembers what a run says."""
 
     def __init__(self) -> None:
@@ -27,17 +27,17 @@ class Said(sertk.Callback):
 
 @pytest.mark.slow
 def test_msf_on_emodb(data_dir: Path, tmp_path: Path) -> None:
-    said = Said()
+    output = Messages()
     run = sertk.train(
         data_dir / "emodb",
         plugin="msf",
         epochs=8,
         settings=QUICK,
         out=tmp_path / "run",
-        callback=said,
+        callback=output,
     )
     metrics, plan = run.metrics, run.json("split.json")
-    assert any("535 of 535 audio files" in line for line in said.lines)
+    assert any("535 of 535 audio files" in line for line in output.lines)
     sides = Counter(clip["side"] for clip in plan["clips"])
     assert sum(sides.values()) == 535 and metrics["clips"] == sides["test"]
     speakers = {s: {c["speaker"] for c in plan["clips"] if c["side"] == s} for s in sides}
@@ -50,9 +50,9 @@ def test_msf_on_emodb(data_dir: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_compact_on_tess_with_two_speakers(data_dir: Path, tmp_path: Path) -> None:
-    said = Said()
+    output = Messages()
     run = sertk.train(
-        data_dir / "tess", epochs=1, settings=QUICK, out=tmp_path / "run", callback=said
+        data_dir / "tess", epochs=1, settings=QUICK, out=tmp_path / "run", callback=output
     )
     metrics, plan = run.metrics, run.json("split.json")
     assert metrics["protocol"]["caveats"][0].startswith("validation is by text")
@@ -68,7 +68,7 @@ def test_compact_on_tess_with_two_speakers(data_dir: Path, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_several_corpora_leave_one_out(data_dir: Path, tmp_path: Path) -> None:
     folders = [data_dir / name for name in ("ravdess", "cremad", "tess")]
-    said = Said()
+    output = Messages()
     run = sertk.crossval(
         folders,
         protocol="cross-corpus",
@@ -78,10 +78,10 @@ def test_several_corpora_leave_one_out(data_dir: Path, tmp_path: Path) -> None:
         settings=QUICK,
         workers=1,
         out=tmp_path / "run",
-        callback=said,
+        callback=output,
     )
     assert [fold["clips"] for fold in run.metrics["folds"]] == [7, 17, 288]
-    assert any("duplicate" in line for line in said.lines)
+    assert any("duplicate" in line for line in output.lines)
 
 
 def test_features_of_a_corpus_as_a_table(data_dir: Path, tmp_path: Path) -> None:

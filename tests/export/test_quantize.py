@@ -55,7 +55,7 @@ def test_the_report_is_kept_beside_its_picture(run: RunDirectory, found: dict[st
     assert (run.path / "plots" / "quantization.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_figures_of_keras_are_those_of_the_run(
+def test_the_metrics_of_keras_are_those_of_the_run(
     run: RunDirectory, found: dict[str, Any]
 ) -> None:
     assert found["keras"]["test"]["uar"] == pytest.approx(run.metrics["uar"])

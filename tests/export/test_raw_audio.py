@@ -415,7 +415,7 @@ def test_a_damaged_network(made: Made, tmp_path: Path) -> None:
 def test_quantize_writes_and_measures_the_file(
     made: Made, small_corpus: Path, tmp_path: Path
 ) -> None:
-    """Through the same figures as every other form, from the sound of the run's clips on."""
+    """With the same metrics as every other form, from the sound of the run's clips on."""
     import ser_toolkit as sertk
 
     out = tmp_path / "x.sertk"

@@ -216,8 +216,8 @@ def test_the_old_runtime_runs_the_very_file(
     check, _ = asked(dense[16, 7], {TFLITE: old_runtime})
     assert check.proven, check.reason
     line = "from importlib.metadata import version; print(version('tflite-runtime'))"
-    told = subprocess.run([old_runtime, "-c", line], capture_output=True, text=True, check=True)
-    assert check.version == told.stdout.strip()
+    message = subprocess.run([old_runtime, "-c", line], capture_output=True, text=True, check=True)
+    assert check.version == message.stdout.strip()
 
 
 def test_the_old_runtime_runs_what_is_not_proven_on_it(

@@ -34,7 +34,7 @@ training = { epochs = 1, combine = "all" }
 """
 
 
-class Heard(Callback):
+class Received(Callback):
     def __init__(self) -> None:
         self.warnings: list[str] = []
 
@@ -94,9 +94,9 @@ def test_the_sounds_are_those_of_training(clip: Utterance, found: dict[str, Any]
     for item, copy in zip(found["played"][1:], (1, 2, 4, 3, 5, 6, 7), strict=True):
         samples = soundfile.read(item["file"], dtype="float32")[0]
         samples *= 10 ** (item["scaled_db"] / 20)
-        heard = assembly.extractor.frames(Signal(samples, RATE_HZ))  # type: ignore[attr-defined]
+        results = assembly.extractor.frames(Signal(samples, RATE_HZ))  # type: ignore[attr-defined]
         trained = compute(wanted, clip, copy)["frames"]
-        np.testing.assert_allclose(heard[:, 1], trained[:, 1], atol=1e-4)
+        np.testing.assert_allclose(results[:, 1], trained[:, 1], atol=1e-4)
 
 
 def test_the_same_seed_gives_the_same_bytes(clip: Utterance, tmp_path: Path) -> None:
@@ -211,12 +211,12 @@ def test_of_a_long_file_the_beginning_is_drawn_and_that_is_said(
     path = tmp_path / "long.wav"
     samples = np.random.default_rng(0).normal(0, 0.1, 8000 * 40)
     soundfile.write(path, samples, 8000)
-    heard = Heard()
+    results = Received()
     found = api.inspect(
         path, recipe=combined, settings=("augmenter=gain",), out=tmp_path / "x.png",
-        play_dir=tmp_path / "s", callback=heard,
+        play_dir=tmp_path / "s", callback=results,
     )  # fmt: skip
-    assert heard.warnings == ["only 30 s of 'long.wav' are drawn and played"]
+    assert results.warnings == ["only 30 s of 'long.wav' are drawn and played"]
     assert (found["duration_s"], found["drawn_s"]) == (40, LONGEST_S)
     assert found["frames"] == 1 + (40 * RATE_HZ - 512) // 256
     lengths = [soundfile.info(item["file"]).duration for item in found["played"]]

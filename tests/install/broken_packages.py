@@ -10,7 +10,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from borrowed import install, make_venv
+from make_environment import install, make_venv
 
 PREAMBLE = """
 from __future__ import annotations
@@ -249,9 +249,9 @@ def write_wheel(folder: Path, name: str, package: Package) -> Path:
         typed, files[f"{module}/command.py"] = package.command
         entries += f"[sertk.commands]\n{typed} = {module}.command:command\n"
     info = f"{module}-1.2.dist-info"
-    told = f"Name: acme-{name}\nVersion: 1.2\nSummary: Sayings of acme-{name}\n"
+    message = f"Name: acme-{name}\nVersion: 1.2\nSummary: Sayings of acme-{name}\n"
     files |= {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\n{told}",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\n{message}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": entries,
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-# `borrowed` and `broken_packages` serve a script as well, and so are no part of a package.
+# `make_environment` and `broken_packages` serve a script as well, and so are no part of a package.
 sys.path.append(str(Path(__file__).parent))
 MAIN = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "

@@ -217,9 +217,9 @@ def test_a_slow_plugin_is_named_with_its_time(broken_sertk: Run, ask: Run) -> No
     found = json.loads(broken_sertk("plugins", "--json", **env).out)["plugins"]
     (seconds,) = [one["import_s"] for one in found if one["plugin"] == "slow"]
     assert seconds >= 1.1
-    said = ask("good-feature", **env)
-    assert (said.code, said.out) == (0, "acme-good:good-feature\n")
-    assert re.fullmatch(f"Warning: {line}.*\n", said.err)
+    output = ask("good-feature", **env)
+    assert (output.code, output.out) == (0, "acme-good:good-feature\n")
+    assert re.fullmatch(f"Warning: {line}.*\n", output.err)
     parts = json.loads(broken_sertk("doctor", "--json", **env).out)["parts"]
     (slow,) = [part for part in parts if part["part"] == "plugin slow"]
     assert slow["state"] == "ok" and "where they are used" in slow["todo"]
@@ -234,9 +234,9 @@ def test_a_slow_hook_is_named_with_its_time(broken_sertk: Run, ask: Run) -> None
         r".*SERTK_PLUGINS=A,B loads"
     )
     assert re.search(f"^{line}", broken_sertk("plugins", **env).out, re.M)
-    said = ask("good-feature", **env)
-    assert (said.code, said.out) == (0, "acme-good:good-feature\n")
-    assert re.fullmatch(f"Warning: {line}.*\n", said.err)
+    output = ask("good-feature", **env)
+    assert (output.code, output.out) == (0, "acme-good:good-feature\n")
+    assert re.fullmatch(f"Warning: {line}.*\n", output.err)
     parts = json.loads(broken_sertk("doctor", "--json", **env).out)["parts"]
     (slow,) = [part for part in parts if part["part"] == "plugin slowhook"]
     assert re.fullmatch(r"acme-slowhook 1\.2, took \d+\.\d s in sertk_extractors", slow["detail"])
@@ -249,10 +249,10 @@ def test_what_fails_in_use_is_one_line_and_a_traceback_for_its_author(
     # Of a whole corpus, features are computed in other processes.
     for source in (("--data", small_corpus), (min(small_corpus.rglob("*.wav")),)):
         args = ("extract", *source, "--set", "extractor=fails-feature", "--out", tmp_path / "x.npz")
-        told = broken_sertk(*args, SERTK_PLUGINS="fails")
-        assert told.code == 1
-        assert told.err.splitlines()[-1].startswith(f"Error: {PACKAGES['fails'].used}")
-        assert "Traceback" not in told.err
+        message = broken_sertk(*args, SERTK_PLUGINS="fails")
+        assert message.code == 1
+        assert message.err.splitlines()[-1].startswith(f"Error: {PACKAGES['fails'].used}")
+        assert "Traceback" not in message.err
         shown = broken_sertk(*args, SERTK_PLUGINS="fails", SERTK_DEBUG="1")
         assert "Traceback" in shown.err and "return [][1]" in shown.err
 
@@ -266,9 +266,9 @@ def test_ctrl_c_in_an_endless_import_says_whose_it_was(broken_python: Path, tmp_
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, output = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.strip() == (
+    assert output.strip() == (
         "Error: interrupted while importing plugin 'slow' (acme-slow 1.2). "
         "SERTK_PLUGINS=A,B loads only plugins A and B"
     )

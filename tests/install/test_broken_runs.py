@@ -64,11 +64,13 @@ def test_a_training_without_them_costs_one_warning_line_each(made: tuple[Path, A
     assert bundle.is_file()
     assert "Everything is in" in training.stdout
     assert "hello from" not in training.stdout
-    said = [line for line in training.stderr.splitlines() if line.startswith("Warning: plugin")]
-    assert len(said) == len(BROKEN) + sum(one.reads for one in PACKAGES.values())
+    output = [line for line in training.stderr.splitlines() if line.startswith("Warning: plugin")]
+    assert len(output) == len(BROKEN) + sum(one.reads for one in PACKAGES.values())
     for name, cause in BROKEN.items():
         assert [
-            line for line in said if f"plugin '{name}' (acme-{name} 1.2)" in line and cause in line
+            line
+            for line in output
+            if f"plugin '{name}' (acme-{name} 1.2)" in line and cause in line
         ]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from borrowed import make_venv
+from make_environment import make_venv
 
 from ser_toolkit.plugins.hookspecs import COMMAND_GROUP, GROUP
 
@@ -96,14 +96,14 @@ def run(place: Path, script: str) -> str:
 
 
 def script() -> str:
-    told = ["set -eo pipefail"]
+    message = ["set -eo pipefail"]
     for line in commands():
         if line not in NOT_RUN:
-            told += [f"echo {shlex.quote(f'$ {line}')}", INSTEAD.get(line, line)]
-    return "\n".join(told)
+            message += [f"echo {shlex.quote(f'$ {line}')}", INSTEAD.get(line, line)]
+    return "\n".join(message)
 
 
-def said(output: str) -> dict[str, str]:
+def output(output: str) -> dict[str, str]:
     """What each command printed; of one that is typed twice, the last."""
     parts = re.split(r"^\$ (.*)\n", output, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
@@ -111,7 +111,7 @@ def said(output: str) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_the_commands_lead_from_nothing_to_a_package(place: Path) -> None:
-    found = said(run(place, script()))
+    found = output(run(place, script()))
     assert set(found) == set(commands()) - set(NOT_RUN)
     listed = r"^loud +sertk-loud +0\.1\.0 +extractor +loud +yes"
     assert re.search(listed, found["sertk plugins"], re.M)
@@ -150,9 +150,9 @@ def test_the_smallest_package_builds_and_installs(place: Path) -> None:
     assert f"[{GROUP}]\nmine = sertk_mine\n" in text
     assert f"[{COMMAND_GROUP}]\nhello = sertk_mine.hello:hello\n" in text
     alone = "export PYTHONPATH=site SERTK_PLUGINS=mine SERTK_STRICT=1"
-    told = run(place, f"{alone}; sertk plugins; sertk hello you")
-    assert re.search(r"^mine +sertk-mine +0\.1\.0 +extractor +crest", told, re.M)
-    assert told.endswith("Hello, you.\n")
+    message = run(place, f"{alone}; sertk plugins; sertk hello you")
+    assert re.search(r"^mine +sertk-mine +0\.1\.0 +extractor +crest", message, re.M)
+    assert message.endswith("Hello, you.\n")
 
 
 def test_the_workflow_publishes_what_the_commands_build() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from borrowed import install, make_venv
+from make_environment import install, make_venv
 
 from ser_toolkit.scaffold import KINDS
 
@@ -162,6 +162,6 @@ def test_from_a_new_feature_to_a_device_that_hears(
     data = ("--data", synthetic_corpus)
     sertk("extractor", "train", "--plugin", "my-extractor", *data, *QUICK, "--out", run)
     sertk("extractor", "quantize", run, "--force", "--out", bundle)
-    heard = sertk("extractor", "serve-edge", bundle, "--source", voices, "--sink", "json_lines")
-    kinds = {json.loads(line)["kind"] for line in heard.stdout.splitlines()}
+    results = sertk("extractor", "serve-edge", bundle, "--source", voices, "--sink", "json_lines")
+    kinds = {json.loads(line)["kind"] for line in results.stdout.splitlines()}
     assert {"started", "ended"} <= kinds

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from borrowed import make_venv
 from broken_packages import PACKAGES, write_wheel
+from make_environment import make_venv
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTALL = ROOT / "release/install.py"
@@ -27,7 +27,7 @@ def script() -> Any:
 
 
 def test_uv_is_told_what_pip_is(script: Any) -> None:
-    told = script.settings(
+    message = script.settings(
         "global.index-url='https://one.example/simple'\n"
         "global.extra-index-url='https://two.example/simple\\nhttps://three.example/simple'\n"
         "global.no-index='true'\n"
@@ -38,7 +38,7 @@ def test_uv_is_told_what_pip_is(script: Any) -> None:
         ":env:.index-url='https://four.example/simple'\n"
         ":env:.cert='/etc/ours.pem'\n"
     )
-    options, variables = script.for_uv(told)
+    options, variables = script.for_uv(message)
     assert " ".join(options) == (
         "--index-strategy unsafe-best-match --index https://four.example/simple "
         "--index https://two.example/simple --index https://three.example/simple "
@@ -67,8 +67,8 @@ def test_a_folder_that_pip_alone_is_configured_with(
     more: str, installer: str, tmp_path: Path
 ) -> None:
     write_wheel(tmp_path, "good", PACKAGES["good"])
-    told = f"[global]\nno-index = true\nfind-links = {tmp_path}\n{more}"
-    (tmp_path / "pip.conf").write_text(told)
+    message = f"[global]\nno-index = true\nfind-links = {tmp_path}\n{more}"
+    (tmp_path / "pip.conf").write_text(message)
     python = make_venv(tmp_path / "venv")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     done = subprocess.run(

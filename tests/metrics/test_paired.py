@@ -30,7 +30,7 @@ def scores(seed: int, n: int = 90, speakers: int = 6, spread: float = 1.0) -> Sc
     return Scores(clips, LABELS, truth, probabilities.astype(np.float32))
 
 
-def test_figures_are_scikit_learns() -> None:
+def test_metrics_equal_scikit_learn() -> None:
     from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
 
     some = scores(0)

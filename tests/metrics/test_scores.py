@@ -1,4 +1,4 @@
-"""Figures against scikit-learn and slow direct formulas."""
+"""Metrics against scikit-learn and slow direct formulas."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def make_scores(n: int = 120, speakers: int = 5, seed: int = 0) -> Scores:
     return Scores(utterances, LABELS, truth, probabilities.astype(np.float32))
 
 
-def test_figures_equal_scikit_learn() -> None:
+def test_metrics_equal_scikit_learn() -> None:
     scores = make_scores()
     metrics = compute_metrics(scores)
     truth, prediction = scores.truth, scores.predicted

@@ -242,7 +242,7 @@ BAD: dict[str, FrameExtractor] = {
     "warmup": Forgetful(),
     "pi": Borrowed(),
 }
-SAID = {
+MESSAGES = {
     "silence": "finite numbers alone, received -inf at [0, 0], 21 of 21 in all. Guard logarithms",
     "one_frame": "shape (T, F) = (1, 1), received (1,). T is 1 +",
     "long": "MemoryError: clip too long",
@@ -264,7 +264,7 @@ def test_a_good_one_fails_nothing(failing: Any, good: FrameExtractor) -> None:
 def test_a_bad_one_fails_that_check_alone(failing: Any, name: str) -> None:
     found = failing(BAD[name])
     assert set(found) == {name}
-    assert SAID.get(name, "") in str(found[name])
+    assert MESSAGES.get(name, "") in str(found[name])
 
 
 def test_every_check_has_a_bad_extractor() -> None:

@@ -134,8 +134,8 @@ class Trimmed(Loud):
 
     def frames(self, signal: Signal) -> F32:
         samples = signal.samples
-        heard = np.flatnonzero(np.abs(samples) > 1e-3 * np.abs(samples).max(initial=0))
-        end = -(-(heard[-1] + 1) // 256) * 256 if len(heard) else len(samples)
+        results = np.flatnonzero(np.abs(samples) > 1e-3 * np.abs(samples).max(initial=0))
+        end = -(-(results[-1] + 1) // 256) * 256 if len(results) else len(samples)
         return self.levels(samples[:end])
 
 

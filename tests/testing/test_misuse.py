@@ -21,7 +21,7 @@ from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
 from ser_toolkit.testing import Check, CheckFailed, Peer, checks_for, sertk_checks
 
 
-class Heard(Outlet):
+class Received(Outlet):
     taken: list[str] = []  # noqa: RUF012
 
     def deliver(self, event: Event) -> None:
@@ -34,7 +34,7 @@ class Ear(Sink):
     name = "ear"
 
     def open(self, device: Device) -> Outlet:
-        return Heard()
+        return Received()
 
 
 def write(folder: Path) -> None:
@@ -122,7 +122,7 @@ def lax(folder: Path) -> Iterator[Peer]:
     def refusing() -> Iterator[None]:
         yield
 
-    yield Peer(Ear(), lambda: Heard.taken, refusing)  # type: ignore[arg-type]
+    yield Peer(Ear(), lambda: Received.taken, refusing)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,9 @@ def test_an_expected_failure_of_no_check_is_an_error() -> None:
     checks = list(checks_for(Mask()))
     with pytest.raises(SertkError, match=r"no such check\. Did you mean 'zeros'\?"):
         with_reasons(checks, {"zeroes": "x"})
-    with pytest.raises(SertkError, match=r"'mask:zeros' is expected without a reason\. Say why"):
+    with pytest.raises(
+        SertkError, match=r"'mask:zeros' is expected without a reason\. Give a reason"
+    ):
         with_reasons(checks, {"mask:zeros": " "})
     reasons = {check.name: reason for check, reason in with_reasons(checks, {"zeros": "so"})}
     assert {name for name, reason in reasons.items() if reason} == {"zeros"}

@@ -26,7 +26,7 @@ BAD: dict[str, Recipe] = {
     ),
     "network": replace(GOOD, extractor=(ComponentSpec("functionals"),)),
 }
-SAID = {
+MESSAGES = {
     "components": "there is no extractor 'log_mle'. Known: log_mel",
     "settings": "'tcn' has no parameter 'chanels'",
     "assembles": "need one hop_length",
@@ -46,7 +46,7 @@ def test_a_good_one_fails_nothing(failing: Any) -> None:
 def test_a_bad_one_fails_that_check_alone(failing: Any, name: str) -> None:
     found = failing(BAD[name], "network", plugins=builtins)
     assert set(found) == {name}
-    assert SAID[name] in str(found[name])
+    assert MESSAGES[name] in str(found[name])
 
 
 def test_what_toml_cannot_say(failing: Any) -> None:

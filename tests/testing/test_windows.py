@@ -218,7 +218,7 @@ MORE: list[tuple[str, WindowExtractor]] = [
     ("pi", Tabular()),
 ]
 """Further ways to be bad."""
-SAID = {
+MESSAGES = {
     "one_sample": "{'spread': (2,)}, received {'spread': (1,)} for a clip of 1 samples",
     "columns": "a column name for each of 2 values",
     "long": "no room for another window",
@@ -238,7 +238,7 @@ def test_a_good_one_fails_nothing(failing: Any) -> None:
 def test_a_bad_one_fails_that_check_alone(failing: Any, name: str) -> None:
     found = failing(BAD[name])
     assert set(found) == {name}
-    assert SAID.get(name, "") in str(found[name])
+    assert MESSAGES.get(name, "") in str(found[name])
 
 
 @pytest.mark.parametrize(("name", "bad"), MORE, ids=lambda one: type(one).__name__)

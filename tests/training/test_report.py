@@ -1,4 +1,4 @@
-"""What a run leaves behind: figures, tables, pictures and a network that agree with each other."""
+"""What a run leaves behind: metrics, tables, pictures and a network that agree with each other."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_run_holds_these_files_and_no_others(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("number", ["uar", "wa", "loss", "macro_f1", "calibration_error"])
-def test_the_figures_are_numbers(number: str, metrics: dict[str, Any]) -> None:
+def test_the_metrics_are_numbers(number: str, metrics: dict[str, Any]) -> None:
     assert isinstance(metrics[number], float)
     assert 0 <= metrics[number] <= (10 if number == "loss" else 1)
 
@@ -130,13 +130,13 @@ def test_not_a_number_becomes_null(tmp_path: Path) -> None:
     assert "ü" in text
 
 
-def test_per_speaker_figures_add_up(metrics: dict[str, Any]) -> None:
+def test_per_speaker_metrics_add_up(metrics: dict[str, Any]) -> None:
     (speaker,) = metrics["per_speaker"].values()
     assert speaker["clips"] == metrics["clips"]
     assert speaker["uar"] == metrics["uar"]
 
 
-def test_predictions_give_the_figures(
+def test_predictions_give_the_metrics(
     predictions: list[dict[str, str]], metrics: dict[str, Any]
 ) -> None:
     from sklearn import metrics as reference
@@ -162,7 +162,7 @@ def test_predictions_give_the_figures(
     np.testing.assert_allclose(chances.sum(axis=1), 1, atol=6e-6)
 
 
-def test_predictions_are_those_of_the_test_side(
+def test_predictions_are_those_of_the_test_subset(
     predictions: list[dict[str, str]], plan: dict[str, Any]
 ) -> None:
     clips = {f"{c['corpus']}/{c['path']}": c for c in plan["clips"] if c["side"] == "test"}
@@ -233,10 +233,10 @@ def test_the_stored_network_gives_the_calibrated_predictions(
         np.testing.assert_allclose(outputs.mean(axis=0), stored, atol=2e-5)
 
 
-def test_the_temperature_is_the_best_one_on_the_validation_side(
+def test_the_temperature_is_the_best_one_on_the_validation_subset(
     folder: Path, corpus: Path, network: Any, plan: dict[str, Any], metrics: dict[str, Any]
 ) -> None:
-    """Heating the calibrated network a little either way makes its validation loss worse."""
+    """Another temperature than the fitted one makes the validation loss worse."""
     recipe = Recipe.from_toml((folder / "recipe.toml").read_text("utf-8"))
     extractor: Any = assemble(recipe, load_plugins(env={})).extractor
     normalizer = normalizers_from_bytes((folder / "adapter.npz").read_bytes())["frames"]

@@ -116,9 +116,9 @@ class Taken:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.process = subprocess.Popen([sys.executable, "-c", TAKE], env=env, text=True, **pipes)
         assert self.process.stdout
-        told = self.process.stdout.readline().strip()
-        assert told, "it ended before it had taken a folder"
-        self.folder = Path(told)
+        message = self.process.stdout.readline().strip()
+        assert message, "it ended before it had taken a folder"
+        self.folder = Path(message)
 
     def kill(self) -> None:
         self.process.kill()

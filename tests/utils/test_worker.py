@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.runtime.process import ProcessError, output_lines
+from ser_toolkit.runtime.process import ProcessError, output_lines, output_text
 from ser_toolkit.utils.worker import (
     Worker,
     WorkerCrashError,
@@ -85,6 +85,12 @@ def test_a_bad_end_is_one_line(code: str, end: str) -> None:
 
 def shell(script: str, timeout_s: float, content: bytes = b"") -> list[bytes]:
     return list(output_lines(["sh", "-c", script], timeout_s, content))
+
+
+def test_the_output_is_text() -> None:
+    assert output_text(["printf", r"one\ntwo\377"], 5) == "one\ntwo\ufffd"
+    with pytest.raises(ProcessError, match=r"^cannot be started: 'no-such-program': No such file"):
+        output_text(["no-such-program"], 5)
 
 
 def test_what_hangs_is_ended_wherever_it_hangs() -> None:

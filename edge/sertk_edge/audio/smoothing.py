@@ -40,7 +40,7 @@ class Smoother:
 
     The average forgets with the time constant `tau_s` of audio. An emotion gives way to one that
     is more probable by `hysteresis`, and to `uncertain` when it falls as far below the confidence
-    that names one. A new label counts once the audio that speaks for it is `min_duration_s` long,
+    that names one. A new label counts once it has led for `min_duration_s` of audio,
     and not within `refractory_s` of the change before. `end_after_s` without speech ends it.
     """
 
@@ -51,7 +51,7 @@ class Smoother:
         self._bar = uncertain_below if own < 0 else own
         self._labels = tuple(labels)
         self._settings = settings
-        self._heard_s = 0.0
+        self._last_end_s = 0.0
         self._changed_s = -math.inf
         self._candidate = ""
         self._evidence_s = 0.0
@@ -61,9 +61,9 @@ class Smoother:
 
     def update(self, prediction: WindowPrediction) -> StateChange | None:
         """Take the next window of an utterance."""
-        # Windows overlap: only what is new speaks for a label.
-        new_s = max(0.0, prediction.end_s - max(prediction.start_s, self._heard_s))
-        self._heard_s = max(self._heard_s, prediction.end_s)
+        # Windows overlap: only what is new counts.
+        new_s = max(0.0, prediction.end_s - max(prediction.start_s, self._last_end_s))
+        self._last_end_s = max(self._last_end_s, prediction.end_s)
         self._level_dbfs = prediction.level_dbfs
         averaged = self._average(prediction.probabilities, new_s)
         self.probabilities = averaged
@@ -71,7 +71,7 @@ class Smoother:
 
     def silence(self, now_s: float) -> StateChange | None:
         """Note that nobody speaks at `now_s`."""
-        if now_s - self._heard_s < self._settings.end_after_s:
+        if now_s - self._last_end_s < self._settings.end_after_s:
             return None
         return self.finish(now_s)
 
@@ -107,8 +107,8 @@ class Smoother:
         self._evidence_s += new_s
         if preferred == self.label or self._evidence_s < self._settings.min_duration_s:
             return None
-        if self.label and self._heard_s - self._changed_s < self._settings.refractory_s:
+        if self.label and self._last_end_s - self._changed_s < self._settings.refractory_s:
             return None
         kind: Kind = "changed" if self.label else "started"
-        self.label, self._changed_s = preferred, self._heard_s
-        return StateChange(kind, self._heard_s, preferred, averaged, self._level_dbfs)
+        self.label, self._changed_s = preferred, self._last_end_s
+        return StateChange(kind, self._last_end_s, preferred, averaged, self._level_dbfs)

@@ -26,7 +26,7 @@ RISE_DB_PER_S = 3.0
 
 
 class SpeechDetector(Protocol):
-    """Says of one frame after another whether it is speech."""
+    """Classifies one frame after another as speech or not."""
 
     def __call__(self, frame: F32) -> bool:
         """Say whether these FRAME_LENGTH samples at RATE_HZ are speech."""
@@ -85,7 +85,7 @@ class Frame:
 
 
 class VoiceActivityDetector:
-    """Cuts samples at RATE_HZ into frames and says of each whether it is speech."""
+    """Cuts samples at RATE_HZ into frames and classifies each as speech or not."""
 
     def __init__(self, detector: SpeechDetector) -> None:
         self._detector = detector

@@ -13,6 +13,7 @@ from ser_toolkit.runtime.errors import SertkError
 from ..sources.base import Chunk
 
 FILE_S = 600.0
+CHOOSE_FOLDER = "Choose another --debug-audio-dir"
 
 
 class WavRecorder:
@@ -26,14 +27,18 @@ class WavRecorder:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise SertkError(f"cannot record to '{folder}': {error.strerror}") from error
+            raise SertkError(
+                f"cannot record to '{folder}': {error.strerror}", CHOOSE_FOLDER
+            ) from error
 
     def check(self) -> None:
         """Raise SertkError where no file can be made there."""
         try:
             TemporaryFile(dir=self._folder).close()
         except OSError as error:
-            raise SertkError(f"cannot record to '{self._folder}': {error.strerror}") from error
+            raise SertkError(
+                f"cannot record to '{self._folder}': {error.strerror}", CHOOSE_FOLDER
+            ) from error
 
     def write(self, chunk: Chunk) -> None:
         """Append a chunk. Raises OSError or soundfile's error where the disk is full."""

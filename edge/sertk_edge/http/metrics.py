@@ -20,7 +20,7 @@ from ser_toolkit.runtime.events import Event
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-HEARING = ("ok", "waiting", "starting")
+LISTENING = ("ok", "waiting", "starting")
 
 
 class SinkCounts(Protocol):
@@ -45,9 +45,9 @@ class Metrics:
 
     def __init__(self, sinks: Callable[[], Iterable[SinkCounts]] = tuple) -> None:
         self.registry = CollectorRegistry()
-        self._events = self._counter("events", "Changes of the emotion heard.", "kind", "label")
+        self._events = self._counter("events", "Changes of the emotion.", "kind", "label")
         self._windows = self._counter("windows", "Windows classified.")
-        self._utterances = self._counter("utterances", "Utterances heard.")
+        self._utterances = self._counter("utterances", "Utterances detected.")
         self._audio = self._counter("audio_seconds", "Sound taken in.")
         self._work = self._counter("work_seconds", "Time spent on that sound; below it, or late.")
         self._lag = self._gauge("lag_seconds", "Sound that waits to be classified.")
@@ -94,9 +94,9 @@ class Metrics:
 
     def source(self, state: str, is_up: bool) -> None:
         """Set the state of the source; count one that goes after it was there."""
-        if self._up and state not in (*HEARING, "ended"):
+        if self._up and state not in (*LISTENING, "ended"):
             self._restarts.inc()
-        self._up = is_up or (self._up and state in HEARING)
+        self._up = is_up or (self._up and state in LISTENING)
         self._source.set(is_up)
 
     def event_queue(self, is_ok: bool) -> None:
@@ -128,7 +128,7 @@ class Metrics:
 
 
 class _Sinks(Collector):
-    """Figures that the sinks keep themselves."""
+    """Metrics that the sinks keep themselves."""
 
     def __init__(self, sinks: Callable[[], Iterable[SinkCounts]]) -> None:
         self._sinks = sinks

@@ -25,7 +25,7 @@ COOKIE_DAYS = 90
 SHORTEST_TOKEN = 16
 LONGEST_TOKEN = 4096
 LOGINS_PER_MINUTE = 10
-# Pages of other programs on this machine are of the same site, but strangers too.
+# Pages of other programs on this machine are of the same site, but not ours.
 TRUSTED_SITES = (None, "same-origin", "none")
 
 
@@ -133,7 +133,8 @@ def read_token(path: Path) -> Token:
         with path.open("rb") as file:
             content = file.read(LONGEST_TOKEN + 1).strip()
     except (OSError, ValueError) as error:
-        raise SertkError(f"the token file '{path}' cannot be read: {_why(error)}") from error
+        problem = f"the token file '{path}' cannot be read: {_why(error)}"
+        raise SertkError(problem, "Check --http-token-file and its permissions") from error
     if not SHORTEST_TOKEN <= len(content) <= LONGEST_TOKEN or not _is_visible(content):
         raise SertkError(
             f"the token file '{path}' holds no token: one line of {SHORTEST_TOKEN} or more "
@@ -179,7 +180,7 @@ def _from_here(request: web.Request) -> None:
     except ValueError:
         is_here = False
     if not is_here:
-        raise HttpError(403, "without a token only this machine may ask")
+        raise HttpError(403, "without a token only this machine may send requests")
 
 
 def _own_address(request: web.Request) -> str:

@@ -76,7 +76,7 @@ class WebSocketHandler:
         while True:
             try:
                 message = await socket.receive(timeout=self._idle_s)
-                events, goodbye = await _heard(session, message.type, message.data)
+                events, goodbye = await _classified(session, message.type, message.data)
             except asyncio.TimeoutError:
                 why = f"no audio came within {self._idle_s:g} s"
                 events, goodbye = [], CloseReason(WSCloseCode.POLICY_VIOLATION, why)
@@ -103,7 +103,7 @@ class WebSocketHandler:
         await socket.close(code=goodbye.code, message=why)
 
 
-async def _heard(
+async def _classified(
     session: PcmSession, kind: WSMsgType, data: Any
 ) -> tuple[list[dict[str, Any]], CloseReason | None]:
     """Return the events that a message brings, and the goodbye where it is the last."""

@@ -1,4 +1,4 @@
-// A recording that is chosen or dropped: sent, and its answer told.
+// A recording that is chosen or dropped: sent, and its emotions shown.
 
 import { Bars } from "./bars.js";
 import { UNCERTAIN } from "./colours.js";
@@ -100,12 +100,12 @@ function inWords(answer, top, ignored) {
   const length = `${seconds(answer.duration_s)} of sound, ${answer.windows.length} ` +
     `window${answer.windows.length === 1 ? "" : "s"}.`;
   const also = second ? `, before ${second[0]} (${percent(second[1])})` : "";
-  const said = answer.uncertain
+  const text = answer.uncertain
     ? "Too close to call: no emotion is probable enough. " +
       `Nearest is ${first} (${percent(p)})${also}.`
     : `${capital(first)} is the most probable (${percent(p)})${also}.`;
   const rest = ignored > 0 ? " Only the first of the files was taken." : "";
-  return `${said} ${length}${rest}`;
+  return `${text} ${length}${rest}`;
 }
 
 const named = (window) => (window.uncertain ? UNCERTAIN : window.label);

@@ -1,4 +1,4 @@
-// What was heard in the last minutes. Everything here is bounded: the page stays open for weeks.
+// The emotions of the last minutes. Everything here is bounded: the page stays open for weeks.
 
 export const SPAN_S = 300;
 const STEP_S = 0.5;

@@ -18,7 +18,7 @@ export class Meter {
   }
 
   // Every message counts, also those that are not drawn.
-  hear(live, nowMs = performance.now()) {
+  update(live, nowMs = performance.now()) {
     const peak = isNumber(live.peak_dbfs) ? live.peak_dbfs : FLOOR_DB;
     if (live.clipping) this.clippedMs = nowMs;
     const heldS = (nowMs - this.peakMs) / 1000;

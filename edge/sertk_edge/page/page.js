@@ -59,7 +59,7 @@ class Page {
   onLive(live) {
     const first = this.history.live === null;
     this.history.see(live);
-    this.meter.hear(live);
+    this.meter.update(live);
     if (live.probabilities) this.relabel(Object.keys(live.probabilities));
     this.loadModel(JSON.stringify(live.model ?? null));
     if (first) this.title();

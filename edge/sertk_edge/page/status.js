@@ -75,7 +75,7 @@ function modelText(model) {
 function recordingRow(live) {
   if (!live.recording) return null;
   return { name: "Debugging", title: "", state: "failing", words: "recording", notes: [
-    "Everything that is heard is written to disk.",
+    "All audio is written to disk.",
   ] };
 }
 

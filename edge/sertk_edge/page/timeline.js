@@ -207,7 +207,7 @@ export class Timeline {
       return;
     }
     const segment = segments[this._chosen(segments)];
-    const text = segment ? told(segment) : quiet(this.cursor.time, this.history);
+    const text = segment ? description(segment) : quiet(this.cursor.time, this.history);
     setText(byId("reading"), text);
     setAttribute(this.box, "aria-valuenow", Math.round(this.cursor.time - now));
     setAttribute(this.box, "aria-valuetext", text);
@@ -229,7 +229,7 @@ function middle(segment, now) {
   return (Math.max(segment.from, now - SPAN_S) + segment.to) / 2;
 }
 
-function told({ label, from, to, open, event }) {
+function description({ label, from, to, open, event }) {
   const p = event.probabilities?.[label];
   const length = `${open ? "so far " : ""}${lasting(to - from)}`;
   return [label, p === undefined ? "" : percent(p), `from ${clock(from)}`, length]

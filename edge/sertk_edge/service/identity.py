@@ -60,7 +60,8 @@ def device_id(settings: DeviceSettings, folder: Path | None) -> str:
         # What a power cut left empty is made anew: nobody is there to delete it.
         known = path.read_text("utf-8", errors="replace").strip() if path.exists() else ""
     except OSError as error:
-        raise SertkError(f"cannot read '{path}': {error.strerror}") from error
+        problem = f"cannot read '{path}': {error.strerror}"
+        raise SertkError(problem, "Set --device-id, or choose another --state-dir") from error
     if known:
         return _checked(known, str(path))
     made = uuid.uuid4().hex[:12]
@@ -72,7 +73,9 @@ def _home() -> Path:
     try:
         return Path.home()
     except RuntimeError as error:
-        raise SertkError("this user has no home for the state", "Give --state-dir") from error
+        raise SertkError(
+            "this user has no home folder for the state", "Give --state-dir"
+        ) from error
 
 
 def _checked(text: str, where: str) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import pwd
 import re
-import shutil
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
@@ -18,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.process import ProcessError, output_text
 
 from .unit import HEAD, Unit
 
@@ -68,11 +67,11 @@ def problems_of(unit: Unit, needed: Sequence[Path]) -> Iterator[Problem]:
 
 def systemd_version() -> int:
     """Return the version of this machine's systemd; 0 where there is none."""
-    systemctl = shutil.which("systemctl")
-    if not systemctl:
+    try:
+        text = output_text(["systemctl", "--version"], timeout_s=10)
+    except ProcessError:
         return 0
-    done = subprocess.run([systemctl, "--version"], capture_output=True, text=True, check=False)
-    found = re.match(r"systemd (\d+)", done.stdout)
+    found = re.match(r"systemd (\d+)", text)
     return int(found[1]) if found else 0
 
 

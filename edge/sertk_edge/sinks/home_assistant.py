@@ -13,7 +13,7 @@ from typing import Any, get_args
 from ser_toolkit.runtime.events import Device, Event, Kind
 
 UNCERTAIN = "uncertain"
-# Nobody speaks. An option of its own: `unknown` is what Home Assistant shows before it has heard
+# Nobody speaks. An option of its own: `unknown` is what Home Assistant shows before it has received
 # of us, and an automation can wait for `none`.
 NOBODY = "none"
 ONLINE, OFFLINE = "online", "offline"

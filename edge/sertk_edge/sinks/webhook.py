@@ -148,7 +148,7 @@ class _WebhookOutlet(Outlet):
         answer_line = f"{self._url.hostname} answers {answer.status} {answer.reason}".strip()
         if 400 <= answer.status < 500 and answer.status not in LATER:
             raise SertkError(
-                f"{answer_line}: it does not want these events", "They wait, look at its log"
+                f"{answer_line}: it refuses these events", "They are kept; look at its log"
             )
         raise SertkError(answer_line, "The event will be sent again")
 

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import struct
-import subprocess
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.process import ProcessError, describe_end, output_lines
 
 from .base import Chunk, Gap, Source, chunk_of_pcm, done_within
 
@@ -82,7 +82,7 @@ class Microphone(Source):
         self._process: Process | None = None
         self._opened: Opened | None = None
         self._opened_at_s = 0.0
-        self._heard_at_s: float | None = None
+        self._last_chunk_at_s: float | None = None
         self._n_failures = 0
 
     async def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
@@ -138,27 +138,27 @@ class Microphone(Source):
         finally:
             read.cancel()
         if (frame := read.result()) is None:
-            raise SourceLostError(f"the capture process died ({await _ended(process)})")
+            raise SourceLostError(f"the capture process {await _ended(process)}")
         return frame
 
     async def _lose(self, why: str) -> Gap | None:
         was_open = self._opened is not None
-        was_well = was_open and (self._heard_at_s or 0.0) - self._opened_at_s > WELL_S
+        was_well = was_open and (self._last_chunk_at_s or 0.0) - self._opened_at_s > WELL_S
         await self._end()
         if self._closing.is_set():
             return None
         self._n_failures = 1 if was_well else self._n_failures + 1
-        self.say("waiting" if self._heard_at_s is None else "lost", why)
+        self.say("waiting" if self._last_chunk_at_s is None else "lost", why)
         return Gap(why, None) if was_open else None
 
     def _well(self, opened: Opened) -> None:
         now_s = time.monotonic()
         if self.status.state != "ok":
             how = f"{opened.rate_hz} Hz, {opened.channels} channel(s)"
-            if self._heard_at_s is not None:
-                how += f", back after {now_s - self._heard_at_s:.1f} s"
+            if self._last_chunk_at_s is not None:
+                how += f", back after {now_s - self._last_chunk_at_s:.1f} s"
             self.say("ok", how, opened.device)
-        self._heard_at_s = now_s
+        self._last_chunk_at_s = now_s
 
     async def _end(self) -> None:
         """Kill the child; one that the kernel does not let go of is left behind."""
@@ -183,18 +183,18 @@ def capture_command(
 
 def list_devices() -> list[InputDevice]:
     """Return the microphones there are. Raises SertkError without PortAudio."""
-    command = capture_command(only_list=True)
+    content, end = b"", "sent no list"
     try:
-        done = subprocess.run(command, capture_output=True, timeout=OPENS_S)
-    except subprocess.TimeoutExpired:
-        problem = f"PortAudio did not list its devices within {OPENS_S:g} s"
-        raise SertkError(problem, "Restart the sound server") from None
-    kind, length = HEAD.unpack(done.stdout[: HEAD.size].ljust(HEAD.size, b"\0"))
-    payload = done.stdout[HEAD.size : HEAD.size + length]
+        for line in output_lines(capture_command(only_list=True), OPENS_S):
+            content += line
+    except ProcessError as error:
+        end = str(error)
+    kind, length = HEAD.unpack(content[: HEAD.size].ljust(HEAD.size, b"\0"))
+    payload = content[HEAD.size : HEAD.size + length]
     if kind == b"E":
         raise SertkError(**json.loads(payload))
     if kind != b"L":
-        raise SertkError(f"the capture process died ({_cause(done.returncode)})")
+        raise SertkError(f"the capture process {end}", "Restart the sound server")
     return [InputDevice(**device) for device in json.loads(payload)]
 
 
@@ -268,10 +268,6 @@ def _kill(process: Process | None) -> None:
 async def _ended(process: Process) -> str:
     """Wait for the end, but not for ever, and say what it was."""
     try:
-        return _cause(await asyncio.wait_for(process.wait(), DIES_S))
+        return describe_end(await asyncio.wait_for(process.wait(), DIES_S))
     except asyncio.TimeoutError:
-        return "it sends nothing more"
-
-
-def _cause(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return "sends nothing more"

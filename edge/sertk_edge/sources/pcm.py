@@ -57,7 +57,7 @@ class PcmSource(Source):
         """
         frame = 2 * self.channels
         n, rest, known = frame * round(self.rate_hz * BLOCK_S), b"", False
-        heard = False
+        found = False
         while data := _read(self._fd, n):
             rest += data
             if not known and len(rest) >= 4:
@@ -66,8 +66,8 @@ class PcmSource(Source):
             whole = len(rest) - len(rest) % frame
             if known and whole:
                 yield rest[:whole]
-                rest, heard = rest[whole:], True
-        if not heard:
+                rest, found = rest[whole:], True
+        if not found:
             raise SertkError("standard input has no sample: raw sound expected", RAW)
 
 

@@ -16,6 +16,7 @@ from ser_toolkit.runtime.errors import SertkError
 from ..service.ports import AddressInUseError
 
 MODE = 0o660
+GIVE_PATH = "Give another path"
 OTHER_PATH = "Stop it or give another path"
 # A machine that loses its power says no farewell: it is probed after a minute of silence.
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
@@ -33,7 +34,7 @@ async def listen_unix(path: str, serve: Serve) -> AbstractServer:
         clear(path)
         return await asyncio.start_unix_server(serve, sock=_bound(path))
     except OSError as error:
-        raise SertkError(f"nobody can listen on '{path}': {error}") from error
+        raise SertkError(f"cannot listen on '{path}': {error}", GIVE_PATH) from error
 
 
 def notice_loss(writer: StreamWriter) -> None:
@@ -52,9 +53,9 @@ def check_unix(path: str) -> None:
         # A path that is too long for a socket is found out by asking who is there.
         _answers(path)
         if not os.access(Path(path).parent, os.W_OK | os.X_OK, effective_ids=True):
-            raise SertkError(f"nobody can listen on '{path}': its folder cannot be written")
+            raise SertkError(f"cannot listen on '{path}': its folder cannot be written", GIVE_PATH)
     except OSError as error:
-        raise SertkError(f"nobody can listen on '{path}': {error}") from error
+        raise SertkError(f"cannot listen on '{path}': {error}", GIVE_PATH) from error
 
 
 def clear(path: str) -> None:
@@ -72,7 +73,7 @@ def is_left_over(path: str) -> bool:
     except FileNotFoundError:
         return False
     if not stat.S_ISSOCK(mode):
-        raise SertkError(f"'{path}' is there and is no socket", "Give another path")
+        raise SertkError(f"'{path}' is there and is no socket", GIVE_PATH)
     try:
         if _answers(path):
             raise AddressInUseError(f"another program listens on '{path}'", OTHER_PATH)

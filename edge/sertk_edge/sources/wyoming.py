@@ -1,6 +1,6 @@
 """Sound from Wyoming clients, such as voice satellites: audio-start, audio-chunk, audio-stop.
 
-A satellite takes it for its wake word service: that one hears everything, and need not answer.
+A satellite takes it for its wake word service: that one gets all sound, and need not answer.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ class WyomingSource(Source):
 
     async def _hear(self, event: Event, client: Client) -> None:
         if self._speaker not in (None, client):
-            raise ClientRefusedError("another client is being heard", "busy")
+            raise ClientRefusedError("another client is being served", "busy")
         rate_hz, channels = shape_of(event)
         if self._speaker is client and rate_hz != client.rate_hz:
             await self._queue.put(Gap("the sample rate has changed", 0.0))
@@ -261,7 +261,7 @@ def info() -> Event:
         "name": "sertk",
         "attribution": {"name": "SER Toolkit contributors", "url": ""},
         "installed": True,
-        "description": "Listens for the emotion of a voice; hears no wake words",
+        "description": "Detects the emotion of a voice; detects no wake words",
         "version": __version__,
         "models": [],
     }

@@ -43,11 +43,11 @@ def speech(data_dir: Path) -> np.ndarray:
 def listen(
     stream: StreamClassifier, samples: np.ndarray, chunk: int, rate_hz: int = RATE_HZ
 ) -> StreamResult:
-    heard = StreamResult()
+    results = StreamResult()
     for first in range(0, len(samples), chunk):
-        heard += stream.push(samples[first : first + chunk], rate_hz)
-    heard += stream.finish()
-    return heard
+        results += stream.push(samples[first : first + chunk], rate_hz)
+    results += stream.finish()
+    return results
 
 
 def make(classifier: Classifier, gate: str = "energy", **stream: float) -> StreamClassifier:
@@ -57,24 +57,24 @@ def make(classifier: Classifier, gate: str = "energy", **stream: float) -> Strea
 
 @pytest.mark.parametrize("name", ["tiny", "voice"])
 @pytest.mark.parametrize("gate", ["silero", "energy"])
-def test_what_is_heard_in_an_utterance_is_what_training_computes(
+def test_what_is_predicted_for_an_utterance_is_what_training_computes(
     name: str, gate: str, classifiers: dict[str, Classifier], speech: np.ndarray
 ) -> None:
     classifier = classifiers[name]
-    heard = listen(make(classifier, gate), speech, 1280)
+    results = listen(make(classifier, gate), speech, 1280)
     rate_hz = classifier.extractor.rate_hz
     stream = Resampler(RATE_HZ, rate_hz)
     samples = np.concatenate([stream.push(speech), stream.finish()])
     window = window_at(classifier.manifest.window, classifier.extractor, 0.5)
     expected = []
-    classified = [segment for segment in heard.segments if segment.classified]
+    classified = [segment for segment in results.segments if segment.classified]
     for segment in classified:
         ends = round(segment.start_s * rate_hz), round(segment.end_s * rate_hz)
         signal = Signal(samples[slice(*ends)], rate_hz)
         frames = features(classifier.extractor, signal, window)["frames"]
         adapted, _ = classifier.normalizers["frames"].apply(frames)
         expected.append(classifier.network({"frames": window.cut(adapted)}))
-    found = np.stack([prediction.probabilities for prediction in heard.predictions])
+    found = np.stack([prediction.probabilities for prediction in results.predictions])
     assert len(classified) >= 8
     # Frames differ by 1e-6, and so may an int8 value that lies between two steps.
     wanted = np.concatenate(expected)
@@ -85,18 +85,18 @@ def test_what_is_heard_in_an_utterance_is_what_training_computes(
 def test_the_size_of_chunks_changes_nothing(
     name: str, classifiers: dict[str, Classifier], speech: np.ndarray
 ) -> None:
-    results = []
+    rows = []
     for chunk in (160, 1024, 1280, len(speech)):
-        heard = listen(make(classifiers[name]), speech, chunk)
-        results.append(
+        results = listen(make(classifiers[name]), speech, chunk)
+        rows.append(
             (
-                [(j.start_s, j.end_s, *j.probabilities.tolist()) for j in heard.predictions],
-                [(c.kind, c.offset_s, c.label) for c in heard.changes],
-                [(u.start_s, u.end_s, u.classified) for u in heard.segments],
+                [(j.start_s, j.end_s, *j.probabilities.tolist()) for j in results.predictions],
+                [(c.kind, c.offset_s, c.label) for c in results.changes],
+                [(u.start_s, u.end_s, u.classified) for u in results.segments],
             )
         )
-    assert len(results[0][0]) > 8
-    assert results[1:] == results[:1] * 3
+    assert len(rows[0][0]) > 8
+    assert rows[1:] == rows[:1] * 3
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16_000, 44_100])
@@ -123,8 +123,8 @@ def test_another_rate_of_the_source_hears_the_same(
 
 
 def test_silence_costs_nothing_and_says_nothing(classifiers: dict[str, Classifier]) -> None:
-    heard = listen(make(classifiers["tiny"]), np.zeros(5 * RATE_HZ, np.float32), 1600)
-    assert heard == StreamResult()
+    results = listen(make(classifiers["tiny"]), np.zeros(5 * RATE_HZ, np.float32), 1600)
+    assert results == StreamResult()
 
 
 def test_nothing_at_all_is_no_fault(classifiers: dict[str, Classifier]) -> None:
@@ -144,13 +144,13 @@ def test_a_gap_ends_the_utterance_and_time_goes_on(
     stream = make(classifiers["tiny"], "off")
     stream.push(speech[: 4 * RATE_HZ], RATE_HZ)
     assert stream.speech and stream.offset_s == 4.0
-    heard = stream.gap(lost_s=2.5)
-    assert [(u.start_s, u.end_s) for u in heard.segments] == [(0.0, 4.0)]
+    results = stream.gap(lost_s=2.5)
+    assert [(u.start_s, u.end_s) for u in results.segments] == [(0.0, 4.0)]
     assert not stream.speech and stream.offset_s == 6.5
-    heard = stream.push(speech[: 4 * RATE_HZ], RATE_HZ)
-    heard += stream.finish()
-    assert heard.segments[0].start_s == 6.5
-    assert heard.changes[-1].kind == "ended" and heard.changes[-1].offset_s == 10.5
+    results = stream.push(speech[: 4 * RATE_HZ], RATE_HZ)
+    results += stream.finish()
+    assert results.segments[0].start_s == 6.5
+    assert results.changes[-1].kind == "ended" and results.changes[-1].offset_s == 10.5
 
 
 def test_a_changed_rate_is_a_new_line(
@@ -158,8 +158,8 @@ def test_a_changed_rate_is_a_new_line(
 ) -> None:
     stream = make(classifiers["tiny"], "off")
     stream.push(speech[: 2 * RATE_HZ], RATE_HZ)
-    heard = stream.push(resample(speech[: 2 * RATE_HZ], RATE_HZ, 8000), 8000)
-    assert [(u.start_s, u.end_s) for u in heard.segments] == [(0.0, 2.0)]
+    results = stream.push(resample(speech[: 2 * RATE_HZ], RATE_HZ, 8000), 8000)
+    assert [(u.start_s, u.end_s) for u in results.segments] == [(0.0, 2.0)]
     assert stream.offset_s == 4.0
 
 
@@ -167,17 +167,17 @@ def test_a_word_too_short_is_not_classified(classifiers: dict[str, Classifier]) 
     voice = synthetic_voice(3.0, RATE_HZ).astype(np.float32) / 32768
     click = np.zeros(4 * RATE_HZ, np.float32)
     click[RATE_HZ : RATE_HZ + 3200] = voice[2000:5200]
-    heard = listen(make(classifiers["tiny"], min_speech_s=0.4), click, 1600)
-    assert [u.classified for u in heard.segments] == [False]
-    assert not heard.predictions and not heard.changes
+    results = listen(make(classifiers["tiny"], min_speech_s=0.4), click, 1600)
+    assert [u.classified for u in results.segments] == [False]
+    assert not results.predictions and not results.changes
 
 
 def test_the_level_is_that_of_what_was_classified(classifiers: dict[str, Classifier]) -> None:
     tone = 0.5 * np.sin(2 * np.pi * 200 * np.arange(4 * RATE_HZ) / RATE_HZ)
-    heard = listen(make(classifiers["tiny"], "off"), tone.astype(np.float32), 1600)
+    results = listen(make(classifiers["tiny"], "off"), tone.astype(np.float32), 1600)
     expected = 20 * np.log10(0.5 / np.sqrt(2))
-    assert all(abs(j.level_dbfs - expected) < 0.2 for j in heard.predictions)
-    assert heard.predictions
+    assert all(abs(j.level_dbfs - expected) < 0.2 for j in results.predictions)
+    assert results.predictions
 
 
 def test_hours_of_speech_hold_no_more_memory(classifiers: dict[str, Classifier]) -> None:

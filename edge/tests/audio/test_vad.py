@@ -61,8 +61,8 @@ def test_the_energy_gate_gets_used_to_a_fan() -> None:
 @pytest.mark.parametrize("constant", [0.02, -0.5])
 def test_a_sound_card_that_adds_a_constant_hides_no_speech(constant: float, data_dir: Path) -> None:
     speech = read_audio(sorted((data_dir / "emodb/wav").glob("*.wav"))[0]).samples * 0.1
-    heard = [np.concatenate([noise(1e-4, 1), speech]) + np.float32(c) for c in (0, constant)]
-    right, moved = (share(VoiceActivityDetector(Energy()), samples) for samples in heard)
+    results = [np.concatenate([noise(1e-4, 1), speech]) + np.float32(c) for c in (0, constant)]
+    right, moved = (share(VoiceActivityDetector(Energy()), samples) for samples in results)
     assert right > 0.3 and moved == pytest.approx(right, abs=0.02)
 
 

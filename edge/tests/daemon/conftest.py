@@ -48,7 +48,7 @@ class Daemon:
         lines = self.out.read_text("utf-8").splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text("utf-8")
 
     def get(self, path: str) -> Any:
@@ -56,7 +56,7 @@ class Daemon:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return json.loads(answer.read())
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """What Prometheus reads, by name and labels."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
             text = answer.read().decode()
@@ -73,9 +73,9 @@ class Daemon:
             except (OSError, urllib.error.URLError, ValueError):
                 pass
             if self.process.poll() not in (None, 0):
-                pytest.fail(f"it ended with {self.process.returncode}:\n{self.said()}")
+                pytest.fail(f"it ended with {self.process.returncode}:\n{self.output()}")
             time.sleep(0.02)
-        pytest.fail(f"nothing within {timeout_s} s:\n{self.said()}")
+        pytest.fail(f"nothing within {timeout_s} s:\n{self.output()}")
 
     def is_ready(self) -> bool:
         try:

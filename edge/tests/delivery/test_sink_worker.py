@@ -124,7 +124,7 @@ class OddError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (OSError(111, "Connection refused"), "Connection refused"),
         (ValueError("two\nlines \x1b[31m and <b>"), "ValueError: two lines [31m and <b>"),
@@ -141,7 +141,7 @@ def test_whatever_a_sink_raises(
     carry: Callable[..., SinkWorker],
     step: str,
     error: BaseException,
-    told: str,
+    message: str,
 ) -> None:
     details = []
     behaves = fails(step, "deliver" if step == "close" else step, error=error, times=2)
@@ -156,7 +156,7 @@ def test_whatever_a_sink_raises(
     worker.start()
     assert worker.drain(SOON_S)
     assert worker.stop(SOON_S)
-    assert told in details
+    assert message in details
     assert (worker.status.state, worker.status.delivered) == ("ok", 3)
 
 
@@ -212,9 +212,9 @@ def test_one_event_waits_and_two_wait(
     event_queue.append(draft(0))
     event_queue.register("one")
     event_queue.append(draft(1))
-    for name, said in (("one", "1 event waits"), ("two", "2 events wait")):
+    for name, output in (("one", "1 event waits"), ("two", "2 events wait")):
         carry(Recorder(fails("open", error=OSError("gone"), times=99)), name)
-        until(event_queue, lambda said=said: f"gone ({said})" in caplog.text)
+        until(event_queue, lambda output=output: f"gone ({output})" in caplog.text)
 
 
 def test_a_dead_sink_does_not_hold_up_another(

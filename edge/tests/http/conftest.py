@@ -99,12 +99,12 @@ class Site:
         self._recordings = FileClassifier(
             lambda: open_bundle(bundle, check=False), settings.max_audio_s
         )
-        heard = Settings(
+        results = Settings(
             stream=StreamSettings(gate="energy"),
             smoothing=SmoothingSettings(uncertain_below=0.0, min_duration_s=0.0),
         )
         self.sessions = AudioSessions(
-            lambda: open_bundle(bundle, check=False), heard, detectors(heard.stream)
+            lambda: open_bundle(bundle, check=False), results, detectors(results.stream)
         )
         self.server: Server = self.run(serve(self.backend(), settings, self.metrics))
         self.port = self.server.port

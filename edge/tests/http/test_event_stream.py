@@ -62,9 +62,9 @@ class Reader:
         """The next events that are no live states."""
         found: list[Told] = []
         while len(found) < count:
-            told = self.next()
-            assert told is not None
-            found += [told] if told.kind == "emotion" else []
+            message = self.next()
+            assert message is not None
+            found += [message] if message.kind == "emotion" else []
         return found
 
 
@@ -109,16 +109,18 @@ def test_who_comes_back_misses_nothing_and_hears_nothing_twice(
     for sequence in (1, 2, 3, 4):
         site.tell(sequence)
     with stream(site, path, **headers) as reader:
-        assert [told.data["sequence"] for told in reader.emotions(2)] == [3, 4]
+        assert [message.data["sequence"] for message in reader.emotions(2)] == [3, 4]
         site.tell(5)
-        assert [told.number for told in reader.emotions(1)] == ["5"]
+        assert [message.number for message in reader.emotions(1)] == ["5"]
 
 
 def test_a_page_gets_what_is_remembered(site: Any) -> None:
     for sequence in range(1, 301):
         site.tell(sequence)
     with stream(site, "/v1/events?after=0") as reader:
-        assert [told.data["sequence"] for told in reader.emotions(256)] == list(range(45, 301))
+        assert [message.data["sequence"] for message in reader.emotions(256)] == list(
+            range(45, 301)
+        )
 
 
 @pytest.mark.parametrize("after", ["-1", "x", "", "1.5", "9" * 16, "²"])
@@ -204,11 +206,11 @@ def test_sound_goes_in_and_events_come_out(site: Any, speech: np.ndarray) -> Non
 
 
 def test_the_events_do_not_depend_on_how_the_sound_is_cut(site: Any, speech: np.ndarray) -> None:
-    def heard(length: int) -> list[tuple[str, str, float]]:
+    def results(length: int) -> list[tuple[str, str, float]]:
         found = talk(site, lambda socket: spoken(socket, voice(speech), length))
         return [(event["kind"], event["label"], event["offset_s"]) for event in found]
 
-    assert heard(6_400) == heard(641) == heard(100_001) != []
+    assert results(6_400) == results(641) == results(100_001) != []
 
 
 def test_other_rates_and_channels_are_said_in_the_address(site: Any, speech: np.ndarray) -> None:
@@ -314,11 +316,11 @@ def test_messages_are_not_compressed(site: Any) -> None:
 
 async def last_words(socket: Any) -> tuple[int, str]:
     """Why the other side closes."""
-    said = ""
+    output = ""
     async for message in socket:
         if message.type is aiohttp.WSMsgType.TEXT:
-            said = json.loads(message.data)["error"]["message"]
-    return int(socket.close_code), said
+            output = json.loads(message.data)["error"]["message"]
+    return int(socket.close_code), output
 
 
 def test_messages_that_make_no_sense_end_it(site: Any) -> None:
@@ -326,8 +328,8 @@ def test_messages_that_make_no_sense_end_it(site: Any) -> None:
         await socket.send_str("hello")
         return await last_words(socket)
 
-    code, said = talk(site, words)
-    assert (code, "int16" in said) == (1003, True)
+    code, output = talk(site, words)
+    assert (code, "int16" in output) == (1003, True)
 
     async def too_much(socket: Any) -> tuple[int, str]:
         await socket.send_bytes(bytes((256 << 10) + 1))
@@ -337,8 +339,8 @@ def test_messages_that_make_no_sense_end_it(site: Any) -> None:
 
 
 def test_a_silent_client_is_let_go(serving: Any) -> None:
-    code, said = talk(serving(body_timeout_s=0.3), last_words)
-    assert (code, "0.3 s" in said) == (1008, True)
+    code, output = talk(serving(body_timeout_s=0.3), last_words)
+    assert (code, "0.3 s" in output) == (1008, True)
 
 
 def test_the_end_is_told(serving: Any, until: Until) -> None:

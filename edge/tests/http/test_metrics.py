@@ -34,7 +34,7 @@ def values(metrics: Metrics) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_what_is_heard_is_counted() -> None:
+def test_what_is_detected_is_counted() -> None:
     metrics = Metrics()
     metrics.audio(0.5, 0, 0, 0.001)
     metrics.audio(1.5, 2, 1, 0.020)

@@ -72,10 +72,10 @@ def fuzz(site: Any, folder: Path, *more: str) -> str:
     return done.stdout
 
 
-def passed(said: str) -> int:
+def passed(output: str) -> int:
     """How many requests it has made, none of which was answered wrongly."""
-    counts = re.search(r"(\d+) generated, (\d+) passed", said)
-    assert counts is not None and counts[1] == counts[2], said
+    counts = re.search(r"(\d+) generated, (\d+) passed", output)
+    assert counts is not None and counts[1] == counts[2], output
     return int(counts[1])
 
 
@@ -94,9 +94,9 @@ def test_a_fuzzer_finds_nothing_where_a_token_is_needed(serving: Any, tmp_path: 
         "--exclude-path=/v1/session",
         "--generation-with-security-parameters=false",
     )
-    said = fuzz(site, tmp_path, f"--header=Authorization: Bearer {TOKEN}", *more)
-    assert passed(said) > 100
-    assert "Rate limited" not in said
+    output = fuzz(site, tmp_path, f"--header=Authorization: Bearer {TOKEN}", *more)
+    assert passed(output) > 100
+    assert "Rate limited" not in output
 
 
 def test_everything_that_is_served_is_described_and_nothing_else(site: Any) -> None:

@@ -86,13 +86,13 @@ def test_pages_of_other_origins_are_refused(site: Any, wav: bytes) -> None:
 
 def test_pages_of_other_sites_are_refused_though_they_send_no_origin(site: Any) -> None:
     page = {"Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
-    for stranger in ("cross-site", "same-site", "what"):
+    for other in ("cross-site", "same-site", "what"):
         for path in PATHS:
-            assert site.get(path, Sec_Fetch_Site=stranger).status == 403
-        assert site.get("/", Sec_Fetch_Site=stranger, **page).status == 200
-        assert site.get("/v1/state", Sec_Fetch_Site=stranger, **page).status == 403
+            assert site.get(path, Sec_Fetch_Site=other).status == 403
+        assert site.get("/", Sec_Fetch_Site=other, **page).status == 200
+        assert site.get("/v1/state", Sec_Fetch_Site=other, **page).status == 403
         frame = {**page, "Sec_Fetch_Dest": "iframe"}
-        assert site.get("/", Sec_Fetch_Site=stranger, **frame).status == 403
+        assert site.get("/", Sec_Fetch_Site=other, **frame).status == 403
     for friend in ("same-origin", "none"):
         assert site.get("/v1/state", Sec_Fetch_Site=friend).status == 200
 

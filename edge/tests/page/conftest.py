@@ -1,4 +1,4 @@
-"""A real browser, and real daemons that hear speech."""
+"""A real browser, and real daemons that classify speech."""
 
 from __future__ import annotations
 

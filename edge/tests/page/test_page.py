@@ -44,7 +44,7 @@ DROPPED = """(content) => {
 
 
 @pytest.mark.slow
-def test_it_follows_what_is_heard(page_server: Any, open_page: Open, until: Until) -> None:
+def test_it_follows_the_emotion(page_server: Any, open_page: Open, until: Until) -> None:
     page, watch = open_page(page_server.url)
     expect(page.locator("#emotion")).to_have_text(EMOTION, timeout=SOON_MS)
     expect(page.locator("#announcer")).to_have_text(EMOTION_TOLD, timeout=SOON_MS)

@@ -48,7 +48,7 @@ for key in Uid Groups CapEff CapBnd NoNewPrivs Seccomp; do
   say "$key" "$(sed -n "s/^$key:\s*//p" "/proc/$pid/status")"
 done
 say ready "$(ask /readyz '')"
-say stranger "$(ask /v1/model '')"
+say other "$(ask /v1/model '')"
 say owner "$(ask /v1/model "$(cat secret)")"
 until journalctl -u sertk-edge -o json --no-pager | grep -q '"MESSAGE":"recognizer: ' ||
   [ "$SECONDS" -gt 90 ]; do sleep 0.5; done
@@ -94,7 +94,7 @@ def shared() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def told(shared: Path, voice_bundle: Path, require: Callable[[str, bool, str], None]) -> Told:
+def message(shared: Path, voice_bundle: Path, require: Callable[[str, bool, str], None]) -> Told:
     """One start of the machine."""
     able = os.getuid() == 0 and Path("/lib/systemd/systemd").exists() and _may_mount()
     require("boot", able, "needs root, systemd, and the right to mount")
@@ -145,54 +145,56 @@ def _unit(there: Path) -> str:
     return result.stdout
 
 
-def test_it_is_ready_when_it_says_so(told: Told) -> None:
-    assert told.report["active"] == "active"
-    assert told.report["ready"] == "200"
+def test_it_is_ready_when_it_says_so(message: Told) -> None:
+    assert message.report["active"] == "active"
+    assert message.report["ready"] == "200"
 
 
-def test_the_command_is_what_was_meant(told: Told) -> None:
-    words = told.report["command"].split("|")
+def test_the_command_is_what_was_meant(message: Told) -> None:
+    words = message.report["command"].split("|")
     assert str(Path(sysconfig.get_path("scripts"), "sertk")) in words
     assert f"/trial/{ODD}/voice.sertk" in words
 
 
-def test_it_has_no_rights(told: Told) -> None:
-    report = told.report
+def test_it_has_no_rights(message: Told) -> None:
+    report = message.report
     assert 0 not in map(int, report["Uid"].split())
     assert int(report["CapEff"], 16) == int(report["CapBnd"], 16) == 0
     assert (report["NoNewPrivs"], report["Seccomp"]) == ("1", "2")
     assert "29" in report["Groups"].split()
 
 
-def test_it_reads_its_secret_and_asks_for_it(told: Told) -> None:
-    assert (told.report["stranger"], told.report["owner"]) == ("401", "200")
+def test_it_reads_its_secret_and_asks_for_it(message: Told) -> None:
+    assert (message.report["other"], message.report["owner"]) == ("401", "200")
 
 
-def test_it_hears_and_tells_the_journal_with_levels(told: Told) -> None:
-    heard = [entry for entry in told.journal if str(entry["MESSAGE"]).startswith("recognizer: ")]
-    assert heard
-    assert {entry["SYSLOG_IDENTIFIER"] for entry in heard} == {"sertk-edge"}
-    assert {entry["_TRANSPORT"] for entry in heard} == {"stdout"}
-    assert all(entry["PRIORITY"] == "6" for entry in heard)
+def test_it_hears_and_tells_the_journal_with_levels(message: Told) -> None:
+    logged = [
+        entry for entry in message.journal if str(entry["MESSAGE"]).startswith("recognizer: ")
+    ]
+    assert logged
+    assert {entry["SYSLOG_IDENTIFIER"] for entry in logged} == {"sertk-edge"}
+    assert {entry["_TRANSPORT"] for entry in logged} == {"stdout"}
+    assert all(entry["PRIORITY"] == "6" for entry in logged)
 
 
-def test_it_checks_itself_first(told: Told) -> None:
-    texts = [str(entry["MESSAGE"]) for entry in told.journal]
+def test_it_checks_itself_first(message: Told) -> None:
+    texts = [str(entry["MESSAGE"]) for entry in message.journal]
     first = next(n for n, text in enumerate(texts) if text.startswith("ok       bundle"))
     assert first < next(n for n, text in enumerate(texts) if text.startswith("main: "))
     assert any(text.startswith("ok       state") for text in texts)
 
 
-def test_a_reload_leaves_it_running(told: Told) -> None:
-    assert (told.report["reload"], told.report["after_reload"]) == ("0", "active")
+def test_a_reload_leaves_it_running(message: Told) -> None:
+    assert (message.report["reload"], message.report["after_reload"]) == ("0", "active")
 
 
-def test_the_watchdog_starts_it_anew(told: Told) -> None:
-    assert int(told.report["restarts"]) >= 1
-    assert told.report["after_watchdog"] == "active"
-    assert any("Watchdog timeout" in str(entry["MESSAGE"]) for entry in told.journal)
+def test_the_watchdog_starts_it_anew(message: Told) -> None:
+    assert int(message.report["restarts"]) >= 1
+    assert message.report["after_watchdog"] == "active"
+    assert any("Watchdog timeout" in str(entry["MESSAGE"]) for entry in message.journal)
 
 
-def test_its_state_is_kept_and_it_ends_well(told: Told) -> None:
-    assert "spool.db" in told.report["state"].split()
-    assert told.report["result"] == "success"
+def test_its_state_is_kept_and_it_ends_well(message: Told) -> None:
+    assert "spool.db" in message.report["state"].split()
+    assert message.report["result"] == "success"

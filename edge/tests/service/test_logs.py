@@ -137,22 +137,22 @@ def test_the_same_warning_comes_once_a_minute() -> None:
     now = [0.0]
     repeats = RepeatFilter(lambda: now[0])
 
-    def said(message: str, level: str = "warning", /, **fields: Any) -> int | None:
+    def output(message: str, level: str = "warning", /, **fields: Any) -> int | None:
         """How many were held back before it; None if it is held back itself."""
         record = record_of(message, level, **fields)
         return getattr(record, "repeated", 0) if repeats.filter(record) else None
 
-    assert said("no broker", sink="mqtt") == 0
+    assert output("no broker", sink="mqtt") == 0
     for second in range(1, 60):
         now[0] = second
-        assert said("no broker", sink="mqtt", attempt=second) is None
-    assert said("no broker", sink="other") == 0
-    assert said("no broker", "error", sink="mqtt") == 0
-    assert said("heard", "info") == said("heard", "info") == 0
+        assert output("no broker", sink="mqtt", attempt=second) is None
+    assert output("no broker", sink="other") == 0
+    assert output("no broker", "error", sink="mqtt") == 0
+    assert output("heard", "info") == output("heard", "info") == 0
     now[0] = 60.0
-    assert said("no broker", sink="mqtt") == 59
+    assert output("no broker", sink="mqtt") == 59
     now[0] = 121.0
-    assert said("no broker", sink="mqtt") == 0
+    assert output("no broker", sink="mqtt") == 0
 
 
 def test_a_port_makes_no_other_warning() -> None:
@@ -214,13 +214,13 @@ def test_levels_are_kept_and_libraries_speak_from_warning_on(tmp_path: Path) -> 
         "    speaker.debug('debug')\n    speaker.info('info')\n    speaker.error('error')\n"
     )
 
-    def said(level: str) -> list[tuple[str, str]]:
+    def output(level: str) -> list[tuple[str, str]]:
         lines = child(tmp_path, code.format(level)).splitlines()
         return [(found["part"], found["level"]) for found in map(json.loads, lines)]
 
-    assert said("info") == [("ours", "info"), ("ours", "error"), ("theirs", "error")]
-    assert said("error") == [("ours", "error"), ("theirs", "error")]
-    assert len(said("debug")) == 6
+    assert output("info") == [("ours", "info"), ("ours", "error"), ("theirs", "error")]
+    assert output("error") == [("ours", "error"), ("theirs", "error")]
+    assert len(output("debug")) == 6
 
 
 def test_a_stream_that_is_gone_stops_nobody(tmp_path: Path) -> None:

@@ -134,25 +134,25 @@ def test_taken(server: Server, status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "message"),
     [
         (301, "answers 301"),
-        (400, "does not want these events"),
-        (404, "does not want these events"),
+        (400, "it refuses these events"),
+        (404, "it refuses these events"),
         (408, "will be sent again"),
         (429, "will be sent again"),
         (500, "will be sent again"),
         (503, "will be sent again"),
     ],
 )
-def test_not_taken(server: Server, status: int, told: str) -> None:
+def test_not_taken(server: Server, status: int, message: str) -> None:
     server.answer = says(status, Location=url(server, "/elsewhere"))
     with (
         closing(Webhook(url=url(server)).open(DEVICE)) as outlet,
         pytest.raises(SertkError, match=f"127.0.0.1 answers {status}.*") as caught,
     ):
         outlet.deliver(event(0))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "key=1" not in str(caught.value)
     assert [path for path, _, _ in server.seen] == ["/hook?key=1"]
 
@@ -301,7 +301,7 @@ def test_tls(certificate: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "told"),
+    ("params", "message"),
     [
         ({"url": "ftp://host/"}, "http:// or https://"),
         ({"url": "http://"}, "http:// or https://"),
@@ -311,8 +311,8 @@ def test_tls(certificate: Path) -> None:
         ({"timeout_s": 0}, "timeout_s"),
     ],
 )
-def test_refused_settings(params: dict[str, Any], told: str) -> None:
-    with pytest.raises(SertkError, match=told):
+def test_refused_settings(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(SertkError, match=message):
         configure(Webhook(), params)
 
 

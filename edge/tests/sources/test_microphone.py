@@ -27,7 +27,7 @@ from sertk_edge.sources.microphone import capture_command
 
 RATE_HZ = 16_000
 TONE_HZ = 440
-Heard = Chunk | Gap
+Received = Chunk | Gap
 PLENTY_S = 40
 
 
@@ -44,7 +44,9 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(coroutine, PLENTY_S))
 
 
-async def until(items: AsyncGenerator[Heard, None], good: Callable[[Heard], bool]) -> Heard:
+async def until(
+    items: AsyncGenerator[Received, None], good: Callable[[Received], bool]
+) -> Received:
     """The next item that is as it should be."""
     async for item in items:
         if good(item):
@@ -52,11 +54,11 @@ async def until(items: AsyncGenerator[Heard, None], good: Callable[[Heard], bool
     raise AssertionError("the source has ended")
 
 
-def is_gap(item: Heard) -> bool:
+def is_gap(item: Received) -> bool:
     return isinstance(item, Gap)
 
 
-def is_loud(item: Heard) -> bool:
+def is_loud(item: Received) -> bool:
     return isinstance(item, Chunk) and float(np.sqrt(np.mean(item.samples**2))) > 0.3
 
 
@@ -128,7 +130,7 @@ def test_the_devices_are_listed(pulse: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "told"),
+    ("device", "message"),
     [
         ("studio", "'studio' is no microphone that is there. There are: 0 pulse; 1 default"),
         ("7", "'7' is no microphone that is there. There are: 0 pulse; 1 default"),
@@ -136,18 +138,18 @@ def test_the_devices_are_listed(pulse: Any) -> None:
     ],
 )
 def test_a_wrong_name_says_which_there_are(
-    pulse: Any, caplog: pytest.LogCaptureFixture, device: str, told: str
+    pulse: Any, caplog: pytest.LogCaptureFixture, device: str, message: str
 ) -> None:
     async def listen() -> None:
         microphone = Microphone(device)
-        await told_within(microphone, told)
+        await lost_within(microphone, message)
         assert microphone.status.state == "waiting"
 
     run(listen())
     assert not caplog.records
 
 
-async def told_within(microphone: Microphone, part: str, seconds: float = 20) -> None:
+async def lost_within(microphone: Microphone, part: str, seconds: float = 20) -> None:
     """Let it run until its status says so, and close it."""
 
     async def drain() -> None:
@@ -188,7 +190,7 @@ def test_a_microphone_that_is_plugged_in_later_is_found(pulse: Any, tone: Path) 
     run(listen())
 
 
-def test_a_microphone_that_vanishes_is_heard_again(pulse: Any, tone: Path) -> None:
+def test_a_microphone_that_vanishes_is_opened_again(pulse: Any, tone: Path) -> None:
     async def listen() -> None:
         microphone = Microphone(rate_hz=RATE_HZ)
         items = microphone.chunks()
@@ -242,7 +244,7 @@ def test_a_capture_process_that_dies_is_replaced(
         (child,) = children()
         child.send_signal(number)
         gap = await until(items, is_gap)
-        assert gap == Gap(f"the capture process died (signal {number.name})", None)
+        assert gap == Gap(f"the capture process crashed ({number.name})", None)
         await until(items, is_loud)
         assert children() != [child]
         await items.aclose()
@@ -335,37 +337,37 @@ def wait_for(condition: Callable[[], bool]) -> None:
 @pytest.mark.slow
 def test_sound_that_nobody_takes_is_counted(listener: Any) -> None:
     """The daemon itself is stopped; what the pipe and the queue cannot hold is lost, and told."""
-    process, heard = listener
-    wait_for(lambda: len(lines(heard, "chunk")) > 10)
-    before, _ = lines(heard, "chunk")[-1]
+    process, results = listener
+    wait_for(lambda: len(lines(results, "chunk")) > 10)
+    before, _ = lines(results, "chunk")[-1]
     process.send_signal(signal.SIGSTOP)
     stopped_s = 7.0
     time.sleep(stopped_s)
     process.send_signal(signal.SIGCONT)
-    wait_for(lambda: bool(lines(heard, "gap")))
-    (lost, reason), *more = lines(heard, "gap")
+    wait_for(lambda: bool(lines(results, "gap")))
+    (lost, reason), *more = lines(results, "gap")
     assert not more
     assert reason == "sound came faster than it was taken"
-    wait_for(lambda: float(lines(heard, "chunk")[-1][0]) > float(before) + 4)
+    wait_for(lambda: float(lines(results, "chunk")[-1][0]) > float(before) + 4)
     # Taken and lost add up to the time that the device ran, by the clock of the capture process.
-    (first, first_s), (last, last_s) = (lines(heard, "chunk")[i] for i in (5, -1))
+    (first, first_s), (last, last_s) = (lines(results, "chunk")[i] for i in (5, -1))
     ran_s = float(last_s) - float(first_s)
     assert float(last) - float(first) + float(lost) == pytest.approx(ran_s, abs=0.5)
     assert 1 < float(lost) < stopped_s
-    assert len(lines(heard, "gap")) == 1
+    assert len(lines(results, "gap")) == 1
 
 
 def test_the_capture_process_does_not_outlive_the_daemon(listener: Any) -> None:
-    process, heard = listener
-    wait_for(lambda: len(lines(heard, "chunk")) > 3)
+    process, results = listener
+    wait_for(lambda: len(lines(results, "chunk")) > 3)
     (child,) = psutil.Process(process.pid).children()
     process.kill()
     child.wait(timeout=5)
 
 
 def test_the_capture_process_is_small(listener: Any) -> None:
-    process, heard = listener
-    wait_for(lambda: len(lines(heard, "chunk")) > 3)
+    process, results = listener
+    wait_for(lambda: len(lines(results, "chunk")) > 3)
     (child,) = psutil.Process(process.pid).children()
     mapped = {Path(entry.path).name for entry in child.memory_maps()}
     assert any("portaudio" in name for name in mapped)
@@ -381,30 +383,39 @@ CHILDREN = {
     "import sys; sys.stdout.write('I\\2\\0\\0\\0{}')": "does not keep to its protocol",
     "import sys; sys.stdout.write('I\\2\\0\\0\\0{]')": "does not keep to its protocol",
     "import sys; sys.stdout.write('A\\2\\0\\0\\0{}')": "does not keep to its protocol",
-    "import sys; sys.stdout.write('I\\9\\0')": "the capture process died (exit code 0)",
-    "import os, time; os.close(1); time.sleep(60)": "died (it sends nothing more)",
-    "raise SystemExit(3)": "the capture process died (exit code 3)",
+    "import sys; sys.stdout.write('I\\9\\0')": "the capture process ended with status 0",
+    "import os, time; os.close(1); time.sleep(60)": "the capture process sends nothing more",
+    "raise SystemExit(3)": "the capture process ended with status 3",
 }
 
 
 @pytest.mark.parametrize("code", CHILDREN)
 def test_nonsense_from_the_capture_process(code: str) -> None:
-    run(told_within(Microphone(command=[sys.executable, "-c", code]), CHILDREN[code]))
+    run(lost_within(Microphone(command=[sys.executable, "-c", code]), CHILDREN[code]))
 
 
 def test_a_capture_process_that_cannot_be_started() -> None:
-    run(told_within(Microphone(command=["/nowhere/python"]), "does not start"))
+    run(lost_within(Microphone(command=["/nowhere/python"]), "does not start"))
+
+
+def test_a_sound_library_that_crashes_when_it_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sounddevice.py").write_text("import os\nos.abort()")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(SertkError, match=r"the capture process crashed \(SIGABRT\)\. Restart"):
+        list_devices()
 
 
 def test_portaudio_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    told = (
+    message = (
         "PortAudio is missing (PortAudio library not found). Run `sudo apt install libportaudio2`"
     )
     with pytest.raises(SertkError, match="sudo apt install libportaudio2"):
         list_devices()
-    run(told_within(Microphone(), told))
+    run(lost_within(Microphone(), message))
 
 
 def test_the_child_finds_what_the_daemon_finds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,14 +430,14 @@ def test_the_child_finds_what_the_daemon_finds(monkeypatch: pytest.MonkeyPatch) 
 def test_it_lets_go_at_once(pulse: Any, how: str) -> None:
     async def listen() -> None:
         microphone = Microphone(rate_hz=RATE_HZ)
-        heard: list[Heard] = []
+        results: list[Received] = []
 
         async def drain() -> None:
             async for item in microphone:
-                heard.append(item)
+                results.append(item)
 
         task = asyncio.ensure_future(drain())
-        while not heard:
+        while not results:
             await asyncio.sleep(0.01)
         if how == "close":
             await microphone.close()

@@ -184,7 +184,7 @@ def test_a_long_file_is_not_held_in_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "'a.wav' is not there"),
         (b"", r"'a.wav' is empty \(0 bytes\)"),
@@ -192,11 +192,11 @@ def test_a_long_file_is_not_held_in_memory(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_sound_is_refused_at_once(
-    tmp_path: Path, content: bytes | None, told: str
+    tmp_path: Path, content: bytes | None, message: str
 ) -> None:
     if content is not None:
         (tmp_path / "a.wav").write_bytes(content)
-    with pytest.raises(AudioError, match=told):
+    with pytest.raises(AudioError, match=message):
         open_source(SourceSettings(source=str(tmp_path / "a.wav")))
 
 

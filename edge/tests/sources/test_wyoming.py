@@ -36,7 +36,7 @@ Test = Callable[[WyomingSource, "Receiver"], Awaitable[None]]
 
 
 class Receiver:
-    """What has been heard so far, and when there is more of it."""
+    """What has arrived so far, and when there is more of it."""
 
     def __init__(self) -> None:
         self.items: list[Chunk | Gap] = []
@@ -110,7 +110,9 @@ def header(**fields: Any) -> bytes:
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "unix"])
-def test_a_client_is_heard(scheme: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_sound_of_a_client_arrives(
+    scheme: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.mktemp("wy") / "s"
     values = np.random.default_rng(0).integers(-9000, 9000, 3200).astype("<i2")
 
@@ -149,7 +151,7 @@ def test_it_says_what_it_is() -> None:
     run(test, WyomingSource(LOCAL))
 
 
-def test_a_satellite_that_wants_a_wake_word_is_heard_all_the_same() -> None:
+def test_a_satellite_that_wants_a_wake_word_is_served_all_the_same() -> None:
     async def test(source: WyomingSource, receiver: Receiver) -> None:
         async with AsyncClient.from_uri(source.address) as client:
             for event in (Event("detect", {"names": ["ok_nabu"]}), chunk(), Event("ping"), chunk()):
@@ -179,7 +181,7 @@ def test_rate_and_channels_may_change() -> None:
     run(test, WyomingSource(LOCAL))
 
 
-def test_one_is_heard_at_a_time() -> None:
+def test_one_is_served_at_a_time() -> None:
     async def test(source: WyomingSource, receiver: Receiver) -> None:
         async with AsyncClient.from_uri(source.address) as one:
             await one.write_event(chunk())
@@ -189,7 +191,7 @@ def test_one_is_heard_at_a_time() -> None:
                 await other.write_event(chunk())
                 answer = await other.read_event()
                 assert answer is not None
-                assert answer.data == {"text": "another client is being heard", "code": "busy"}
+                assert answer.data == {"text": "another client is being served", "code": "busy"}
                 assert await other.read_event() is None
             await one.write_event(chunk())
             await one.write_event(AudioStop().event())
@@ -238,13 +240,13 @@ def test_a_client_that_is_faster_than_the_reader_waits() -> None:
                 await client.write_event(AudioStop().event())
 
         feeding = asyncio.ensure_future(feed())
-        heard = [await first]
+        results = [await first]
         await asyncio.sleep(1)
         assert not feeding.done()
-        while isinstance(heard[-1], Chunk):
-            heard.append(await anext(items))
+        while isinstance(results[-1], Chunk):
+            results.append(await anext(items))
         await feeding
-        firsts = [float(item.samples[0] * 32768) for item in heard[:-1]]
+        firsts = [float(item.samples[0] * 32768) for item in results[:-1]]
         assert firsts == list(range(n_chunks))
         await items.aclose()
 

@@ -167,7 +167,9 @@ def _header(root: Path) -> Mapping[str, Any]:
 
 def _unreadable(error: Exception) -> SertkError:
     why = " ".join(str(error).split())[:200] or type(error).__name__
-    return SertkError(f"the audformat database cannot be read: {why}", "Fix it")
+    return SertkError(
+        f"the audformat database cannot be read: {why}", "Save it again with audformat"
+    )
 
 
 def _nothing(database: Any, skipped: Mapping[str, str]) -> SertkError:

@@ -143,5 +143,5 @@ def test_the_recordings_travel_with_the_run(
     monkeypatch.setenv("SERTK_CACHE", str(tmp_path / "cache"))
     ser_toolkit.train(synthetic_corpus, recipe=str(first / "recipe.toml"), out=second)
     assert (second / "recipe.toml").read_bytes() == (first / "recipe.toml").read_bytes()
-    heard = [(run / "predictions.csv").read_bytes() for run in (first, second)]
-    assert heard[0] == heard[1]
+    predictions = [(run / "predictions.csv").read_bytes() for run in (first, second)]
+    assert predictions[0] == predictions[1]

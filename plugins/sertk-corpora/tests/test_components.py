@@ -31,7 +31,7 @@ def test_a_reader_is_complete(name: str) -> None:
     assert all((reader.language, reader.licence, reader.citation))
 
 
-def test_the_readme_has_the_same_figures() -> None:
+def test_the_readme_has_the_same_numbers() -> None:
     for reader in CORPORA:
         (row,) = re.findall(rf"^\| `{reader.name}` \|.*<http.*$", README, re.MULTILINE)
         cells = [cell.strip() for cell in row.strip("|").split("|")]

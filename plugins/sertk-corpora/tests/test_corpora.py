@@ -287,14 +287,14 @@ def test_half_of_the_files_must_fit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_folders_without_the_corpus(tmp_path: Path, name: str) -> None:
     reader = READERS[name]
-    strangers = touch(tmp_path / "strangers", ["angry/1.wav", "03a01Fa.txt", "DC/readme.md"])
-    for root in (tmp_path / "no", touch(tmp_path / "empty", []), strangers):
+    others = touch(tmp_path / "others", ["angry/1.wav", "03a01Fa.txt", "DC/readme.md"])
+    for root in (tmp_path / "no", touch(tmp_path / "empty", []), others):
         assert reader.recognises(root) is None
         with pytest.raises(SertkError, match=r"is not there|no file of the corpus"):
             reader.read(root)
-    assert reader.recognises(strangers / "03a01Fa.txt") is None
+    assert reader.recognises(others / "03a01Fa.txt") is None
     with pytest.raises(SertkError, match="is a file, not a folder"):
-        reader.read(strangers / "03a01Fa.txt")
+        reader.read(others / "03a01Fa.txt")
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,9 @@ def open_dataset(root: Path) -> dict[str, list[Row]]:
         raise
     except Exception as error:  # datasets, pyarrow and pandas each raise their own
         why = " ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__
-        raise SertkError(f"the dataset cannot be read: {why}", "Fix it") from error
+        raise SertkError(
+            f"the dataset cannot be read: {why}", "Write it again with datasets"
+        ) from error
 
 
 def _described(root: Path, tables: list[Path]) -> dict[str, list[Row]]:

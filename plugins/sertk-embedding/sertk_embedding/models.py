@@ -40,7 +40,9 @@ class Embedder:
         rows = values.reshape(-1, values.shape[-1])
         row: F32 = rows.mean(axis=0, dtype=np.float32)
         if not row.size or not np.isfinite(row).all():
-            raise SertkError(f"'{self._shown}' gives values that are not numbers")
+            raise SertkError(
+                f"'{self._shown}' gives values that are not numbers", "Choose another model"
+            )
         return row
 
 

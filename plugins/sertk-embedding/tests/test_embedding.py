@@ -100,7 +100,7 @@ def opened(models: dict[str, bytes], name: str, **params: Any) -> FrameExtractor
     return Embedding(**values).prepare(lambda wanted: models[wanted.name])
 
 
-def heard(extractor: FrameExtractor, samples: np.ndarray) -> np.ndarray:
+def features(extractor: FrameExtractor, samples: np.ndarray) -> np.ndarray:
     return extractor.frames(Signal(samples, RATE_HZ))
 
 
@@ -113,7 +113,7 @@ def test_a_row_is_what_keras_says_of_its_own_samples(models, tmp_path: Path) -> 
         path = tmp_path / "model.keras"
         path.write_bytes(models[name.replace("tflite", "keras")])
         model = import_keras().saving.load_model(path)
-        rows = heard(opened(models, name), samples)
+        rows = features(opened(models, name), samples)
         for row, start in zip(rows, range(0, 16_000, 1500), strict=False):
             output_text = np.array(model(samples[None, start : start + N]))
             expected = output_text.reshape(-1, 5).mean(axis=0)
@@ -123,7 +123,7 @@ def test_a_row_is_what_keras_says_of_its_own_samples(models, tmp_path: Path) -> 
 def test_it_is_stacked_like_any_other(models) -> None:
     part = opened(models, "pooled.tflite", hop_length=1600)
     stack = Stack((part, opened(models, "rows.tflite", hop_length=1600)))
-    assert heard(stack, NOISE).shape == (8, 10)
+    assert features(stack, NOISE).shape == (8, 10)
 
 
 def test_lengths_that_are_open_take_any(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_lengths_that_are_open_take_any(tmp_path: Path) -> None:
         "open.tflite": from_keras(tmp_path / "open.keras"),
     }
     for length in (2000, 3000):
-        a, b = (heard(opened(models, n, frame_length=length), NOISE) for n in models)
+        a, b = (features(opened(models, n, frame_length=length), NOISE) for n in models)
         assert relative_error(a, b) <= 1e-5
 
 
@@ -198,7 +198,7 @@ frames = one.prepare(lambda asset: content).frames(Signal(np.load("x.npy"), 1600
 np.save("y.npy", frames)
 """
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    expected = heard(opened(models, "pooled.tflite"), NOISE)
+    expected = features(opened(models, "pooled.tflite"), NOISE)
     assert np.load(tmp_path / "y.npy").tobytes() == expected.tobytes()
 
 

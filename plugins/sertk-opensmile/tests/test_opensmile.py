@@ -1,4 +1,4 @@
-"""openSMILE through the seam: its own numbers, on any signal, the same every time."""
+"""openSMILE as a plugin: its own numbers, on any signal, the same every time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def voice(n_samples: int = 24_000) -> np.ndarray:
     return (0.1 * tone * (1 + np.sin(5 * t)) + 0.002 * noise).astype(np.float32)
 
 
-def heard(one: OpenSmile, samples: np.ndarray) -> np.ndarray:
+def functionals(one: OpenSmile, samples: np.ndarray) -> np.ndarray:
     return one.arrays(Signal(samples, RATE_HZ))["functionals"]
 
 
@@ -54,7 +54,7 @@ def test_every_set_gives_the_librarys_own_numbers() -> None:
             theirs = opensmile.Smile(opensmile.FeatureSet[feature_set])
         frame = theirs.process_signal(voice(), RATE_HZ)
         assert tuple(frame.columns) == one.columns and len(one.columns) == size, feature_set
-        np.testing.assert_array_equal(heard(one, voice()), frame.to_numpy()[0], feature_set)
+        np.testing.assert_array_equal(functionals(one, voice()), frame.to_numpy()[0], feature_set)
 
 
 def test_every_set_of_the_library_is_offered() -> None:
@@ -71,9 +71,9 @@ def test_windows_of_a_clip() -> None:
 
 def test_threads_do_not_disturb_each_other() -> None:
     jobs = [voice(8000 + 500 * index) for index in range(12)]
-    alone = [heard(OpenSmile(), samples).tobytes() for samples in jobs]
+    alone = [functionals(OpenSmile(), samples).tobytes() for samples in jobs]
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda s: heard(OpenSmile(), s).tobytes(), jobs)) == alone
+        assert list(pool.map(lambda s: functionals(OpenSmile(), s).tobytes(), jobs)) == alone
 
 
 IN_A_CHILD = """

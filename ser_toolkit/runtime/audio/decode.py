@@ -232,7 +232,7 @@ def _check_file(path: Path, shown: str) -> None:
 def _check_rate(rate_hz: int, shown: str) -> None:
     # A damaged header may say 1 Hz; resampling from that would need gigabytes.
     if rate_hz not in RATES_HZ:
-        raise AudioError(f"'{shown}' claims a sample rate of {rate_hz} Hz: the file is damaged")
+        raise AudioError(f"'{shown}' has a sample rate of {rate_hz} Hz: the file is damaged")
 
 
 def _check_length(file: soundfile.SoundFile, max_s: float, shown: str) -> None:
@@ -300,7 +300,8 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 def _refuse(error: OSError) -> None:
     name = Path(str(error.filename)).name
-    raise SertkError(f"the folder '{name}' cannot be read: {error.strerror}") from error
+    problem = f"the folder '{name}' cannot be read: {error.strerror}"
+    raise SertkError(problem, "Check its permissions") from error
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -329,7 +329,8 @@ class Joined(_Combined, WindowExtractor):
         for part in self.parts:
             for name, values in part.arrays(signal).items():
                 if name in arrays:
-                    raise SertkError(f"two extractors give an array called '{name}'")
+                    problem = f"two extractors give an array called '{name}'"
+                    raise SertkError(problem, "Leave out one of them")
                 arrays[name] = values
         return arrays
 

@@ -26,7 +26,7 @@ def signal_of(audio: Audio, extractor: Extractor, shown: str = "the audio") -> S
         samples = samples[first : first + int((end_s - start_s) * audio.rate_hz)]
         if not len(samples):
             raise AudioError(
-                f"'{shown}' lasts {audio.duration_s:.2f} s, and '{extractor.name}' hears what "
+                f"'{shown}' lasts {audio.duration_s:.2f} s, and '{extractor.name}' uses what "
                 f"comes after {start_s:g} s"
             )
     return Signal(resample(samples, audio.rate_hz, extractor.rate_hz), extractor.rate_hz)

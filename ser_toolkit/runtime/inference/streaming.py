@@ -89,19 +89,19 @@ class _Frames:
     def __init__(self, extractor: FrameExtractor, normalizer: Normalizer, window: Window) -> None:
         self._stream = extractor.stream()
         self._frame_length = extractor.frame_length
-        self._adapter = normalizer
+        self._normalizer = normalizer
         self._state: Any = None
         self._windows = WindowStream(window)
 
     def push(self, chunk: NDArray[Any]) -> Iterator[Mapping[str, F32]]:
-        frames, self._state = self._adapter.apply(self._stream.push(chunk), self._state)
+        frames, self._state = self._normalizer.apply(self._stream.push(chunk), self._state)
         return ({"frames": window} for window in self._windows.push(frames))
 
     def finish(self, n_samples: int) -> Mapping[str, F32] | None:
         if not self._windows.count:
             # As training does with a clip shorter than one frame.
             missing = np.zeros(max(0, self._frame_length - n_samples), np.float32)
-            frames, self._state = self._adapter.apply(self._stream.push(missing), self._state)
+            frames, self._state = self._normalizer.apply(self._stream.push(missing), self._state)
             if (whole := next(self._windows.push(frames), None)) is not None:
                 return {"frames": whole}
         window = self._windows.finish()
@@ -115,7 +115,7 @@ class _Samples:
         self, extractor: WindowExtractor, normalizers: Mapping[str, Normalizer], window: Window
     ) -> None:
         self._extractor = extractor
-        self._adapters = normalizers
+        self._normalizers = normalizers
         length = extractor.sample_count(window.length_frames)
         hop = window.hop_frames * extractor.hop_length
         self._length = length
@@ -142,7 +142,7 @@ class _Samples:
 
     def _arrays(self, samples: F32) -> Mapping[str, F32]:
         found = self._extractor.arrays(Signal(samples, self._extractor.rate_hz))
-        return {name: self._adapters[name].apply(array)[0] for name, array in found.items()}
+        return {name: self._normalizers[name].apply(array)[0] for name, array in found.items()}
 
 
 def _features_of(

@@ -103,7 +103,7 @@ class TfliteModel:
         for row in range(count):
             outputs[row] = self._one({name: array[row] for name, array in inputs.items()})
         if not np.isfinite(outputs).all():
-            raise SertkError("the network answers with values that are not numbers", "Export again")
+            raise SertkError("the network returned values that are not numbers", "Export it again")
         return outputs
 
     def embed(self, inputs: Mapping[str, F32]) -> F32:
@@ -178,8 +178,8 @@ def find_runtime(allowed: Sequence[str] | None = None) -> TfliteRuntime:
         reasons[name] = found
     broken = [name for name, why in reasons.items() if why != NOT_INSTALLED]
     if broken:
-        told = "; ".join(f"{name} {reasons[name]}" for name in broken)
-        raise SertkError(f"no runtime works: {told}", fix_for(broken[0]))
+        causes = "; ".join(f"{name} {reasons[name]}" for name in broken)
+        raise SertkError(f"no runtime works: {causes}", fix_for(broken[0]))
     todo = f"Run `pip install {(allowed or list(MODULES))[0]}`"
     others = [name for name in MODULES if name not in wanted and _is_installed(name)]
     if others:
@@ -211,7 +211,7 @@ def probe(name: str) -> TfliteRuntime | str:
         cause = error.__cause__ or error
         return f"cannot run a network ({' '.join(f'{type(cause).__name__}: {cause}'.split())})"
     if answer != 2:
-        return f"says that 1 + 1 is {answer:g}"
+        return f"computes 1 + 1 as {answer:g}"
     return TfliteRuntime(name, _version(name))
 
 
@@ -225,10 +225,12 @@ def _probe_apart(name: str, timeout_s: float) -> TfliteRuntime | str:
         return NOT_INSTALLED
     command = [sys.executable, "-c", f"from {__name__} import _main; _main()", name]
     try:
-        *_, last = output_lines(command, timeout_s)
+        lines = list(output_lines(command, timeout_s))
     except ProcessError as error:
         return str(error)
-    answer = json.loads(last)
+    if not lines:
+        return "ended without an answer"
+    answer = json.loads(lines[-1])
     return answer if isinstance(answer, str) else TfliteRuntime(**answer)
 
 

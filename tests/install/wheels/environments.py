@@ -40,12 +40,12 @@ class Page:
 
     def script(self) -> str:
         """What bash is to run; every line is told before it runs, with the seconds so far."""
-        told = []
+        message = []
         for line in self.commands():
             if line not in self.not_run:
-                said = shlex.quote(f"$ {line}")
-                told += [f"echo; echo [$SECONDS s] {said}", self.instead.get(line, line)]
-        return "\n".join(["set -eo pipefail", *told, ""])
+                output = shlex.quote(f"$ {line}")
+                message += [f"echo; echo [$SECONDS s] {output}", self.instead.get(line, line)]
+        return "\n".join(["set -eo pipefail", *message, ""])
 
 
 # One training of the page goes to its end; of the others, two epochs say that they can be typed.

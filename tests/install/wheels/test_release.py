@@ -47,7 +47,12 @@ WRONG_TREES = {
         'msf = "sertk_msf.gone"',
         "sertk 'msf' points at sertk_msf.gone, which it does not pack",
     ),
-    "an entry point of a stranger": (MSF, '= "sertk_msf"\n', '= "sertk_lstm"\n', "does not pack"),
+    "an entry point of another package": (
+        MSF,
+        '= "sertk_msf"\n',
+        '= "sertk_lstm"\n',
+        "does not pack",
+    ),
     "an entry point without its function": (
         "edge/pyproject.toml",
         r"sertk_edge.cli:edge\b",
@@ -60,19 +65,19 @@ WRONG_TREES = {
         "ser_toolkit.cli:mainly",
         "scripts 'sertk' points at ser_toolkit.cli:mainly, and",
     ),
-    "a plugin for another seam": (
+    "a plugin for another HOOK_API": (
         "plugins/sertk-msf/sertk_msf/__init__.py",
         r"SERTK_HOOK_API = \d+",
         "SERTK_HOOK_API = 99",
         "plugin 'msf' says SERTK_HOOK_API = 99, and hookspecs.HOOK_API is",
     ),
-    "a seam that nobody was told of": (
+    "an undocumented hook number": (
         "ser_toolkit/plugins/hookspecs.py",
         r"HOOK_API = \d+",
         "HOOK_API = 99",
-        "newest heading of a seam is HOOK_API .*, hookspecs.HOOK_API is 99",
+        "newest heading is HOOK_API .*, hookspecs.HOOK_API is 99",
     ),
-    "a version that nobody was told of": (
+    "an undocumented version": (
         "CHANGELOG.md",
         r"## \[[\d.]+\]",
         "## [0.0.0]",
@@ -84,7 +89,7 @@ WRONG_TREES = {
         "ser-toolkit>=98,<99",
         "^Error: plugins/README.md: it says ser-toolkit>=98,<99, and ser-toolkit is",
     ),
-    "another seam in the same series": (
+    "another HOOK_API in the same series": (
         "CHANGELOG.md",
         r"(### HOOK_API )(\d+)(?s:(.*))",
         r"\g<1>\g<2>\g<3>\n## [0.1.0]\n### HOOK_API 0\n",
@@ -186,13 +191,13 @@ def build(tree: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 def build_here(tree: Path, *args: str) -> subprocess.CompletedProcess[str]:
     """Do the same in this process; what ends it says so in its message."""
-    arguments, said, status = ["--root", str(tree), "--out", str(tree / "dist"), *args], "", 0
+    arguments, output, status = ["--root", str(tree), "--out", str(tree / "dist"), *args], "", 0
     with contextlib.redirect_stdout(io.StringIO()) as out:
         try:
             builder().main(arguments)
         except SystemExit as end:
-            status, said = 1, f"{end.code}\n"
-    return subprocess.CompletedProcess(arguments, status, out.getvalue(), said)
+            status, output = 1, f"{end.code}\n"
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), output)
 
 
 @functools.cache
@@ -257,5 +262,5 @@ def test_an_unknown_distribution(tree: Path) -> None:
 def test_the_environment_of_developers_has_every_distribution() -> None:
     plugins = {file.parent.name for file in ROOT.glob("plugins/*/pyproject.toml")}
     make = ["make", "--dry-run", "--always-make", "setup"]
-    told = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert set(re.findall(r"-e plugins/([\w-]+)", told)) == plugins
+    message = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"-e plugins/([\w-]+)", message)) == plugins

@@ -23,9 +23,9 @@ def resolve(wheels: Path, constraints: Path) -> subprocess.CompletedProcess[str]
 def test_every_pin_has_a_wheel_everywhere(wheels: Path, index: None) -> None:
     done = resolve(wheels, ROOT / "constraints.txt")
     assert done.returncode == 0, done.stderr
-    told = re.findall(r"^Python (\S+) on (\w+?)-\S+: (\d+) wheels", done.stdout, re.MULTILINE)
-    on_pc = [python for python, machine, _ in told if machine == "x86_64"]
-    on_pi = {python: int(count) for python, machine, count in told if machine == "aarch64"}
+    message = re.findall(r"^Python (\S+) on (\w+?)-\S+: (\d+) wheels", done.stdout, re.MULTILINE)
+    on_pc = [python for python, machine, _ in message if machine == "x86_64"]
+    on_pi = {python: int(count) for python, machine, count in message if machine == "aarch64"}
     assert on_pc == ["3.10", "3.11", "3.12", "3.13"]
     assert on_pi.keys() == {"3.11", "3.13"} and max(on_pi.values()) < 60
 

@@ -81,8 +81,8 @@ def base(wheels: Path, index: None, tmp_path_factory: pytest.TempPathFactory) ->
 def test_the_base_works_without_an_extra(base: Place) -> None:
     assert re.search(r"^  train ", base.bash("v/bin/sertk --help"), re.MULTILINE)
     assert re.search(r"^builtin +ser-toolkit ", base.bash("v/bin/sertk plugins"), re.MULTILINE)
-    told = base.bash("v/bin/sertk doctor")
-    assert re.search(r"^missing +tensorflow ", told, re.MULTILINE) and "broken" not in told
+    message = base.bash("v/bin/sertk doctor")
+    assert re.search(r"^missing +tensorflow ", message, re.MULTILINE) and "broken" not in message
     assert "labels" in base.bash(f"v/bin/sertk bundle show {ROOT}/tests/bundles/v1/tiny.sertk")
     base.bash("set -e; v/bin/sertk plugins new mine --kind extractor; test -d sertk-mine/tests")
     installed = base.bash("v/bin/pip list --format freeze")
@@ -102,9 +102,9 @@ def test_the_base_works_without_an_extra(base: Place) -> None:
 def test_a_command_without_its_extra_says_which_line_to_run(
     base: Place, command: str, line: str, voices: Path
 ) -> None:
-    said = base.bash(f"v/bin/sertk {command.format(voices=voices, bundle=BUNDLE)}", code=2)
-    last = said.splitlines()[-1]
-    assert re.search(rf'^Error: .*Run `pip install "?{re.escape(line)}"?`$', last), said
+    output = base.bash(f"v/bin/sertk {command.format(voices=voices, bundle=BUNDLE)}", code=2)
+    last = output.splitlines()[-1]
+    assert re.search(rf'^Error: .*Run `pip install "?{re.escape(line)}"?`$', last), output
 
 
 # What trains -------------------------------------------------------------------------------------
@@ -125,11 +125,11 @@ def trained(
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_commands_of_the_readme_run(trained: tuple[Place, str]) -> None:
-    place, said = trained
-    print(said)
+    place, output = trained
+    print(output)
     for name in ("runs/first/metrics.json", "small.sertk", "mine.toml", "sounds"):
         assert (place.folder / name).exists(), name
-    uar = [line for line in said.splitlines() if line.startswith("UAR ")]
+    uar = [line for line in output.splitlines() if line.startswith("UAR ")]
     assert len(uar) >= 4
 
 
@@ -198,12 +198,12 @@ def on_a_pi(
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_commands_of_the_guide_for_a_pi_run(on_a_pi: tuple[Place, str]) -> None:
-    place, said = on_a_pi
-    print(said)
+    place, output = on_a_pi
+    print(output)
     events = (place.folder / "home/events").read_text("utf-8").splitlines()
     kinds = [json.loads(line)["kind"] for line in events]
     assert (kinds[0], kinds[-1]) == ("started", "ended")
-    assert re.search(r"^self-test +passed", said, re.MULTILINE)
+    assert re.search(r"^self-test +passed", output, re.MULTILINE)
     assert "serve-edge" in (place.folder / "home/unit").read_text("utf-8")
 
 
@@ -219,5 +219,5 @@ def test_a_pi_has_no_heavy_library_and_every_light_plugin_loads(
     heavy = {"tensorflow", "keras", "librosa", "scipy", "scikit-learn", "matplotlib", "numba"}
     assert {"ser-toolkit", "sertk-edge", "sertk-msf", "sertk-lstm"} <= installed
     assert not heavy & installed
-    told = place.bash(f"SERTK_STRICT=1 {venv}/sertk plugins")
-    assert "broken" not in told and re.search(r"msf +sertk-msf", told)
+    message = place.bash(f"SERTK_STRICT=1 {venv}/sertk plugins")
+    assert "broken" not in message and re.search(r"msf +sertk-msf", message)

@@ -105,7 +105,7 @@ def test_half_a_flac_file(tmp_path: Path) -> None:
 
 def test_a_header_that_claims_one_hertz(tmp_path: Path) -> None:
     path = write_pcm16(tmp_path / "a.wav", np.ones((1_000, 1)), rate_hz=1)
-    assert "claims a sample rate of 1 Hz" in refusal(path)
+    assert "has a sample rate of 1 Hz" in refusal(path)
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "aiff"])

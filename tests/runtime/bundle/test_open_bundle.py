@@ -169,7 +169,7 @@ def test_a_missing_runtime_is_told_before_the_child_starts(make: Make) -> None:
     assert "proven on another, and ai-edge-litert is installed" in refused(path, timeout_s=0.001)
 
 
-def test_another_network_is_refused_with_figures(make: Make, tiny: Any) -> None:
+def test_another_network_is_refused_with_numbers(make: Make, tiny: Any) -> None:
     path = make("int8", tolerances=Tolerances(1e-3, 1e-6))
     assert open_bundle(path).manifest.tolerances.output == 1e-6
     members = {**unpack(path.read_bytes()), "model.tflite": tiny.networks["float32"]}

@@ -169,8 +169,8 @@ def described(clip: Array) -> tuple[dict[str, Array], Array, Array]:
     power = dsp.power_spectrogram(Signal(clip, RATE_HZ), 1024, 256, dsp.best_fft())
     hz = np.arange(513) * RATE_HZ / 1024
     frames = dict(zip(DESCRIPTORS, describe(power, RATE_HZ).T, strict=True))
-    heard = hz >= 50
-    return frames, power[:, heard].astype(np.float64) + POWER_FLOOR, hz[heard]
+    results = hz >= 50
+    return frames, power[:, results].astype(np.float64) + POWER_FLOOR, hz[results]
 
 
 def test_descriptors_that_librosa_has(clip: Array) -> None:

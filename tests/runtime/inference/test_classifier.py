@@ -95,7 +95,7 @@ def test_audio_at_another_rate_is_resampled(tiny: Any, bundles: dict[str, Path])
 
 
 @pytest.mark.parametrize("n_samples", [1, 400, 6000, 8000, 20000, 40000])
-def test_times_say_what_each_window_has_heard(
+def test_times_are_those_of_the_samples_of_each_window(
     tiny: Any, bundles: dict[str, Path], n_samples: int
 ) -> None:
     classifier = opened(bundles["float32"])
@@ -113,7 +113,7 @@ def test_times_say_what_each_window_has_heard(
             )
 
 
-def test_times_count_from_the_start_of_the_clip_where_only_a_part_is_heard(
+def test_times_count_from_the_start_of_the_clip_where_only_a_part_is_used(
     bundles: dict[str, Path],
 ) -> None:
     classifier = opened(bundles["float32"])
@@ -124,8 +124,8 @@ def test_times_count_from_the_start_of_the_clip_where_only_a_part_is_heard(
     np.testing.assert_allclose(times, [(0.5 + 0.2 * i, 0.9 + 0.2 * i) for i in range(4)])
     levels = later.features(audio)["level"][:, 0]
     for (start_s, end_s), level in zip(times, levels, strict=True):
-        heard = audio.samples[round(start_s * 8000) : round(end_s * 8000)]
-        assert level == pytest.approx(np.abs(heard).mean(), rel=1e-5)
+        used = audio.samples[round(start_s * 8000) : round(end_s * 8000)]
+        assert level == pytest.approx(np.abs(used).mean(), rel=1e-5)
 
 
 def test_uncertain_is_below_the_threshold(bundles: dict[str, Path]) -> None:
@@ -219,7 +219,7 @@ class FakeNetwork:
         return np.stack([inputs["level"][:, 0]] * 2, axis=1)
 
 
-def test_other_numbers_are_told_in_figures(tiny: Any, bundles: dict[str, Path]) -> None:
+def test_other_numbers_are_shown(tiny: Any, bundles: dict[str, Path]) -> None:
     bundle = parse_bundle(read_bytes(bundles["float32"]))
     classifier = opened(bundles["float32"])
     shifted = dict(bundle.selftest)

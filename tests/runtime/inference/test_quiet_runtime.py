@@ -30,7 +30,7 @@ class Interpreter:
 """
 
 
-def said(body: str, env: dict[str, str] | None = None, head: str = "") -> tuple[str, str]:
+def output(body: str, env: dict[str, str] | None = None, head: str = "") -> tuple[str, str]:
     """What a fresh process prints on both ways."""
     command = [sys.executable, "-c", head + LOAD + body, str(BUNDLE)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
@@ -43,8 +43,8 @@ def test_the_greeting_is_kept_away() -> None:
         "from ai_edge_litert.interpreter import Interpreter\n"
         "Interpreter(model_content=model).allocate_tensors()"
     )
-    assert "TensorFlow Lite" in said(by_hand)[1], "this runtime greets no more: this test is void"
-    assert said("print(TfliteModel(model).n_classes)") == ("4\n", "")
+    assert "TensorFlow Lite" in output(by_hand)[1], "this runtime greets no more: this test is void"
+    assert output("print(TfliteModel(model).n_classes)") == ("4\n", "")
 
 
 def test_all_is_shown_when_something_fails(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_all_is_shown_when_something_fails(tmp_path: Path) -> None:
     (package / "__init__.py").touch()
     (package / "interpreter.py").write_text(FAKE)
     body = "print(tflite.probe('tflite-runtime'))\nos.write(2, b'after\\n')"
-    out, err = said(body, {**os.environ, "PYTHONPATH": str(tmp_path)})
+    out, err = output(body, {**os.environ, "PYTHONPATH": str(tmp_path)})
     assert "ValueError: refused" in out
     assert err == "INFO: Created TensorFlow Lite delegate\nERROR: no such operator\nafter\n"
 
@@ -63,13 +63,13 @@ def test_a_closed_file_descriptor_stays_closed() -> None:
         "assert TfliteModel(model).n_classes == 4\n"
         "try:\n    os.fstat(2)\nexcept OSError:\n    print('closed')\n"
     )
-    assert said(body, head="import os\nos.close(2)\n")[0] == "closed\n"
-    assert said(body, head="import sys\nsys.stderr = None\n")[0] == ""
+    assert output(body, head="import os\nos.close(2)\n")[0] == "closed\n"
+    assert output(body, head="import sys\nsys.stderr = None\n")[0] == ""
 
 
 def test_without_a_folder_for_temporary_files_it_loads_all_the_same() -> None:
     head = "import tempfile\ntempfile.tempdir = '/nowhere'\n"
-    assert said("print(TfliteModel(model).n_classes)", head=head)[0] == "4\n"
+    assert output("print(TfliteModel(model).n_classes)", head=head)[0] == "4\n"
 
 
 def test_nothing_that_other_threads_write_meanwhile_is_lost() -> None:
@@ -84,7 +84,7 @@ def test_nothing_that_other_threads_write_meanwhile_is_lost() -> None:
         "os.write(2, b'the end\\n')\n"
         "print(count)\n"
     )
-    out, err = said(body)
+    out, err = output(body)
     lines = err.splitlines()
     assert lines[-1] == "the end"
     assert sorted(lines[:-1]) == sorted(f"INFO: line {n}" for n in range(int(out)))

@@ -102,9 +102,9 @@ def test_short_audio_comes_as_it_is_to_what_takes_it() -> None:
             return {"length": np.array([len(signal)], np.float32)}
 
     one = {"length": Normalizer(np.zeros(1, np.float32), np.ones(1, np.float32))}
-    for n_samples, heard in [(100, 512), (600, 600), (20000, 13056)]:
+    for n_samples, results in [(100, 512), (600, 600), (20000, 13056)]:
         found = streamed(AudioWindows(Length(), one, WINDOW), speech_like(n_samples), 300)
-        assert found[0].inputs["length"].tolist() == [heard]
+        assert found[0].inputs["length"].tolist() == [results]
 
 
 def test_the_hop_of_the_stream_is_whole_frames() -> None:

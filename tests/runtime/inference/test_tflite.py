@@ -77,7 +77,7 @@ def test_a_runtime_that_is_not_allowed_is_refused_with_the_reason() -> None:
         TfliteModel(PROBE, allowed=[OTHER])
 
 
-def test_without_any_runtime_the_pip_line_is_told() -> None:
+def test_without_any_runtime_the_error_has_the_pip_line() -> None:
     script = (
         "import importlib.util\n"
         "find = importlib.util.find_spec\n"
@@ -106,14 +106,15 @@ def test_without_any_runtime_the_pip_line_is_told() -> None:
 def test_a_runtime_that_imports_and_fails_is_not_taken(
     tmp_path: Path, body: str, reason: str
 ) -> None:
-    said = examined(fake_runtime(tmp_path, body))
-    assert said.count(reason) == 2 and 'pip install "numpy<2"' in said
+    output = examined(fake_runtime(tmp_path, body))
+    assert output.count(reason) == 2 and 'pip install "numpy<2"' in output
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
         ("import os\nos.abort()", "crashed (SIGABRT)"),
+        ("import os\nos._exit(0)", "ended without an answer"),
         pytest.param("import time\ntime.sleep(60)", "no answer within 5 s", marks=pytest.mark.slow),
     ],
 )

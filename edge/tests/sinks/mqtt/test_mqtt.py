@@ -207,7 +207,7 @@ def test_a_server_that_is_no_broker(device: Device) -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "told"),
+    ("params", "message"),
     [
         ({"host": ""}, "host"),
         ({"port": 70000}, "port"),
@@ -221,6 +221,6 @@ def test_a_server_that_is_no_broker(device: Device) -> None:
         ({"keepalive_s": 0}, "keepalive_s"),
     ],
 )
-def test_refused_settings(params: dict[str, Any], told: str) -> None:
-    with pytest.raises(SertkError, match=told):
+def test_refused_settings(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(SertkError, match=message):
         configure(Mqtt(), params)
