@@ -30,7 +30,7 @@ def caveats_of(tested: Sequence[Utterance], labels: Sequence[str]) -> list[str]:
         )
     if small := _small(tested, {label: counts[label] for label in labels if counts[label]}):
         caveats.append(
-            f"the test clips are few ({', '.join(small)}): the 95 % interval is too narrow to rely on"
+            f"the test clips are few ({', '.join(small)}): their 95 % interval says little"
         )
     return caveats
 
