@@ -197,7 +197,7 @@ def default_recipe(
         return _own_recipe(loaded, recipes, recipe)
     stages = [item for item in offered if item.kind in COMPONENT_STAGES]
     if not stages and not any(item.kind == "reader" for item in offered):
-        refuse_useless(loaded, offered)
+        refuse_useless(loaded, [item.name for item in offered])
     return _with_stages(plugins.get("recipe", recipe or DEFAULT_RECIPE), stages, plugins)
 
 

@@ -12,8 +12,8 @@ from ..contracts.recipe import Recipe
 from ..runtime.component import Component
 from ..runtime.events import Sink
 from ..runtime.features.base import Extractor
-from .entry_points import Broken, Loaded
-from .errors import DefectError, broken
+from .entry_points import Loaded
+from .errors import Broken, DefectError, broken
 from .loader import hook_of
 from .sandbox import attempt, captured
 
@@ -62,33 +62,30 @@ def collect(
         plugin: Whose hook is called.
         kind: One of `loader.KINDS`.
     """
-    components: list[PluginComponent] = []
     with captured():
         doing = f"calling {hook_of(kind)} of {plugin.label}"
-        error = attempt(lambda: components.extend(_collect(manager, plugin, kind)), doing)
-    return tuple(components) if error is None else broken(plugin, error)
+        items = attempt(lambda: _collect(manager, plugin, kind), doing)
+    if isinstance(items, BaseException):
+        return broken(plugin, items)
+    return tuple(PluginComponent(kind, item, plugin) for item in items)
 
 
-def _collect(manager: pluggy.PluginManager, plugin: Loaded, kind: str) -> list[PluginComponent]:
-    components: list[PluginComponent] = []
-    for impl in getattr(manager.hook, hook_of(kind)).get_hookimpls():
+def _collect(manager: pluggy.PluginManager, plugin: Loaded, kind: str) -> list[Any]:
+    hook, items = hook_of(kind), []
+    for impl in getattr(manager.hook, hook).get_hookimpls():
         if impl.plugin_name == plugin.key:
-            items = _checked(impl.function(), kind)
-            components += [PluginComponent(kind, item, plugin) for item in items]
-    names = [component.name for component in components]
+            returned = impl.function()
+            if not isinstance(returned, list):
+                raise DefectError(f"{hook} expects a list, received {type(returned).__name__}")
+            items += returned
+    for item in items:
+        if problem := _problem(item, TYPES[kind]):
+            raise DefectError(f"{hook}: {problem}")
+    names = [item.name for item in items]
     for name in names:
         if names.count(name) > 1:
-            raise DefectError(f"{hook_of(kind)} offers '{name}' twice")
-    return components
-
-
-def _checked(returned: object, kind: str) -> list[Any]:
-    if not isinstance(returned, list):
-        raise DefectError(f"{hook_of(kind)} expects a list, received {type(returned).__name__}")
-    for item in returned:
-        if problem := _problem(item, TYPES[kind]):
-            raise DefectError(f"{hook_of(kind)}: {problem}")
-    return returned
+            raise DefectError(f"{hook} offers '{name}' twice")
+    return items
 
 
 def _problem(item: object, kinds: tuple[type, ...]) -> str:

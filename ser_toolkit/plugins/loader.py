@@ -1,7 +1,4 @@
-"""Load plugins one at a time, so that one that breaks affects no other.
-
-This module does not depend on components, and so imports nothing that takes time.
-"""
+"""Load plugins one at a time, so that one that breaks affects no other."""
 
 from __future__ import annotations
 
@@ -14,10 +11,9 @@ from importlib.metadata import EntryPoint
 
 import pluggy
 
-from ..utils.numba_cache import use_own_numba_cache
 from . import hookspecs
-from .entry_points import BUILTIN_DISTRIBUTION, Broken, Loaded, origin
-from .errors import DefectError, NewerHookApiError, broken
+from .entry_points import BUILTIN_DISTRIBUTION, Loaded, origin
+from .errors import Broken, DefectError, NewerHookApiError, broken
 from .hookspecs import GROUP, HOOK_API
 from .sandbox import attempt, captured
 
@@ -40,14 +36,14 @@ def new_manager() -> pluggy.PluginManager:
 def load(manager: pluggy.PluginManager, point: EntryPoint) -> Loaded | Broken:
     """Import and register one plugin; Broken says what is wrong with it."""
     source = origin(point)
-    use_own_numba_cache()
     before = time.perf_counter()
     with captured() as printed:
         doing = f"importing {source.label}"
         error = attempt(lambda: _register(manager, source.key, point), doing)
+    if error is not None:
+        return broken(source, error)
     seconds = time.perf_counter() - before
-    loaded = Loaded(**asdict(source), import_s=seconds, output=printed.getvalue())
-    return loaded if error is None else broken(loaded, error)
+    return Loaded(**asdict(source), import_s=seconds, output=printed.getvalue())
 
 
 def _register(manager: pluggy.PluginManager, key: str, point: EntryPoint) -> None:
@@ -55,14 +51,11 @@ def _register(manager: pluggy.PluginManager, key: str, point: EntryPoint) -> Non
     _check_hook_api(module)
     for kind in KINDS:
         _check_hook(module, hook_of(kind))
-    try:
-        manager.register(module, key)
-        _check_names(manager, key)
-    except BaseException:
-        # pluggy may leave a refused plugin half registered.
-        if manager.get_plugin(key) is module:
-            manager.unregister(name=key)
-        raise
+    # pluggy may leave what it refuses half registered, and knows an unknown hook only afterwards.
+    trial = new_manager()
+    trial.register(module, key)
+    _check_names(trial, module)
+    manager.register(module, key)
 
 
 def _check_hook_api(module: object) -> None:
@@ -71,7 +64,7 @@ def _check_hook_api(module: object) -> None:
         raise DefectError(f"SERTK_HOOK_API expects a whole number, received {wanted!r}")
     if wanted > HOOK_API:
         problem = f"needs HOOK_API {wanted}, this {BUILTIN_DISTRIBUTION} has {HOOK_API}"
-        raise NewerHookApiError(f"{problem}: {NewerHookApiError.todo}")
+        raise NewerHookApiError(f"{problem}: pip install --upgrade {BUILTIN_DISTRIBUTION}")
 
 
 def _check_hook(module: object, name: str) -> None:
@@ -99,9 +92,9 @@ def _check_arguments(module: object, name: str, hook: Callable[..., object]) -> 
             raise DefectError(f"{problem}: {todo}")
 
 
-def _check_names(manager: pluggy.PluginManager, key: str) -> None:
+def _check_names(manager: pluggy.PluginManager, module: object) -> None:
     known = [hook_of(kind) for kind in KINDS]
-    for caller in manager.get_hookcallers(manager.get_plugin(key)) or []:
+    for caller in manager.get_hookcallers(module) or ():
         if not caller.has_spec():
             near = difflib.get_close_matches(caller.name, known, 1) or [", ".join(known)]
             raise DefectError(f"unknown hook '{caller.name}', perhaps meant as {near[0]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib.metadata import EntryPoint
 from typing import Any, Literal, overload
@@ -16,9 +17,11 @@ from ..contracts.recipe import Recipe
 from ..runtime.errors import SertkError
 from ..runtime.events import Sink
 from ..runtime.features.base import Extractor
+from ..utils.numba_cache import use_own_numba_cache
 from . import errors
 from .components import PluginComponent, collect
-from .entry_points import BUILTIN_DISTRIBUTION, SLOW_S, SLOW_TODO, Broken, Loaded, installed, origin
+from .entry_points import SLOW_S, SLOW_TODO, Loaded, installed, origin
+from .errors import Broken
 from .loader import KINDS, hook_of, load, new_manager
 
 
@@ -53,16 +56,11 @@ def load_plugins(
         if not any(origin(point).is_called(name) for point in points):
             warn(f"SERTK_PLUGINS names '{name}', which is not installed")
     chosen = [point for point in points if _chosen(point, wanted) and _chosen(point, only)]
+    use_own_numba_cache()
     manager = new_manager()
     results = [load(manager, point) for point in chosen]
     strict = env.get("SERTK_STRICT", "0") not in ("", "0")
-    plugins = Plugins(manager, results, warn, strict, frozenset([*(only or ()), *requested]))
-    for broken in plugins.broken:
-        plugins.report(broken)
-    for plugin in plugins.loaded:
-        if plugin.slowness:
-            warn(f"{plugin.label} {plugin.slowness}. {SLOW_TODO}")
-    return plugins
+    return Plugins(manager, results, warn, strict, [*(only or ()), *requested])
 
 
 class Plugins:
@@ -74,12 +72,11 @@ class Plugins:
     def __init__(
         self,
         manager: pluggy.PluginManager,
-        results: Iterable[Loaded | Broken],
+        results: Collection[Loaded | Broken],
         warn: Callable[[str], None],
         strict: bool,
         requested: Collection[str] = (),
     ) -> None:
-        results = list(results)
         self._manager = manager
         self._warn = warn
         self._strict = strict
@@ -87,7 +84,11 @@ class Plugins:
         self._loaded = [result for result in results if isinstance(result, Loaded)]
         self._broken = [result for result in results if isinstance(result, Broken)]
         self._components: dict[tuple[str, str], tuple[PluginComponent, ...]] = {}
-        self._slowness = {plugin.key: [plugin.slowness] for plugin in self._loaded}
+        self._slowness: dict[str, list[str]] = defaultdict(list)
+        for broken in self._broken:
+            self.report(broken)
+        for plugin in self._loaded:
+            self._note_time(plugin, "to import", plugin.import_s)
 
     @property
     def loaded(self) -> tuple[Loaded, ...]:
@@ -101,7 +102,7 @@ class Plugins:
 
     def slowness(self, plugin: Loaded) -> str:
         """Return how long its import and its hooks took so far, if they were slow; else nothing."""
-        return " and ".join(filter(None, self._slowness[plugin.key]))
+        return " and ".join(self._slowness[plugin.key])
 
     def report(self, broken: Broken) -> None:
         """Warn of a broken plugin unless it was requested; with SERTK_STRICT it is fatal."""
@@ -170,10 +171,10 @@ class Plugins:
         named = [item for item in components if item.name == plain]
         found = [item for item in named if not prefix or item.plugin.is_called(prefix)]
         if len(found) > 1:
-            errors.refuse_clash(kind, found)
+            errors.refuse_clash(kind, plain, [item.plugin for item in found])
         if not found:
             errors.refuse_broken(prefix or plain, self._broken)
-            modules = [self._manager.get_plugin(plugin.key) for plugin in self._loaded]
+            modules = [module for _, module in self._manager.list_name_plugin()]
             renamings = [getattr(module, "SERTK_RENAMED", {}) for module in modules]
             errors.refuse_renamed(kind, plain, renamings)
             errors.refuse_unknown(kind, name, [item.name for item in components], self._broken)
@@ -208,25 +209,25 @@ class Plugins:
     def _collected(self, plugin: Loaded, kind: str) -> tuple[PluginComponent, ...]:
         key = (plugin.key, kind)
         if key not in self._components:
-            self._components[key] = self._collect(plugin, kind)
+            before = time.perf_counter()
+            found = collect(self._manager, plugin, kind)
+            if isinstance(found, Broken):
+                found = self._leave_out(plugin, found)
+            else:
+                self._note_time(plugin, f"in {hook_of(kind)}", time.perf_counter() - before)
+            self._components[key] = found
         return self._components[key]
 
-    def _collect(self, plugin: Loaded, kind: str) -> tuple[PluginComponent, ...]:
-        before = time.perf_counter()
-        found = collect(self._manager, plugin, kind)
-        if isinstance(found, tuple):
-            self._note_time(plugin, kind, time.perf_counter() - before)
-            return found
-        if plugin in self._loaded:
-            self._loaded.remove(plugin)
-            self._broken.append(found)
-            self._manager.unregister(name=plugin.key)
-            self.report(found)
+    def _leave_out(self, plugin: Loaded, broken: Broken) -> tuple[()]:
+        self._loaded.remove(plugin)
+        self._broken.append(broken)
+        self._manager.unregister(name=plugin.key)
+        self.report(broken)
         return ()
 
-    def _note_time(self, plugin: Loaded, kind: str, seconds: float) -> None:
+    def _note_time(self, plugin: Loaded, doing: str, seconds: float) -> None:
         if seconds >= SLOW_S:
-            slow = f"took {seconds:.1f} s in {hook_of(kind)}"
+            slow = f"took {seconds:.1f} s {doing}"
             self._slowness[plugin.key].append(slow)
             self._warn(f"{plugin.label} {slow}. {SLOW_TODO}")
 
@@ -237,6 +238,6 @@ def _names(text: str) -> set[str]:
 
 def _chosen(point: EntryPoint, names: Collection[str] | None) -> bool:
     source = origin(point)
-    if names is None or source.is_called(BUILTIN_DISTRIBUTION):
+    if names is None or source.is_builtin:
         return True
     return any(source.is_called(name) for name in names)

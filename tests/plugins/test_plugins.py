@@ -14,7 +14,8 @@ import pytest
 from ser_toolkit.contracts.recipe import ComponentSpec, Recipe
 from ser_toolkit.plugins import loader
 from ser_toolkit.plugins.assemble import default_recipe
-from ser_toolkit.plugins.entry_points import Broken, Loaded, installed, origin
+from ser_toolkit.plugins.entry_points import Loaded, installed, origin
+from ser_toolkit.plugins.errors import Broken
 from ser_toolkit.plugins.registry import Plugins, load_plugins
 from ser_toolkit.runtime.component import configure, from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
