@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..contracts.components import Clip, Match, Reader, Reading, Utterance
-from ..plugins.components import PluginComponent
 from ..plugins.errors import DefectError, broken
+from ..plugins.loader import PluginComponent
 from ..plugins.registry import Plugins
 from ..plugins.sandbox import attempt, captured
 from ..runtime.audio.decode import check_speech, content_hash, read_audio

@@ -20,9 +20,9 @@ from ..runtime.component import (
 )
 from ..runtime.errors import SertkError
 from ..runtime.features.base import Extractor, FrameExtractor, Joined, Stack
-from .components import PluginComponent
 from .entry_points import Loaded
 from .errors import refuse_useless
+from .loader import PluginComponent
 from .registry import Plugins
 
 DEFAULT_RECIPE = "compact"

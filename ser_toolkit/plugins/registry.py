@@ -10,8 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib.metadata import EntryPoint
 from typing import Any, Literal, overload
 
-import pluggy
-
 from ..contracts.components import Augmenter, FrameAugmenter, ModelBuilder, Reader
 from ..contracts.recipe import Recipe
 from ..runtime.errors import SertkError
@@ -19,10 +17,9 @@ from ..runtime.events import Sink
 from ..runtime.features.base import Extractor
 from ..utils.numba_cache import use_own_numba_cache
 from . import errors
-from .components import PluginComponent, collect
 from .entry_points import SLOW_S, SLOW_TODO, Loaded, installed, origin
 from .errors import Broken
-from .loader import KINDS, hook_of, load, new_manager
+from .loader import KINDS, PluginComponent, collect, hook_of, load, new_manager
 
 
 def warn_on_stderr(line: str) -> None:
@@ -56,11 +53,9 @@ def load_plugins(
         if not any(origin(point).is_called(name) for point in points):
             warn(f"SERTK_PLUGINS names '{name}', which is not installed")
     chosen = [point for point in points if _chosen(point, wanted) and _chosen(point, only)]
-    use_own_numba_cache()
-    manager = new_manager()
-    results = [load(manager, point) for point in chosen]
     strict = env.get("SERTK_STRICT", "0") not in ("", "0")
-    return Plugins(manager, results, warn, strict, [*(only or ()), *requested])
+    use_own_numba_cache()
+    return Plugins(chosen, warn, strict, [*(only or ()), *requested])
 
 
 class Plugins:
@@ -71,16 +66,16 @@ class Plugins:
 
     def __init__(
         self,
-        manager: pluggy.PluginManager,
-        results: Collection[Loaded | Broken],
+        points: Iterable[EntryPoint],
         warn: Callable[[str], None],
         strict: bool,
-        requested: Collection[str] = (),
+        requested: Collection[str],
     ) -> None:
-        self._manager = manager
+        self._manager = new_manager()
         self._warn = warn
         self._strict = strict
         self._requested = requested
+        results = [load(self._manager, point) for point in points]
         self._loaded = [result for result in results if isinstance(result, Loaded)]
         self._broken = [result for result in results if isinstance(result, Broken)]
         self._components: dict[tuple[str, str], tuple[PluginComponent, ...]] = {}

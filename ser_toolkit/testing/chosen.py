@@ -13,7 +13,7 @@ from typing import Any
 
 from ..contracts.components import Reader
 from ..contracts.recipe import Recipe, parse_value
-from ..plugins.components import PluginComponent
+from ..plugins.loader import PluginComponent
 from ..plugins.sandbox import attempt
 from ..runtime.component import Component, configure, fields_of
 from ..runtime.errors import SertkError

@@ -10,11 +10,10 @@ from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any, cast
 
-from ..plugins.components import PluginComponent
 from ..plugins.entry_points import installed
 from ..plugins.errors import Broken
 from ..plugins.hookspecs import GROUP
-from ..plugins.loader import KINDS, hook_of
+from ..plugins.loader import KINDS, PluginComponent, hook_of
 from ..plugins.registry import Plugins, load_plugins
 from . import device
 from .check import Check, CheckFailed, expect
