@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from ..data.split import speaker_hash
-from ..plugins.bundles import check_bundle, resolver
+from ..plugins.bundles import check_bundle, classifier_of, plugins_of
 from ..plugins.registry import Plugins, load_plugins
 from ..runtime.bundle.file import parse_bundle, read_bytes
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32
 from ..runtime.features.window import Window
-from ..runtime.inference.classifier import Classifier, build_classifier
+from ..runtime.inference.classifier import Classifier
 from ..runtime.inference.prediction import FailedPrediction, Prediction
 from ..training.run_dir import RunDirectory
 from ..utils.progress import Callback
@@ -47,13 +47,13 @@ class Model:
     Attributes:
         classifier: Audio to probabilities.
         provenance: What it was trained on.
-        plugins: Those that are loaded already; None where it was opened with a few of them.
+        plugins: Those that are loaded: of a bundle the few that it names.
         bundle: The bytes of a bundle, which worker processes open again; None for a run.
     """
 
     classifier: Classifier
     provenance: Provenance = field(repr=False)
-    plugins: Plugins | None = field(default=None, repr=False)
+    plugins: Plugins = field(repr=False)
     bundle: bytes | None = field(default=None, repr=False)
 
     @property
@@ -200,19 +200,13 @@ class Model:
         return prediction.embed_many(self.classifier, prediction.checked(audio), rate_hz)
 
 
-def load(
-    path: Path,
-    public_key: bytes | None = None,
-    threads: int | None = None,
-    plugins: Plugins | None = None,
-) -> Model:
+def load(path: Path, public_key: bytes | None = None, threads: int | None = None) -> Model:
     """Open a run directory or a bundle; a bundle is verified and self-tested first.
 
     Args:
         path: Where it is.
         public_key: In PEM; only a bundle that this key has signed is opened.
         threads: Of a bundle's interpreter, by default one.
-        plugins: Where extractors come from; by default those that are needed are loaded.
     """
     if path.is_dir():
         if public_key is not None:
@@ -222,28 +216,27 @@ def load(
                 "threads expects a bundle, received a run directory",
                 "Leave it out: TensorFlow takes all cores",
             )
-        return load_run(RunDirectory(path), plugins)
+        return load_run(RunDirectory(path))
     if not path.exists():
         raise SertkError(f"there is no run directory or bundle '{path}'", "Check the path")
-    return _load_bundle(read_bytes(path), public_key, threads or 1, plugins)
+    return _load_bundle(read_bytes(path), public_key, threads or 1)
 
 
-def load_run(run: RunDirectory, plugins: Plugins | None = None) -> Model:
+def load_run(run: RunDirectory) -> Model:
     """Open the network of a finished run."""
     run.check()
-    plugins = plugins or load_plugins()
+    plugins = load_plugins()
     classifier, plan = run.classifier(plugins), run.json("split.json")
     metrics = run.metrics
     provenance = Provenance(metrics["recipe"], plan, metrics["protocol"], lambda name: name)
     return Model(classifier, provenance, plugins)
 
 
-def _load_bundle(
-    content: bytes, public_key: bytes | None, threads: int, plugins: Plugins | None
-) -> Model:
+def _load_bundle(content: bytes, public_key: bytes | None, threads: int) -> Model:
     bundle = parse_bundle(content, public_key)
     check_bundle(bundle, content, threads)
-    classifier = build_classifier(bundle, resolver(bundle.manifest, plugins), threads)
+    plugins = plugins_of(bundle.manifest)
+    classifier = classifier_of(bundle, plugins, threads)
     training = bundle.manifest.training
     recipe = str(training.get("recipe", bundle.manifest.name))
     provenance = Provenance(recipe, bundle.split, training.get("protocol", {}), speaker_hash)

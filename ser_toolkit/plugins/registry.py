@@ -52,10 +52,10 @@ def load_plugins(
     for name in sorted(wanted or ()):
         if not any(origin(point).is_called(name) for point in points):
             warn(f"SERTK_PLUGINS names '{name}', which is not installed")
-    chosen = [point for point in points if _chosen(point, wanted) and _chosen(point, only)]
+    allowed = [point for point in points if _chosen(point, wanted)]
     strict = env.get("SERTK_STRICT", "0") not in ("", "0")
     use_own_numba_cache()
-    return Plugins(chosen, warn, strict, [*(only or ()), *requested])
+    return Plugins(allowed, only, warn, strict, requested)
 
 
 class Plugins:
@@ -66,7 +66,8 @@ class Plugins:
 
     def __init__(
         self,
-        points: Iterable[EntryPoint],
+        points: Collection[EntryPoint],
+        only: Collection[str] | None,
         warn: Callable[[str], None],
         strict: bool,
         requested: Collection[str],
@@ -74,16 +75,13 @@ class Plugins:
         self._manager = new_manager()
         self._warn = warn
         self._strict = strict
-        self._requested = requested
-        results = [load(self._manager, point) for point in points]
-        self._loaded = [result for result in results if isinstance(result, Loaded)]
-        self._broken = [result for result in results if isinstance(result, Broken)]
+        self._requested = [*(only or ()), *requested]
+        self._loaded: list[Loaded] = []
+        self._broken: list[Broken] = []
         self._components: dict[tuple[str, str], tuple[PluginComponent, ...]] = {}
         self._slowness: dict[str, list[str]] = defaultdict(list)
-        for broken in self._broken:
-            self.report(broken)
-        for plugin in self._loaded:
-            self._note_time(plugin, "to import", plugin.import_s)
+        self._rest = [point for point in points if not _chosen(point, only)]
+        self._load(point for point in points if _chosen(point, only))
 
     @property
     def loaded(self) -> tuple[Loaded, ...]:
@@ -94,6 +92,12 @@ class Plugins:
     def broken(self) -> tuple[Broken, ...]:
         """Return the plugins that do not work, with the error."""
         return tuple(self._broken)
+
+    def load_rest(self) -> None:
+        """Import the plugins that `only` left out, too."""
+        rest, self._rest = self._rest, []
+        self._load(rest)
+        self._loaded.sort(key=lambda plugin: plugin.key)
 
     def slowness(self, plugin: Loaded) -> str:
         """Return how long its import and its hooks took so far, if they were slow; else nothing."""
@@ -200,6 +204,17 @@ class Plugins:
         """Return its name, with the distribution in front where others offer the same name."""
         names = [item.name for item in self.components(component.kind)]
         return component.name if names.count(component.name) == 1 else component.qualified
+
+    def _load(self, points: Iterable[EntryPoint]) -> None:
+        results = [load(self._manager, point) for point in points]
+        loaded = [result for result in results if isinstance(result, Loaded)]
+        broken = [result for result in results if isinstance(result, Broken)]
+        self._loaded += loaded
+        self._broken += broken
+        for one in broken:
+            self.report(one)
+        for plugin in loaded:
+            self._note_time(plugin, "to import", plugin.import_s)
 
     def _collected(self, plugin: Loaded, kind: str) -> tuple[PluginComponent, ...]:
         key = (plugin.key, kind)
