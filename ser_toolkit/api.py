@@ -18,6 +18,7 @@ from .inference.model import Model
 from .inference.predict import Errors
 from .inference.run import Run
 from .inspection import overview as inspection
+from .plugins.registry import load_plugins
 from .plugins.settings import SettingsInput, settings_of
 from .runtime.bundle.modes import MODES
 from .runtime.bundle.signing import read_key
@@ -172,7 +173,9 @@ def evaluate(
         require_signature: A file with a public key: only a bundle that it has signed is opened.
         callback: Receives warnings and progress.
     """
-    return load(run, require_signature=require_signature).evaluate(
+    # All plugins, since any of them may read the data: each that is broken is named before.
+    opened = model.load(_path(run), _key(require_signature), plugins=load_plugins())
+    return opened.evaluate(
         data,
         reader=reader,
         emotions=emotions,

@@ -47,7 +47,7 @@ class Model:
     Attributes:
         classifier: Audio to probabilities.
         provenance: What it was trained on.
-        plugins: Those that are loaded: of a bundle the few that it names.
+        plugins: Those that are loaded, which may be the few that a bundle names.
         bundle: The bytes of a bundle, which worker processes open again; None for a run.
     """
 
@@ -200,13 +200,19 @@ class Model:
         return prediction.embed_many(self.classifier, prediction.checked(audio), rate_hz)
 
 
-def load(path: Path, public_key: bytes | None = None, threads: int | None = None) -> Model:
+def load(
+    path: Path,
+    public_key: bytes | None = None,
+    threads: int | None = None,
+    plugins: Plugins | None = None,
+) -> Model:
     """Open a run directory or a bundle; a bundle is verified and self-tested first.
 
     Args:
         path: Where it is.
         public_key: In PEM; only a bundle that this key has signed is opened.
         threads: Of a bundle's interpreter, by default one.
+        plugins: Where extractors come from; by default those that are needed are loaded.
     """
     if path.is_dir():
         if public_key is not None:
@@ -216,26 +222,28 @@ def load(path: Path, public_key: bytes | None = None, threads: int | None = None
                 "threads expects a bundle, received a run directory",
                 "Leave it out: TensorFlow takes all cores",
             )
-        return load_run(RunDirectory(path))
+        return load_run(RunDirectory(path), plugins)
     if not path.exists():
         raise SertkError(f"there is no run directory or bundle '{path}'", "Check the path")
-    return _load_bundle(read_bytes(path), public_key, threads or 1)
+    return _load_bundle(read_bytes(path), public_key, threads or 1, plugins)
 
 
-def load_run(run: RunDirectory) -> Model:
+def load_run(run: RunDirectory, plugins: Plugins | None = None) -> Model:
     """Open the network of a finished run."""
     run.check()
-    plugins = load_plugins()
+    plugins = plugins or load_plugins()
     classifier, plan = run.classifier(plugins), run.json("split.json")
     metrics = run.metrics
     provenance = Provenance(metrics["recipe"], plan, metrics["protocol"], lambda name: name)
     return Model(classifier, provenance, plugins)
 
 
-def _load_bundle(content: bytes, public_key: bytes | None, threads: int) -> Model:
+def _load_bundle(
+    content: bytes, public_key: bytes | None, threads: int, plugins: Plugins | None
+) -> Model:
     bundle = parse_bundle(content, public_key)
     check_bundle(bundle, content, threads)
-    plugins = plugins_of(bundle.manifest)
+    plugins = plugins or plugins_of(bundle.manifest)
     classifier = classifier_of(bundle, plugins, threads)
     training = bundle.manifest.training
     recipe = str(training.get("recipe", bundle.manifest.name))
