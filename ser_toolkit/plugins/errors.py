@@ -62,8 +62,6 @@ def broken(plugin: Origin, error: BaseException) -> Broken:
 
 def one_line(error: BaseException) -> str:
     """Return type, message and place of an error, in one line."""
-    if isinstance(error, DefectError):
-        return error_text(error)
     places = [place for place in _frames(error) if not _is_host(place[0])]
     if isinstance(error, SyntaxError) and error.filename:
         places.append((Path(error.filename), error.lineno or 0))
