@@ -211,6 +211,22 @@ def test_only_limits_third_parties_by_plugin_or_distribution(folder: Path, load:
     assert [p.plugin for p in load({"SERTK_PLUGINS": ""}).loaded] == ["builtin"]
 
 
+def test_the_rest_is_loaded_later_and_nothing_twice(
+    folder: Path, load: Make, warnings: list[str]
+) -> None:
+    for name in ("a", "b"):
+        install(folder, name, hooks(sink=name))
+    install(folder, "broken", "1 / 0")
+    found = load(only=["b"])
+    first = found.get("sink", "b")
+    assert [plugin.plugin for plugin in found.loaded] == ["b", "builtin"] and warnings == []
+    for _ in range(2):
+        found.load_rest()
+        assert [plugin.plugin for plugin in found.loaded] == ["a", "b", "builtin"]
+        assert len(warnings) == 1 and warnings[0].startswith("plugin 'broken'")
+    assert found.get("sink", "b") is first and found.get("sink", "a").name == "a"
+
+
 def test_strict(folder: Path, load: Make) -> None:
     install(folder, "one", "raise RuntimeError")
     with pytest.raises(SertkError, match="SERTK_STRICT is set and plugin 'one'"):
