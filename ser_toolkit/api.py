@@ -173,7 +173,7 @@ def evaluate(
         require_signature: A file with a public key: only a bundle that it has signed is opened.
         callback: Receives warnings and progress.
     """
-    # All plugins, since any of them may read the data; loaded here, they are loaded once.
+    # All plugins, since any of them may read the data: each that is broken is named before.
     opened = model.load(_path(run), _key(require_signature), plugins=load_plugins())
     return opened.evaluate(
         data,

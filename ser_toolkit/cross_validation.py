@@ -18,7 +18,7 @@ from .export.quantize import facts_name, predictions_name, quantize_fold
 from .metrics.caveats import caveats_of
 from .metrics.paired import compare
 from .metrics.scores import Scores, compute_metrics
-from .pipeline import Prepared, prepare, run_fold, write_recipe
+from .pipeline import Prepared, plugins_of, prepare, run_fold, write_recipe
 from .runtime.errors import SertkError
 from .training import plots, report
 from .training.options import TrainOptions
@@ -52,7 +52,8 @@ def crossval(options: TrainOptions, callback: Callback, mode: str | None = None)
         raise SertkError(
             f"protocol '{options.protocol}' has one fold", "Use loso or kfold:K, or `sertk train`"
         )
-    prepared = prepare(options, callback)
+    plugins = plugins_of(options)
+    prepared = prepare(options, plugins, callback)
     folder = options.folder or default_folder(f"{prepared.assembly.recipe.name}-crossval")
     open_folder(folder, options.resume)
     log = FileLogger(folder, callback, prepared.messages)
@@ -68,7 +69,7 @@ def crossval(options: TrainOptions, callback: Callback, mode: str | None = None)
     if mode:
         numbers = range(len(prepared.splits))
         for number in log.track(numbers, f"Quantizing folds to {mode}", len(numbers)):
-            quantize_fold(RunDirectory(fold_folder(folder, number)), mode)
+            quantize_fold(RunDirectory(fold_folder(folder, number)), mode, plugins)
     _pool(prepared, folder, log, mode)
     return RunDirectory(folder)
 

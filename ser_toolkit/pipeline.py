@@ -26,7 +26,7 @@ from .metrics.scores import (
 from .plugins.assemble import Assembly, assemble, open_recipe
 from .plugins.assets import Assets
 from .plugins.errors import one_line
-from .plugins.registry import load_plugins
+from .plugins.registry import Plugins, load_plugins
 from .plugins.settings import settings_of
 from .runtime.component import fields_of
 from .runtime.errors import SertkError
@@ -57,12 +57,22 @@ class Prepared:
     messages: tuple[str, ...]
 
 
-def prepare(options: TrainOptions, callback: Callback) -> Prepared:
-    """Open the recipe, read the clips, and split them before anything is fitted or augmented."""
-    callback = BufferedCallback(callback)
+def plugins_of(options: TrainOptions) -> Plugins:
+    """Load the plugins, where there are the libraries to train with and such a protocol."""
     check_installed()
     parse_protocol(options.protocol)
-    plugins = load_plugins(requested=[options.plugin] if options.plugin else ())
+    return load_plugins(requested=[options.plugin] if options.plugin else ())
+
+
+def prepare(options: TrainOptions, plugins: Plugins, callback: Callback) -> Prepared:
+    """Open the recipe, read the clips, and split them before anything is fitted or augmented.
+
+    Args:
+        options: What to train on, with which recipe and protocol.
+        plugins: Those of `plugins_of`.
+        callback: Receiver of messages and progress.
+    """
+    callback = BufferedCallback(callback)
     chosen = options.recipe_or_name
     assets = Assets((cache_dir() / "assets", *_assets_beside(chosen)))
     settings = settings_of(options.settings)
@@ -105,7 +115,7 @@ def _assets_beside(recipe: str | Recipe | None) -> tuple[Path, ...]:
 def train(options: TrainOptions, fold: int, callback: Callback) -> RunDirectory:
     """Train one fold of the protocol and write its run directory."""
     check_folder(options.folder, options.resume)
-    prepared = prepare(options, callback)
+    prepared = prepare(options, plugins_of(options), callback)
     if not 1 <= fold <= len(prepared.splits):
         raise SertkError(f"fold expects 1 to {len(prepared.splits)}, received {fold}")
     folder = options.folder or default_folder(prepared.assembly.recipe.name)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ser_toolkit import Plugins
 from ser_toolkit.runtime.component import fields_of
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Sink
@@ -20,8 +22,9 @@ from .service import ports
 from .service.identity import prepared, state_dir
 from .service.ports import AddressInUseError
 from .settings import Settings
+from .settings_loader import SinkChoice
 from .sinks.base import InspectableSink
-from .sinks.sink_factory import sinks_of
+from .sinks.sink_factory import plugins_of, sinks_of
 from .sources import list_devices, open_source
 
 
@@ -53,10 +56,10 @@ def _checks(settings: Settings) -> Iterator[ReadinessCheck]:
     yield ReadinessCheck("bundle", lambda: _bundle(settings))
     yield ReadinessCheck("source", lambda: _source(settings))
     yield ReadinessCheck("gate", lambda: type(detectors(settings.stream)()).__name__.lower())
-    for number, (name, params) in enumerate(settings.sinks):
-        del params
-        yield ReadinessCheck("sink", lambda at=number, n=name: _sink(settings, at, n))  # type: ignore[misc]
-    yield ReadinessCheck("state", lambda: _state(settings))
+    plugins = functools.cache(lambda: plugins_of(settings.sinks))
+    for sink in settings.sinks:
+        yield ReadinessCheck("sink", lambda one=sink: _sink(one, plugins()))  # type: ignore[misc]
+    yield ReadinessCheck("state", lambda: _state(settings, plugins))
     yield ReadinessCheck("http", lambda: _http(settings))
     yield ReadinessCheck("privacy", lambda: _privacy(settings))
 
@@ -83,12 +86,12 @@ def _source(settings: Settings) -> str:
     return f"{source.status.name}, of {len(devices)}"
 
 
-def _sink(settings: Settings, number: int, name: str) -> str:
-    for sink in sinks_of(settings.sinks[number : number + 1]).values():
+def _sink(wanted: SinkChoice, plugins: Plugins) -> str:
+    for sink in sinks_of((wanted,), plugins).values():
         _read_files(sink)
         if isinstance(sink, InspectableSink):
             sink.inspect()
-    return f"{name}, not connected to now"
+    return f"{wanted[0]}, not connected to now"
 
 
 def _read_files(sink: Sink) -> None:
@@ -98,15 +101,15 @@ def _read_files(sink: Sink) -> None:
             Path(value).open("rb").close()
 
 
-def _state(settings: Settings) -> str:
-    if settings.device.state_dir is None and not _is_durable(settings):
+def _state(settings: Settings, plugins: Callable[[], Plugins]) -> str:
+    if settings.device.state_dir is None and not _is_durable(settings, plugins):
         return "nothing needs to be kept"
     return f"{prepared(state_dir(settings.device))}, {settings.device.spool_events} events at most"
 
 
-def _is_durable(settings: Settings) -> bool:
+def _is_durable(settings: Settings, plugins: Callable[[], Plugins]) -> bool:
     try:
-        return any(sink.durable for sink in sinks_of(settings.sinks).values())
+        return any(sink.durable for sink in sinks_of(settings.sinks, plugins()).values())
     except SertkError:
         # What is wrong with a sink has its own line.
         return False

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from ..plugins.bundles import resolver
+from ..plugins.bundles import classifier_of, plugins_of
 from ..runtime.bundle.file import Bundle, BundleError, parse_bundle
 from ..runtime.bundle.selftest import FULL_SCALE, check_selftest
 from ..runtime.features.base import F32, Extractor, FrameExtractor, Signal
 from ..runtime.features.dsp import best_fft
 from ..runtime.features.window import Window
-from ..runtime.inference.classifier import BundleClassifier, Classifier, build_classifier
+from ..runtime.inference.classifier import BundleClassifier, Classifier
 from ..runtime.inference.inputs import features
 from ..runtime.inference.streaming import AudioWindows
 from ..runtime.inference.tflite import find_runtime
@@ -216,7 +216,7 @@ class _Clock:
 def _load(content: bytes, threads: int, clock: _Clock) -> tuple[BundleClassifier, Bundle]:
     bundle = parse_bundle(content)
     clock.lap("verify_ms")
-    classifier = build_classifier(bundle, resolver(bundle.manifest), threads)
+    classifier = classifier_of(bundle, plugins_of(bundle.manifest), threads)
     clock.lap("load_ms")
     return classifier, bundle
 

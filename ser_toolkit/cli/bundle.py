@@ -106,8 +106,9 @@ def keys(folder: Path) -> None:
 
 def _run_selftest(content: bytes, parsed: Bundle) -> tuple[TfliteRuntime, SelfTest]:
     """Self-test a bundle here, after a child process that it might have crashed."""
-    from ..plugins.bundles import open_bundle
+    from ..plugins.bundles import check_bundle, classifier_of, plugins_of
     from ..runtime.bundle.selftest import check_selftest
 
-    classifier = open_bundle(content)
+    check_bundle(parsed, content)
+    classifier = classifier_of(parsed, plugins_of(parsed.manifest))
     return classifier.network.runtime, check_selftest(classifier, parsed.selftest)

@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 
 from ..bench.measure import window_seconds
-from ..plugins.bundles import resolver
+from ..plugins.bundles import plugins_of, resolver
 from ..runtime.bundle.container import unpack
 from ..runtime.bundle.file import SIGNATURE, Bundle
 from ..runtime.bundle.manifest import Manifest
@@ -48,7 +48,7 @@ def to_dict(bundle: Bundle, content: bytes, file: str) -> dict[str, Any]:
         "file": file,
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
-        "signature": _signature(bundle, content),
+        "signature": _signature(bundle, unpack(content)),
         "window_s": seconds and seconds[0],
         "hop_s": seconds and seconds[1],
         **dataclasses.asdict(bundle.manifest),
@@ -77,23 +77,20 @@ def rows(bundle: Bundle, content: bytes, file: str) -> Iterator[tuple[str, str]]
     yield from _labelled("trained", _training(manifest.training))
     yield from _labelled("protocol", _protocol(manifest.training))
     yield from _labelled("metrics", _metrics(manifest.figures))
-    yield "signature", SIGNED[_signature(bundle, content)]
+    yield "signature", SIGNED[_signature(bundle, unpack(content))]
 
 
 def checked(bundle: Bundle, content: bytes) -> Iterator[tuple[str, str]]:
     """Yield what was checked before anything of the bundle ran."""
-    manifest = bundle.manifest
+    manifest, members = bundle.manifest, unpack(content)
     yield (
         "container",
-        (
-            f"{len(unpack(content))} members with right checksums, and nothing before, between or "
-            "after them"
-        ),
+        (f"{len(members)} members with right checksums, and nothing before, between or after them"),
     )
     yield "manifest", f"format {manifest.format}, every key has a value of its kind"
     yield "members", f"{len(manifest.members)} have the size and sha256 that the manifest says"
     yield "arrays", "standardisation and self-test fit the manifest, all values are finite"
-    yield "signature", SIGNED[_signature(bundle, content)]
+    yield "signature", SIGNED[_signature(bundle, members)]
 
 
 def verified(bundle: Bundle, runtime: TfliteRuntime, test: SelfTest) -> Iterator[tuple[str, str]]:
@@ -127,10 +124,10 @@ SIGNED = {
 }
 
 
-def _signature(bundle: Bundle, content: bytes) -> str:
+def _signature(bundle: Bundle, members: Mapping[str, bytes]) -> str:
     if bundle.signed:
         return "verified"
-    return "unchecked" if SIGNATURE in unpack(content) else "none"
+    return "unchecked" if SIGNATURE in members else "none"
 
 
 def _labelled(name: str, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -165,7 +162,7 @@ def _seconds(manifest: Manifest) -> tuple[float, float] | None:
 
 
 def _finder(manifest: Manifest) -> Callable[[str], Component]:
-    resolve = resolver(manifest)
+    resolve = resolver(manifest, plugins_of(manifest))
     return lambda name: container(name) or resolve(name)
 
 

@@ -129,12 +129,11 @@ def _plugins() -> Iterator[Finding]:
         slowness = plugins.slowness(plugin)
         detail += f", {slowness}" if slowness else ""
         todo = SLOW_TODO if slowness else ""
-        needed = plugin.distribution == BUILTIN_DISTRIBUTION
-        yield Finding(f"plugin {plugin.plugin}", "ok", detail, todo, needed)
+        yield Finding(f"plugin {plugin.plugin}", "ok", detail, todo, plugin.is_builtin)
     for broken in plugins.broken:
         detail = f"{broken.distribution} {broken.version}: {broken.error}"
-        needed = broken.distribution == BUILTIN_DISTRIBUTION
-        yield Finding(f"plugin {broken.plugin}", "broken", detail, broken.todo, needed)
+        part = f"plugin {broken.plugin}"
+        yield Finding(part, "broken", detail, broken.todo, broken.is_builtin)
 
 
 def _cache() -> Finding:

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 
 import click
 
-from ..plugins.entry_points import BUILTIN_DISTRIBUTION, installed, is_builtin, origin
+from ..plugins.entry_points import BUILTIN_DISTRIBUTION, installed, origin
 from ..plugins.errors import FIX, one_line
 from ..plugins.hookspecs import COMMAND_GROUP
 from ..plugins.sandbox import attempt
@@ -90,10 +90,10 @@ def _full_name(point: EntryPoint) -> str:
 
 def _load(point: EntryPoint) -> click.Command:
     """Import one command; raise SertkError with the cause where it is broken."""
-    loaded: list[object] = []
-    error = attempt(lambda: loaded.append(point.load()))
-    if error is None and loaded and isinstance(loaded[0], click.Command):
-        return loaded[0]
+    loaded = attempt(point.load)
+    if isinstance(loaded, click.Command):
+        return loaded
+    error = loaded if isinstance(loaded, BaseException) else None
     extra = missing_extra(error) if isinstance(error, ImportError) else None
     if extra is not None:
         raise extra from error
@@ -106,10 +106,11 @@ def _load(point: EntryPoint) -> click.Command:
 
 
 def _summary(point: EntryPoint, width: int) -> str:
-    if not is_builtin(origin(point).distribution):
+    source = origin(point)
+    if not source.is_builtin:
         package_summary = point.dist.metadata["Summary"] if point.dist else ""
         summary = docstring_of(point.value).rstrip(".") or package_summary
-        return f"{summary or 'No description'} [{origin(point).distribution}]"
+        return f"{summary or 'No description'} [{source.distribution}]"
     try:
         return _load(point).get_short_help_str(width)
     except SertkError as error:

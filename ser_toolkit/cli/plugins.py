@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from ..contracts.components import describe
-from ..plugins.components import PluginComponent
 from ..plugins.entry_points import Loaded, Origin, installed, origin
 from ..plugins.hookspecs import COMMAND_GROUP, HOOK_API
+from ..plugins.loader import PluginComponent
 from ..plugins.registry import Plugins, load_plugins
 from . import wants_traceback
 from .new import new

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..contracts.components import Clip, Match, Reader, Reading, Utterance
-from ..plugins.components import PluginComponent
 from ..plugins.errors import DefectError, broken
+from ..plugins.loader import PluginComponent
 from ..plugins.registry import Plugins
 from ..plugins.sandbox import attempt, captured
 from ..runtime.audio.decode import check_speech, content_hash, read_audio
@@ -144,19 +144,15 @@ def _recognised(plugins: Plugins, root: Path) -> tuple[Reader, Path, str]:
 
 def _match(plugins: Plugins, offer: PluginComponent, root: Path) -> Match | Exception | None:
     """Return how a reader recognises a folder; report a defective reader, and go on without it."""
-    results: list[object] = []
     with captured():
         doing = f"asking reader '{offer.name}' of {offer.plugin.label}"
-        error = attempt(lambda: results.append(offer.component.recognises(root)), doing)
-    if isinstance(error, SertkError | OSError):
-        return error
-    if error is None:
-        (result,) = results
-        if result is None or isinstance(result, Match):
-            return result
+        result: object = attempt(lambda: offer.component.recognises(root), doing)
+    if result is None or isinstance(result, Match | SertkError | OSError):
+        return result
+    if not isinstance(result, BaseException):
         kind = type(result).__name__
-        error = DefectError(f"recognises of '{offer.name}' expects Match or None, gave {kind}")
-    plugins.report(broken(offer.plugin, error))
+        result = DefectError(f"recognises of '{offer.name}' expects Match or None, gave {kind}")
+    plugins.report(broken(offer.plugin, result))
     return None
 
 

@@ -12,7 +12,7 @@ from ..data.feature_store import processes
 from ..metrics.calibration import chow_threshold
 from ..metrics.paired import compare, headline_metrics
 from ..metrics.scores import Scores
-from ..plugins.registry import load_plugins
+from ..plugins.registry import Plugins, load_plugins
 from ..runtime.errors import SertkError
 from ..runtime.inference.tflite import TfliteModel
 from ..training.report import prediction_rows, write_csv, write_json
@@ -136,13 +136,19 @@ def facts_name(mode: str) -> str:
     return f"quantized-{mode}.json"
 
 
-def quantize_fold(run: RunDirectory, mode: str) -> None:
-    """Score a finished fold's test clips in `mode`, unless that has been done for this network."""
+def quantize_fold(run: RunDirectory, mode: str, plugins: Plugins) -> None:
+    """Score a finished fold's test clips in `mode`, unless that has been done for this network.
+
+    Args:
+        run: The run of the fold.
+        mode: Mode of the network.
+        plugins: Where its components come from.
+    """
     network = hashlib.sha256(run.file(NETWORK).read_bytes()).hexdigest()
     facts = run.path / facts_name(mode)
     if facts.is_file() and run.json(facts.name).get("network") == network:
         return
-    data = open_run(run, RunSource(load_plugins()))
+    data = open_run(run, RunSource(plugins))
     converted = convert(run.file(NETWORK), mode, data.calibration())
     scores = data.tflite_scores(converted.content, "test")
     write_csv(run.path / predictions_name(mode), prediction_rows(scores))

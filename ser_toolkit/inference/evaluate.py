@@ -13,7 +13,6 @@ from ..data.corpus import load_corpus
 from ..data.split import hash_of
 from ..metrics.caveats import caveats_of
 from ..metrics.scores import Scores, compute_metrics, utterance_scores
-from ..plugins.registry import load_plugins
 from ..runtime.audio.decode import read_audio
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32
@@ -47,9 +46,10 @@ def evaluate(
         callback: Receives warnings and progress.
         include_training: Score what it was trained on as well, and mark the metrics as such.
     """
-    plugins = model.plugins or load_plugins()
+    # Any of them may read the data.
+    model.plugins.load_rest()
     span_s = model.classifier.extractor.span_s
-    corpus = load_corpus(data, plugins, callback, span_s, reader, emotions, mapping)
+    corpus = load_corpus(data, model.plugins, callback, span_s, reader, emotions, mapping)
     known = _with_known_emotion(corpus.utterances, model.labels, callback)
     provenance = model.provenance
     clips = known if include_training else _not_trained_on(known, provenance.plan)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from ..data.split import speaker_hash
-from ..plugins.bundles import check_bundle, resolver
+from ..plugins.bundles import check_bundle, classifier_of, plugins_of
 from ..plugins.registry import Plugins, load_plugins
 from ..runtime.bundle.file import parse_bundle, read_bytes
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32
 from ..runtime.features.window import Window
-from ..runtime.inference.classifier import Classifier, build_classifier
+from ..runtime.inference.classifier import Classifier
 from ..runtime.inference.prediction import FailedPrediction, Prediction
 from ..training.run_dir import RunDirectory
 from ..utils.progress import Callback
@@ -47,13 +47,13 @@ class Model:
     Attributes:
         classifier: Audio to probabilities.
         provenance: What it was trained on.
-        plugins: Those that are loaded already; None where it was opened with a few of them.
+        plugins: Those that are loaded, which may be the few that a bundle names.
         bundle: The bytes of a bundle, which worker processes open again; None for a run.
     """
 
     classifier: Classifier
     provenance: Provenance = field(repr=False)
-    plugins: Plugins | None = field(default=None, repr=False)
+    plugins: Plugins = field(repr=False)
     bundle: bytes | None = field(default=None, repr=False)
 
     @property
@@ -243,7 +243,8 @@ def _load_bundle(
 ) -> Model:
     bundle = parse_bundle(content, public_key)
     check_bundle(bundle, content, threads)
-    classifier = build_classifier(bundle, resolver(bundle.manifest, plugins), threads)
+    plugins = plugins or plugins_of(bundle.manifest)
+    classifier = classifier_of(bundle, plugins, threads)
     training = bundle.manifest.training
     recipe = str(training.get("recipe", bundle.manifest.name))
     provenance = Provenance(recipe, bundle.split, training.get("protocol", {}), speaker_hash)

@@ -20,9 +20,9 @@ from ..runtime.component import (
 )
 from ..runtime.errors import SertkError
 from ..runtime.features.base import Extractor, FrameExtractor, Joined, Stack
-from .components import PluginComponent
 from .entry_points import Loaded
 from .errors import refuse_useless
+from .loader import PluginComponent
 from .registry import Plugins
 
 DEFAULT_RECIPE = "compact"
@@ -200,7 +200,7 @@ def default_recipe(
         return _own_recipe(loaded, recipes, recipe)
     stages = [item for item in offered if item.kind in COMPONENT_STAGES]
     if not stages and not any(item.kind == "reader" for item in offered):
-        refuse_useless(loaded, offered)
+        refuse_useless(loaded, [item.name for item in offered])
     return _with_stages(plugins.get("recipe", recipe or DEFAULT_RECIPE), stages, plugins)
 
 

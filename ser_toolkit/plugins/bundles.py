@@ -63,7 +63,7 @@ def open_bundle(
     bundle = parse_bundle(content, public_key)
     if check:
         check_bundle(bundle, content, threads, timeout_s)
-    return build_classifier(bundle, resolver(bundle.manifest, plugins), threads)
+    return classifier_of(bundle, plugins or plugins_of(bundle.manifest), threads)
 
 
 def check_bundle(
@@ -117,14 +117,26 @@ def _part(name: str, version: int, plugins: Plugins) -> Part:
     return Part(name, version, plugin.distribution, plugin.version)
 
 
-def resolver(manifest: Manifest, plugins: Plugins | None = None) -> Resolve:
-    """Return a function that finds the extractors of a bundle by name.
+def plugins_of(manifest: Manifest) -> Plugins:
+    """Load the plugins that a bundle names, and none of the others."""
+    return load_plugins(only={part.distribution for part in manifest.parts})
 
-    Unless `plugins` are given, only those that the manifest names are loaded.
-    """
+
+def resolver(manifest: Manifest, plugins: Plugins) -> Resolve:
+    """Return a function that finds the extractors of a bundle by name."""
     homes = {part.name: part.distribution for part in manifest.parts}
-    loaded = plugins or load_plugins(only=set(homes.values()))
-    return lambda name: loaded.get("extractor", f"{homes[name]}:{name}")
+    return lambda name: plugins.get("extractor", f"{homes[name]}:{name}")
+
+
+def classifier_of(bundle: Bundle, plugins: Plugins, threads: int = 1) -> BundleClassifier:
+    """Return the classifier of a bundle; `build_classifier` says what it refuses.
+
+    Args:
+        bundle: What was parsed, and has passed `check_bundle`.
+        plugins: Where its extractors come from.
+        threads: Of the interpreter.
+    """
+    return build_classifier(bundle, resolver(bundle.manifest, plugins), threads)
 
 
 def _work() -> Iterator[None]:
@@ -148,7 +160,7 @@ def try_here(content: bytes, threads: int = 1) -> tuple[str, str] | None:
     """Load and self-test a bundle in this process; return None, or the problem and what to do."""
     try:
         bundle = parse_bundle(content)
-        classifier = build_classifier(bundle, resolver(bundle.manifest), threads)
+        classifier = classifier_of(bundle, plugins_of(bundle.manifest), threads)
         check_selftest(classifier, bundle.selftest)
     except SertkError as error:
         return error.problem, error.todo

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 
 from .hookspecs import GROUP
-from .sandbox import attempt
 
 BUILTIN_DISTRIBUTION = "ser-toolkit"
 SLOW_S = 1.0
@@ -35,6 +34,11 @@ class Origin:
         """Return its name as messages show it."""
         return f"plugin '{self.plugin}' ({self.distribution} {self.version})"
 
+    @property
+    def is_builtin(self) -> bool:
+        """Say whether it comes with this distribution."""
+        return canonical_name(self.distribution) == BUILTIN_DISTRIBUTION
+
     def is_called(self, name: str) -> bool:
         """Say whether `name` is this plugin's name, its key, or its distribution's name."""
         if name in (self.plugin, self.key):
@@ -49,29 +53,6 @@ class Loaded(Origin):
     import_s: float = 0.0
     output: str = ""
 
-    @property
-    def slowness(self) -> str:
-        """Return how long its import took, if it was slow; else nothing."""
-        slow = self.import_s >= SLOW_S
-        return f"took {self.import_s:.1f} s to import" if slow else ""
-
-
-@dataclass(frozen=True)
-class Broken(Origin):
-    """A plugin that cannot be used: the error in one line, and the pip line that may fix it."""
-
-    error: str = ""
-    upgrade: str = ""
-    cause: BaseException | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def todo(self) -> str:
-        """Return the command that may fix it."""
-        return f"Run `{self.upgrade}`, or `pip uninstall {self.distribution}`"
-
-    def __str__(self) -> str:
-        return f"{self.label} is broken: {self.error}"
-
 
 def installed(group: str = GROUP) -> list[EntryPoint]:
     """List the entry points of a group in every installed distribution, in a stable order."""
@@ -79,7 +60,8 @@ def installed(group: str = GROUP) -> list[EntryPoint]:
         points = list(entry_points(group=group))
     except Exception:
         # One damaged file, as a power cut leaves it, fails the query for all distributions.
-        points = [point for dist in distributions() for point in _entry_points(dist, group)]
+        found = [point for dist in distributions() for point in _entry_points(dist) or ()]
+        points = [point for point in found if point.group == group]
     return sorted(points, key=lambda point: origin(point).key)
 
 
@@ -94,11 +76,8 @@ def origin(point: EntryPoint) -> Origin:
 
 def damaged() -> list[str]:
     """List the distributions whose entry points cannot be read."""
-    names = []
-    for dist in distributions():
-        if attempt(lambda dist=dist: dist.entry_points) is not None:  # type: ignore[misc]
-            names.append(str(dist.metadata["Name"]))
-    return names
+    unread = [dist for dist in distributions() if _entry_points(dist) is None]
+    return [str(dist.metadata["Name"]) for dist in unread]
 
 
 def canonical_name(distribution: str) -> str:
@@ -106,13 +85,8 @@ def canonical_name(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-def is_builtin(distribution: str) -> bool:
-    """Say whether a distribution is this one."""
-    return canonical_name(distribution) == BUILTIN_DISTRIBUTION
-
-
-def _entry_points(dist: Distribution, group: str) -> list[EntryPoint]:
+def _entry_points(dist: Distribution) -> list[EntryPoint] | None:
     try:
-        return [point for point in dist.entry_points if point.group == group]
+        return list(dist.entry_points)
     except Exception:
-        return []
+        return None

@@ -7,24 +7,14 @@ import fnmatch
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from ..runtime.errors import SertkError
-from .entry_points import (
-    BUILTIN_DISTRIBUTION,
-    Broken,
-    Loaded,
-    Origin,
-    canonical_name,
-    installed,
-    origin,
-)
+from .entry_points import BUILTIN_DISTRIBUTION, Origin, canonical_name, installed, origin
 from .hookspecs import COMMAND_GROUP
-
-if TYPE_CHECKING:
-    from .components import PluginComponent
 
 FIX = "Fix, upgrade or uninstall it"
 HOST = Path(__file__).parent.parent
@@ -42,22 +32,36 @@ class DefectError(Exception):
 class NewerHookApiError(DefectError):
     """A plugin was written for a later version of this toolkit."""
 
-    todo = f"pip install --upgrade {BUILTIN_DISTRIBUTION}"
+
+@dataclass(frozen=True)
+class Broken(Origin):
+    """A plugin that cannot be used, and what it raised."""
+
+    cause: BaseException = field(repr=False, compare=False)
+
+    @property
+    def error(self) -> str:
+        """Return type, message and place of what it raised, in one line."""
+        return one_line(self.cause)
+
+    @property
+    def todo(self) -> str:
+        """Return the command that may fix it."""
+        newer = isinstance(self.cause, NewerHookApiError)
+        name = BUILTIN_DISTRIBUTION if newer else self.distribution
+        return f"Run `pip install --upgrade {name}`, or `pip uninstall {self.distribution}`"
+
+    def __str__(self) -> str:
+        return f"{self.label} is broken: {self.error}"
 
 
-def broken(plugin: Loaded, error: BaseException) -> Broken:
+def broken(plugin: Origin, error: BaseException) -> Broken:
     """Return `plugin` as broken by `error`."""
-    newer = isinstance(error, NewerHookApiError)
-    name = BUILTIN_DISTRIBUTION if newer else plugin.distribution
-    upgrade = f"pip install --upgrade {name}"
-    source = (plugin.plugin, plugin.distribution, plugin.version)
-    return Broken(*source, one_line(error), upgrade, error)
+    return Broken(plugin.plugin, plugin.distribution, plugin.version, error)
 
 
 def one_line(error: BaseException) -> str:
     """Return type, message and place of an error, in one line."""
-    if isinstance(error, DefectError):
-        return error_text(error)
     places = [place for place in _frames(error) if not _is_host(place[0])]
     if isinstance(error, SyntaxError) and error.filename:
         places.append((Path(error.filename), error.lineno or 0))
@@ -76,10 +80,10 @@ def error_text(error: BaseException) -> str:
 
 def plugin_at_fault(error: BaseException) -> SertkError | None:
     """Return `error` in one line with the plugin in whose code it was raised last; None if none."""
-    homes = dict(_homes())
+    homes = list(_homes())
     for file, line in reversed([*_frames(error), *_remote_frames(error)]):
-        for home, source in homes.items():
-            if file == home or home in file.parents:
+        for home, source in homes:
+            if file.is_relative_to(home):
                 return SertkError(
                     f"{source.label} failed: {error_text(error)}{_place(file, line)}",
                     "SERTK_DEBUG=1 shows the traceback, which its author can use",
@@ -141,7 +145,7 @@ def refuse_renamed(kind: str, name: str, renamings: Iterable[Mapping[str, str]])
 
 
 def refuse_unknown(
-    kind: str, name: str, known: Iterable[str], suspects: Iterable[Broken]
+    kind: str, name: str, known: Iterable[str], suspects: Sequence[Broken]
 ) -> NoReturn:
     """Raise SertkError: no plugin offers `name`, but a broken or missing one might.
 
@@ -153,46 +157,45 @@ def refuse_unknown(
     """
     names = sorted(set(known))
     near = difflib.get_close_matches(name, names, 3)
-    listed = near + [other for other in names if other not in near]
-    todo = f"Known: {', '.join(listed) or 'none'}"
+    todo = f"Known: {', '.join(dict.fromkeys([*near, *names])) or 'none'}"
     distribution = f"sertk-{canonical_name(name)}"
-    if not near and NAME.fullmatch(name) and not _is_installed(distribution):
+    there = any(origin(point).is_called(distribution) for point in installed())
+    if not there and not near and NAME.fullmatch(name):
         # A guess: distributions of plugins are called so by convention.
         todo += f". Perhaps `pip install {distribution}` brings it"
-    causes = ", ".join(f"'{plugin.plugin}' ({plugin.error})" for plugin in suspects)
-    if causes:
+    if suspects:
+        causes = ", ".join(f"'{plugin.plugin}' ({plugin.error})" for plugin in suspects)
         todo += f". It may be in a broken plugin: {causes}"
     raise SertkError(f"there is no {kind} '{name}'", todo)
 
 
-def _is_installed(distribution: str) -> bool:
-    return any(origin(point).is_called(distribution) for point in installed())
+def refuse_clash(kind: str, name: str, plugins: Sequence[Origin]) -> NoReturn:
+    """Raise SertkError: several plugins offer one name.
 
-
-def refuse_clash(kind: str, found: list[PluginComponent]) -> NoReturn:
-    """Raise SertkError: several plugins offer one name."""
-    origins = [component.plugin.distribution for component in found]
-    if len(set(origins)) == 1:
-        origins = [component.plugin.plugin for component in found]
-    choices = " or ".join(f"{origin}:{found[0].name}" for origin in origins)
-    raise SertkError(
-        f"{kind} '{found[0].name}' is offered by {' and '.join(origins)}", f"Type {choices}"
-    )
+    Args:
+        kind: Of the components: "extractor", …
+        name: What all of them are called.
+        plugins: Those that offer it.
+    """
+    homes = [plugin.distribution for plugin in plugins]
+    if len(set(homes)) == 1:
+        homes = [plugin.plugin for plugin in plugins]
+    choices = " or ".join(f"{home}:{name}" for home in homes)
+    raise SertkError(f"{kind} '{name}' is offered by {' and '.join(homes)}", f"Type {choices}")
 
 
 def refuse_command(name: str) -> None:
     """Raise SertkError if `name` is a command, or a distribution of commands."""
     for point in installed(COMMAND_GROUP):
-        if point.name == name or origin(point).is_called(name):
+        if origin(point).is_called(name):
             raise SertkError(
                 f"'{name}' offers a command and nothing to train with",
                 f"Run `sertk {point.name}`",
             )
 
 
-def refuse_useless(plugin: Loaded, components: Iterable[PluginComponent]) -> NoReturn:
-    """Raise SertkError: the plugin has no component for training."""
-    sinks = [component.name for component in components if component.kind == "sink"]
+def refuse_useless(plugin: Origin, sinks: Sequence[str]) -> NoReturn:
+    """Raise SertkError: the plugin offers nothing to train with, but for the names of `sinks`."""
     if not sinks:
         refuse_command(plugin.distribution)
         raise SertkError(

@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib.metadata import EntryPoint
 from typing import Any, Literal, overload
-
-import pluggy
 
 from ..contracts.components import Augmenter, FrameAugmenter, ModelBuilder, Reader
 from ..contracts.recipe import Recipe
 from ..runtime.errors import SertkError
 from ..runtime.events import Sink
 from ..runtime.features.base import Extractor
+from ..utils.numba_cache import use_own_numba_cache
 from . import errors
-from .components import PluginComponent, collect
-from .entry_points import BUILTIN_DISTRIBUTION, SLOW_S, SLOW_TODO, Broken, Loaded, installed, origin
-from .loader import KINDS, hook_of, load, new_manager
+from .entry_points import SLOW_S, SLOW_TODO, Loaded, installed, origin
+from .errors import Broken
+from .loader import KINDS, PluginComponent, collect, hook_of, load, new_manager
 
 
 def warn_on_stderr(line: str) -> None:
@@ -52,17 +52,10 @@ def load_plugins(
     for name in sorted(wanted or ()):
         if not any(origin(point).is_called(name) for point in points):
             warn(f"SERTK_PLUGINS names '{name}', which is not installed")
-    chosen = [point for point in points if _chosen(point, wanted) and _chosen(point, only)]
-    manager = new_manager()
-    results = [load(manager, point) for point in chosen]
+    allowed = [point for point in points if _chosen(point, wanted)]
     strict = env.get("SERTK_STRICT", "0") not in ("", "0")
-    plugins = Plugins(manager, results, warn, strict, frozenset([*(only or ()), *requested]))
-    for broken in plugins.broken:
-        plugins.report(broken)
-    for plugin in plugins.loaded:
-        if plugin.slowness:
-            warn(f"{plugin.label} {plugin.slowness}. {SLOW_TODO}")
-    return plugins
+    use_own_numba_cache()
+    return Plugins(allowed, only, warn, strict, requested)
 
 
 class Plugins:
@@ -73,21 +66,22 @@ class Plugins:
 
     def __init__(
         self,
-        manager: pluggy.PluginManager,
-        results: Iterable[Loaded | Broken],
+        points: Collection[EntryPoint],
+        only: Collection[str] | None,
         warn: Callable[[str], None],
         strict: bool,
-        requested: Collection[str] = (),
+        requested: Collection[str],
     ) -> None:
-        results = list(results)
-        self._manager = manager
+        self._manager = new_manager()
         self._warn = warn
         self._strict = strict
-        self._requested = requested
-        self._loaded = [result for result in results if isinstance(result, Loaded)]
-        self._broken = [result for result in results if isinstance(result, Broken)]
+        self._requested = [*(only or ()), *requested]
+        self._loaded: list[Loaded] = []
+        self._broken: list[Broken] = []
         self._components: dict[tuple[str, str], tuple[PluginComponent, ...]] = {}
-        self._slowness = {plugin.key: [plugin.slowness] for plugin in self._loaded}
+        self._slowness: dict[str, list[str]] = defaultdict(list)
+        self._rest = [point for point in points if not _chosen(point, only)]
+        self._load(point for point in points if _chosen(point, only))
 
     @property
     def loaded(self) -> tuple[Loaded, ...]:
@@ -99,9 +93,15 @@ class Plugins:
         """Return the plugins that do not work, with the error."""
         return tuple(self._broken)
 
+    def load_rest(self) -> None:
+        """Import the plugins that `only` left out, too."""
+        rest, self._rest = self._rest, []
+        self._load(rest)
+        self._loaded.sort(key=lambda plugin: plugin.key)
+
     def slowness(self, plugin: Loaded) -> str:
         """Return how long its import and its hooks took so far, if they were slow; else nothing."""
-        return " and ".join(filter(None, self._slowness[plugin.key]))
+        return " and ".join(self._slowness[plugin.key])
 
     def report(self, broken: Broken) -> None:
         """Warn of a broken plugin unless it was requested; with SERTK_STRICT it is fatal."""
@@ -170,10 +170,10 @@ class Plugins:
         named = [item for item in components if item.name == plain]
         found = [item for item in named if not prefix or item.plugin.is_called(prefix)]
         if len(found) > 1:
-            errors.refuse_clash(kind, found)
+            errors.refuse_clash(kind, plain, [item.plugin for item in found])
         if not found:
             errors.refuse_broken(prefix or plain, self._broken)
-            modules = [self._manager.get_plugin(plugin.key) for plugin in self._loaded]
+            modules = [module for _, module in self._manager.list_name_plugin()]
             renamings = [getattr(module, "SERTK_RENAMED", {}) for module in modules]
             errors.refuse_renamed(kind, plain, renamings)
             errors.refuse_unknown(kind, name, [item.name for item in components], self._broken)
@@ -205,28 +205,39 @@ class Plugins:
         names = [item.name for item in self.components(component.kind)]
         return component.name if names.count(component.name) == 1 else component.qualified
 
+    def _load(self, points: Iterable[EntryPoint]) -> None:
+        results = [load(self._manager, point) for point in points]
+        loaded = [result for result in results if isinstance(result, Loaded)]
+        broken = [result for result in results if isinstance(result, Broken)]
+        self._loaded += loaded
+        self._broken += broken
+        for one in broken:
+            self.report(one)
+        for plugin in loaded:
+            self._note_time(plugin, "to import", plugin.import_s)
+
     def _collected(self, plugin: Loaded, kind: str) -> tuple[PluginComponent, ...]:
         key = (plugin.key, kind)
         if key not in self._components:
-            self._components[key] = self._collect(plugin, kind)
+            before = time.perf_counter()
+            found = collect(self._manager, plugin, kind)
+            if isinstance(found, Broken):
+                found = self._leave_out(plugin, found)
+            else:
+                self._note_time(plugin, f"in {hook_of(kind)}", time.perf_counter() - before)
+            self._components[key] = found
         return self._components[key]
 
-    def _collect(self, plugin: Loaded, kind: str) -> tuple[PluginComponent, ...]:
-        before = time.perf_counter()
-        found = collect(self._manager, plugin, kind)
-        if isinstance(found, tuple):
-            self._note_time(plugin, kind, time.perf_counter() - before)
-            return found
-        if plugin in self._loaded:
-            self._loaded.remove(plugin)
-            self._broken.append(found)
-            self._manager.unregister(name=plugin.key)
-            self.report(found)
+    def _leave_out(self, plugin: Loaded, broken: Broken) -> tuple[()]:
+        self._loaded.remove(plugin)
+        self._broken.append(broken)
+        self._manager.unregister(name=plugin.key)
+        self.report(broken)
         return ()
 
-    def _note_time(self, plugin: Loaded, kind: str, seconds: float) -> None:
+    def _note_time(self, plugin: Loaded, doing: str, seconds: float) -> None:
         if seconds >= SLOW_S:
-            slow = f"took {seconds:.1f} s in {hook_of(kind)}"
+            slow = f"took {seconds:.1f} s {doing}"
             self._slowness[plugin.key].append(slow)
             self._warn(f"{plugin.label} {slow}. {SLOW_TODO}")
 
@@ -237,6 +248,6 @@ def _names(text: str) -> set[str]:
 
 def _chosen(point: EntryPoint, names: Collection[str] | None) -> bool:
     source = origin(point)
-    if names is None or source.is_called(BUILTIN_DISTRIBUTION):
+    if names is None or source.is_builtin:
         return True
     return any(source.is_called(name) for name in names)

@@ -10,24 +10,25 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
+T = TypeVar("T")
 HANDLERS = (signal.SIGINT, signal.SIGTERM)
 
 
-def attempt(action: Callable[[], object], doing: str = "") -> BaseException | None:
-    """Run foreign code and return what it raises, except the user's own interrupt.
+def attempt(action: Callable[[], T], doing: str = "") -> T | BaseException:
+    """Run foreign code and return what it returns or raises, except the user's own interrupt.
 
     An interrupt is raised with `doing`, such as "importing plugin 'msf' (sertk-msf 0.1.0)".
     """
     try:
-        action()
+        return action()
     except KeyboardInterrupt as stop:
         if not doing:
             raise
         raise KeyboardInterrupt(f"interrupted while {doing}") from stop
     except BaseException as error:
         return error
-    return None
 
 
 @contextlib.contextmanager
@@ -41,8 +42,8 @@ def captured() -> Iterator[io.StringIO]:
     with contextlib.ExitStack() as stack:
         # Other threads of a daemon go on writing meanwhile.
         if threading.current_thread() is threading.main_thread():
-            for keep in (_stdout_kept, _handlers_kept, _warnings_kept):
-                stack.enter_context(keep())
+            stack.enter_context(_stdout_kept())
+            stack.enter_context(_process_kept())
         stack.enter_context(contextlib.redirect_stdout(text))
         stack.enter_context(contextlib.redirect_stderr(text))
         yield text
@@ -72,22 +73,15 @@ def _error_or_nothing() -> int:
 
 
 @contextlib.contextmanager
-def _handlers_kept() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in HANDLERS}
+def _process_kept() -> Iterator[None]:
+    """Restore handlers and error filters: libraries may silence their own warnings for good."""
+    handlers = {number: signal.getsignal(number) for number in HANDLERS}
+    filters = list(warnings.filters)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             if handler is not None and signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _warnings_kept() -> Iterator[None]:
-    """Restore only error filters: libraries may silence their own warnings for good."""
-    before = list(warnings.filters)
-    try:
-        yield
-    finally:
-        if any(new[0] == "error" and new not in before for new in warnings.filters):
-            warnings.filters[:] = before  # type: ignore[index]
+        if any(new[0] == "error" and new not in filters for new in warnings.filters):
+            warnings.filters[:] = filters  # type: ignore[index]

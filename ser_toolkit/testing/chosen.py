@@ -13,7 +13,7 @@ from typing import Any
 
 from ..contracts.components import Reader
 from ..contracts.recipe import Recipe, parse_value
-from ..plugins.components import PluginComponent
+from ..plugins.loader import PluginComponent
 from ..plugins.sandbox import attempt
 from ..runtime.component import Component, configure, fields_of
 from ..runtime.errors import SertkError
@@ -107,10 +107,8 @@ def _value(text: str, contents: list[bytes]) -> Any:
 
 
 def _may_read(reader: Reader, data: Path) -> bool:
-    matches: list[Any] = []
-    error = attempt(lambda: matches.append(reader.recognises(data)))
     # A reader that raises is kept: its checks show the error.
-    return error is not None or matches[0] is not None
+    return attempt(lambda: reader.recognises(data)) is not None
 
 
 def _is_too_large(data: Path) -> bool:

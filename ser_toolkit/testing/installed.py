@@ -7,8 +7,8 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-from ..plugins.entry_points import Broken, installed, origin
-from ..plugins.errors import one_line
+from ..plugins.entry_points import installed, origin
+from ..plugins.errors import Broken, one_line
 from ..plugins.hookspecs import COMMAND_GROUP
 from ..plugins.registry import Plugins, load_plugins
 from ..plugins.sandbox import attempt
@@ -78,11 +78,10 @@ def _module(plugins: Plugins, name: str) -> Any:
 
 
 def _loaded(point: EntryPoint) -> Any:
-    commands: list[Any] = []
-    error = attempt(lambda: commands.append(point.load()))
-    if error is not None:
+    command = attempt(point.load)
+    if isinstance(command, BaseException):
         raise SertkError(
-            f"command '{point.name}' is broken: {one_line(error)}",
+            f"command '{point.name}' is broken: {one_line(command)}",
             "Fix its entry point or its module",
-        ) from error
-    return commands[0]
+        ) from command
+    return command

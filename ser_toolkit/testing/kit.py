@@ -8,7 +8,7 @@ from typing import Any
 
 from ..contracts.components import Augmenter, FrameAugmenter, ModelBuilder, Reader
 from ..contracts.recipe import Recipe
-from ..plugins.entry_points import Broken
+from ..plugins.errors import Broken
 from ..plugins.registry import Plugins, load_plugins
 from ..runtime.component import AssetLoader, Component
 from ..runtime.errors import SertkError

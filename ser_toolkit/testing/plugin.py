@@ -10,10 +10,10 @@ from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any, cast
 
-from ..plugins.components import PluginComponent, collect
-from ..plugins.entry_points import Broken, installed
+from ..plugins.entry_points import installed
+from ..plugins.errors import Broken
 from ..plugins.hookspecs import GROUP
-from ..plugins.loader import KINDS, hook_of, load, new_manager
+from ..plugins.loader import KINDS, PluginComponent, hook_of
 from ..plugins.registry import Plugins, load_plugins
 from . import device
 from .check import Check, CheckFailed, expect
@@ -56,17 +56,10 @@ def entry_point(module: Any) -> EntryPoint:
 
 def offers(module: Any) -> tuple[PluginComponent, ...] | Broken:
     """Return the components that its hooks offer, or why one cannot be used."""
-    manager = new_manager()
-    loaded = load(manager, cast(EntryPoint, Here(entry_point(module).name, module)))
-    if isinstance(loaded, Broken):
-        return loaded
-    components: list[PluginComponent] = []
-    for kind in KINDS:
-        collected = collect(manager, loaded, kind)
-        if isinstance(collected, Broken):
-            return collected
-        components += collected
-    return tuple(components)
+    point = cast(EntryPoint, Here(entry_point(module).name, module))
+    plugins = load_plugins(env={}, find=lambda: [point], warn=lambda line: None)
+    components = [item for plugin in plugins.loaded for item in plugins.components_of(plugin)]
+    return plugins.broken[0] if plugins.broken else tuple(components)
 
 
 def with_others(module: Any) -> Plugins:

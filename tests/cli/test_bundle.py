@@ -101,6 +101,25 @@ def refused(done: subprocess.CompletedProcess[str], status: int = 1) -> str:
     return done.stderr
 
 
+def test_a_bundle_is_parsed_once() -> None:
+    """A profile of each command in a process of its own counts calls; its child is another one."""
+    code = (
+        "import cProfile, json, pstats, sys\n"
+        "from ser_toolkit.cli import run\n"
+        "profile = cProfile.Profile()\n"
+        "assert profile.runcall(run, ['bundle', *sys.argv[1:]]) == 0\n"
+        "rows = pstats.Stats(profile).stats.items()\n"
+        "names = ('parse_bundle', 'load_plugins')\n"
+        "print(json.dumps([sum(v[1] for k, v in rows if k[2] == name) for name in names]))\n"
+    )
+    for name in ("show", "verify", "selftest"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, name, BUNDLE], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout.splitlines()[-1]) == [1, 1], name
+
+
 def test_show_says_what_is_in_it(run: Run, own: Path) -> None:
     change(own, training=TRAINING, figures=METRICS)
     done = run("show", own)

@@ -48,7 +48,7 @@ def metrics(run: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done_and_resume_ends_as_if_nothing_had_been(
-    tiny: Path, good: Path, tmp_path: Path
+    tiny: Path, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = (tiny, "--data", good, "--protocol", "kfold:3", "--epochs", 60, "--workers", 2)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -70,9 +70,11 @@ def test_ctrl_c_keeps_what_is_done_and_resume_ends_as_if_nothing_had_been(
     pooled, one = broken / "predictions.csv", whole / "predictions.csv"
     assert pooled.read_text() == one.read_text()
 
+    monkeypatch.setenv("SERTK_PLUGINS", "nowhere")
     process = start(*options, "--out", whole, "--resume", "--quantize", "float32")
     shown, output = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, output
+    assert output.count("names 'nowhere', which is not installed") == 1
     quantized = json.loads((whole / "metrics.json").read_text())["quantized"]
     assert quantized["mode"] == "float32" and quantized["agreement"] == 1
     assert quantized["difference"]["uar"] == 0 and quantized["ci95"]["groups"] > 1

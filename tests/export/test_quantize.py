@@ -210,13 +210,14 @@ def test_one_fold_is_quantized_once_for_each_network(
     run: RunDirectory, cache: Path, tmp_path: Path
 ) -> None:
     fold = RunDirectory(Path(shutil.copytree(run.path, tmp_path / "fold")))
-    quantization.quantize_fold(fold, "dynamic")
+    plugins = load_plugins()
+    quantization.quantize_fold(fold, "dynamic", plugins)
     facts = fold.path / quantization.facts_name("dynamic")
     first = facts.stat().st_mtime_ns
-    quantization.quantize_fold(fold, "dynamic")
+    quantization.quantize_fold(fold, "dynamic", plugins)
     assert facts.stat().st_mtime_ns == first
     facts.write_text(json.dumps({**json.loads(facts.read_text()), "network": "another"}))
-    quantization.quantize_fold(fold, "dynamic")
+    quantization.quantize_fold(fold, "dynamic", plugins)
     assert json.loads(facts.read_text())["network"] != "another"
 
 

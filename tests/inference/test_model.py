@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import json
+import os
 import subprocess
 import sys
 import wave
@@ -299,6 +300,27 @@ def test_nothing_is_parsed_or_warned_of_twice(bundle: Path, small_corpus: Path) 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {"parse_bundle": 1, "load_plugins": 1}
+
+
+def test_a_bundle_that_is_evaluated_again_loads_and_warns_once(
+    bundle: Path, small_corpus: Path
+) -> None:
+    """The few plugins of the bundle are loaded with it, the others when data is to be read."""
+    code = (
+        "import sys, ser_toolkit as sertk\n"
+        "model = sertk.load(sys.argv[1])\n"
+        "few = {plugin.key for plugin in model.plugins.loaded}\n"
+        "scores = [model.evaluate(sys.argv[2])['uar'] for _ in range(2)]\n"
+        "assert few < {plugin.key for plugin in model.plugins.loaded} and scores[0] == scores[1]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, bundle, small_corpus],
+        env={**os.environ, "SERTK_PLUGINS": "sertk-corpora,nowhere"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("names 'nowhere', which is not installed") == 1
 
 
 # Embeddings

@@ -14,7 +14,8 @@ import pytest
 from ser_toolkit.contracts.recipe import ComponentSpec, Recipe
 from ser_toolkit.plugins import loader
 from ser_toolkit.plugins.assemble import default_recipe
-from ser_toolkit.plugins.entry_points import Broken, Loaded, installed, origin
+from ser_toolkit.plugins.entry_points import Loaded, installed, origin
+from ser_toolkit.plugins.errors import Broken
 from ser_toolkit.plugins.registry import Plugins, load_plugins
 from ser_toolkit.runtime.component import configure, from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
@@ -208,6 +209,22 @@ def test_only_limits_third_parties_by_plugin_or_distribution(folder: Path, load:
         "builtin",
     ]
     assert [p.plugin for p in load({"SERTK_PLUGINS": ""}).loaded] == ["builtin"]
+
+
+def test_the_rest_is_loaded_later_and_nothing_twice(
+    folder: Path, load: Make, warnings: list[str]
+) -> None:
+    for name in ("a", "b"):
+        install(folder, name, hooks(sink=name))
+    install(folder, "broken", "1 / 0")
+    found = load(only=["b"])
+    first = found.get("sink", "b")
+    assert [plugin.plugin for plugin in found.loaded] == ["b", "builtin"] and warnings == []
+    for _ in range(2):
+        found.load_rest()
+        assert [plugin.plugin for plugin in found.loaded] == ["a", "b", "builtin"]
+        assert len(warnings) == 1 and warnings[0].startswith("plugin 'broken'")
+    assert found.get("sink", "b") is first and found.get("sink", "a").name == "a"
 
 
 def test_strict(folder: Path, load: Make) -> None:

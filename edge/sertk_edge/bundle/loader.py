@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ser_toolkit import open_bundle
+from ser_toolkit import Plugins
+from ser_toolkit.plugins.bundles import check_bundle, classifier_of, plugins_of
 from ser_toolkit.runtime.bundle.container import BundleError
-from ser_toolkit.runtime.bundle.file import parse_bundle, read_bytes
+from ser_toolkit.runtime.bundle.file import Bundle, parse_bundle, read_bytes
 from ser_toolkit.runtime.bundle.signing import read_key
 from ser_toolkit.runtime.inference.classifier import BundleClassifier
 
@@ -20,10 +21,11 @@ from ..settings import BundleSettings
 
 @dataclass(frozen=True, eq=False)
 class LoadedBundle:
-    """A bundle that has passed every check; `content` is its bytes, to open it again."""
+    """A bundle that has passed every check, with what it takes to make another classifier of it."""
 
     classifier: BundleClassifier
-    content: bytes
+    bundle: Bundle
+    plugins: Plugins
     sha256: str
     signed: bool
     loaded_time_s: float
@@ -46,20 +48,27 @@ def load(
             the settings let it have others.
     """
     key = read_key(settings.public_key) if settings.public_key else None
-    found = parse_bundle(content, key).manifest.labels
+    bundle = parse_bundle(content, key)
+    found = bundle.manifest.labels
     if labels is not None and not settings.allow_new_labels and set(found) != set(labels):
         raise BundleError(
             f"the bundle has {', '.join(found)}, the one that it replaces {', '.join(labels)}",
             "Restart the daemon with it, or set bundle.allow_new_labels",
         )
-    classifier = open_bundle(content, key, settings.threads)
-    digest = hashlib.sha256(content).hexdigest()
-    return LoadedBundle(classifier, content, digest, key is not None, time.time())
+    check_bundle(bundle, content, settings.threads)
+    plugins = plugins_of(bundle.manifest)
+    classifier = classifier_of(bundle, plugins, settings.threads)
+    return LoadedBundle(classifier, bundle, plugins, digest(content), bundle.signed, time.time())
 
 
 def reopen(live: LoadedBundle, threads: int = 1) -> BundleClassifier:
     """Make another classifier of a bundle that has passed: for another thread."""
-    return open_bundle(live.content, threads=threads, check=False)
+    return classifier_of(live.bundle, live.plugins, threads)
+
+
+def digest(content: bytes) -> str:
+    """Return the sha256 of the bytes of a bundle."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def located(path: Path, settings: BundleSettings) -> Path:

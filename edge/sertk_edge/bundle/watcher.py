@@ -13,7 +13,7 @@ from ser_toolkit.runtime.errors import SertkError
 from ..service.error_text import error_text
 from ..service.worker_thread import in_thread
 from ..settings import BundleSettings
-from .loader import LoadedBundle, load, read
+from .loader import LoadedBundle, digest, load, read
 
 # A file that is being copied changes within this time.
 SETTLED_S = 0.5
@@ -83,7 +83,7 @@ class BundleWatcher:
         assert self._live is not None
         try:
             content = read(self._path, self._settings)
-            if content == self._live.content:
+            if digest(content) == self._live.sha256:
                 return None
             live = load(content, self._settings, self._live.classifier.labels)
         except (SertkError, OSError) as error:

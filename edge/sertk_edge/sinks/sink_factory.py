@@ -24,24 +24,24 @@ def sinks_or_default(wanted: Sinks) -> Sinks:
     return wanted or (("console" if sys.stdout.isatty() else "json_lines", {}),)
 
 
-def sinks_of(wanted: Sinks) -> dict[str, Sink]:
+def sinks_of(wanted: Sinks, plugins: Plugins | None = None) -> dict[str, Sink]:
     """Return what `configured` gives, each one checked. Raises SertkError for what a check
     refuses.
     """
-    found = configured(wanted)
+    found = configured(wanted, plugins)
     for sink in found.values():
         sink.check()
     return found
 
 
-def configured(wanted: Sinks) -> dict[str, Sink]:
+def configured(wanted: Sinks, plugins: Plugins | None = None) -> dict[str, Sink]:
     """Return each sink by a name of its own: that of the sink, with a number from the second on.
 
-    Only the plugins that are needed are imported. Raises WrongUsageError for a sink that is not
-    there or does not take a parameter.
+    Unless `plugins` are given, `plugins_of` loads them. Raises WrongUsageError for a sink that is
+    not there or does not take a parameter.
     """
     found: dict[str, Sink] = {}
-    plugins = _plugins([name for name, _ in wanted])
+    plugins = plugins or plugins_of(wanted)
     for name, params in wanted:
         with usage():
             sink = _configured(plugins.get("sink", name), params)
@@ -49,9 +49,9 @@ def configured(wanted: Sinks) -> dict[str, Sink]:
     return found
 
 
-def _plugins(names: list[str]) -> Plugins:
+def plugins_of(wanted: Sinks) -> Plugins:
     """Load the plugins of these sinks: all, unless each sink is ours or names its distribution."""
-    homes = {name.rpartition(":")[0] if ":" in name else _home(name) for name in names}
+    homes = {name.rpartition(":")[0] if ":" in name else _home(name) for name, _ in wanted}
     return load_plugins(only=None if None in homes else {home for home in homes if home})
 
 

@@ -174,6 +174,16 @@ def test_check_looks_at_everything(voices: Path, tiny_bundle: Path, tmp_path: Pa
     ]
 
 
+def test_check_loads_the_plugins_of_all_sinks_once(
+    voices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERTK_PLUGINS", "sertk-edge,nowhere")
+    sinks = ("--sink", "json_lines", "--sink", "console")
+    done = command("none.sertk", "--check", "--source", voices, *sinks)
+    assert done.stdout.count(b"not connected to now") == len(sinks) / 2
+    assert done.stderr.count(b"names 'nowhere', which is not installed") == 1
+
+
 def test_check_tries_the_ports_and_takes_one_that_is_held_for_the_services(
     voices: Path, tiny_bundle: Path
 ) -> None:

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_toolkit.plugins.bundles import describe_parts, open_bundle, resolver, try_apart, try_here
+from ser_toolkit.plugins.bundles import (
+    describe_parts,
+    open_bundle,
+    plugins_of,
+    resolver,
+    try_apart,
+    try_here,
+)
 from ser_toolkit.plugins.registry import load_plugins
 from ser_toolkit.runtime.bundle.container import pack, unpack
 from ser_toolkit.runtime.bundle.file import parse_bundle, read_bytes, sign, write_bundle
@@ -238,8 +245,10 @@ def test_parts_of_nested_extractors_are_described_and_found() -> None:
 
 
 def test_only_the_plugins_of_the_bundle_are_loaded(odd: Path, bundles: dict[str, Path]) -> None:
-    assert resolver(parse_bundle(read_bytes(odd)).manifest)("odd").version == 4
-    resolve = resolver(parse_bundle(read_bytes(bundles["float32"])).manifest)
+    manifest = parse_bundle(read_bytes(odd)).manifest
+    assert resolver(manifest, plugins_of(manifest))("odd").version == 4
+    manifest = parse_bundle(read_bytes(bundles["float32"])).manifest
+    resolve = resolver(manifest, plugins_of(manifest))
     assert resolve("mfcc") == Mfcc()
     with pytest.raises(KeyError):
         resolve("odd")
