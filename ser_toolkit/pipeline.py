@@ -13,7 +13,7 @@ from .contracts.recipe import Recipe
 from .data.batches import Dataset, fit_normalizers
 from .data.corpus import Corpus, load_corpus
 from .data.feature_store import Features, Store
-from .data.leakage import audit, audit_summary
+from .data.leakage import audit, audit_caveats, audit_summary
 from .data.split import Split, make_splits, parse_protocol
 from .metrics.calibration import chow_threshold, fit_temperature
 from .metrics.caveats import caveats_of
@@ -153,7 +153,7 @@ def run_fold(
     # A damaged checkpoint is refused before hours of work and not after them.
     Checkpoint.read(folder / CHECKPOINT)
     leakage = audit(split)
-    protocol = _protocol(prepared, split)
+    protocol = _protocol(prepared, split, audit_caveats(leakage))
     for line in (*protocol["caveats"], f"{split.name}: {split.summary}", audit_summary(leakage)):
         log.note(line)
     dataset = _dataset(prepared, split, log, workers)
@@ -292,12 +292,12 @@ def score(
     return network_scores(network, inputs, utterances, dataset.labels)
 
 
-def _protocol(prepared: Prepared, split: Split) -> dict[str, Any]:
+def _protocol(prepared: Prepared, split: Split, tied: Sequence[str]) -> dict[str, Any]:
     return {
         "name": prepared.options.protocol,
         "fold": split.name,
         "hash": split.hash,
-        "caveats": [*split.caveats, *caveats_of(split.test, split.labels)],
+        "caveats": [*split.caveats, *caveats_of(split.test, split.labels), *tied],
         "comparable": prepared.options.protocol != "random",
     }
 

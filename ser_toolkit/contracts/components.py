@@ -58,11 +58,13 @@ class Utterance:
         clip: The clip that the reader returned.
         hash: The sha256 of its decoded samples.
         seconds: Its duration.
+        other_speakers: Other speakers, named as `speaker` does, who have the same recording.
     """
 
     clip: Clip
     hash: str
     seconds: float
+    other_speakers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

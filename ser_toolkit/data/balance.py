@@ -59,13 +59,12 @@ def joined_speakers(utterances: Sequence[Utterance]) -> tuple[frozenset[str], ..
     Where that would leave fewer than three groups, each speaker is one; the audit tells.
     """
     group_of: dict[str, set[str]] = {str(item.speaker): {str(item.speaker)} for item in utterances}
-    speaker_of: dict[str, str] = {}
     for item in utterances:
-        one = group_of[speaker_of.setdefault(item.hash, str(item.speaker))]
-        other = group_of[str(item.speaker)]
-        if one is not other:
-            one |= other
-            group_of.update(dict.fromkeys(other, one))
+        for name in item.other_speakers:
+            one, other = group_of[str(item.speaker)], group_of.get(name, set())
+            if one is not other:
+                one |= other
+                group_of.update(dict.fromkeys(other, one))
     groups = {frozenset(group) for group in group_of.values()}
     alone = {frozenset({name}) for name in group_of}
     return tuple(sorted(groups if len(groups) > 2 else alone, key=sorted))

@@ -217,12 +217,24 @@ def _unique(utterances: Sequence[Utterance], callback: Callback) -> tuple[Uttera
             + (f", and {len(contested)} that carry two emotions" if contested else ""),
             [" = ".join(item.name for item in group) for group in repeated],
         )
-    kept = tuple(group[0] for key, group in by_hash.items() if key not in contested)
+    kept = tuple(_named(group) for key, group in by_hash.items() if key not in contested)
+    if twins := Counter((u.speaker, name) for u in kept for name in u.other_speakers):
+        callback.warn(
+            f"{len(twins)} pairs of speakers share recordings: one person under two names? Each "
+            "pair stays in one subset",
+            [f"{one} = {other}: {number} recordings" for (one, other), number in twins.items()],
+        )
     if not kept:
         raise SertkError(
             "no usable recording is left", "Every file is a duplicate with two emotions"
         )
     return kept
+
+
+def _named(group: Sequence[Utterance]) -> Utterance:
+    """Return the first of some utterances of one recording, with the speakers of the others."""
+    others = {item.speaker for item in group if item.speaker is not None} - {group[0].speaker}
+    return replace(group[0], other_speakers=tuple(sorted(others)))
 
 
 def drop_clips_shorter_than(

@@ -12,8 +12,6 @@ import pytest
 
 from ser_toolkit.contracts.components import Clip, Utterance
 from ser_toolkit.contracts.recipe import Recipe
-from ser_toolkit.data.leakage import audit, audit_summary
-from ser_toolkit.data.split import Split, make_splits
 from ser_toolkit.metrics.scores import Scores
 from ser_toolkit.plugins.assemble import assemble
 from ser_toolkit.plugins.registry import load_plugins
@@ -339,43 +337,6 @@ def test_the_weakest_class_and_what_it_is_taken_for() -> None:
     assert text == "weakest class: a (recall 50 %), most often taken for b"
     assert report.weakest(scores("aabb", "aabb")) == "no class is ever mistaken"
     assert "weakest class: b (recall 0 %)" in report.weakest(scores("aaaa", "aabb"))
-
-
-def utterance(speaker: str | None, text: str | None, recording: int) -> Utterance:
-    clip = Clip(Path("x"), f"{recording}.wav", "c", "fear", speaker, text)
-    return Utterance(clip, f"{recording:064x}", 1.0)
-
-
-def split(train: list[Utterance], test: list[Utterance]) -> Split:
-    validation = utterance("v", "t9", 999)
-    return Split("x", tuple(train), (validation,), tuple(test), ("fear",))
-
-
-def test_the_audit_finds_what_is_shared() -> None:
-    clean = audit(split([utterance("a", "t1", 1)], [utterance("b", "t1", 2)]))
-    assert clean["clean"] and clean["speakers_known"] and clean["texts_known"]
-    assert clean["train-test"] == {"speakers": [], "duplicate_audio": [], "texts": 1}
-    assert audit_summary(clean).startswith("leakage audit: clean; train and test share 0 speakers")
-    speaker = audit(split([utterance("a", "t1", 1)], [utterance("a", "t2", 2)]))
-    assert not speaker["clean"]
-    assert speaker["train-test"]["speakers"] == ["c/a"]
-    assert "NOT CLEAN; train and test share 1 speakers" in audit_summary(speaker)
-    audio = audit(split([utterance("a", "t1", 1)], [utterance("b", "t2", 1)]))
-    assert not audio["clean"]
-    assert audio["train-test"]["duplicate_audio"] == [f"{1:064x}"]
-    held = audit(split([utterance("a", "t1", 1)], [utterance("v", "t2", 2)]))
-    assert not held["clean"]
-    assert held["validation-test"]["speakers"] == ["c/v"]
-    unknown = audit(split([utterance(None, None, 1)], [utterance("b", None, 2)]))
-    assert not unknown["clean"]
-    assert not unknown["texts_known"]
-    assert audit_summary(unknown).startswith("leakage audit: speakers unknown")
-
-
-def test_the_audit_of_a_random_split_is_not_clean(utterances: tuple[Utterance, ...]) -> None:
-    (found,) = make_splits(utterances, "random", 0)
-    assert not audit(found)["clean"]
-    assert audit(found)["train-test"]["speakers"] == ["synthetic/spk01", "synthetic/spk02"]
 
 
 def test_a_table_survives_commas_quotes_and_lines(tmp_path: Path) -> None:
