@@ -174,7 +174,7 @@ def test_evaluate_says_when_nothing_is_left(small_run: tuple[Any, Path], tmp_pat
         sertk.SertkError, match="no clip to score: all 24 clips took part"
     ) as caught:
         sertk.evaluate(run, tmp_path / "heard")
-    assert caught.value.todo.startswith("Give data that the run has not seen")
+    assert caught.value.todo.startswith("Give other data, or add --include-training")
     metrics = sertk.evaluate(run, tmp_path / "heard", include_training=True)
     assert metrics["counts"]["trained_on"] == 24
     assert metrics["protocol"]["caveats"][0].startswith("24 clips took part in training")
