@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import signal
 import socket
@@ -16,6 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+
+from ser_toolkit import cli
 
 MAIN = "from ser_toolkit.cli import main; main()"
 # Without the page: another daemon may have its port.
@@ -253,35 +257,39 @@ def test_a_wrong_start_is_one_line(
     assert len(errors) == 1 and message in errors[0]
 
 
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        ([], "no bundle"),
-        (["BUNDLE", "--bogus"], "--bogus"),
-        (["BUNDLE", "--hop-s", "0"], "stream.hop_s"),
-        (["BUNDLE", "--hop-s", "nan"], "stream.hop_s"),
-        (["BUNDLE", "--http-port", "70000"], "http.port"),
-        (["BUNDLE", "--config", "wrong.toml"], "prot"),
-        (["BUNDLE", "--config", "broken.toml"], "not TOML"),
-        (["BUNDLE", "--sink", "nobody"], "nobody"),
-        (["BUNDLE", "--sink", "mqtt,hots=x"], "hots"),
-        (["BUNDLE", "--sink", "mqtt,port=many"], "mqtt.port"),
-        (["BUNDLE", "--sink", "mqtt,port=70000"], "port expects"),
-        (["BUNDLE", "--sink", "webhook"], "url"),
-    ],
+# Arguments of `sertk serve-edge`, and what the one line has to say.
+WRONG_USAGE = (
+    ([], "no bundle"),
+    (["BUNDLE", "--bogus"], "--bogus"),
+    (["BUNDLE", "--hop-s", "0"], "stream.hop_s"),
+    (["BUNDLE", "--hop-s", "nan"], "stream.hop_s"),
+    (["BUNDLE", "--http-port", "70000"], "http.port"),
+    (["BUNDLE", "--config", "wrong.toml"], "prot"),
+    (["BUNDLE", "--config", "broken.toml"], "not TOML"),
+    (["BUNDLE", "--sink", "nobody"], "nobody"),
+    (["BUNDLE", "--sink", "mqtt,hots=x"], "hots"),
+    (["BUNDLE", "--sink", "mqtt,port=many"], "mqtt.port"),
+    (["BUNDLE", "--sink", "mqtt,port=70000"], "port expects"),
+    (["BUNDLE", "--sink", "webhook"], "url"),
 )
+
+
 def test_wrong_usage_has_a_status_of_its_own(
-    args: list[str], message: str, tiny_bundle: Path, tmp_path: Path
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The service is not started again after this one: nobody mends an option by waiting."""
     (tmp_path / "wrong.toml").write_text("[http]\nprot = 1\n")
     (tmp_path / "broken.toml").write_text("[http\n")
-    words = [str(tiny_bundle) if word == "BUNDLE" else word for word in args]
-    done = command(*words, cwd=tmp_path)
-    said = done.stderr.decode()
-    assert done.returncode == 2 and "Traceback" not in said
-    errors = [line for line in said.splitlines() if line.startswith("Error: ")]
-    assert len(errors) == 1 and message in errors[0]
+    monkeypatch.chdir(tmp_path)
+    for args, message in WRONG_USAGE:
+        words = [str(tiny_bundle) if word == "BUNDLE" else word for word in args]
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            assert cli.run(["serve-edge", *words]) == 2, args
+        errors = [line for line in said.getvalue().splitlines() if line.startswith("Error: ")]
+        assert len(errors) == 1 and message in errors[0], (args, said.getvalue())
+    # The last one as its own process ends: with the same status and words.
+    done = command(*words)
+    assert (done.returncode, done.stderr.decode()) == (2, said.getvalue())
 
 
 def test_settings_come_from_a_file_too(voices: Path, tiny_bundle: Path, tmp_path: Path) -> None:
