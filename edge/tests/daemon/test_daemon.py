@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 import soundfile
 
 from ser_toolkit import cli
+from sertk_edge.service.logs import OURS
 
 MAIN = "from ser_toolkit.cli import main; main()"
 # Without the page: another daemon may have its port.
@@ -274,6 +276,18 @@ WRONG_USAGE = (
 )
 
 
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Undo what the daemon sets up for its whole process."""
+    loggers = logging.getLogger(), logging.getLogger(OURS)
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
+@pytest.mark.usefixtures("own_logging")
 def test_wrong_usage_has_a_status_of_its_own(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
