@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from ser_toolkit import AudioError, Clip, Reading, SertkError, read_audio
-from sertk_corpora import CORPORA
+from ser_toolkit import EMOTIONS, AudioError, Clip, Reading, SertkError, configure, read_audio
+from sertk_corpora import CORPORA, CorpusReader
 
 READERS = {reader.name: reader for reader in CORPORA}
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 N_SPEAKERS = {"emodb": 10, "tess": 2, "savee": 4, "ravdess": 24, "cremad": 91}
 SIX = {"anger": 1271, "disgust": 1271, "fear": 1271, "happiness": 1271, "sadness": 1271}
 SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
@@ -303,3 +305,39 @@ def test_names_that_nearly_fit(tmp_path: Path) -> None:
             assert READERS[name].recognises(root) is None, file
             with pytest.raises(SertkError, match=f"no file of the corpus '{name}'"):
                 READERS[name].read(root)
+
+
+# The readers as components, and a README that agrees with them
+
+
+def test_a_field_can_be_set() -> None:
+    reader = configure(READERS["tess"], {"emotions": [["ps", "happiness"]]})
+    assert isinstance(reader, CorpusReader)
+    assert reader.emotions == (("ps", "happiness"),)
+    assert reader.pattern == READERS["tess"].pattern
+
+
+def test_a_reader_is_complete() -> None:
+    for reader in CORPORA:
+        assert {emotion for _, emotion in reader.emotions} <= set(EMOTIONS), reader.name
+        assert reader.homepage.startswith("http"), reader.name
+        assert all((reader.language, reader.licence, reader.citation)), reader.name
+
+
+def test_the_readme_has_the_same_figures() -> None:
+    for reader in CORPORA:
+        (row,) = re.findall(rf"^\| `{reader.name}` \|.*<http.*$", README, re.MULTILINE)
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[3:5] == [str(reader.n_files), str(N_SPEAKERS[reader.name])]
+        assert cells[6:] == [reader.licence, f"<{reader.homepage}>"]
+        assert all(emotion in cells[5] for _, emotion in reader.emotions)
+
+
+def test_the_reader_in_the_readme_works(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    namespace: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), namespace)
+    (reader,) = namespace["sertk_readers"]()  # type: ignore[operator]
+    (tmp_path / "f1_angry_07.wav").touch()
+    (clip,) = reader.read(tmp_path).clips
+    assert (clip.speaker, clip.emotion, clip.text) == ("f1", "anger", "07")
