@@ -52,18 +52,15 @@ def files(folder: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_package_has_every_file_that_it_needs(kind: str, here: Path, capsys: Out) -> None:
+def test_a_package_has_the_files_and_names_that_it_needs(
+    kind: str, here: Path, capsys: Out
+) -> None:
     assert run(["plugins", "new", "my-lab", "--kind", kind]) == 0
     written = set(files(here / "sertk-my-lab"))
     own = {f"sertk_my_lab/{kind}.py", *(["sertk_my_lab/recipe.toml"] if kind == "recipe" else [])}
     assert written == SHARED | own
     assert f"wrote {len(written)} files to ./sertk-my-lab\n" in capsys.readouterr().out
     assert [path.name for path in here.iterdir()] == ["sertk-my-lab"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_names_are_those_that_are_typed(kind: str, here: Path) -> None:
-    run(["plugins", "new", "my-lab", "--kind", kind])
     project = tomllib.loads((here / "sertk-my-lab/pyproject.toml").read_text())["project"]
     assert project["name"] == "sertk-my-lab"
     group, value = ("sertk", "sertk_my_lab")
