@@ -144,6 +144,23 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 
 
 @pytest.fixture(scope="session")
+def conforms() -> Callable[..., None]:
+    """Runs all checks of the kit on a component: those that are named fail, and no others."""
+    from ser_toolkit.testing import CheckFailed, NotChecked, checks_for
+
+    def run(component: Any, *failing: str, **given: Any) -> None:
+        failed = {}
+        for check in checks_for(component, **given):
+            try:
+                check()
+            except (CheckFailed, NotChecked) as failure:
+                failed[check.name] = str(failure)
+        assert set(failed) == set(failing), (component, failed)
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def run_cache(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cache of this run of pytest; its files are written atomically, so workers share it."""
     return run_folder(pytestconfig, tmp_path_factory) / "sertk-cache"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -101,45 +100,44 @@ def test_a_flag_turns_off_what_the_file_turned_on(tmp_path: Path) -> None:
     assert not settings(path, "--no-realtime").source.realtime
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[http]\nport = 70000", "'http.port' expects -1 to 65535, received 70000"),
-        ("[http]\nport = 'x'", "'http.port' expects int"),
-        ("[http]\nprot = 1", "'http' has no parameter 'prot'"),
-        ("[htp]\nport = 1", "no table 'htp'"),
-        ("http = 3", r"\[http\] expects a table"),
-        ("[stream]\ngate = 'fence'", "expects one of auto, silero, energy, off"),
-        ("[stream\n", "'bad.toml' is not TOML"),
-        ("[sink]\nname = 'x'", r"\[\[sink\]\]"),
-        ("[[sink]]\nhost = 'x'", r"\[\[sink\]\]"),
-    ],
+WRONG_FILES = (
+    ("[http]\nport = 70000", "'http.port' expects -1 to 65535, received 70000"),
+    ("[http]\nport = 'x'", "'http.port' expects int"),
+    ("[http]\nprot = 1", "'http' has no parameter 'prot'"),
+    ("[htp]\nport = 1", "no table 'htp'"),
+    ("http = 3", r"\[http\] expects a table"),
+    ("[stream]\ngate = 'fence'", "expects one of auto, silero, energy, off"),
+    ("[stream\n", "'bad.toml' is not TOML"),
+    ("[sink]\nname = 'x'", r"\[\[sink\]\]"),
+    ("[[sink]]\nhost = 'x'", r"\[\[sink\]\]"),
 )
-def test_a_wrong_file_is_refused(text: str, message: str, tmp_path: Path) -> None:
+
+
+def test_a_wrong_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
-    path.write_text(text)
-    with pytest.raises(WrongUsageError, match=message):
-        settings(path)
+    for text, message in WRONG_FILES:
+        path.write_text(text)
+        with pytest.raises(WrongUsageError, match=message):
+            settings(path)
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("SERTK_EDGE_HTTP_PORT", "x", "'SERTK_EDGE_HTTP_PORT'.*not a valid integer"),
-        ("SERTK_EDGE_HTTP_PORT", "70000", "'http.port' expects -1 to 65535, received 70000"),
-        ("SERTK_EDGE_HTP_PORT", "1", "'SERTK_EDGE_HTP_PORT' is no setting"),
-        ("SERTK_EDGE_SOURCE_REALTIME", "maybe", "'maybe' is not a valid boolean"),
-        ("SERTK_EDGE_CHECK", "1", "'SERTK_EDGE_CHECK' is no setting"),
-        ("SERTK_EDGE_SINKS", "mqtt,host", "NAME,key=value"),
-    ],
+WRONG_VARIABLES = (
+    ("SERTK_EDGE_HTTP_PORT", "x", "'SERTK_EDGE_HTTP_PORT'.*not a valid integer"),
+    ("SERTK_EDGE_HTTP_PORT", "70000", "'http.port' expects -1 to 65535, received 70000"),
+    ("SERTK_EDGE_HTP_PORT", "1", "'SERTK_EDGE_HTP_PORT' is no setting"),
+    ("SERTK_EDGE_SOURCE_REALTIME", "maybe", "'maybe' is not a valid boolean"),
+    ("SERTK_EDGE_CHECK", "1", "'SERTK_EDGE_CHECK' is no setting"),
+    ("SERTK_EDGE_SINKS", "mqtt,host", "NAME,key=value"),
 )
-def test_a_wrong_variable_is_refused(
-    name: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(name, value)
-    with pytest.raises(WrongUsageError, match=message) as caught:
-        settings()
-    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_variable_is_refused() -> None:
+    for name, value, message in WRONG_VARIABLES:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(name, value)
+            with pytest.raises(WrongUsageError, match=message) as caught:
+                settings()
+        assert "\n" not in str(caught.value)
 
 
 def test_names_of_flags_and_variables_are_made_of_section_and_field() -> None:
@@ -152,21 +150,21 @@ def test_names_of_flags_and_variables_are_made_of_section_and_field() -> None:
     assert len(names) == sum(len(dataclasses.fields(kind)) for kind in SECTIONS.values())
 
 
-@pytest.mark.parametrize(
-    ("text", "kind", "rest"),
-    [
-        ("mic", "microphone", (None, None, "")),
-        ("mic:USB Audio", "microphone", ("USB Audio", None, "")),
-        ("mic:2", "microphone", ("2", None, "")),
-        ("-", "pcm", (None, None, "")),
-        ("clip.wav", "file", (None, Path("clip.wav"), "")),
-        ("wyoming:tcp://127.0.0.1:10300", "wyoming", (None, None, "tcp://127.0.0.1:10300")),
-        ("wyoming:unix:///run/x.sock", "wyoming", (None, None, "unix:///run/x.sock")),
-    ],
+SOURCES = (
+    ("mic", "microphone", (None, None, "")),
+    ("mic:USB Audio", "microphone", ("USB Audio", None, "")),
+    ("mic:2", "microphone", ("2", None, "")),
+    ("-", "pcm", (None, None, "")),
+    ("clip.wav", "file", (None, Path("clip.wav"), "")),
+    ("wyoming:tcp://127.0.0.1:10300", "wyoming", (None, None, "tcp://127.0.0.1:10300")),
+    ("wyoming:unix:///run/x.sock", "wyoming", (None, None, "unix:///run/x.sock")),
 )
-def test_a_source_is_one_text(text: str, kind: str, rest: tuple[Any, ...]) -> None:
-    found = SourceSettings(source=text)
-    assert (found.kind, (found.device, found.path, found.address)) == (kind, rest)
+
+
+def test_a_source_is_one_text() -> None:
+    for text, kind, rest in SOURCES:
+        found = SourceSettings(source=text)
+        assert (found.kind, (found.device, found.path, found.address)) == (kind, rest), text
 
 
 def test_a_file_needs_no_page_unless_it_is_asked_for() -> None:
@@ -181,12 +179,10 @@ def test_standard_input_is_live() -> None:
     assert settings(None, "--source", "-").http_port == 8642
 
 
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("pi", False)],
-)
-def test_it_knows_loopback(host: str, loopback: bool) -> None:
-    assert HttpSettings(host=host).is_loopback == loopback
+def test_it_knows_loopback() -> None:
+    hosts = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "pi")
+    found = [host for host in hosts if HttpSettings(host=host).is_loopback]
+    assert found == ["127.0.0.1", "::1", "localhost"]
 
 
 def test_a_sink_is_one_text() -> None:

@@ -63,16 +63,16 @@ def texts() -> Iterator[tuple[str, str]]:
             yield name, content.decode("utf-8", "replace")
 
 
-@pytest.mark.parametrize("kind", [*WORDS, *PLACES])
-def test_the_repository_does_not_mention(kind: str) -> None:
-    pattern, lines = (WORDS | PLACES)[kind], []
+def test_the_repository_does_not_mention() -> None:
+    lines: dict[str, list[str]] = {}
     for name, text in texts():
-        if kind == "a temporary folder" and "tests/" in name:
-            continue
-        hits = list(found(pattern, name, text))
-        if len(hits) > ALLOWED.get((kind, name), 0):
-            lines += hits
-    assert lines == []
+        for kind, pattern in (WORDS | PLACES).items():
+            if kind == "a temporary folder" and "tests/" in name:
+                continue
+            hits = list(found(pattern, name, text))
+            if len(hits) > ALLOWED.get((kind, name), 0):
+                lines.setdefault(kind, []).extend(hits)
+    assert lines == {}
 
 
 def test_the_repository_does_not_name_its_machine() -> None:
@@ -165,10 +165,10 @@ def test_the_artifacts_are_all_there(artifacts: dict[str, bytes]) -> None:
     assert {"model.keras/config.json", "model.keras/metadata.json"} <= set(artifacts)
 
 
-@pytest.mark.parametrize("kind", [*WORDS, *PLACES])
-def test_no_artifact_mentions(kind: str, artifacts: dict[str, bytes]) -> None:
-    pattern = (WORDS | PLACES)[kind]
-    assert [hit for n, c in artifacts.items() for hit in found(pattern, n, readable(c))] == []
+def test_no_artifact_mentions(artifacts: dict[str, bytes]) -> None:
+    for name, content in artifacts.items():
+        for kind, pattern in (WORDS | PLACES).items():
+            assert list(found(pattern, name, readable(content))) == [], kind
 
 
 def test_no_artifact_names_a_place_or_a_person(
@@ -176,9 +176,21 @@ def test_no_artifact_names_a_place_or_a_person(
 ) -> None:
     places = [small_run[1].parent, small_run[0].path.parent, ROOT, Path.home(), Path.cwd()]
     patterns = [re.escape(str(place)) for place in places if len(place.parts) > 1]
-    patterns += [rf"\b{re.escape(name)}\b" for name in own_names()]
     hits = [hit for n, c in artifacts.items() for p in patterns for hit in found(p, n, readable(c))]
+    for name in own_names():
+        # In what is no text, a name of two letters occurs by chance.
+        searched = {n: c for n, c in artifacts.items() if len(name) > 4 or is_text(c)}
+        pattern = rf"\b{re.escape(name)}\b"
+        hits += [hit for n, c in searched.items() for hit in found(pattern, n, readable(c))]
     assert hits == []
+
+
+def is_text(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in content
 
 
 def test_pictures_hold_nothing_but_the_picture(artifacts: dict[str, bytes]) -> None:

@@ -91,10 +91,11 @@ def refused() -> Callable[..., None]:
     def check(result: Result, *parts: str, code: int = 1) -> None:
         lines = result.stderr.splitlines()
         errors = [line for line in lines if line.startswith("Error: ")]
-        assert "Traceback" not in result.stderr + result.stdout, result.stderr
-        assert (result.returncode, len(errors)) == (code, 1), result.stderr + result.stdout
-        assert lines[-1] == errors[0]
-        assert [part for part in parts if part not in errors[0]] == [], errors[0]
+        ended = f"{result.args}: {result.stderr}{result.stdout}"
+        assert "Traceback" not in ended, ended
+        assert (result.returncode, len(errors)) == (code, 1), ended
+        assert lines[-1] == errors[0], ended
+        assert [part for part in parts if part not in errors[0]] == [], ended
 
     return check
 

@@ -112,24 +112,22 @@ def test_an_instance_that_no_plugin_offers_is_refused_when_the_recipe_is_used(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("settings", "problem"),
-    [
-        ({"extractor": 3}, "'extractor' expects a component"),
-        ({"window": 3}, "settings expects STAGE.FIELD=VALUE, received 'window': 3"),
-        (["window=3"], "settings expects STAGE.FIELD=VALUE, received 'window=3'"),
-        ({"model": ["tcn", "mlp"]}, "settings model= expects one name, received 'tcn,mlp'"),
-        ({"training.epochs": "40"}, "training.epochs"),
-        ("training.epochs=3", "settings expects a dict or a list of strings"),
-        ([("training.epochs", 3)], "settings expects a dict or a list of strings"),
-    ],
+WRONG_SETTINGS: tuple[tuple[Any, str], ...] = (
+    ({"extractor": 3}, "'extractor' expects a component"),
+    ({"window": 3}, "settings expects STAGE.FIELD=VALUE, received 'window': 3"),
+    (["window=3"], "settings expects STAGE.FIELD=VALUE, received 'window=3'"),
+    ({"model": ["tcn", "mlp"]}, "settings model= expects one name, received 'tcn,mlp'"),
+    ({"training.epochs": "40"}, "training.epochs"),
+    ("training.epochs=3", "settings expects a dict or a list of strings"),
+    ([("training.epochs", 3)], "settings expects a dict or a list of strings"),
 )
-def test_an_error_in_settings_speaks_of_settings(
-    settings: Any, problem: str, small_corpus: Path
-) -> None:
-    with pytest.raises(sertk.SertkError, match=problem) as caught:
-        sertk.train(small_corpus, settings=settings)
-    assert "--set" not in str(caught.value)
+
+
+def test_an_error_in_settings_speaks_of_settings(small_corpus: Path) -> None:
+    for settings, problem in WRONG_SETTINGS:
+        with pytest.raises(sertk.SertkError, match=problem) as caught:
+            sertk.train(small_corpus, settings=settings)
+        assert "--set" not in str(caught.value)
 
 
 def test_settings_are_values_names_or_instances(files: list[Path], tmp_path: Path) -> None:
@@ -218,25 +216,24 @@ def test_channels_are_averaged(bundle: Path, files: list[Path], tmp_path: Path) 
     assert model.predict(both, rate_hz=rate_hz) == replace(of_file, file=None)
 
 
-@pytest.mark.parametrize(
-    ("samples", "rate_hz", "problem"),
-    [
-        (np.zeros(16000), None, "an array needs its sample rate"),
-        (np.zeros(16000), 7, "rate_hz expects 1000 to 1000000, received 7"),
-        (np.zeros((2, 16000)), 16000, r"\(N, channels\) expected, received \(2, 16000\)"),
-        (np.zeros((1, 2, 3)), 16000, r"received \(1, 2, 3\)"),
-        (np.zeros(16000, bool), 16000, "float or signed integer samples expected, received bool"),
-        (np.zeros(16000), 16000, "'the audio' is silent"),
-        (np.full(16000, np.nan), 16000, "not numbers"),
-        (np.zeros(3), 16000, "too short"),
-        ([0.1, 0.2], 16000, "a file or an array expected, received float"),
-    ],
+NO_SPEECH: tuple[tuple[Any, int | None, str], ...] = (
+    (np.zeros(16000), None, "an array needs its sample rate"),
+    (np.zeros(16000), 7, "rate_hz expects 1000 to 1000000, received 7"),
+    (np.zeros((2, 16000)), 16000, r"\(N, channels\) expected, received \(2, 16000\)"),
+    (np.zeros((1, 2, 3)), 16000, r"received \(1, 2, 3\)"),
+    (np.zeros(16000, bool), 16000, "float or signed integer samples expected, received bool"),
+    (np.zeros(16000), 16000, "'the audio' is silent"),
+    (np.full(16000, np.nan), 16000, "not numbers"),
+    (np.zeros(3), 16000, "too short"),
+    ([0.1, 0.2], 16000, "a file or an array expected, received float"),
 )
-def test_an_array_that_cannot_be_speech_is_refused(
-    samples: Any, rate_hz: int | None, problem: str, bundle: Path
-) -> None:
-    with pytest.raises(sertk.SertkError, match=problem):
-        sertk.load(bundle).predict(samples, rate_hz=rate_hz)
+
+
+def test_an_array_that_cannot_be_speech_is_refused(bundle: Path) -> None:
+    model = sertk.load(bundle)
+    for samples, rate_hz, problem in NO_SPEECH:
+        with pytest.raises(sertk.SertkError, match=problem):
+            model.predict(samples, rate_hz=rate_hz)
 
 
 def test_a_bad_file_raises_or_is_returned(

@@ -5,19 +5,17 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from functools import partial
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 
 import pytest
 
-from ser_toolkit.contracts.recipe import ComponentSpec, Recipe
+from ser_toolkit.contracts.recipe import ComponentSpec
 from ser_toolkit.plugins import loader
 from ser_toolkit.plugins.assemble import default_recipe
 from ser_toolkit.plugins.entry_points import Loaded, installed, origin
 from ser_toolkit.plugins.errors import Broken
 from ser_toolkit.plugins.registry import Plugins, load_plugins
-from ser_toolkit.runtime.component import configure, from_spec, to_spec
 from ser_toolkit.runtime.errors import SertkError
 
 PREAMBLE = """
@@ -108,29 +106,6 @@ def test_the_built_ins_are_a_plugin_like_any_other(load: Make) -> None:
     assert found.get("model", "tcn") in found.all("model")
     assert found.get("recipe", "compact") in found.all("recipe")
     assert found.all("sink") == ()
-
-
-def test_every_installed_component_survives_its_own_spec() -> None:
-    found = load_plugins(env={}, warn=lambda line: None)
-    offered = [one for kind in loader.KINDS if kind != "recipe" for one in found.components(kind)]
-    assert len(offered) > 40
-    for one in offered:
-        find = partial(found.get, one.kind)
-        assert from_spec(to_spec(one.component), find, exact=True) == one.component
-        with pytest.raises(SertkError, match="has no parameter 'nonsense'"):
-            configure(one.component, {"nonsense": 1})
-
-
-def test_every_installed_recipe_names_components_that_exist() -> None:
-    found = load_plugins(env={}, warn=lambda line: None)
-    assert found.all("recipe")
-    for recipe in found.all("recipe"):
-        for use in recipe.extractor:
-            configure(found.get("extractor", use.name), use.params, partial(found.get, "extractor"))
-        for use in recipe.augmenter:
-            configure(found.get("augmenter", use.name), use.params)
-        configure(found.get("model", recipe.model.name), recipe.model.params)
-        assert Recipe.from_toml(recipe.to_toml()) == recipe
 
 
 def test_a_lookup_gives_the_plugin_that_a_component_comes_from(folder: Path, load: Make) -> None:

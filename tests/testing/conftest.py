@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ser_toolkit.testing import CheckFailed, NotChecked, checks_for
 
+# The kit imports `good_extractors` in other processes too.
+sys.path.append(str(Path(__file__).parent))
 Failing = Callable[..., dict[str, CheckFailed]]
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import logging
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,9 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+
+from ser_toolkit import cli
+from sertk_edge.service.logs import OURS
 
 MAIN = "from ser_toolkit.cli import main; main()"
 # Without the page: another daemon may have its port.
@@ -263,35 +269,51 @@ def test_a_wrong_start_is_one_line(
     assert len(errors) == 1 and message in errors[0]
 
 
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        ([], "no bundle"),
-        (["BUNDLE", "--bogus"], "--bogus"),
-        (["BUNDLE", "--hop-s", "0"], "stream.hop_s"),
-        (["BUNDLE", "--hop-s", "nan"], "stream.hop_s"),
-        (["BUNDLE", "--http-port", "70000"], "http.port"),
-        (["BUNDLE", "--config", "wrong.toml"], "prot"),
-        (["BUNDLE", "--config", "broken.toml"], "not TOML"),
-        (["BUNDLE", "--sink", "nobody"], "nobody"),
-        (["BUNDLE", "--sink", "mqtt,hots=x"], "hots"),
-        (["BUNDLE", "--sink", "mqtt,port=many"], "mqtt.port"),
-        (["BUNDLE", "--sink", "mqtt,port=70000"], "port expects"),
-        (["BUNDLE", "--sink", "webhook"], "url"),
-    ],
+# Arguments of `sertk serve-edge`, and what the one line has to say.
+WRONG_USAGE = (
+    ([], "no bundle"),
+    (["BUNDLE", "--bogus"], "--bogus"),
+    (["BUNDLE", "--hop-s", "0"], "stream.hop_s"),
+    (["BUNDLE", "--hop-s", "nan"], "stream.hop_s"),
+    (["BUNDLE", "--http-port", "70000"], "http.port"),
+    (["BUNDLE", "--config", "wrong.toml"], "prot"),
+    (["BUNDLE", "--config", "broken.toml"], "not TOML"),
+    (["BUNDLE", "--sink", "nobody"], "nobody"),
+    (["BUNDLE", "--sink", "mqtt,hots=x"], "hots"),
+    (["BUNDLE", "--sink", "mqtt,port=many"], "mqtt.port"),
+    (["BUNDLE", "--sink", "mqtt,port=70000"], "port expects"),
+    (["BUNDLE", "--sink", "webhook"], "url"),
 )
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Undo what the daemon sets up for its whole process."""
+    loggers = logging.getLogger(), logging.getLogger(OURS)
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
+@pytest.mark.usefixtures("own_logging")
 def test_wrong_usage_has_a_status_of_its_own(
-    args: list[str], message: str, tiny_bundle: Path, tmp_path: Path
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The service is not started again after this one: an option that is wrong stays wrong."""
     (tmp_path / "wrong.toml").write_text("[http]\nprot = 1\n")
     (tmp_path / "broken.toml").write_text("[http\n")
-    words = [str(tiny_bundle) if word == "BUNDLE" else word for word in args]
-    done = command(*words, cwd=tmp_path)
-    output = done.stderr.decode()
-    assert done.returncode == 2 and "Traceback" not in output
-    errors = [line for line in output.splitlines() if line.startswith("Error: ")]
-    assert len(errors) == 1 and message in errors[0]
+    monkeypatch.chdir(tmp_path)
+    for args, message in WRONG_USAGE:
+        words = [str(tiny_bundle) if word == "BUNDLE" else word for word in args]
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            assert cli.run(["serve-edge", *words]) == 2, args
+        errors = [line for line in said.getvalue().splitlines() if line.startswith("Error: ")]
+        assert len(errors) == 1 and message in errors[0], (args, said.getvalue())
+    # The last one as its own process ends: with the same status and words.
+    done = command(*words)
+    assert (done.returncode, done.stderr.decode()) == (2, said.getvalue())
 
 
 def test_settings_come_from_a_file_too(voices: Path, tiny_bundle: Path, tmp_path: Path) -> None:

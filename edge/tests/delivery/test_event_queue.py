@@ -5,35 +5,18 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.events import Event
 from sertk_edge.delivery.event_queue import EventQueue
 from sertk_edge.events import EventDraft, event_of, text_of
 
-PROBABILITIES = {"anger": 0.7, "joy": 0.3}
-
-
-def draft(number: int = 0, label: str = "anger", time_s: float = 1e9) -> EventDraft:
-    return EventDraft("started", time_s, float(number), label, PROBABILITIES, -20.5)
-
-
-def offsets(event_queue: EventQueue, sink: str) -> list[float]:
-    """Take everything that waits for a sink."""
-    found = []
-    while (event := event_queue.next(sink)) is not None:
-        found.append(event.offset_s)
-        event_queue.commit(sink, event.sequence)
-    return found
-
-
-def fill(event_queue: EventQueue, count: int, start: int = 0) -> list[Event]:
-    return [event_queue.append(draft(number)) for number in range(start, start + count)]
+Draft = Fill = Offsets = Callable[..., Any]
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -43,7 +26,9 @@ def event_queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Even
         yield event_queue
 
 
-def test_events_come_back_in_order_and_once(event_queue: EventQueue) -> None:
+def test_events_come_back_in_order_and_once(
+    event_queue: EventQueue, fill: Fill, offsets: Offsets
+) -> None:
     event_queue.register("a")
     event_queue.register("b")
     sent = fill(event_queue, 5)
@@ -64,7 +49,7 @@ def test_an_event_is_the_same_after_json(event_queue: EventQueue) -> None:
     assert text_of(event).isascii()
 
 
-def test_the_next_start_goes_on(tmp_path: Path) -> None:
+def test_the_next_start_goes_on(tmp_path: Path, draft: Draft, fill: Fill, offsets: Offsets) -> None:
     with closing(EventQueue(tmp_path)) as event_queue:
         event_queue.register("a")
         sent = fill(event_queue, 4)
@@ -76,7 +61,9 @@ def test_the_next_start_goes_on(tmp_path: Path) -> None:
         assert offsets(event_queue, "a") == [2, 3, 4]
 
 
-def test_numbers_go_on_when_everything_was_delivered(tmp_path: Path) -> None:
+def test_numbers_go_on_when_everything_was_delivered(
+    tmp_path: Path, fill: Fill, offsets: Offsets
+) -> None:
     numbers = []
     for start in range(4):
         with closing(EventQueue(tmp_path)) as event_queue:
@@ -90,7 +77,9 @@ def test_numbers_go_on_when_everything_was_delivered(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("clock_s", [0.0, 1e8, 4e9])
-def test_the_clock_jumps(tmp_path: Path, clock_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clock_jumps(
+    tmp_path: Path, clock_s: float, monkeypatch: pytest.MonkeyPatch, draft: Draft, fill: Fill
+) -> None:
     with closing(EventQueue(tmp_path)) as event_queue:
         event_queue.register("a")
         first = fill(event_queue, 2)[0].sequence
@@ -105,7 +94,9 @@ def test_the_clock_jumps(tmp_path: Path, clock_s: float, monkeypatch: pytest.Mon
     assert events == [(0, 0), (1, 1), (2, 2), (3, 3)]
 
 
-def test_who_is_new_or_forgets_starts_with_the_next_event(tmp_path: Path) -> None:
+def test_who_is_new_or_forgets_starts_with_the_next_event(
+    tmp_path: Path, fill: Fill, offsets: Offsets
+) -> None:
     with closing(EventQueue(tmp_path)) as event_queue:
         event_queue.register("old")
         event_queue.register("forgetful", durable=False)
@@ -122,7 +113,7 @@ def test_who_is_new_or_forgets_starts_with_the_next_event(tmp_path: Path) -> Non
         assert offsets(event_queue, "old") == [0, 1, 2]
 
 
-def test_a_sink_that_is_gone_holds_nothing(tmp_path: Path) -> None:
+def test_a_sink_that_is_gone_holds_nothing(tmp_path: Path, fill: Fill, offsets: Offsets) -> None:
     with closing(EventQueue(tmp_path, capacity=3)) as event_queue:
         event_queue.register("gone")
         event_queue.register("kept")
@@ -135,7 +126,9 @@ def test_a_sink_that_is_gone_holds_nothing(tmp_path: Path) -> None:
         assert event_queue.next("gone") is None
 
 
-def test_the_oldest_go_at_the_bound_and_are_counted(event_queue: EventQueue) -> None:
+def test_the_oldest_go_at_the_bound_and_are_counted(
+    event_queue: EventQueue, fill: Fill, offsets: Offsets
+) -> None:
     event_queue.register("dead")
     event_queue.register("slow")
     sent = fill(event_queue, 50)
@@ -148,7 +141,9 @@ def test_the_oldest_go_at_the_bound_and_are_counted(event_queue: EventQueue) -> 
     assert offsets(event_queue, "slow") == list(range(7, 57))
 
 
-def test_what_was_dropped_is_known_after_a_restart(tmp_path: Path) -> None:
+def test_what_was_dropped_is_known_after_a_restart(
+    tmp_path: Path, fill: Fill, offsets: Offsets
+) -> None:
     for start in (0, 4):
         with closing(EventQueue(tmp_path, capacity=2)) as event_queue:
             event_queue.register("dead")
@@ -159,7 +154,7 @@ def test_what_was_dropped_is_known_after_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_file_does_not_grow(tmp_path: Path) -> None:
+def test_the_file_does_not_grow(tmp_path: Path, fill: Fill, offsets: Offsets) -> None:
     with closing(EventQueue(tmp_path, capacity=100)) as event_queue:
         event_queue.register("dead")
         event_queue.register("alive")
@@ -173,7 +168,7 @@ def test_the_file_does_not_grow(tmp_path: Path) -> None:
     assert (tmp_path / "spool.db").stat().st_size < 100_000
 
 
-def test_many_threads(event_queue: EventQueue) -> None:
+def test_many_threads(event_queue: EventQueue, fill: Fill) -> None:
     event_queue.register("a")
     event_queue.register("b")
     found: dict[str, list[int]] = {"a": [], "b": []}
@@ -215,7 +210,9 @@ def test_waiting_ends(event_queue: EventQueue) -> None:
     assert answers == [False, False]
 
 
-def test_nothing_fails_after_closing(tmp_path: Path) -> None:
+def test_nothing_fails_after_closing(
+    tmp_path: Path, draft: Draft, fill: Fill, offsets: Offsets
+) -> None:
     event_queue = EventQueue(tmp_path)
     event_queue.register("a")
     event = fill(event_queue, 1)[0]

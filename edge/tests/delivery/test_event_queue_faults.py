@@ -10,32 +10,14 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ser_toolkit.runtime.events import Event
 from sertk_edge.delivery.event_queue import EventQueue
 from sertk_edge.delivery.event_store import RESERVE
-from sertk_edge.events import EventDraft
 
-PROBABILITIES = {"anger": 0.7, "joy": 0.3}
-
-
-def draft(number: int = 0, label: str = "anger", time_s: float = 1e9) -> EventDraft:
-    return EventDraft("started", time_s, float(number), label, PROBABILITIES, -20.5)
-
-
-def offsets(event_queue: EventQueue, sink: str) -> list[float]:
-    """Take everything that waits for a sink."""
-    found = []
-    while (event := event_queue.next(sink)) is not None:
-        found.append(event.offset_s)
-        event_queue.commit(sink, event.sequence)
-    return found
-
-
-def fill(event_queue: EventQueue, count: int, start: int = 0) -> list[Event]:
-    return [event_queue.append(draft(number)) for number in range(start, start + count)]
+Draft = Fill = Offsets = Callable[..., Any]
 
 
 @pytest.fixture
@@ -52,7 +34,7 @@ def fill_up(root: Path) -> Path:
     return ballast
 
 
-def test_a_full_disk(disk: Path) -> None:
+def test_a_full_disk(disk: Path, fill: Fill, offsets: Offsets) -> None:
     with closing(EventQueue(disk)) as event_queue:
         event_queue.register("a")
         event_queue.register("b")
@@ -77,7 +59,7 @@ def test_a_full_disk(disk: Path) -> None:
         assert offsets(event_queue, "b") == list(range(count))
 
 
-def test_a_disk_that_was_full_before(disk: Path) -> None:
+def test_a_disk_that_was_full_before(disk: Path, fill: Fill, offsets: Offsets) -> None:
     ballast = fill_up(disk)
     with closing(EventQueue(disk / "state", capacity=10)) as event_queue:
         assert event_queue.problem
@@ -108,7 +90,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_numbers_that_only_memory_knew_are_not_given_again(disk: Path) -> None:
+def test_numbers_that_only_memory_knew_are_not_given_again(disk: Path, draft: Draft) -> None:
     with closing(EventQueue(disk)) as event_queue:
         event_queue.register("a")
         event_queue.append(draft())
@@ -182,7 +164,9 @@ def newer(file: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [garbage, cut, flipped, foreign, newer])
-def test_a_damaged_file(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+def test_a_damaged_file(
+    tmp_path: Path, spoil: Callable[[Path], None], draft: Draft, fill: Fill, offsets: Offsets
+) -> None:
     with closing(EventQueue(tmp_path)) as event_queue:
         event_queue.register("a")
         last = fill(event_queue, 100)[-1].sequence
@@ -199,7 +183,7 @@ def test_a_damaged_file(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
         assert event_queue.problem == ""
 
 
-def test_damage_again_and_again(tmp_path: Path) -> None:
+def test_damage_again_and_again(tmp_path: Path, draft: Draft) -> None:
     numbers = []
     for _ in range(12):
         with closing(EventQueue(tmp_path)) as event_queue:
@@ -210,7 +194,7 @@ def test_damage_again_and_again(tmp_path: Path) -> None:
 
 
 def test_damage_and_a_clock_that_was_set_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draft: Draft, fill: Fill
 ) -> None:
     with closing(EventQueue(tmp_path)) as event_queue:
         last = fill(event_queue, 3)[-1].sequence
@@ -220,7 +204,7 @@ def test_damage_and_a_clock_that_was_set_back(
         assert event_queue.append(draft()).sequence > last
 
 
-def test_damage_while_it_runs(tmp_path: Path) -> None:
+def test_damage_while_it_runs(tmp_path: Path, draft: Draft, offsets: Offsets) -> None:
     with closing(EventQueue(tmp_path)) as event_queue:
         event_queue.register("a")
         # More than SQLite keeps in memory, so that it has to read.
@@ -241,7 +225,9 @@ def test_damage_while_it_runs(tmp_path: Path) -> None:
         assert offsets(event_queue, "a") == [41]
 
 
-def test_one_unreadable_event_does_not_hold_up_the_others(tmp_path: Path) -> None:
+def test_one_unreadable_event_does_not_hold_up_the_others(
+    tmp_path: Path, fill: Fill, offsets: Offsets
+) -> None:
     with closing(EventQueue(tmp_path)) as event_queue:
         event_queue.register("a")
         event_queue.register("b")

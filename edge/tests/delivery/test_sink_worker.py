@@ -123,41 +123,34 @@ class OddError(Exception):
         raise ValueError("not even this")
 
 
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (OSError(111, "Connection refused"), "Connection refused"),
-        (ValueError("two\nlines \x1b[31m and <b>"), "ValueError: two lines [31m and <b>"),
-        (SystemExit(3), "SystemExit: 3"),
-        (KeyboardInterrupt(), "KeyboardInterrupt"),
-        (GeneratorExit("x" * 999), "GeneratorExit: " + "x" * 185),
-        (OddError(), "OddError"),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+RAISED = (
+    (OSError(111, "Connection refused"), "Connection refused"),
+    (ValueError("two\nlines \x1b[31m and <b>"), "ValueError: two lines [31m and <b>"),
+    (SystemExit(3), "SystemExit: 3"),
+    (KeyboardInterrupt(), "KeyboardInterrupt"),
+    (GeneratorExit("x" * 999), "GeneratorExit: " + "x" * 185),
+    (OddError(), "OddError"),
 )
-@pytest.mark.parametrize("step", ["open", "deliver", "close"])
-def test_whatever_a_sink_raises(
-    event_queue: EventQueue,
-    carry: Callable[..., SinkWorker],
-    step: str,
-    error: BaseException,
-    message: str,
-) -> None:
-    details = []
-    behaves = fails(step, "deliver" if step == "close" else step, error=error, times=2)
 
-    def behave(step: str, subject: Any) -> None:
-        details.append(worker.status.detail)
-        behaves(step, subject)
 
-    worker = SinkWorker("sink", Recorder(behave), DEVICE, event_queue, jitter=lambda: 0.0)
-    for number in range(3):
-        event_queue.append(draft(number))
-    worker.start()
-    assert worker.drain(SOON_S)
-    assert worker.stop(SOON_S)
-    assert message in details
-    assert (worker.status.state, worker.status.delivered) == ("ok", 3)
+@pytest.mark.parametrize("where", ["open", "deliver", "close"])
+def test_whatever_a_sink_raises(event_queue: EventQueue, where: str) -> None:
+    for error, told in RAISED:
+        details = []
+        behaves = fails(where, "deliver" if where == "close" else where, error=error, times=2)
+
+        def behave(step: str, subject: Any) -> None:
+            details.append(worker.status.detail)  # noqa: B023
+            behaves(step, subject)  # noqa: B023
+
+        worker = SinkWorker(told, Recorder(behave), DEVICE, event_queue, jitter=lambda: 0.0)
+        for number in range(3):
+            event_queue.append(draft(number))
+        worker.start()
+        assert worker.drain(SOON_S)
+        assert worker.stop(SOON_S)
+        assert told in details
+        assert (worker.status.state, worker.status.delivered) == ("ok", 3), told
 
 
 def test_after_a_failure_the_same_event_comes_again(

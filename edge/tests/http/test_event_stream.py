@@ -123,11 +123,10 @@ def test_a_page_gets_what_is_remembered(site: Any) -> None:
         )
 
 
-@pytest.mark.parametrize("after", ["-1", "x", "", "1.5", "9" * 16, "²"])
-def test_a_sequence_number_that_is_none_is_refused(site: Any, after: str) -> None:
-    answer = site.get(f"/v1/events?after={quote(after)}")
-    assert answer.status == 400
-    assert "after" in answer.message
+def test_a_sequence_number_that_is_none_is_refused(site: Any) -> None:
+    for after in ("-1", "x", "", "1.5", "9" * 16, "²"):
+        answer = site.get(f"/v1/events?after={quote(after)}")
+        assert (answer.status, "after" in answer.message) == (400, True), after
 
 
 def test_several_listen_at_once(site: Any) -> None:
@@ -221,12 +220,11 @@ def test_other_rates_and_channels_are_said_in_the_address(site: Any, speech: np.
     assert 0.5 < events[0]["offset_s"] < 3.0
 
 
-@pytest.mark.parametrize(
-    "query", ["rate_hz=7999", "rate_hz=x", "rate_hz=-1", "channels=0", "channels=9", "channels="]
-)
-def test_rates_and_channels_that_are_none_are_refused(site: Any, query: str) -> None:
-    answer = site.get(f"/v1/listen?{query}")
-    assert (answer.status, query.partition("=")[0] in answer.message) == (400, True)
+def test_rates_and_channels_that_are_none_are_refused(site: Any) -> None:
+    for name, values in {"rate_hz": ("7999", "x", "-1"), "channels": ("0", "9", "")}.items():
+        for value in values:
+            answer = site.get(f"/v1/listen?{name}={value}")
+            assert (answer.status, name in answer.message) == (400, True), (name, value)
 
 
 def test_a_closing_client_makes_room(site: Any, speech: np.ndarray, until: Until) -> None:

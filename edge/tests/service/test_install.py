@@ -133,51 +133,47 @@ def test_a_line_break_in_a_name_is_refused() -> None:
     assert "control characters" in str(result.exception)
 
 
-@pytest.mark.parametrize(
-    ("args", "problem"),
-    [
-        (("--name", "../other"), "--name expects"),
-        (("--name", "a b"), "--name expects"),
-        (("--credential", "token"), "--credential expects NAME=FILE"),
-        (("--credential", "a/b=/etc/x"), "--credential expects NAME=FILE"),
-    ],
+NO_UNIT = (
+    (("--name", "../other"), "--name expects"),
+    (("--name", "a b"), "--name expects"),
+    (("--credential", "token"), "--credential expects NAME=FILE"),
+    (("--credential", "a/b=/etc/x"), "--credential expects NAME=FILE"),
 )
-def test_what_makes_no_unit_is_refused(
-    args: tuple[str, ...], problem: str, tiny_bundle: Path
-) -> None:
-    result = install(tiny_bundle, *args, "--print")
-    assert isinstance(result.exception, SertkError)
-    assert problem in str(result.exception)
 
 
-@pytest.mark.parametrize(
-    ("more", "problem"),
-    [
-        ("--bogus", "--bogus"),
-        ("--http-port", "--http-port"),
-        ("--http-port many", "'many' is not a valid integer"),
-        ("--http-port 70000", "'http.port' expects -1 to 65535"),
-        ("--hop-s nan", "'stream.hop_s' expects"),
-        ("/opt/other.sertk", "/opt/other.sertk"),
-        ("--sink mqqt", "mqqt"),
-        ("--sink mqtt,hots=x", "hots"),
-        ("--sink mqtt,port=x", "mqtt.port"),
-        ("--check", "--check ends at once"),
-        ("--list-devices", "--list-devices ends at once"),
-        ("--http-token-file token", "--http-token-file expects a path from / on, received 'token'"),
-        ("--config edge.toml", "--config expects a path from / on, received 'edge.toml'"),
-        ("--source talk.wav", "--source expects a path from / on, received 'talk.wav'"),
-        ("--sink json_lines,path=heard", "json_lines.path expects a path from / on"),
-        ("--sink mqtt,username=u,password_file=p", "mqtt.password_file expects a path from / on"),
-    ],
+def test_what_makes_no_unit_is_refused(tiny_bundle: Path) -> None:
+    for args, problem in NO_UNIT:
+        result = install(tiny_bundle, *args, "--print")
+        assert isinstance(result.exception, SertkError), args
+        assert problem in str(result.exception)
+
+
+REFUSED = (
+    ("--bogus", "--bogus"),
+    ("--http-port", "--http-port"),
+    ("--http-port many", "'many' is not a valid integer"),
+    ("--http-port 70000", "'http.port' expects -1 to 65535"),
+    ("--hop-s nan", "'stream.hop_s' expects"),
+    ("/opt/other.sertk", "/opt/other.sertk"),
+    ("--sink mqqt", "mqqt"),
+    ("--sink mqtt,hots=x", "hots"),
+    ("--sink mqtt,port=x", "mqtt.port"),
+    ("--check", "--check ends at once"),
+    ("--list-devices", "--list-devices ends at once"),
+    ("--http-token-file token", "--http-token-file expects a path from / on, received 'token'"),
+    ("--config edge.toml", "--config expects a path from / on, received 'edge.toml'"),
+    ("--source talk.wav", "--source expects a path from / on, received 'talk.wav'"),
+    ("--sink json_lines,path=heard", "json_lines.path expects a path from / on"),
+    ("--sink mqtt,username=u,password_file=p", "mqtt.password_file expects a path from / on"),
 )
-def test_options_that_the_service_would_refuse_are_refused_now(
-    more: str, problem: str, tiny_bundle: Path
-) -> None:
-    result = install(tiny_bundle, "--print", "--", *more.split())
-    assert isinstance(result.exception, SertkError), result.output
-    assert problem in str(result.exception)
-    assert result.exception.exit_code == 2 and "ExecStart" not in result.output
+
+
+def test_options_that_the_service_would_refuse_are_refused_now(tiny_bundle: Path) -> None:
+    for more, problem in REFUSED:
+        result = install(tiny_bundle, "--print", "--", *more.split())
+        assert isinstance(result.exception, SertkError), (more, result.output)
+        assert problem in str(result.exception)
+        assert result.exception.exit_code == 2 and "ExecStart" not in result.output, more
 
 
 def test_options_that_the_service_takes_are_kept_as_they_are(tiny_bundle: Path) -> None:

@@ -63,9 +63,8 @@ def test_a_supervisor_that_reads_nothing_does_not_stop_us(
     assert not all(systemd.watchdog() for _ in range(10_000))
 
 
-@pytest.mark.parametrize(
-    ("usec", "pid", "expected"),
-    [
+def test_the_watchdog_is_meant_for_one_process() -> None:
+    for usec, pid, expected in (
         ("30000000", "", 30.0),
         ("30000000", "17", 30.0),
         ("500000", "17", 0.5),
@@ -73,10 +72,9 @@ def test_a_supervisor_that_reads_nothing_does_not_stop_us(
         ("", "17", 0.0),
         ("soon", "", 0.0),
         ("-5", "", 0.0),
-    ],
-)
-def test_the_watchdog_is_meant_for_one_process(usec: str, pid: str, expected: float) -> None:
-    assert watchdog_s({"WATCHDOG_USEC": usec, "WATCHDOG_PID": pid}, 17) == expected
+    ):
+        env = {"WATCHDOG_USEC": usec, "WATCHDOG_PID": pid}
+        assert watchdog_s(env, 17) == expected, env
 
 
 def test_the_supervisor_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:

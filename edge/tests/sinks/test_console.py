@@ -32,12 +32,8 @@ def test_an_end_is_short() -> None:
     assert line_of(dataclasses.replace(EVENT, kind="ended"), 9, bar) == "  1:02.50  ended    joy"
 
 
-@pytest.mark.parametrize(("share", "drawn"), [(0, ""), (1, "█" * 20), (0.5, "█" * 10)])
-def test_bars(share: float, drawn: str) -> None:
-    assert bar(share) == drawn
-
-
 def test_bars_have_eighths() -> None:
+    assert [bar(share) for share in (0, 0.5, 1)] == ["", "█" * 10, "█" * 20]
     assert bar(1 / 160) == "▏" and bar(0.5 + 1 / 40) == "█" * 10 + "▌"
 
 

@@ -61,17 +61,6 @@ def test_a_reader_that_goes_away() -> None:
         assert child.wait(20) == 7
 
 
-def test_a_file_is_appended_to(tmp_path: Path) -> None:
-    path = tmp_path / "events.jsonl"
-    for start in (0, 2):
-        outlet = JsonLines(path=str(path)).open(DEVICE)
-        assert path.exists()
-        for number in (start, start + 1):
-            outlet.deliver(event(number))
-        outlet.close()
-    assert lines(path) == [0, 1, 2, 3]
-
-
 def test_a_file_that_is_rotated(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     outlet = JsonLines(path=str(path)).open(DEVICE)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from ser_toolkit import AudioError, Clip, Reading, SertkError, read_audio
-from sertk_corpora import CORPORA
+from ser_toolkit import EMOTIONS, AudioError, Clip, Reading, SertkError, configure, read_audio
+from sertk_corpora import CORPORA, CorpusReader
 
 READERS = {reader.name: reader for reader in CORPORA}
-NAMES = tuple(READERS)
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 N_SPEAKERS = {"emodb": 10, "tess": 2, "savee": 4, "ravdess": 24, "cremad": 91}
 SIX = {"anger": 1271, "disgust": 1271, "fear": 1271, "happiness": 1271, "sadness": 1271}
 SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
@@ -98,7 +99,7 @@ def test_real_copies(data_dir: Path, name: str, n_clips: int, n_speakers: int) -
     assert reading.notes == (() if name == "emodb" else note)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", READERS)
 def test_all_published_names(data_dir: Path, tmp_path: Path, name: str) -> None:
     with (data_dir / "manifests" / f"{name}.csv").open(encoding="utf-8") as file:
         files = [row["file"] for row in csv.DictReader(file)]
@@ -112,65 +113,61 @@ def test_all_published_names(data_dir: Path, tmp_path: Path, name: str) -> None:
 # Names by rule, wherever the tests run
 
 
-@pytest.mark.parametrize("name", ["tess", "savee", "ravdess"])
-def test_whole_corpora_by_rule(tmp_path: Path, name: str) -> None:
-    reading = READERS[name].read(touch(tmp_path / name, published(name)))
-    assert emotions(reading) == PER_EMOTION[name]
-    assert len(speakers(reading)) == N_SPEAKERS[name]
-    assert (dict(reading.skipped), reading.notes) == ({}, ())
+def test_whole_corpora_by_rule(tmp_path: Path) -> None:
+    for name in ("tess", "savee", "ravdess"):
+        reading = READERS[name].read(touch(tmp_path / name, published(name)))
+        assert emotions(reading) == PER_EMOTION[name], name
+        assert len(speakers(reading)) == N_SPEAKERS[name], name
+        assert (dict(reading.skipped), reading.notes) == ({}, ()), name
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_corpus_is_recognised_by_its_reader_alone(tmp_path: Path, name: str) -> None:
-    root = touch(tmp_path / "corpus", published(name))
-    n_files = len(published(name))
-    matches = {reader.name: reader.recognises(root) for reader in CORPORA}
-    found = {key: match for key, match in matches.items() if match}
-    assert list(found) == [name]
-    assert found[name].score == 1
-    assert found[name].why.startswith(f"{n_files} of {n_files} audio files are named like ")
+def test_each_corpus_is_recognised_by_its_reader_alone(tmp_path: Path) -> None:
+    for name in READERS:
+        root, n_files = touch(tmp_path / name, published(name)), len(published(name))
+        matches = {reader.name: reader.recognises(root) for reader in CORPORA}
+        ((found, match),) = [(key, match) for key, match in matches.items() if match]
+        assert (found, match.score) == (name, 1)
+        assert match.why.startswith(f"{n_files} of {n_files} audio files are named like ")
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("layout", ["parent", "flat", "upper"])
-def test_layouts_give_the_same_clips(tmp_path: Path, name: str, layout: str) -> None:
-    files = published(name)
-    usual = READERS[name].read(touch(tmp_path / "usual", files))
-    moved = {
-        "parent": [f"download/{name}/{file}" for file in files],
-        "flat": [file.replace("/", "_") if name == "savee" else Path(file).name for file in files],
-        "upper": [file.replace(".wav", ".WAV") for file in files],
-    }[layout]
-    other = READERS[name].read(touch(tmp_path / "other", moved))
-
-    def facts(reading: Reading) -> list[tuple[str | None, ...]]:
-        return sorted((clip.emotion, clip.speaker or "", clip.text) for clip in reading.clips)
-
-    assert facts(other) == facts(usual)
+def facts(reading: Reading) -> list[tuple[str | None, ...]]:
+    return sorted((clip.emotion, clip.speaker or "", clip.text) for clip in reading.clips)
 
 
-@pytest.mark.parametrize(
-    ("name", "file", "emotion", "speaker", "text"),
-    [
-        ("emodb", "wav/03a01Fa.wav", "happiness", "03", "a01"),
-        ("emodb", "wav/16b10Wb.wav", "anger", "16", "b10"),
-        ("tess", "OAF_neutral/OA_bite_neutral.wav", "neutral", "OAF", "bite"),
-        ("tess", "YAF_Pleasant_Surprised/YAF_neat_ps.wav", "surprise", "YAF", "neat"),
-        ("tess", "whatever/YAF_neat_fear.flac", "fear", "YAF", "neat"),
-        ("savee", "AudioData/DC/sa03.wav", "sadness", "DC", "sa03"),
-        ("savee", "ALL/KL_su15.wav", "surprise", "KL", "su15"),
-        ("savee", "JE_a01.wav", "anger", "JE", "a01"),
-        ("ravdess", "Actor_03/03-01-02-01-02-01-20.wav", "calm", "20", "02"),
-        ("cremad", "AudioWAV/1040_ITH_SAD_X.wav", "sadness", "1040", "ITH"),
-        ("cremad", "1076_MTI_SAD_XX.wav", "sadness", "1076", "MTI"),
-    ],
+def test_layouts_give_the_same_clips(tmp_path: Path) -> None:
+    for name, reader in READERS.items():
+        files, flat = published(name), name != "savee"
+        usual = facts(reader.read(touch(tmp_path / name, files)))
+        layouts = {
+            "parent": [f"download/{name}/{file}" for file in files],
+            "flat": [Path(file).name if flat else file.replace("/", "_") for file in files],
+            "upper": [file.replace(".wav", ".WAV") for file in files],
+        }
+        for layout, moved in layouts.items():
+            other = reader.read(touch(tmp_path / f"{name} {layout}", moved))
+            assert facts(other) == usual, (name, layout)
+
+
+NAMED = (
+    ("emodb", "wav/03a01Fa.wav", "happiness", "03", "a01"),
+    ("emodb", "wav/16b10Wb.wav", "anger", "16", "b10"),
+    ("tess", "OAF_neutral/OA_bite_neutral.wav", "neutral", "OAF", "bite"),
+    ("tess", "YAF_Pleasant_Surprised/YAF_neat_ps.wav", "surprise", "YAF", "neat"),
+    ("tess", "whatever/YAF_neat_fear.flac", "fear", "YAF", "neat"),
+    ("savee", "AudioData/DC/sa03.wav", "sadness", "DC", "sa03"),
+    ("savee", "ALL/KL_su15.wav", "surprise", "KL", "su15"),
+    ("savee", "JE_a01.wav", "anger", "JE", "a01"),
+    ("ravdess", "Actor_03/03-01-02-01-02-01-20.wav", "calm", "20", "02"),
+    ("cremad", "AudioWAV/1040_ITH_SAD_X.wav", "sadness", "1040", "ITH"),
+    ("cremad", "1076_MTI_SAD_XX.wav", "sadness", "1076", "MTI"),
 )
-def test_what_a_name_says(
-    tmp_path: Path, name: str, file: str, emotion: str, speaker: str, text: str
-) -> None:
-    clip = only(name, touch(tmp_path / "corpus", [file]))
-    assert (clip.emotion, clip.speaker, clip.text) == (emotion, speaker, text)
-    assert (clip.relative, clip.corpus, clip.side) == (file, name, None)
+
+
+def test_what_a_name_says(tmp_path: Path) -> None:
+    for number, (name, file, *said) in enumerate(NAMED):
+        clip = only(name, touch(tmp_path / str(number), [file]))
+        assert [clip.emotion, clip.speaker, clip.text] == said, file
+        assert (clip.relative, clip.corpus, clip.side) == (file, name, None)
 
 
 def test_a_speaker_folder_of_savee_can_be_the_root(tmp_path: Path) -> None:
@@ -193,21 +190,21 @@ def test_emodb_with_its_label_folders(tmp_path: Path) -> None:
     assert match.score == 1
 
 
-@pytest.mark.parametrize(
-    ("name", "inner"),
-    [
-        ("tess", "TESS Toronto emotional speech set data/TESS Toronto emotional speech set data"),
-        ("ravdess", "audio_speech_actors_01-24"),
-        ("savee", "AudioData"),
-        ("cremad", "copy"),
-    ],
-)
-def test_a_nested_copy_counts_once(tmp_path: Path, name: str, inner: str) -> None:
-    files = published(name)
-    root = touch(tmp_path / name, [*files, *(f"{inner}/{file}" for file in files)])
-    reading = READERS[name].read(root)
-    assert [clip.relative for clip in reading.clips] == sorted(files)
-    assert f"{len(files)} further copies of the same utterances were left out" in reading.notes
+INNER = {
+    "tess": "TESS Toronto emotional speech set data/TESS Toronto emotional speech set data",
+    "ravdess": "audio_speech_actors_01-24",
+    "savee": "AudioData",
+    "cremad": "copy",
+}
+
+
+def test_a_nested_copy_counts_once(tmp_path: Path) -> None:
+    for name, inner in INNER.items():
+        files = published(name)
+        root = touch(tmp_path / name, [*files, *(f"{inner}/{file}" for file in files)])
+        reading = READERS[name].read(root)
+        assert [clip.relative for clip in reading.clips] == sorted(files), name
+        assert f"{len(files)} further copies of the same utterances were left out" in reading.notes
 
 
 def test_one_utterance_under_two_names(tmp_path: Path) -> None:
@@ -238,21 +235,17 @@ def test_ravdess_leaves_songs_and_other_channels_out(tmp_path: Path) -> None:
     assert dict(reading.skipped) == {files[1]: "not named like 03-01-05-01-02-01-12.wav"}
 
 
-@pytest.mark.parametrize(
-    ("name", "file", "code"),
-    [
+def test_an_unknown_emotion_is_skipped(tmp_path: Path) -> None:
+    for name, file, code in (
         ("emodb", "03a01Xa.wav", "X"),
         ("tess", "OAF_back_bored.wav", "bored"),
         ("savee", "DC/x01.wav", "x"),
         ("ravdess", "03-01-09-01-01-01-01.wav", "09"),
         ("cremad", "1001_DFA_BOR_XX.wav", "BOR"),
-    ],
-)
-def test_an_unknown_emotion_is_skipped(tmp_path: Path, name: str, file: str, code: str) -> None:
-    root = touch(tmp_path / name, [*published(name), file])
-    reading = READERS[name].read(root)
-    assert dict(reading.skipped) == {file: f"unknown emotion code '{code}'"}
-    assert len(reading.clips) == len(published(name))
+    ):
+        reading = READERS[name].read(touch(tmp_path / name, [*published(name), file]))
+        assert dict(reading.skipped) == {file: f"unknown emotion code '{code}'"}
+        assert len(reading.clips) == len(published(name)), name
 
 
 def test_hidden_files_are_ignored(tmp_path: Path) -> None:
@@ -284,36 +277,67 @@ def test_half_of_the_files_must_fit(tmp_path: Path) -> None:
     assert READERS["emodb"].recognises(root) is None
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_folders_without_the_corpus(tmp_path: Path, name: str) -> None:
-    reader = READERS[name]
-    others = touch(tmp_path / "others", ["angry/1.wav", "03a01Fa.txt", "DC/readme.md"])
-    for root in (tmp_path / "no", touch(tmp_path / "empty", []), others):
-        assert reader.recognises(root) is None
-        with pytest.raises(SertkError, match=r"is not there|no file of the corpus"):
-            reader.read(root)
-    assert reader.recognises(others / "03a01Fa.txt") is None
-    with pytest.raises(SertkError, match="is a file, not a folder"):
-        reader.read(others / "03a01Fa.txt")
+def test_folders_without_the_corpus(tmp_path: Path) -> None:
+    strangers = touch(tmp_path / "strangers", ["angry/1.wav", "03a01Fa.txt", "DC/readme.md"])
+    for reader in CORPORA:
+        assert reader.recognises(strangers) is None, reader.name
+        assert reader.recognises(tmp_path / "no") is None, reader.name
+        for root, problem in (
+            (tmp_path / "no", "is not there"),
+            (strangers, "no file of the corpus"),
+            (strangers / "03a01Fa.txt", "is a file, not a folder"),
+        ):
+            with pytest.raises(SertkError, match=problem):
+                reader.read(root)
 
 
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        ("emodb", "3a01Fa.wav"),
-        ("emodb", "x03a01Fa.wav"),
-        ("emodb", "03a01Fa_noisy.wav"),
-        ("tess", "MAF_back_angry.wav"),
-        ("savee", "DC/a1.wav"),
-        ("savee", "XX/a01.wav"),
-        ("savee", "ABDC_a01.wav"),
-        ("ravdess", "01-01-05-01-01-01-01.wav"),
-        ("ravdess", "03-01-05-01-01-01.wav"),
-        ("cremad", "1001_DFA_ANG.wav"),
-    ],
-)
-def test_names_that_nearly_fit(tmp_path: Path, name: str, file: str) -> None:
-    root = touch(tmp_path / "corpus", [file])
-    assert READERS[name].recognises(root) is None
-    with pytest.raises(SertkError, match=f"no file of the corpus '{name}'"):
-        READERS[name].read(root)
+def test_names_that_nearly_fit(tmp_path: Path) -> None:
+    nearly = {
+        "emodb": ("3a01Fa.wav", "x03a01Fa.wav", "03a01Fa_noisy.wav"),
+        "tess": ("MAF_back_angry.wav",),
+        "savee": ("DC/a1.wav", "XX/a01.wav", "ABDC_a01.wav"),
+        "ravdess": ("01-01-05-01-01-01-01.wav", "03-01-05-01-01-01.wav"),
+        "cremad": ("1001_DFA_ANG.wav",),
+    }
+    for name, files in nearly.items():
+        for number, file in enumerate(files):
+            root = touch(tmp_path / f"{name}{number}", [file])
+            assert READERS[name].recognises(root) is None, file
+            with pytest.raises(SertkError, match=f"no file of the corpus '{name}'"):
+                READERS[name].read(root)
+
+
+# The readers as components, and a README that agrees with them
+
+
+def test_a_field_can_be_set() -> None:
+    reader = configure(READERS["tess"], {"emotions": [["ps", "happiness"]]})
+    assert isinstance(reader, CorpusReader)
+    assert reader.emotions == (("ps", "happiness"),)
+    assert reader.pattern == READERS["tess"].pattern
+
+
+def test_a_reader_is_complete() -> None:
+    for reader in CORPORA:
+        assert {emotion for _, emotion in reader.emotions} <= set(EMOTIONS), reader.name
+        assert reader.homepage.startswith("http"), reader.name
+        assert all((reader.language, reader.licence, reader.citation)), reader.name
+
+
+def test_the_readme_has_the_same_figures() -> None:
+    for reader in CORPORA:
+        (row,) = re.findall(rf"^\| `{reader.name}` \|.*<http.*$", README, re.MULTILINE)
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[3:5] == [str(reader.n_files), str(N_SPEAKERS[reader.name])]
+        assert cells[6:] == [reader.licence, f"<{reader.homepage}>"]
+        assert all(emotion in cells[5] for _, emotion in reader.emotions)
+
+
+def test_the_reader_in_the_readme_works(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    namespace: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), namespace)
+    (reader,) = namespace["sertk_readers"]()  # type: ignore[operator]
+    (tmp_path / "f1_angry_07.wav").touch()
+    (clip,) = reader.read(tmp_path).clips
+    assert (clip.speaker, clip.emotion, clip.text) == ("f1", "anger", "07")

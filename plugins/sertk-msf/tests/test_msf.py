@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -60,18 +61,21 @@ def test_columns_are_acoustic_major():
 
 
 @BOTH
-@pytest.mark.parametrize(
-    ("carrier_hz", "beat_hz", "acoustic", "band"),
-    [(1077, 8, 11, 2), (368, 4, 5, 1), (2280, 32, 16, 4), (3482, 64, 19, 5), (654, 16, 8, 3)],
-)
-def test_modulated_tone_peaks_in_its_band(msf, carrier_hz, beat_hz, acoustic, band):
+def test_modulated_tone_peaks_in_its_band(msf):
     time_s = np.arange(3 * msf.rate_hz) / msf.rate_hz
-    carrier = np.sin(2 * np.pi * carrier_hz * time_s)
-    tone = 0.3 * (1 + 0.8 * np.cos(2 * np.pi * beat_hz * time_s)) * carrier
-    settled = energies_of(msf, tone)[msf.warmup_frames :]
-    assert len(settled) > 5
-    peak = settled.reshape(len(settled), -1).argmax(axis=1)
-    assert set(peak) == {(acoustic - 1) * msf.n_modulation + band - 1}
+    for carrier_hz, beat_hz, acoustic, band in (
+        (1077, 8, 11, 2),
+        (368, 4, 5, 1),
+        (2280, 32, 16, 4),
+        (3482, 64, 19, 5),
+        (654, 16, 8, 3),
+    ):
+        carrier = np.sin(2 * np.pi * carrier_hz * time_s)
+        tone = 0.3 * (1 + 0.8 * np.cos(2 * np.pi * beat_hz * time_s)) * carrier
+        settled = energies_of(msf, tone)[msf.warmup_frames :]
+        assert len(settled) > 5
+        peak = settled.reshape(len(settled), -1).argmax(axis=1)
+        assert set(peak) == {(acoustic - 1) * msf.n_modulation + band - 1}, carrier_hz
 
 
 @BOTH
@@ -86,13 +90,14 @@ def test_white_noise_fills_every_band(msf):
 
 
 @BOTH
-@pytest.mark.parametrize("gain", [0.2, 0.5, 7.0])
-def test_gain_shifts_every_log_energy_alike(msf, gain):
+def test_gain_shifts_every_log_energy_alike(msf):
     samples = noise(msf, 1.5)
-    loud, plain = (frames_of(msf, g * samples).astype(np.float64) for g in (gain, 1))
-    above = np.minimum(loud, plain) > np.log(1e4 * msf.floor)
-    assert above.mean() > 0.8
-    assert (loud - plain)[above] == pytest.approx(2 * np.log(gain), abs=3e-4)
+    plain = frames_of(msf, samples).astype(np.float64)
+    for gain in (0.2, 0.5, 7.0):
+        loud = frames_of(msf, gain * samples).astype(np.float64)
+        above = np.minimum(loud, plain) > np.log(1e4 * msf.floor)
+        assert above.mean() > 0.8, gain
+        assert (loud - plain)[above] == pytest.approx(2 * np.log(gain), abs=3e-4)
 
 
 @BOTH
@@ -112,16 +117,6 @@ def test_delay_by_a_hop_shifts_frames_by_one(msf):
     assert relative_error(shifted[1:], frames) <= 1e-5
 
 
-@BOTH
-def test_after_the_warmup_the_start_hardly_matters(msf):
-    samples, skipped = noise(msf, 5), 9
-    whole = frames_of(msf, samples)[skipped:]
-    late = frames_of(msf, samples[skipped * msf.hop_length :])
-    difference = np.abs(whole - late)
-    assert difference[msf.warmup_frames :].max() < 0.2
-    assert difference[: msf.warmup_frames // 4].max() > 1
-
-
 def test_warmup_is_that_of_the_slowest_filter():
     assert PAPER.warmup_frames == 18
     assert GRID_16.warmup_frames == 69
@@ -131,7 +126,6 @@ def test_warmup_is_that_of_the_slowest_filter():
 @BOTH
 def test_silence_lies_on_the_floor(msf):
     frames = frames_of(msf, np.zeros(msf.rate_hz))
-    assert frames.dtype == np.float32
     assert np.all(frames == np.float32(np.log(msf.floor)))
 
 
@@ -157,14 +151,6 @@ def test_states_in_silence_hold_no_denormal_numbers():
         filters = np.concatenate([stream_state.gammatone.ravel(), stream_state.modulation.ravel()])
         assert not np.any((filters != 0) & (np.abs(filters) < np.finfo(np.float64).tiny))
     assert not filters.any()
-
-
-@BOTH
-def test_full_scale_is_finite(msf):
-    square = np.sign(noise(msf, 2))
-    frames = frames_of(msf, square)
-    assert np.all(np.isfinite(frames))
-    assert frames.max() < 10
 
 
 def test_audio_at_another_rate_is_refused():
@@ -202,28 +188,60 @@ def test_unusual_grids_agree_with_a_loop_over_frames(msf):
     assert relative_error(frames_of(msf, samples), np.array(expected)) <= 1e-4
 
 
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"rate_hz": 11025}, "rate_hz must be a multiple of 1000, received 11025"),
-        ({"rate_hz": 0}, "multiple of 1000"),
-        ({"frame_length": 2047}, "frame_length must be whole milliseconds"),
-        ({"hop_length": 100}, "hop_length must be whole milliseconds"),
-        ({"hop_length": 0}, "hop_length must be whole milliseconds"),
-        ({"hop_length": 4096}, "hop_length must not exceed frame_length"),
-        ({"high_hz": 8000.0}, "high_hz must not exceed half the rate .4000 Hz., received 8000"),
-        ({"low_hz": 0.0}, "low_hz must lie between 0 and high_hz"),
-        ({"low_hz": 4000.0}, "low_hz must lie between 0 and high_hz"),
-        ({"modulation_high_hz": 500.0}, "between 0 and 500 Hz"),
-        ({"modulation_low_hz": 65.0}, "between 0 and 500 Hz"),
-        ({"n_acoustic": 0}, "n_acoustic must be above 0"),
-        ({"q": 0.0}, "q must be above 0"),
-        ({"floor": 0.0}, "floor must be above 0"),
-        ({"floor": float("nan")}, "floor must be above 0"),
-    ],
+WRONG = (
+    ({"rate_hz": 11025}, "rate_hz must be a multiple of 1000, received 11025"),
+    ({"rate_hz": 0}, "multiple of 1000"),
+    ({"frame_length": 2047}, "frame_length must be whole milliseconds"),
+    ({"hop_length": 100}, "hop_length must be whole milliseconds"),
+    ({"hop_length": 0}, "hop_length must be whole milliseconds"),
+    ({"hop_length": 4096}, "hop_length must not exceed frame_length"),
+    ({"high_hz": 8000.0}, "high_hz must not exceed half the rate .4000 Hz., received 8000"),
+    ({"low_hz": 0.0}, "low_hz must lie between 0 and high_hz"),
+    ({"low_hz": 4000.0}, "low_hz must lie between 0 and high_hz"),
+    ({"modulation_high_hz": 500.0}, "between 0 and 500 Hz"),
+    ({"modulation_low_hz": 65.0}, "between 0 and 500 Hz"),
+    ({"n_acoustic": 0}, "n_acoustic must be above 0"),
+    ({"q": 0.0}, "q must be above 0"),
+    ({"floor": 0.0}, "floor must be above 0"),
+    ({"floor": float("nan")}, "floor must be above 0"),
 )
-def test_wrong_parameters_are_refused(params, message):
-    with pytest.raises(ValueError, match=message):
-        Msf(**params)
-    with pytest.raises(SertkError, match=message):
-        from_spec({"name": "msf", **params}, {"msf": PAPER}.__getitem__)
+
+
+def test_wrong_parameters_are_refused():
+    for params, message in WRONG:
+        with pytest.raises(ValueError, match=message):
+            Msf(**params)
+        with pytest.raises(SertkError, match=message):
+            from_spec({"name": "msf", **params}, {"msf": PAPER}.__getitem__)
+
+
+def test_step_looks_at_new_samples_alone():
+    samples = noise(PAPER, 1.3).astype(np.float32)
+    _, state = PAPER.step(Signal(samples[: PAPER.frame_length], PAPER.rate_hz), None)
+    following = samples[PAPER.hop_length :][: PAPER.frame_length]
+    expected, _ = PAPER.step(Signal(following, PAPER.rate_hz), state)
+    spoilt = following.copy()
+    spoilt[: PAPER.frame_length - PAPER.hop_length] = np.nan
+    found, _ = PAPER.step(Signal(spoilt, PAPER.rate_hz), state)
+    assert np.array_equal(found, expected)
+
+
+def test_streams_do_not_disturb_each_other():
+    samples = noise(PAPER, 1.3).astype(np.float32)
+    expected = PAPER.frames(Signal(samples, PAPER.rate_hz))
+    one, other = PAPER.stream(), PAPER.stream()
+    found = []
+    for start in range(0, len(samples), 700):
+        found.append(one.push(samples[start : start + 700]))
+        other.push(-3 * samples[start : start + 500])
+    assert relative_error(np.vstack(found), expected) <= 1e-5
+
+
+def test_long_audio_needs_little_memory():
+    samples = noise(GRID_16, 60).astype(np.float32)
+    GRID_16.frames(Signal(samples[:16000], 16000))
+    tracemalloc.start()
+    frames = GRID_16.frames(Signal(samples, 16000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6 + 4 * frames.nbytes

@@ -125,16 +125,6 @@ def test_columns_name_every_number() -> None:
     assert columns[2376:2378] == ("cross_band_0_t0", "cross_band_0_t1")
 
 
-@pytest.mark.parametrize("signal", ["silence", "dc", "full scale"])
-def test_edges_are_finite(signal: str) -> None:
-    samples = {
-        "silence": np.zeros(SAMPLES, np.float32),
-        "dc": np.full(SAMPLES, 0.5, np.float32),
-        "full scale": np.sign(np.sin(np.arange(SAMPLES) / 20)).astype(np.float32),
-    }[signal]
-    assert np.isfinite(NotebookMsf().arrays(Signal(samples, RATE_HZ))["vector"]).all()
-
-
 def test_impossible_parameters_and_rates_are_refused() -> None:
     with pytest.raises(sertk.SertkError, match="duration_s"):
         configure(NotebookMsf(), {"duration_s": 0.01})

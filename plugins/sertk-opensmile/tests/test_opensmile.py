@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_toolkit import SertkError, Signal, Window, configure, features
+from ser_toolkit import SertkError, Signal, configure
 from sertk_opensmile import OpenSmile, sertk_extractors
 from sertk_opensmile.extractor import FeatureSet
 from sertk_opensmile.library import load_library
@@ -60,13 +60,6 @@ def test_every_set_gives_the_librarys_own_numbers() -> None:
 def test_every_set_of_the_library_is_offered() -> None:
     assert set(typing.get_args(FeatureSet)) == {one.name for one in opensmile.FeatureSet}
     assert set(SIZES) == set(typing.get_args(FeatureSet))
-
-
-def test_windows_of_a_clip() -> None:
-    window = Window(length_frames=90, hop_frames=45)
-    one = OpenSmile()
-    assert features(one, Signal(voice(), RATE_HZ), window)["functionals"].shape == (1, 88)
-    assert features(one, Signal(voice(60_000), RATE_HZ), window)["functionals"].shape[0] > 3
 
 
 def test_threads_do_not_disturb_each_other() -> None:

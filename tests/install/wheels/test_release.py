@@ -10,13 +10,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-Alter = Callable[[str, str, str], None]
 
 ROOT = Path(__file__).resolve().parents[3]
 BUILD = ROOT / "release/build.py"
@@ -158,30 +156,23 @@ def whole_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tree(whole_tree: Path) -> Iterator[Path]:
-    """That copy, which is as it was again after a test that used `alter`."""
+    """That copy; what was built of it is gone after the test."""
     yield whole_tree
     shutil.rmtree(whole_tree / "dist", ignore_errors=True)
 
 
-@pytest.fixture
-def alter(tree: Path) -> Iterator[Callable[[str, str, str], None]]:
-    """Replaces what a pattern finds in a file of the tree, for as long as the test runs."""
-    before: dict[Path, str | None] = {}
-
-    def replace(name: str, pattern: str, replacement: str) -> None:
-        file = tree / name
-        text = file.read_text("utf-8") if file.exists() else ""
-        before[file] = text if file.exists() else None
-        after = re.sub(pattern, replacement, text, count=1)
-        assert after != text, f"{pattern} is not in {name}"
-        file.write_text(after, "utf-8")
-
-    yield replace
-    for file, original in before.items():
-        if original is None:
-            file.unlink()
-        else:
-            file.write_text(original, "utf-8")
+@contextlib.contextmanager
+def altered(tree: Path, name: str, pattern: str, replacement: str) -> Iterator[None]:
+    """Replace what a pattern finds in a file of the tree, for as long as the block runs."""
+    file = tree / name
+    text = file.read_text("utf-8") if file.exists() else None
+    after = re.sub(pattern, replacement, text or "", count=1)
+    assert after != text, f"{pattern} is not in {name}"
+    file.write_text(after, "utf-8")
+    try:
+        yield
+    finally:
+        file.unlink() if text is None else file.write_text(text, "utf-8")
 
 
 def build(tree: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -211,11 +202,11 @@ def builder() -> Any:
     return module
 
 
-def refused(done: subprocess.CompletedProcess[str], message: str) -> None:
-    assert (done.returncode, done.stdout) == (1, ""), done.stdout
+def refused(done: subprocess.CompletedProcess[str], message: str, name: str = "") -> None:
+    assert (done.returncode, done.stdout) == (1, ""), (name, done.stdout)
     lines = done.stderr.splitlines()
-    assert lines and all(line.startswith("Error: ") for line in lines), done.stderr
-    assert any(re.search(message, line) for line in lines), done.stderr
+    assert lines and all(line.startswith("Error: ") for line in lines), (name, done.stderr)
+    assert any(re.search(message, line) for line in lines), (name, done.stderr)
 
 
 def test_this_tree_fits_together() -> None:
@@ -223,19 +214,18 @@ def test_this_tree_fits_together() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", WRONG_TREES)
-def test_a_wrong_tree_is_refused(name: str, tree: Path, alter: Alter) -> None:
-    file, pattern, replacement, message = WRONG_TREES[name]
-    alter(file, pattern, replacement)
-    refused(build_here(tree, "--check"), message)
-    assert not (tree / "dist").exists()
+def test_a_wrong_tree_is_refused(tree: Path) -> None:
+    for name, (*change, message) in WRONG_TREES.items():
+        with altered(tree, *change):
+            refused(build_here(tree, "--check"), message, name)
+        assert not (tree / "dist").exists(), name
 
 
 @pytest.mark.parametrize("name", WRONG_WHEELS)
-def test_a_wrong_wheel_is_refused(name: str, tree: Path, alter: Alter) -> None:
-    file, pattern, replacement, message = WRONG_WHEELS[name]
-    alter(file, pattern, replacement)
-    refused(build_here(tree, "sertk-msf"), message)
+def test_a_wrong_wheel_is_refused(name: str, tree: Path) -> None:
+    *change, message = WRONG_WHEELS[name]
+    with altered(tree, *change):
+        refused(build_here(tree, "sertk-msf"), message)
 
 
 @pytest.mark.parametrize("name", ["py.typed", "__init__.py"])

@@ -17,7 +17,7 @@ import scipy.stats
 import soundfile
 import soxr
 
-from ser_toolkit.runtime.component import configure, from_spec, to_spec
+from ser_toolkit.runtime.component import configure
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.features import dsp
 from ser_toolkit.runtime.features.base import Signal
@@ -219,26 +219,6 @@ def test_spectral_statistics(clip: Array) -> None:
         close(found, {f"{name}_{k}": v for k, v in expected.items()}, rel=1e-4, abs=1e-5)
 
 
-def of_power(power: Array) -> dict[str, float]:
-    values = describe(power[None].astype(np.float32), RATE_HZ)[0]
-    return dict(zip(DESCRIPTORS, values.tolist(), strict=True))
-
-
-def test_shapes_of_known_spectra() -> None:
-    hz = np.arange(513) * RATE_HZ / 1024
-    bell = np.exp(-(((hz - 3000) / 400) ** 2))
-    frames = of_power(bell * 1e6)
-    # The amplitude of exp(-(f / 400)^2) is a Gaussian with a deviation of 400 Hz.
-    assert frames["centroid_hz"] == pytest.approx(3000, abs=2)
-    assert frames["spread_hz"] == pytest.approx(400, rel=0.01)
-    assert frames["skewness"] == pytest.approx(0, abs=0.02)
-    assert frames["kurtosis"] == pytest.approx(3, abs=0.1)
-    flat = of_power(np.full(513, 3.0))
-    assert flat["flatness_db"] == pytest.approx(0, abs=1e-9)
-    assert flat["entropy"] == pytest.approx(1)
-    assert flat["slope_db_per_khz"] == pytest.approx(0, abs=1e-9)
-
-
 def test_glide_of_one_octave_per_second() -> None:
     time_s = np.arange(2 * RATE_HZ) / RATE_HZ
     found = named(voice(100 * 2**time_s))
@@ -273,31 +253,20 @@ def test_white_noise_has_no_pitch_and_a_flat_spectrum() -> None:
     assert found["slope_db_per_khz_mean"] == pytest.approx(0, abs=0.3)
 
 
-EDGES = {
-    "silence": np.zeros(48128),
-    "offset": np.full(48128, 0.5),
-    "full scale": np.sign(np.random.default_rng(1).standard_normal(48128)),
-    "one frame": np.random.default_rng(1).normal(0, 0.1, 1024),
-    "two frames": np.random.default_rng(1).normal(0, 0.1, 1280),
-    "silent frame": np.zeros(1024),
-    "click": np.eye(1, 48128, 20000)[0],
-    "tiny": np.full(2048, 1e-38),
-}
+def test_few_frames_a_click_and_tiny_numbers_give_finite_values() -> None:
+    hiss = np.random.default_rng(1).normal(0, 0.1, 1280)
+    for samples in (hiss[:1024], hiss, np.eye(1, 48128, 20000)[0], np.full(2048, 1e-38)):
+        assert np.isfinite(list(named(samples).values())).all(), len(samples)
 
 
-@pytest.mark.parametrize("samples", EDGES.values(), ids=EDGES.keys())
-def test_every_value_is_finite(samples: Array) -> None:
-    assert np.isfinite(list(named(samples).values())).all()
-
-
-@pytest.mark.parametrize("what", ["one frame", "silent frame"])
-def test_one_frame_neither_spreads_nor_moves(what: str) -> None:
-    found = named(EDGES[what])
-    for name, value in found.items():
-        if name.endswith(("_std", "_slope", "_range", "_change")):
-            assert value == 0, name
-    assert found["flux_mean"] == 0
-    assert found["mfcc_1_p10"] == found["mfcc_1_mean"] == found["mfcc_1_p90"]
+def test_one_frame_neither_spreads_nor_moves() -> None:
+    for samples in (np.random.default_rng(1).normal(0, 0.1, 1024), np.zeros(1024)):
+        found = named(samples)
+        for name, value in found.items():
+            if name.endswith(("_std", "_slope", "_range", "_change")):
+                assert value == 0, name
+        assert found["flux_mean"] == 0
+        assert found["mfcc_1_p10"] == found["mfcc_1_mean"] == found["mfcc_1_p90"]
 
 
 def test_gain_moves_only_what_measures_level() -> None:
@@ -351,15 +320,11 @@ def test_real_speech_is_plausible(data_dir: Path) -> None:
     assert (columns["alpha_db_mean"] > -10).all()
 
 
-def test_signal_is_left_as_it_was_and_computed_alike() -> None:
+def test_what_fills_no_frame_does_not_count() -> None:
     samples = speechlike()
-    signal = Signal(samples.copy(), RATE_HZ)
-    first = WHOLE.arrays(signal)["functionals"]
-    np.testing.assert_array_equal(WHOLE.arrays(signal)["functionals"], first)
-    np.testing.assert_array_equal(signal.samples, samples)
     longer = np.append(samples, np.full(100, 0.9, np.float32))
     assert WHOLE.frame_count(len(longer)) == WHOLE.frame_count(len(samples)) == 184
-    np.testing.assert_array_equal(WHOLE.arrays(Signal(longer, RATE_HZ))["functionals"], first)
+    assert named(longer) == named(samples)
 
 
 def test_too_short_or_another_rate_is_refused() -> None:
@@ -376,6 +341,5 @@ def test_parameters() -> None:
         configure(WHOLE, {"f0_min_hz": 600.0})
     other = configure(WHOLE, {"rate_hz": 22050, "n_mfcc": 13, "n_mels": 64})
     assert isinstance(other, Functionals)
-    assert from_spec(to_spec(other), lambda name: WHOLE) == other
     values = other.arrays(Signal(np.random.default_rng(0).normal(0, 0.1, 9000), 22050))
     assert values["functionals"].shape == (len(other.columns),) == (23 + 18 * 13 + 77,)

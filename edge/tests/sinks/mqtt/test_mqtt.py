@@ -206,21 +206,21 @@ def test_a_server_that_is_no_broker(device: Device) -> None:
         Mqtt(host="127.0.0.1", port=port).open(device)
 
 
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"host": ""}, "host"),
-        ({"port": 70000}, "port"),
-        ({"topic": "a/+"}, "topic"),
-        ({"topic": "/a"}, "topic"),
-        ({"topic": ""}, "topic"),
-        ({"topic": "$SYS"}, "topic"),
-        ({"discovery_prefix": "x/#"}, "discovery_prefix"),
-        ({"ca_file": "x"}, "tls=true"),
-        ({"password_file": "x"}, "username"),
-        ({"keepalive_s": 0}, "keepalive_s"),
-    ],
+REFUSED = (
+    ({"host": ""}, "host"),
+    ({"port": 70000}, "port"),
+    ({"topic": "a/+"}, "topic"),
+    ({"topic": "/a"}, "topic"),
+    ({"topic": ""}, "topic"),
+    ({"topic": "$SYS"}, "topic"),
+    ({"discovery_prefix": "x/#"}, "discovery_prefix"),
+    ({"ca_file": "x"}, "tls=true"),
+    ({"password_file": "x"}, "username"),
+    ({"keepalive_s": 0}, "keepalive_s"),
 )
-def test_refused_settings(params: dict[str, Any], message: str) -> None:
-    with pytest.raises(SertkError, match=message):
-        configure(Mqtt(), params)
+
+
+def test_refused_settings() -> None:
+    for params, told in REFUSED:
+        with pytest.raises(SertkError, match=told):
+            configure(Mqtt(), params)
