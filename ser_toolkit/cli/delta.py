@@ -18,7 +18,7 @@ def delta(report: Mapping[str, Any]) -> None:
     """Show the metrics of every mode beside Keras, and the results of each file in the runtimes."""
     out = show.console()
     for caveat in show.caveats(report):
-        out.print(f"! {caveat}", style="bold yellow")
+        out.print(f"! {caveat}", style="bold yellow", soft_wrap=True)
     rows = [row for row in report["modes"] if "bytes" in row]
     raw = [{**row, "mode": "raw audio"} for row in report.get("frontend", ())]
     for subset, note in SUBSETS.items():

@@ -93,7 +93,7 @@ def show_metrics(metrics: Mapping[str, Any]) -> None:
     out = console()
     out.print()
     for caveat in caveats(metrics):
-        out.print(f"! {caveat}", style="bold yellow")
+        out.print(f"! {caveat}", style="bold yellow", soft_wrap=True)
     out.print(_headline(metrics), style="bold")
     out.print(_classes(metrics))
     out.print(_confusion(metrics))

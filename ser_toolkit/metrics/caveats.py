@@ -42,6 +42,8 @@ def _small(tested: Sequence[Utterance], counts: dict[str, int]) -> list[str]:
     if 0 < len(speakers) < FEWEST_SPEAKERS:
         small.append(f"{len(speakers)} speaker{'s' if len(speakers) > 1 else ''}")
     few = [f"{count} of {label}" for label, count in counts.items() if count < FEWEST_OF_CLASS]
+    if len(few) > 2:
+        few = [f"{len(few)} classes with under {FEWEST_OF_CLASS}"]
     return small + few
 
 
