@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .contracts.components import Utterance
+from .data.leakage import audit_caveats
 from .data.split import Split, parse_protocol, protocol_hash
 from .export.converter import check_mode
 from .export.quantize import facts_name, predictions_name, quantize_fold
@@ -181,6 +182,7 @@ def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> 
     caveats = caveats_of(scores.utterances, scores.labels)
     caveats += sorted({caveat for split in prepared.splits for caveat in split.caveats})
     first = runs[0].metrics
+    caveats += audit_caveats(first["audit"])
     metrics = {
         "recipe": prepared.assembly.recipe.name,
         "synthetic": prepared.corpus.synthetic,

@@ -116,7 +116,7 @@ def _tied(items: Iterable[Utterance], key: Key) -> dict[str, int] | None:
 def audit_caveats(report: dict[str, Any]) -> list[str]:
     """Return what emotions are tied to, where that holds for half of the speakers or texts."""
     caveats = []
-    for what, numbers in report["one_emotion"].items():
+    for what, numbers in report.get("one_emotion", {}).items():
         if numbers and numbers["of"] and 2 * numbers["one_emotion"] >= numbers["of"]:
             caveats.append(
                 f"{numbers['one_emotion']} of {numbers['of']} {what}s have one emotion only: "
