@@ -33,7 +33,7 @@ setup: $(VENV)/installed
 
 $(DEMO)/msf.sertk: | $(VENV)/installed
 	rm -rf $(DEMO)
-	SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk train --plugin msf --data synthetic --epochs 40 --out $(DEMO)/run
+	SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk train --plugin msf --data synthetic --epochs 40 --seed 1 --out $(DEMO)/run
 	SERTK_CACHE=$(DEMO)/cache $(BIN)/sertk quantize $(DEMO)/run --max-drop 5 --out $@
 
 demo: setup
