@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -28,6 +30,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 NEEDED = ("file", "emotion")
+SUFFIXES = (".csv", ".tsv")
 SUBSETS: Mapping[str, Subset] = MappingProxyType(
     {
         "train": "train",
@@ -43,7 +46,10 @@ SUBSETS: Mapping[str, Subset] = MappingProxyType(
 
 @dataclass(frozen=True)
 class FolderReader(Reader):
-    """A folder per emotion: ROOT/EMOTION/x.wav or ROOT/EMOTION/SPEAKER/x.wav."""
+    """A folder per emotion: ROOT/EMOTION/x.wav or ROOT/EMOTION/SPEAKER/x.wav.
+
+    Where all inner folders are named train, validation or test, they are subsets, not speakers.
+    """
 
     name: ClassVar[str] = "folders"
 
@@ -64,14 +70,17 @@ class FolderReader(Reader):
         """Return all clips; a folder named after no known emotion has its own name as label."""
         clips: list[Clip] = []
         skipped: dict[str, str] = {}
-        for relative, path in audio_files(root).items():
+        files = audio_files(root)
+        prescribed = _are_subsets(_place(relative) for relative in files)
+        for relative, path in files.items():
             place = _place(relative)
             if place is None:
                 skipped[relative] = "not in EMOTION/ or EMOTION/SPEAKER/"
                 continue
-            emotion, speaker = place
+            emotion, inner = canonical_emotion(place[0]), place[1]
+            speaker, side = (None, SUBSETS.get(str(inner).lower())) if prescribed else (inner, None)
             clips.append(
-                Clip(path, relative, _folder_name(root), canonical_emotion(emotion), speaker)
+                Clip(path, relative, _folder_name(root), emotion, speaker=speaker, side=side)
             )
         if not clips:
             todo = "Expected EMOTION/x.wav or EMOTION/SPEAKER/x.wav below it"
@@ -95,6 +104,8 @@ class TableReader(Reader):
         try:
             table = _find_table(root)
         except SertkError:
+            if root.is_file() and root.suffix.lower() in SUFFIXES:
+                raise  # whoever names a table asks what it lacks
             return None
         why = f"{table.name} has the columns {' and '.join(NEEDED)}"
         return Match(1.0 if root.is_file() else 0.9, why)
@@ -106,18 +117,20 @@ class TableReader(Reader):
         corpus = table.stem if root.is_file() else _folder_name(root)
         kept: dict[tuple[Path, float, float | None], tuple[Clip, Row]] = {}
         skipped: dict[str, str] = {}
-        for row in _rows(table):
-            clip = _clip(row, folder, corpus)
+        rows = list(_rows(table))
+        above = _common_folder([row.needed("file") for row in rows], folder)
+        for row in rows:
+            clip = _clip(row, folder, above, corpus)
             place = (clip.path, clip.start_s, clip.end_s)
             if not clip.path.is_file():
-                skipped[clip.relative] = f"{row.where}: no such file"
+                skipped[f"{clip.relative} ({row.where})"] = "no such file"
             elif place in kept:
                 _check_same(kept[place], clip, row)
                 skipped[f"{clip.relative} ({row.where})"] = f"same as {kept[place][1].where}"
             else:
                 kept[place] = (clip, row)
         if not kept:
-            raise _nothing(table, folder, skipped)
+            raise _nothing(table, _there(folder / rows[0].needed("file")) if rows else None)
         return Reading(tuple(clip for clip, _ in kept.values()), skipped)
 
 
@@ -174,6 +187,12 @@ def _place(relative: str) -> tuple[str, str | None] | None:
     return parts[0], parts[1].strip() if len(parts) == 3 else None
 
 
+def _are_subsets(places: Iterable[tuple[str, str | None] | None]) -> bool:
+    """Say whether there are inner folders, and all are named after subsets."""
+    inner = {place[1].lower() for place in places if place and place[1] is not None}
+    return bool(inner) and inner <= set(SUBSETS)
+
+
 def _folder_name(root: Path) -> str:
     return root.resolve().name
 
@@ -196,7 +215,7 @@ def _find_table(root: Path) -> Path:
 
 
 def _is_table(path: Path) -> bool:
-    if path.suffix.lower() not in (".csv", ".tsv") or path.name[0] == "." or not path.is_file():
+    if path.suffix.lower() not in SUFFIXES or path.name[0] == "." or not path.is_file():
         return False
     try:
         _, columns = _header(path, _text(path))
@@ -270,14 +289,22 @@ def _records(table: Path, text: str, delimiter: str) -> Iterator[tuple[int, list
             yield records.line_num, values
 
 
-def _clip(row: Row, folder: Path, corpus: str) -> Clip:
+def _clip(row: Row, folder: Path, above: Path | None, corpus: str) -> Clip:
+    """Return the clip of a row.
+
+    Args:
+        row: The row.
+        folder: Where relative paths begin.
+        above: Where the names of files elsewhere begin.
+        corpus: Name of the corpus.
+    """
     start_s, end_s = row.seconds("start") or 0.0, row.seconds("end")
     if end_s is not None and end_s <= start_s:
         raise SertkError(f"{row.where}: an end after the start expected, received {end_s} s")
     file = row.needed("file").replace("\\", "/")
     return Clip(
-        path=folder / file,
-        relative=_relative(file, folder),
+        path=_there(folder / file),
+        relative=_relative(file, folder, above),
         corpus=corpus,
         emotion=canonical_emotion(row.needed("emotion")),
         speaker=row.get("speaker") or None,
@@ -288,14 +315,27 @@ def _clip(row: Row, folder: Path, corpus: str) -> Clip:
     )
 
 
-def _relative(file: str, folder: Path) -> str:
-    """Return the path below the folder, or the name alone of a file elsewhere."""
+def _there(path: Path) -> Path:
+    """Return the path in the Unicode form in which the file is there, if in any."""
+    forms = (Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD"))
+    return next((one for one in (path, *forms) if one.is_file()), path)
+
+
+def _common_folder(files: Iterable[str], folder: Path) -> Path | None:
+    """Return the folder above all files that are not below `folder`; None where there is none."""
+    base = folder.resolve()
+    paths = [Path(file.replace("\\", "/")) for file in files]
+    outside = [str(p.parent) for p in paths if p.is_absolute() and base not in p.parents]
+    return Path(os.path.commonpath(outside)) if outside else None
+
+
+def _relative(file: str, folder: Path, above: Path | None) -> str:
+    """Return the path below the folder, or below the common folder of files elsewhere."""
     if not Path(file).is_absolute():
         return str(PurePosixPath(file))
     base = folder.resolve()
-    return (
-        Path(file).relative_to(base).as_posix() if base in Path(file).parents else Path(file).name
-    )
+    inside = base in Path(file).parents or above is None
+    return Path(file).relative_to(base if inside or above is None else above).as_posix()
 
 
 def _check_same(kept: tuple[Clip, Row], clip: Clip, row: Row) -> None:
@@ -305,10 +345,10 @@ def _check_same(kept: tuple[Clip, Row], clip: Clip, row: Row) -> None:
         raise SertkError(f"{row.where}: {twice}", "Keep one of the two rows")
 
 
-def _nothing(table: Path, folder: Path, skipped: Mapping[str, str]) -> SertkError:
-    if not skipped:
+def _nothing(table: Path, tried: Path | None) -> SertkError:
+    if tried is None:
         return SertkError(f"{table.name} has no rows", "Add a row for each clip")
     return SertkError(
-        f"none of the files of {table.name} is there, e.g. '{next(iter(skipped))}'",
-        f"Paths are looked up in '{folder}'",
+        f"none of the files of {table.name} is there: '{tried}' is none, for one",
+        "Paths in a table are relative to its folder",
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +21,8 @@ from ..runtime.errors import AudioError, SertkError
 from ..utils.files import cache_dir
 from ..utils.progress import Callback
 from .labels import select
+
+EMPTY = {"", "nan", "na", "<na>", "n/a", "null", "none"}
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,11 @@ def read_corpus(
     if not data:
         data = _without_data(plugins, reader)
     chosen = [_choose(plugins, where, reader) for where in data]
-    clips: list[Clip] = []
+    corpora: list[list[Clip]] = []
     for (source, root, why), where in zip(chosen, data, strict=True):
         callback.note(f"{Path(where).name or where}: read as '{source.name}' ({why})")
-        clips += _clips(_read(source, root), source, callback)
+        corpora.append(_clips(_read(source, root), source, callback))
+    clips = [clip for named in named_apart(corpora, chosen) for clip in named]
     selected = select(clips, tuple(emotions), mapping or {})
     utterances = _unique(_decoded(selected, callback), callback)
     sources = tuple(
@@ -166,15 +171,60 @@ def _read(reader: Reader, root: Path) -> Reading:
     return reading
 
 
-def _clips(reading: Reading, reader: Reader, callback: Callback) -> tuple[Clip, ...]:
+def _clips(reading: Reading, reader: Reader, callback: Callback) -> list[Clip]:
     for note in reading.notes:
         callback.note(f"{reader.name}: {note}")
-    if reading.skipped:
+    clips = [_composed(clip) for clip in reading.clips]
+    skipped = dict(reading.skipped)
+    skipped |= {c.relative: f"no emotion: '{c.emotion}'" for c in clips if _says_nothing(c.emotion)}
+    if skipped:
         callback.warn(
-            f"{reader.name}: {len(reading.skipped)} files left out",
-            [f"{name}: {why}" for name, why in sorted(reading.skipped.items())],
+            f"{reader.name}: {len(skipped)} files left out",
+            [f"{name}: {why}" for name, why in sorted(skipped.items())],
         )
-    return reading.clips
+    return [clip for clip in clips if not _says_nothing(clip.emotion)]
+
+
+def _composed(clip: Clip) -> Clip:
+    """Return the clip with names in one Unicode form: some systems write é as e and an accent."""
+    emotion = unicodedata.normalize("NFC", clip.emotion)
+    speaker, text = (
+        None if name is None else unicodedata.normalize("NFC", name)
+        for name in (clip.speaker, clip.text)
+    )
+    return replace(clip, emotion=emotion, speaker=speaker, text=text)
+
+
+def _says_nothing(emotion: str) -> bool:
+    """Say whether a word is what programs write into an empty cell."""
+    return emotion.strip().lower() in EMPTY
+
+
+def named_apart(
+    corpora: Sequence[Sequence[Clip]], sources: Sequence[tuple[Reader, Path, str]]
+) -> list[list[Clip]]:
+    """Give folders and tables of one name other names, by the folder above them.
+
+    Speakers of a published corpus, which has its reader's name, are the same in all its copies.
+
+    Args:
+        corpora: Clips of each source.
+        sources: Reader and path of each, in the same order.
+    """
+    names = Counter(name for clips in corpora for name in {clip.corpus for clip in clips})
+    taken: set[str] = set()
+    named = []
+    for clips, (reader, root, _) in zip(corpora, sources, strict=True):
+        twice = {c.corpus for c in clips if names[c.corpus] > 1 and c.corpus != reader.name}
+        others = {name: _free(f"{root.resolve().parent.name}-{name}", taken) for name in twice}
+        taken |= set(others.values())
+        named.append([replace(c, corpus=others.get(c.corpus, c.corpus)) for c in clips])
+    return named
+
+
+def _free(name: str, taken: set[str]) -> str:
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return next(one for one in itertools.chain([name], numbered) if one not in taken)
 
 
 def _decoded(clips: Sequence[Clip], callback: Callback) -> list[Utterance]:

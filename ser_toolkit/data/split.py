@@ -227,14 +227,18 @@ def _validation(rest: Sequence[Utterance], name: str, seed: int) -> TrainValidat
     if len(_speakers(rest)) > 1 and len((counts := count_clips(rest)).groups) > 1:
         held = members(counts, distribute(counts, VALIDATION, rng), 1)
         return (*_partition(rest, lambda item: item.speaker in held), ())
+    unknown = any(item.speaker is None for item in rest)
+    within = (
+        "speakers are unknown, so a test speaker may be in it"
+        if unknown
+        else "within the one training speaker; the test speaker is not in it"
+    )
     texts = sorted({item.text for item in rest if item.text is not None})
     if len(texts) >= 5 and all(item.text is not None for item in rest):
         held = set(rng.permutation(texts)[: max(1, round(TEST_SHARE * len(texts)))].tolist())
-        caveat = (
-            "validation is by text within the one training speaker; the test speaker is not in it"
-        )
+        caveat = f"validation is by text: {within}"
         return (*_partition(rest, lambda item: item.text in held), (caveat,))
-    caveat = "validation is by clip within the one training speaker; the test speaker is not in it"
+    caveat = f"validation is by clip: {within}"
     picked = _stratified(rest, TEST_SHARE, rng)
     return (*_partition(rest, lambda item: item.hash in picked), (caveat,))
 

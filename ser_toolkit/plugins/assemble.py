@@ -168,7 +168,7 @@ def _refuse_both(plugin: str | None, kind: str, name: str) -> None:
 
 def _read_recipe(path: str) -> Recipe:
     try:
-        return Recipe.from_toml(Path(path).read_text("utf-8"), path)
+        return Recipe.from_toml(Path(path).read_text("utf-8-sig"), path)
     except OSError as error:
         raise SertkError(
             f"cannot read recipe '{path}': {error.strerror}", "Check the path"

@@ -181,13 +181,25 @@ class RunClassifier(Classifier):
 
 
 def read_scores(path: Path, utterances: Sequence[Utterance], labels: tuple[str, ...]) -> Scores:
-    """Return the scores that a run wrote to predictions.csv, for the utterances of its test
-    subset.
+    """Return the scores that a run wrote to predictions.csv: a row per test clip, in their order.
+
+    Not by name, which clips of several corpora may share.
+
+    Args:
+        path: predictions.csv, or that of a quantization mode.
+        utterances: The test clips, in the order in which the run scored them.
+        labels: The classes, in the order of the network's outputs.
+
+    Raises:
+        SertkError: Where the rows are those of other clips.
     """
     with path.open(encoding="utf-8", newline="") as file:
-        rows = {row["file"]: row for row in csv.DictReader(file)}
+        rows = list(csv.DictReader(file))
+    names = [(row.get("file"), row.get("emotion")) for row in rows]
     try:
-        values = [[float(rows[u.name][f"p_{label}"]) for label in labels] for u in utterances]
+        if names != [(item.name, item.emotion) for item in utterances]:
+            raise ValueError(f"{len(rows)} rows, and not those of {len(utterances)} test clips")
+        values = [[float(row[f"p_{label}"]) for label in labels] for row in rows]
     except (KeyError, ValueError) as error:
         raise SertkError(
             f"{path.parent.name}/{path.name} does not fit the data ({error})",

@@ -201,15 +201,15 @@ def test_a_missing_file_is_skipped(corpus: Path) -> None:
     reading = read(corpus, "file,emotion\nwav/a.wav,sad\nwav/no.wav,sad\nwav,sad\n")
     assert len(reading.clips) == 1
     assert dict(reading.skipped) == {
-        "wav/no.wav": "data.csv line 3: no such file",
-        "wav": "data.csv line 4: no such file",
+        "wav/no.wav (data.csv line 3)": "no such file",
+        "wav (data.csv line 4)": "no such file",
     }
 
 
 def test_all_files_missing(corpus: Path) -> None:
     table(corpus, "file,emotion\na.wav,sad\nb.wav,sad\n")
     text = fails(TableReader(), corpus)
-    assert text.startswith("none of the files of data.csv is there, e.g. 'a.wav'")
+    assert text.startswith(f"none of the files of data.csv is there: '{corpus / 'a.wav'}' is none")
 
 
 def test_a_row_twice_counts_once(corpus: Path) -> None:
@@ -255,7 +255,9 @@ def test_what_is_wrong_is_named_with_its_line(corpus: Path) -> None:
 
 def test_a_table_that_is_no_text(corpus: Path) -> None:
     (corpus / "data.csv").write_bytes("file,emotion\nä.wav,sad\n".encode("utf-16"))
-    assert TableReader().recognises(corpus / "data.csv") is None
+    assert TableReader().recognises(corpus) is None
+    with pytest.raises(SertkError, match=r"data\.csv is not UTF-8 text"):
+        TableReader().recognises(corpus / "data.csv")
     assert "data.csv is not UTF-8 text" in fails(TableReader(), corpus / "data.csv")
 
 

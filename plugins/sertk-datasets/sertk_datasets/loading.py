@@ -81,15 +81,28 @@ def _described(root: Path, tables: list[Path]) -> dict[str, list[Row]]:
 def _records(table: Path) -> list[dict[str, Any]]:
     """Return the rows of a table with texts as they are written: speaker 03 is not 3."""
     if table.suffix == ".csv":
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            return [dict(row) for row in csv.DictReader(file, strict=True)]
+        return list(_table_rows(table))
     if table.suffix == ".jsonl":
-        lines = table.read_text("utf-8").splitlines()
+        # JSON texts may hold other ends of lines that Python knows, such as U+2028.
+        lines = table.read_text("utf-8-sig").split("\n")
         return [dict(json.loads(line)) for line in lines if line.strip()]
     import pyarrow.parquet
 
     rows: list[dict[str, Any]] = pyarrow.parquet.read_table(table).to_pylist()
     return rows
+
+
+def _table_rows(table: Path) -> Iterator[dict[str, str]]:
+    """Yield the rows of a CSV table. Raises SertkError for one that has other columns."""
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        records = csv.reader(file, strict=True)
+        header = next(records, [])
+        for values in filter(None, records):
+            if len(values) != len(header):
+                counts = f"{len(header)} values expected, received {len(values)}"
+                where = f"{table.name} line {records.line_num}"
+                raise SertkError(f"{where}: {counts}", "Quote values that have commas")
+            yield dict(zip(header, values, strict=True))
 
 
 def _labelled(root: Path) -> dict[str, list[Row]]:

@@ -158,3 +158,21 @@ def test_other_folders_are_not_recognised(tmp_path: Path) -> None:
     tone(tmp_path / "anger" / "ann" / "1.wav")
     assert READER.recognises(tmp_path) is None
     assert READER.recognises(tmp_path / "none") is None
+
+
+def test_a_comma_in_a_text_without_quotes_is_refused(tmp_path: Path) -> None:
+    """Or what follows it would be the speaker."""
+    tone(tmp_path / "a.wav")
+    text = "file_name,emotion,transcription,speaker\na.wav,anger,Oh, no,03\n"
+    (tmp_path / "metadata.csv").write_text(text, "utf-8")
+    with pytest.raises(SertkError, match=r"metadata\.csv line 2: 4 values expected, received 5"):
+        READER.read(tmp_path)
+
+
+def test_a_line_separator_in_a_json_text_ends_no_line(tmp_path: Path) -> None:
+    tone(tmp_path / "a.wav")
+    row = {"file_name": "a.wav", "emotion": "anger", "speaker": "03", "text": "one\u2028two\x85"}
+    line = json.dumps(row, ensure_ascii=False)
+    (tmp_path / "metadata.jsonl").write_text(f"\ufeff{line}\n", "utf-8")
+    (clip,) = READER.read(tmp_path).clips
+    assert (clip.speaker, clip.text) == ("03", "one\u2028two\x85")
