@@ -37,11 +37,19 @@ def plain(value: Any) -> Any:
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a CSV with the keys of the first row as its header."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    names = list(rows[0]) if rows else []
+    lines = [names, *([row[name] for name in names] for row in rows)]
+    write_text(path, "".join(map(_csv_line, lines)))
+
+
+def _csv_line(cells: Sequence[Any]) -> str:
+    """Return a line of CSV, which ends with a line feed.
+
+    The writer quotes a carriage return, which a file name may have, only where lines end with one.
+    """
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def write_split(path: Path, split: Split, protocol: str, seed: int) -> None:
