@@ -171,8 +171,9 @@ def test_a_comma_in_a_text_without_quotes_is_refused(tmp_path: Path) -> None:
 
 def test_a_line_separator_in_a_json_text_ends_no_line(tmp_path: Path) -> None:
     tone(tmp_path / "a.wav")
-    row = {"file_name": "a.wav", "emotion": "anger", "speaker": "03", "text": "one\u2028two\x85three"}
+    text = "one\u2028two\x85three"
+    row = {"file_name": "a.wav", "emotion": "anger", "speaker": "03", "text": text}
     line = json.dumps(row, ensure_ascii=False)
     (tmp_path / "metadata.jsonl").write_text(f"\ufeff{line}\n", "utf-8")
     (clip,) = READER.read(tmp_path).clips
-    assert (clip.speaker, clip.text) == ("03", "one\u2028two\x85three")
+    assert (clip.speaker, clip.text) == ("03", text)
