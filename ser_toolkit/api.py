@@ -26,6 +26,7 @@ from .runtime.errors import SertkError
 from .runtime.inference.prediction import FailedPrediction, Prediction
 from .training.options import Data, TrainOptions, paths_of
 from .training.run_dir import RunDirectory
+from .utils.files import check_file
 from .utils.progress import Callback
 from .utils.tables import Result
 
@@ -276,6 +277,7 @@ def _bundle(run: RunDirectory, out: str | Path | None) -> Path:
         return run.path / f"{run.metrics['recipe']}.sertk"
     if Path(out).suffix != ".sertk":
         raise SertkError(f"a bundle's name ends in .sertk, received '{out}'", "Fix --out")
+    check_file(out)
     return Path(out)
 
 

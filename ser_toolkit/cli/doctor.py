@@ -16,7 +16,8 @@ from typing import Literal
 import click
 
 from ..plugins.entry_points import BUILTIN_DISTRIBUTION, SLOW_TODO, damaged
-from ..utils.files import cache_dir
+from ..runtime.errors import SertkError
+from ..utils.files import cache_dir, check_writable
 
 BASE = ("numpy", "soxr", "soundfile", "pluggy", "click", "rich")
 TRAINING = (
@@ -138,6 +139,11 @@ def _plugins() -> Iterator[Finding]:
 
 def _cache() -> Finding:
     folder = cache_dir()
+    try:
+        check_writable(folder)
+    except SertkError as error:
+        todo = "Set SERTK_CACHE to a folder that can be written"
+        return Finding("cache", "broken", error.problem, todo, needed=True)
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free_gb = shutil.disk_usage(existing).free / 1e9
     return Finding("cache", "ok", f"{folder}, {free_gb:.1f} GB free")

@@ -38,8 +38,10 @@ def evaluate(
     """Score a bundle or a run on its test subset and on unseen clips."""
     from .. import api
     from ..training import report
+    from ..utils.files import check_file
     from . import show
 
+    check_file(out)
     metrics = api.evaluate(
         model,
         data,
@@ -50,13 +52,13 @@ def evaluate(
         require_signature=require_signature,
         callback=show.Warnings() if as_json else show.Terminal(),
     )
-    if out:
-        report.write_json(out, metrics.to_dict())
     if as_json:
-        click.echo(json.dumps(metrics.to_dict()))
+        click.echo(json.dumps(report.plain(metrics.to_dict())))
     else:
         show.show_metrics(metrics)
         click.echo(_count_line(metrics["counts"]))
+    if out:
+        report.write_json(out, metrics.to_dict())
 
 
 def _count_line(counts: dict[str, Any]) -> str:

@@ -99,7 +99,7 @@ def quantize(
     )
     first = found["bundles"][0]
     show.steps(
-        (f"sertk predict {first} FILE.wav", "what it predicts for a file"),
-        (f"sertk bundle show {first}", "what is in it"),
-        (f"sertk bench {first}", "how fast it is here"),
+        (f"sertk predict {show.quoted(first)} FILE.wav", "what it predicts for a file"),
+        (f"sertk bundle show {show.quoted(first)}", "what is in it"),
+        (f"sertk bench {show.quoted(first)}", "how fast it is here"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -202,6 +203,11 @@ def next_steps(folder: Path, *commands: tuple[str, str]) -> None:
         f"\nEverything is in {folder} (pictures in {folder / 'plots'}).", soft_wrap=True
     )
     steps(*commands)
+
+
+def quoted(path: object) -> str:
+    """Return a path as a shell takes it."""
+    return shlex.quote(str(path))
 
 
 def steps(*commands: tuple[str, str]) -> None:

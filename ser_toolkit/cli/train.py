@@ -112,9 +112,9 @@ def train(fold: int, **chosen: Any) -> None:
     ending.ending(run)
     show.next_steps(
         run.path,
-        (f"sertk predict {run.path} FILE.wav", "what it predicts for a file"),
-        (f"sertk evaluate {run.path} --data DIR", "metrics on other data"),
-        (f"sertk quantize {run.path}", "one file for a device"),
+        (f"sertk predict {show.quoted(run.path)} FILE.wav", "what it predicts for a file"),
+        (f"sertk evaluate {show.quoted(run.path)} --data DIR", "metrics on other data"),
+        (f"sertk quantize {show.quoted(run.path)}", "one file for a device"),
         ("sertk crossval … --protocol loso", "every speaker as the test speaker once"),
     )
 
@@ -137,7 +137,7 @@ def crossval(**chosen: Any) -> None:
     first = run.path / "fold-01"
     show.next_steps(
         run.path,
-        (f"sertk predict {first} FILE.wav", "the network of one fold"),
+        (f"sertk predict {show.quoted(first)} FILE.wav", "the network of one fold"),
         ("sertk train …", "one network to keep"),
     )
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from ..contracts.recipe import Recipe
 from ..data.feature_store import processes
+from ..data.labels import parse_emotions
 from ..plugins.settings import SettingsInput
+from ..runtime.errors import SertkError
 
 Data = str | Path | Sequence[str | Path]
 
@@ -47,6 +49,14 @@ class TrainOptions:
     workers: int = 0
     out: str | Path | None = None
     resume: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "seed", "workers"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise SertkError(f"{name} expects a whole number, received {value!r}")
+        if isinstance(self.emotions, str):
+            object.__setattr__(self, "emotions", parse_emotions(self.emotions))
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -22,12 +22,13 @@ from ..plugins.registry import Plugins
 from ..runtime.errors import SertkError
 from ..runtime.features.normalizer import normalizers_from_bytes
 from ..runtime.inference.classifier import Classifier
-from ..utils.files import DAMAGED
+from ..utils.files import DAMAGED, check_writable
 from ..utils.tables import as_table, parse_number
 from .backend import load_network
 from .keras_network import KerasNetwork
 
 NETWORK = "model.keras"
+PLAN = ("recipe.toml", "split.json")
 PARTS = ("recipe.toml", "adapter.npz", "split.json", NETWORK)
 
 
@@ -36,6 +37,9 @@ class RunDirectory:
     """The directory of a finished training."""
 
     path: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
 
     def file(self, name: str) -> Path:
         """Return a file that must be there."""
@@ -166,10 +170,20 @@ def check_folder(folder: Path | None, resume: bool) -> None:
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
         raise SertkError(f"--out expects a folder, '{there}' is a file", "Choose another --out")
-    if folder.is_dir() and any(folder.iterdir()) and not resume:
+    if folder.is_dir() and not resume and _never_trained(folder):
+        for name in PLAN:
+            (folder / name).unlink()
+    elif folder.is_dir() and any(folder.iterdir()) and not resume:
         raise SertkError(
             f"'{folder}' is not empty", "Add --resume to go on with it, or choose another --out"
         )
+    check_writable(folder)
+
+
+def _never_trained(folder: Path) -> bool:
+    """Say whether a folder has the plan of a run that ended before its first epoch, and no more."""
+    names = {path.name for path in folder.iterdir()}
+    return set(PLAN) <= names and names <= {*PLAN, "log.txt", "assets"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime import npz
+from ..runtime.errors import SertkError
 from ..runtime.files import atomic, naming, remove_temporaries
 
-__all__ = ["DAMAGED", "atomic", "cache_dir", "naming", "read_npz", "remove_temporaries"]
-__all__ += ["write_bytes", "write_npz", "write_text"]
+__all__ = ["DAMAGED", "atomic", "cache_dir", "check_file", "check_writable", "naming"]
+__all__ += ["read_npz", "remove_temporaries", "write_bytes", "write_npz", "write_text"]
 
 DAMAGED = (
     OSError,
@@ -50,6 +52,27 @@ def write_npz(path: Path, arrays: Mapping[str, Any], writer: str = "") -> None:
     """
     with atomic(path, writer) as file:
         npz.write_npz(file, arrays)
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, and raise SertkError where it cannot hold a new file."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SertkError(
+            f"cannot write into '{folder}': {error.strerror}", "Choose another place"
+        ) from error
+
+
+def check_file(path: str | Path | None) -> None:
+    """Raise SertkError for a file that cannot be written, before the work whose result it is."""
+    if path is None:
+        return
+    if Path(path).is_dir():
+        raise SertkError(f"a file expected, '{path}' is a folder", "Add the name of a file")
+    check_writable(Path(path).parent)
 
 
 def read_npz(path: Path) -> dict[str, Any]:
