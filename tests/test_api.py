@@ -245,6 +245,19 @@ def test_extract_writes_the_frames_of_files_below_each_other(
     assert len(columns) == table.shape[1]
 
 
+def test_extract_goes_on_without_a_bad_file(small_corpus: Path, tmp_path: Path) -> None:
+    good = sorted(small_corpus.rglob("*.wav"))[:2]
+    (tmp_path / "bad.wav").write_bytes(b"no sound")
+    files = [good[0], tmp_path / "bad.wav", good[1]]
+    found = sertk.extract("compact", files=files, out=tmp_path / "x.npz")
+    assert found.files == [path.name for path in good] and list(found.failed) == ["bad.wav"]
+    with np.load(tmp_path / "x.npz") as arrays:
+        assert len(arrays.files) == 2
+    with pytest.raises(sertk.AudioError):
+        sertk.extract("compact", files=[tmp_path / "bad.wav"], out=tmp_path / "y.npz")
+    assert not (tmp_path / "y.npz").exists()
+
+
 def test_extract_writes_one_array_per_file(small_corpus: Path, tmp_path: Path) -> None:
     files = sorted(small_corpus.rglob("*.wav"))[:2]
     sertk.extract("compact", files=files, out=tmp_path / "x.npz")

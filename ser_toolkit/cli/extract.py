@@ -63,3 +63,5 @@ def extract(
             f"{summary['missing']} missing values"
         )
     click.echo(f"wrote {out}")
+    if summary.get("failed"):
+        raise SystemExit(1)

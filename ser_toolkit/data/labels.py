@@ -45,9 +45,17 @@ ALIASES: Mapping[str, str] = MappingProxyType(
 
 
 def canonical(word: str) -> str | None:
-    """Return the canonical emotion for a word in any case, or None where there is none."""
+    """Return the canonical emotion for a word in any case, or None where there is none.
+
+    A number before it counts for nothing: corpora have folders `03Happy` and `4_sad`.
+    """
     key = re.sub(r"[\s_-]+", "_", word.strip().lower())
-    return key if key in EMOTIONS else ALIASES.get(key)
+    for form in (key, key.lstrip("0123456789").lstrip("_")):
+        if form in EMOTIONS:
+            return form
+        if form in ALIASES:
+            return ALIASES[form]
+    return None
 
 
 def canonical_emotion(word: str) -> str:

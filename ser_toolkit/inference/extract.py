@@ -18,7 +18,7 @@ from ..plugins.assets import Assets
 from ..plugins.registry import load_plugins
 from ..plugins.settings import RecipeSettings
 from ..runtime.audio.decode import check_speech, read_audio
-from ..runtime.errors import SertkError
+from ..runtime.errors import AudioError, SertkError
 from ..runtime.features.base import F32, Extractor, FrameExtractor
 from ..runtime.inference.inputs import features, signal_of
 from ..training import report
@@ -69,12 +69,23 @@ def _extract_files(
     assembly: Assembly, assets: Assets, files: Sequence[Path], out: Path, callback: Callback
 ) -> dict[str, Any]:
     extractor = assembly.extractor.prepare(assets.load)
-    arrays = []
+    found: dict[Path, Mapping[str, F32]] = {}
+    failed: dict[str, AudioError] = {}
     for path in callback.track(files, "Extracting", len(files)):
-        audio = read_audio(path, shown=path.name)
-        check_speech(audio, path.name)
-        signal = signal_of(audio, extractor, path.name)
-        arrays.append(features(extractor, signal, assembly.recipe.window))
+        try:
+            audio = read_audio(path, shown=path.name)
+            check_speech(audio, path.name)
+            signal = signal_of(audio, extractor, path.name)
+        except AudioError as error:
+            failed[path.name] = error
+        else:
+            found[path] = features(extractor, signal, assembly.recipe.window)
+    if not found:
+        raise next(iter(failed.values()))
+    if failed:
+        reasons = [str(error) for error in failed.values()]
+        callback.warn(f"{len(failed)} of {len(files)} files left out", reasons)
+    files, arrays = list(found), list(found.values())
     rows = [{n: list(a.shape) for n, a in item.items()} for item in arrays]
     if out.suffix == ".npz":
         pairs = enumerate(zip(files, arrays, strict=True))
@@ -85,7 +96,12 @@ def _extract_files(
         content = io.BytesIO()
         np.save(content, _joined(arrays))
         write_bytes(out, content.getvalue())
-    return {"files": [p.name for p in files], "shapes": rows, "columns": list(extractor.columns)}
+    return {
+        "files": [p.name for p in files],
+        "failed": {name: str(error) for name, error in failed.items()},
+        "shapes": rows,
+        "columns": list(extractor.columns),
+    }
 
 
 def _flat_names(named: Mapping[str, Mapping[str, F32]]) -> dict[str, Any]:
