@@ -14,7 +14,7 @@ I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
 STARTS = 16
 SWAPS_UP_TO = 150
-TOLERANCE = 0.05
+TOLERANCE = 0.03
 
 
 @dataclass(frozen=True)

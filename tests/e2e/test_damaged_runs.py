@@ -98,7 +98,7 @@ def test_evaluating_on_what_the_network_cannot_know(
     for clip in split["clips"]:
         clip["side"] = "train"
     (run / "split.json").write_text(json.dumps(split))
-    refused(sertk("evaluate", run, "--data", mixed), "no clip to score: 59 of 59", "has not seen")
+    refused(sertk("evaluate", run, "--data", mixed), "no clip to score: all 59", "Give other data")
 
 
 @pytest.mark.parametrize(
