@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +112,25 @@ def quantized(content: bytes, windows: F32) -> bytes:
     kept = {**scope, "algorithm_key": "no_quantize"}
     rules += [{**kept, "operation": name} for name in FLOAT_OPERATORS]
     quantization = quantizer.Quantizer(bytearray(content), rules)
-    ranges = quantization.calibrate({SIGNATURE: list(one_by_one({INPUT: windows}))})
-    return bytes(quantization.quantize(ranges).quantized_model)
+    single = one_by_one({INPUT: windows})
+    found = [quantization.calibrate({SIGNATURE: [window]}) for window in single]
+    return bytes(quantization.quantize(joined(found)).quantized_model)
+
+
+def joined(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the lowest minimum and the highest maximum of each tensor, found window by window.
+
+    For several windows together the quantizer takes a moving average, which begins with the first
+    window and cuts off what others reach.
+    """
+    result = dict(found[0])
+    for name, first in found[0].items():
+        ranges = [ranges[name] for ranges in found]
+        if {"min", "max"} <= set(first):
+            lowest = np.min([one["min"] for one in ranges], axis=0)
+            highest = np.max([one["max"] for one in ranges], axis=0)
+            result[name] = {**first, "min": lowest, "max": highest}
+    return result
 
 
 def expected(form: GraphForm, normalizer: Normalizer, network: Any, windows: F32) -> F32:
