@@ -55,10 +55,10 @@ def write_npz(path: Path, arrays: Mapping[str, Any], writer: str = "") -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder, and raise SertkError where it cannot hold a new file."""
+    """Raise SertkError where a folder, or the one above it that exists, cannot hold a new file."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise SertkError(

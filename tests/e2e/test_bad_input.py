@@ -282,9 +282,9 @@ def test_codes_that_are_all_unknown(
 
 
 BAD_TABLES = (
-    ("file,speaker\na.wav,x\n", ("no reader recognises",)),
+    ("file,speaker\na.wav,x\n", ("x.csv line 1: no column emotion", "Columns: file")),
     ("file,emotion\n", ("x.csv has no rows",)),
-    ("file,emotion\na.wav,anger\n", ("none of the files of x.csv is there", "'a.wav'")),
+    ("file,emotion\na.wav,anger\n", ("none of the files of x.csv is there", "a.wav' is none")),
     ("file,emotion,start\na.wav,anger,soon\n", ("x.csv line 2", "seconds", "'soon'")),
     ("file,emotion,split\na.wav,anger,tset\n", ("x.csv line 2", "train, validation or test")),
     ("file,emotion\na.wav,\n", ("x.csv line 2 has no emotion",)),
