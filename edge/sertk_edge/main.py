@@ -128,6 +128,8 @@ async def _listen(parts: Parts, signals: ProcessSignals) -> int:
         await asyncio.gather(_drain(parts.delivery, signals), *closing)
         parts.delivery.stop(STOP_S)
         lost = _part(parts)
+    # The sound may end before the daemon has seen that nobody reads.
+    parts.delivery.check()
     return 1 if lost and not signals.stopped else 0
 
 
