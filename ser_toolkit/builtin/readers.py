@@ -334,8 +334,8 @@ def _relative(file: str, folder: Path, above: Path | None) -> str:
     if not Path(file).is_absolute():
         return str(PurePosixPath(file))
     base = folder.resolve()
-    inside = base in Path(file).parents or above is None
-    return Path(file).relative_to(base if inside or above is None else above).as_posix()
+    start = base if above is None or base in Path(file).parents else above
+    return Path(file).relative_to(start).as_posix()
 
 
 def _check_same(kept: tuple[Clip, Row], clip: Clip, row: Row) -> None:

@@ -17,7 +17,7 @@ import click
 
 from ..plugins.entry_points import BUILTIN_DISTRIBUTION, SLOW_TODO, damaged
 from ..runtime.errors import SertkError
-from ..utils.files import cache_dir, check_writable
+from ..utils.files import cache_dir, check_writable, existing
 
 BASE = ("numpy", "soxr", "soundfile", "pluggy", "click", "rich")
 TRAINING = (
@@ -144,8 +144,7 @@ def _cache() -> Finding:
     except SertkError as error:
         todo = "Set SERTK_CACHE to a folder that can be written"
         return Finding("cache", "broken", error.problem, todo, needed=True)
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    free_gb = shutil.disk_usage(existing).free / 1e9
+    free_gb = shutil.disk_usage(existing(folder)).free / 1e9
     return Finding("cache", "ok", f"{folder}, {free_gb:.1f} GB free")
 
 

@@ -167,11 +167,11 @@ def _holdout(utterances: Sequence[Utterance], labels: tuple[str, ...], seed: int
     if len(counts.groups) < 3:
         return _by_speaker(utterances, set(counts.groups[seed % 2]), labels, "holdout", seed)
     chosen = distribute(counts, HOLDOUT, _rng(seed, "holdout"))
+    speakers = [members(counts, chosen, subset) for subset in range(3)]
     train, validation, test = (
-        tuple(item for item in utterances if item.speaker in members(counts, chosen, subset))
-        for subset in range(3)
+        tuple(item for item in utterances if item.speaker in names) for names in speakers
     )
-    name = f"holdout, test {_short(members(counts, chosen, 2))}"
+    name = f"holdout, test {_short(speakers[2])}"
     return _checked(Split(name, train, validation, test, labels))
 
 

@@ -22,7 +22,7 @@ from ..plugins.registry import Plugins
 from ..runtime.errors import SertkError
 from ..runtime.features.normalizer import normalizers_from_bytes
 from ..runtime.inference.classifier import Classifier
-from ..utils.files import DAMAGED, check_writable
+from ..utils.files import DAMAGED, check_writable, existing
 from ..utils.tables import as_table, parse_number
 from .backend import load_network
 from .keras_network import KerasNetwork
@@ -167,7 +167,7 @@ def check_folder(folder: Path | None, resume: bool) -> None:
         if resume:
             raise SertkError("--resume expects --out", "Add --out with the folder of the run")
         return
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = existing(folder)
     if not there.is_dir():
         raise SertkError(f"--out expects a folder, '{there}' is a file", "Choose another --out")
     if folder.is_dir() and not resume and _never_trained(folder):

@@ -14,8 +14,8 @@ from ..runtime import npz
 from ..runtime.errors import SertkError
 from ..runtime.files import atomic, naming, remove_temporaries
 
-__all__ = ["DAMAGED", "atomic", "cache_dir", "check_file", "check_writable", "naming"]
-__all__ += ["read_npz", "remove_temporaries", "write_bytes", "write_npz", "write_text"]
+__all__ = ["DAMAGED", "atomic", "cache_dir", "check_file", "check_writable", "existing"]
+__all__ += ["naming", "read_npz", "remove_temporaries", "write_bytes", "write_npz", "write_text"]
 
 DAMAGED = (
     OSError,
@@ -54,11 +54,15 @@ def write_npz(path: Path, arrays: Mapping[str, Any], writer: str = "") -> None:
         npz.write_npz(file, arrays)
 
 
+def existing(path: Path) -> Path:
+    """Return the path, or the nearest one above it that exists."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
 def check_writable(folder: Path) -> None:
     """Raise SertkError where a folder, or the one above it that exists, cannot hold a new file."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=existing(folder)):
             pass
     except OSError as error:
         raise SertkError(
