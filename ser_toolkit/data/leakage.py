@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..contracts.components import Utterance
+from ..runtime.errors import SertkError
+from ..runtime.text import plural
 from .split import Split
 
 PAIRS = (("train", "test"), ("validation", "test"), ("train", "validation"))
@@ -99,6 +101,19 @@ def _overlapping(left: Sequence[Utterance], right: Sequence[Utterance]) -> list[
     )
 
 
+def refuse_overlapping(splits: Iterable[Split]) -> None:
+    """Raise SertkError where a segment shares audio with one of another subset."""
+    for split in splits:
+        for left, right in PAIRS:
+            if found := _overlapping(getattr(split, left), getattr(split, right)):
+                raise SertkError(
+                    f"{plural(len(found), f'{right} segment')} of the split ({split.name}) overlap "
+                    f"{left} segments of the same file, e.g. '{found[0]}'",
+                    "Cut segments that do not overlap, or keep each file to one speaker or one "
+                    "split; --overlapping trains on them as they are",
+                )
+
+
 def _tied(items: Iterable[Utterance], key: Key) -> dict[str, int] | None:
     """Count what has several clips, and of these what has one emotion; None where one is unknown.
 
@@ -114,8 +129,17 @@ def _tied(items: Iterable[Utterance], key: Key) -> dict[str, int] | None:
 
 
 def audit_caveats(report: dict[str, Any]) -> list[str]:
-    """Return what emotions are tied to, where that holds for half of the speakers or texts."""
+    """Return what a reader of the metrics must know: shared audio, and what emotions are tied to.
+
+    A tie counts where it holds for half of the speakers or texts.
+    """
     caveats = []
+    for pair in ("train-test", "validation-test"):
+        if found := report.get(pair, {}).get("overlapping"):
+            caveats.append(
+                f"{plural(len(found), 'test segment')} overlap segments of the same file in "
+                f"{pair.partition('-')[0]}: the network has heard part of what it is tested on"
+            )
     for what, numbers in report.get("one_emotion", {}).items():
         if numbers and numbers["of"] and 2 * numbers["one_emotion"] >= numbers["of"]:
             caveats.append(
