@@ -44,6 +44,14 @@ def metadata_of(root: Path) -> list[Path]:
     return [place / name for place in places for name in METADATA if (place / name).is_file()]
 
 
+def names_files(table: Path) -> bool:
+    """Say whether metadata have the column of files; a CSV table of another kind has not."""
+    if table.suffix != ".csv":
+        return True
+    with table.open(encoding="utf-8-sig", newline="", errors="replace") as file:
+        return FILE in next(csv.reader(file), [])
+
+
 def open_dataset(root: Path) -> dict[str, list[Row]]:
     """Return the rows of each split."""
     if not root.is_dir():
@@ -161,7 +169,7 @@ def _place(root: Path, number: str, audio: Mapping[str, Any]) -> tuple[str, Path
         return number, None
     path = root.resolve() / name
     inside = root.resolve() in path.parents
-    return path.relative_to(root.resolve()).as_posix() if inside else path.name, path
+    return path.relative_to(root.resolve()).as_posix() if inside else f"{number}/{path.name}", path
 
 
 def _stored(content: bytes, suffix: str) -> Path:
