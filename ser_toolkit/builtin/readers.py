@@ -15,6 +15,7 @@ from ..runtime.audio.decode import audio_files
 from ..runtime.errors import SertkError
 from .table import NEEDED, SUBSETS, SUFFIXES, Row, Table, open_table
 
+
 @dataclass(frozen=True)
 class FolderReader(Reader):
     """A folder per emotion: ROOT/EMOTION/x.wav or ROOT/EMOTION/SPEAKER/x.wav.
@@ -93,7 +94,7 @@ class TableReader(Reader):
         for row in rows:
             clip = _clip(row, folder, above, corpus)
             place = (clip.path, clip.start_s, clip.end_s)
-            if not os.path.isfile(clip.path):
+            if not _is_file(clip.path):
                 skipped[f"{clip.relative} ({row.where})"] = "no such file"
             elif place in kept:
                 _check_same(kept[place], clip, row)
@@ -178,10 +179,15 @@ def _clip(row: Row, folder: Path, above: Path | None, corpus: str) -> Clip:
     )
 
 
+def _is_file(path: Path) -> bool:
+    # Path.is_file raises for a name that is too long.
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def _there(path: Path) -> Path:
     """Return the path in the Unicode form in which the file is there, if in any."""
     forms = (Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD"))
-    return next((one for one in (path, *forms) if os.path.isfile(one)), path)
+    return next((one for one in (path, *forms) if _is_file(one)), path)
 
 
 def _common_folder(files: Iterable[str], folder: Path) -> Path | None:

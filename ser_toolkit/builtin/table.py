@@ -114,9 +114,7 @@ class Table:
     def ignored(self) -> tuple[str, ...]:
         """Return the names of columns that are not used."""
         used = set(self.columns.values())
-        return tuple(
-            name for index, name in enumerate(self.header) if name and index not in used
-        )
+        return tuple(name for index, name in enumerate(self.header) if name and index not in used)
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows. Raises SertkError for one that has more or fewer values than columns."""

@@ -45,18 +45,17 @@ ALIASES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-OTHER_EMOTIONS = frozenset(
-    """
-    admiration affection amazed amazement amused amusement annoyance annoyed apologetic assertive
-    awe concern concerned confidence confident confused confusion content contentment curiosity
-    curious delight delighted despair disappointed disappointment embarrassed embarrassment
-    encouraging enthusiasm enthusiastic envy exc excited excitement fru frustrated frustration
-    gratitude grief guilt guilty hate hatred hope hopeful interest interested irritated irritation
-    jealous jealousy lonely loneliness love negative nervous nervousness panic passion pleased
-    pleasure positive pride proud rage regret relief relieved remorse satisfaction satisfied scared
-    shame shy shyness sorrow sympathy tender tenderness triumph trust worried worry
-    """.split()
-)
+OTHER_WORDS = """
+admiration affection amazed amazement amused amusement annoyance annoyed apologetic assertive
+awe concern concerned confidence confident confused confusion content contentment curiosity
+curious delight delighted despair disappointed disappointment embarrassed embarrassment
+encouraging enthusiasm enthusiastic envy exc excited excitement fru frustrated frustration
+gratitude grief guilt guilty hate hatred hope hopeful interest interested irritated irritation
+jealous jealousy lonely loneliness love negative nervous nervousness panic passion pleased
+pleasure positive pride proud rage regret relief relieved remorse satisfaction satisfied scared
+shame shy shyness sorrow sympathy tender tenderness triumph trust worried worry
+"""
+OTHER_EMOTIONS = frozenset(OTHER_WORDS.split())
 """Words of corpora for emotions that stay as they are, each a label of its own."""
 LABELS_SHOWN = 6
 

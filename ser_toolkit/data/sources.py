@@ -66,13 +66,11 @@ def _without_data(plugins: Plugins, reader: str | None) -> list[str]:
     raise SertkError("no data given", "Add --data DIR, or --data synthetic for the built-in corpus")
 
 
-def _source(
-    plugins: Plugins, where: str | Path, callback: Callback, reader: str | None
-) -> Source:
+def _source(plugins: Plugins, where: str | Path, callback: Callback, reader: str | None) -> Source:
     name, root = named_path(where)
     named = None if reader is None else plugins.get("reader", reader)
     shown = name or root.name or str(root)
-    if not os.path.exists(root):
+    if not _exists(root):
         made = _made(plugins, str(root), named)
         return Source(made, cache_dir() / "corpora", "made by the toolkit", shown, name)
     if named is not None:
@@ -87,11 +85,16 @@ def named_path(where: str | Path) -> tuple[str | None, Path]:
     A path that is there and has a '=' in it is a path.
     """
     name, equals, path = (part.strip() for part in str(where).partition("="))
-    if not equals or "/" in name or os.path.exists(where):
+    if not equals or "/" in name or _exists(where):
         return None, Path(where)
     if not name or not path:
         raise SertkError(f"NAME=PATH expected, received '{where}'", "Example: --data mine=DIR")
     return name, Path(path)
+
+
+def _exists(path: str | Path) -> bool:
+    # Path.exists raises for a name that is too long.
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def _made(plugins: Plugins, word: str, named: Reader | None) -> Reader:
@@ -190,9 +193,7 @@ def _reason(reader: Reader, root: Path) -> str:
     return result.problem if isinstance(result, SertkError) else "not recognised"
 
 
-def named_apart(
-    corpora: Sequence[Sequence[Clip]], sources: Sequence[Source]
-) -> list[list[Clip]]:
+def named_apart(corpora: Sequence[Sequence[Clip]], sources: Sequence[Source]) -> list[list[Clip]]:
     """Give each corpus the name that the user chose, others of one name that of the folder above.
 
     Speakers of a published corpus, which has its reader's name, are the same in all its copies.

@@ -242,9 +242,7 @@ def _short(speakers: Iterable[str]) -> str:
 TrainValidation = tuple[tuple[Utterance, ...], tuple[Utterance, ...], tuple[str, ...]]
 
 
-def _validation(
-    rest: Sequence[Utterance], words: Sequence[str], seed: int
-) -> TrainValidation:
+def _validation(rest: Sequence[Utterance], words: Sequence[str], seed: int) -> TrainValidation:
     """Split off validation by speaker, else by text, else by clip; return both and caveats.
 
     Args:

@@ -224,7 +224,7 @@ HEAD = "file,emotion,speaker,start,end,split"
 WRONG = (
     ("", "has no column file and no column emotion, its first line has: nothing"),
     ("\n\n", "has no column file and no column emotion, its first line has: nothing"),
-    ("file,feeling\nwav/a.wav,sad\n", "data.csv has no column emotion, its first line has: file, feeling"),
+    ("file,feeling\nwav/a.wav,sad\n", "has no column emotion, its first line has: file, feeling"),
     ("emotion;x\nsad;y\n", "data.csv has no column file, its first line has: emotion, x"),
     (f"{HEAD}\n", "data.csv has no rows"),
     (f"{HEAD}\nwav/a.wav,sad,,,,training2\n", "line 2: split expects train, validation or te"),
