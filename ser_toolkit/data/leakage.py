@@ -20,6 +20,7 @@ SHARED = {
     "source_files": "source files",
     "texts": "texts",
 }
+WORDS = {"train": "training", "validation": "validation", "test": "test"}
 Key = Callable[[Utterance], str | None]
 
 
@@ -107,11 +108,15 @@ def refuse_overlapping(splits: Iterable[Split]) -> None:
         for left, right in PAIRS:
             if found := _overlapping(getattr(split, left), getattr(split, right)):
                 raise SertkError(
-                    f"{plural(len(found), f'{right} segment')} of the split ({split.name}) overlap "
-                    f"{left} segments of the same file, e.g. '{found[0]}'",
+                    f"{_overlap(found, right, left)}, e.g. of '{found[0]}' ({split.name})",
                     "Cut segments that do not overlap, or keep each file to one speaker or one "
                     "split; --overlapping trains on them as they are",
                 )
+
+
+def _overlap(found: Sequence[str], subset: str, other: str) -> str:
+    segments = plural(len(found), f"{WORDS[subset]} segment")
+    return f"part of {segments} is in {WORDS[other]} segments of the same file"
 
 
 def _tied(items: Iterable[Utterance], key: Key) -> dict[str, int] | None:
@@ -136,10 +141,8 @@ def audit_caveats(report: dict[str, Any]) -> list[str]:
     caveats = []
     for pair in ("train-test", "validation-test"):
         if found := report.get(pair, {}).get("overlapping"):
-            caveats.append(
-                f"{plural(len(found), 'test segment')} overlap segments of the same file in "
-                f"{pair.partition('-')[0]}: the network has heard part of what it is tested on"
-            )
+            words = _overlap(found, "test", pair.partition("-")[0])
+            caveats.append(f"{words}: the network has seen what it is tested on")
     for what, numbers in report.get("one_emotion", {}).items():
         if numbers and numbers["of"] and 2 * numbers["one_emotion"] >= numbers["of"]:
             caveats.append(
