@@ -207,6 +207,15 @@ def test_parts_and_splits_are_those_of_a_table(tmp_path: Path) -> None:
     assert places(READER.read(lines).clips) == places(reading.clips)
 
 
+def test_files_elsewhere_have_names_of_their_own(tmp_path: Path) -> None:
+    places = [tone(tmp_path / place / "x.wav") for place in ("far/a", "far/b", "corpus/c")]
+    rows = [f"{places[0]},anger", "../far/b/x.wav,happy", f"{places[2]},sadness"]
+    table = "\n".join(["file_name,emotion", *rows])
+    clips = READER.read(parts(tmp_path / "corpus", table)).clips
+    assert [clip.relative for clip in clips] == ["000000/x.wav", "000001/x.wav", "c/x.wav"]
+    assert all(clip.path.is_file() for clip in clips)
+
+
 def test_parts_and_splits_that_are_none(tmp_path: Path) -> None:
     for row, problem in (
         ("a.wav,anger,ann,soon,,,", "start in seconds expected, received 'soon'"),
