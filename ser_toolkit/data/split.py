@@ -13,6 +13,7 @@ import numpy as np
 
 from ..contracts.components import Subset, Utterance
 from ..runtime.errors import SertkError
+from ..runtime.text import listed
 from .balance import (
     Subsets,
     balanced,
@@ -234,9 +235,7 @@ def _by_speaker(
 
 
 def _short(speakers: Iterable[str]) -> str:
-    names = sorted(speakers)
-    listed = ", ".join(names[:4])
-    return listed if len(names) <= 4 else f"{listed} and {len(names) - 4} more"
+    return listed(sorted(speakers), 4)
 
 
 TrainValidation = tuple[tuple[Utterance, ...], tuple[Utterance, ...], tuple[str, ...]]

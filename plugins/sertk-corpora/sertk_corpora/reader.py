@@ -19,7 +19,7 @@ from ser_toolkit import (
 )
 
 Pairs = tuple[tuple[str, str], ...]
-LOSSY = (".mp3", ".ogg", ".oga", ".opus")
+LOSSY = (".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac")
 BEGINNING_S = 0.05
 
 
