@@ -13,7 +13,7 @@ from .contracts.recipe import Recipe
 from .data.batches import Dataset, fit_normalizers
 from .data.corpus import Corpus, load_corpus
 from .data.feature_store import Features, Store
-from .data.leakage import audit, audit_caveats, audit_summary
+from .data.leakage import audit, audit_caveats, audit_summary, refuse_overlapping
 from .data.split import Split, make_splits, parse_protocol
 from .metrics.calibration import chow_threshold, fit_temperature
 from .metrics.caveats import caveats_of
@@ -92,8 +92,11 @@ def prepare(options: TrainOptions, plugins: Plugins, callback: Callback) -> Prep
         options.reader,
         tuple(options.emotions),
         options.mapping,
+        options.labels_as_they_are,
     )
     splits = make_splits(corpus.utterances, options.protocol, options.seed)
+    if not options.overlapping:
+        refuse_overlapping(splits)
     features = Features(
         assembly.extractor,
         assembly.recipe.window,

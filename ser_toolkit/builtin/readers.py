@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 from typing import ClassVar
 
-from ..contracts.components import Clip, Match, Reader, Reading, Subset
+from ..contracts.components import Clip, Match, Reader, Reading
 from ..data.labels import canonical, canonical_emotion
 from ..runtime.audio.decode import audio_files
 from ..runtime.errors import SertkError
-
-COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "file": ("file", "path", "filename", "file_name", "file_id"),
-        "emotion": ("emotion", "label"),
-        "speaker": ("speaker", "speaker_id"),
-        "start": ("start", "start_s"),
-        "end": ("end", "end_s"),
-        "text": ("text", "transcript"),
-        "split": ("split",),
-    }
-)
-NEEDED = ("file", "emotion")
-SUFFIXES = (".csv", ".tsv")
-SUBSETS: Mapping[str, Subset] = MappingProxyType(
-    {
-        "train": "train",
-        "training": "train",
-        "validation": "validation",
-        "valid": "validation",
-        "val": "validation",
-        "dev": "validation",
-        "test": "test",
-    }
-)
+from .table import NEEDED, SUBSETS, SUFFIXES, Row, Table, open_table
 
 
 @dataclass(frozen=True)
@@ -113,16 +85,16 @@ class TableReader(Reader):
     def read(self, root: Path) -> Reading:
         """Return one clip per row; rows whose file is missing are left out with the reason."""
         table = _find_table(root)
-        folder = table.parent / self.audio_folder
-        corpus = table.stem if root.is_file() else _folder_name(root)
+        folder = table.path.parent / self.audio_folder
+        corpus = table.path.stem if root.is_file() else _folder_name(root)
         kept: dict[tuple[Path, float, float | None], tuple[Clip, Row]] = {}
         skipped: dict[str, str] = {}
-        rows = list(_rows(table))
+        rows = list(table.rows())
         above = _common_folder([row.needed("file") for row in rows], folder)
         for row in rows:
             clip = _clip(row, folder, above, corpus)
             place = (clip.path, clip.start_s, clip.end_s)
-            if not clip.path.is_file():
+            if not _is_file(clip.path):
                 skipped[f"{clip.relative} ({row.where})"] = "no such file"
             elif place in kept:
                 _check_same(kept[place], clip, row)
@@ -131,52 +103,8 @@ class TableReader(Reader):
                 kept[place] = (clip, row)
         if not kept:
             raise _nothing(table, _there(folder / rows[0].needed("file")) if rows else None)
-        return Reading(tuple(clip for clip, _ in kept.values()), skipped)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of a table: its line, and its values by column ('' where there is none)."""
-
-    table: str
-    line: int
-    values: Mapping[str, str]
-
-    @property
-    def where(self) -> str:
-        """Return table and line, as errors name them."""
-        return f"{self.table} line {self.line}"
-
-    def get(self, column: str) -> str:
-        """Return the value, '' where there is none."""
-        return self.values.get(column, "")
-
-    def needed(self, column: str) -> str:
-        """Return the value. Raises SertkError where there is none."""
-        if not self.get(column):
-            raise SertkError(
-                f"{self.where} has no {column}", f"Write one, or delete line {self.line}"
-            )
-        return self.get(column)
-
-    def seconds(self, column: str) -> float | None:
-        """Return the value in seconds, None where there is none. Raises SertkError for others."""
-        text = self.get(column)
-        try:
-            value = float(text) if text else None
-        except ValueError:
-            value = math.nan
-        if value is None or 0 <= value < math.inf:
-            return value
-        raise SertkError(f"{self.where}: {column} in seconds expected, received '{text}'")
-
-    def subset(self) -> Subset | None:
-        """Return the subset that the table prescribes. Raises SertkError for other words."""
-        text = self.get("split")
-        if text and text.lower() not in SUBSETS:
-            expected = "split expects train, validation or test"
-            raise SertkError(f"{self.where}: {expected}, received '{text}'")
-        return SUBSETS.get(text.lower())
+        clips = tuple(clip for clip, _ in kept.values())
+        return Reading(clips, skipped, ignored=table.ignored)
 
 
 def _place(relative: str) -> tuple[str, str | None] | None:
@@ -197,96 +125,32 @@ def _folder_name(root: Path) -> str:
     return root.resolve().name
 
 
-def _find_table(root: Path) -> Path:
+def _find_table(root: Path) -> Table:
     if root.is_file():
-        _, columns = _header(root, _text(root))
-        _check_columns(root, columns)
-        return root
+        return open_table(root)
     if not root.is_dir():
         raise SertkError(f"no table or folder '{root}'", "Give a CSV or TSV file, or its folder")
-    tables = [path for path in sorted(root.iterdir()) if _is_table(path)]
+    tables, reasons = _tables_in(root)
     if len(tables) == 1:
         return tables[0]
     if not tables:
         problem = f"no CSV or TSV table with columns file and emotion in '{root}'"
-        raise SertkError(problem, "Give the path of a table, or add these columns")
-    names = ", ".join(path.name for path in tables)
+        todo = "Give the path of a table, or add these columns"
+        raise SertkError("; ".join([problem, *reasons]), todo)
+    names = ", ".join(table.name for table in tables)
     raise SertkError(f"'{root}' holds several tables: {names}", "Give the path of one of them")
 
 
-def _is_table(path: Path) -> bool:
-    if path.suffix.lower() not in SUFFIXES or path.name[0] == "." or not path.is_file():
-        return False
-    try:
-        _, columns = _header(path, _text(path))
-    except SertkError:
-        return False
-    return all(column in columns for column in NEEDED)
-
-
-def _text(table: Path) -> str:
-    try:
-        return table.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SertkError(f"{table.name} is not UTF-8 text", "Save it as CSV in UTF-8") from error
-    except OSError as error:
-        problem = f"{table.name} cannot be read: {error.strerror}"
-        raise SertkError(problem, "Check its permissions") from error
-
-
-def _header(table: Path, text: str) -> tuple[str, dict[str, int]]:
-    """Return the delimiter that gives most known columns, and the index of each of them."""
-    first = text.partition("\n")[0]
-    splits = {mark: _columns(_split(table, first, mark)) for mark in ",\t;|"}
-    best = max(splits, key=lambda mark: len(splits[mark]))
-    return best, splits[best]
-
-
-def _split(table: Path, line: str, delimiter: str) -> list[str]:
-    return next(_records(table, line, delimiter), (0, []))[1]
-
-
-def _columns(header: list[str]) -> dict[str, int]:
-    names = [name.lower() for name in header]
-    present = {column: [a for a in aliases if a in names] for column, aliases in COLUMNS.items()}
-    return {column: names.index(aliases[0]) for column, aliases in present.items() if aliases}
-
-
-def _check_columns(table: Path, columns: Mapping[str, int]) -> None:
-    missing = [column for column in NEEDED if column not in columns]
-    if missing:
-        raise SertkError(
-            f"{table.name} line 1: no column {' and no column '.join(missing)}",
-            "Columns: file, emotion; optional: speaker, start, end, text, split",
-        )
-
-
-def _rows(table: Path) -> Iterator[Row]:
-    text = _text(table)
-    delimiter, columns = _header(table, text)
-    _check_columns(table, columns)
-    records = _records(table, text, delimiter)
-    _, header = next(records)
-    for line, values in records:
-        if len(values) != len(header):
-            counts = f"{len(header)} values expected, received {len(values)}"
-            raise SertkError(f"{table.name} line {line}: {counts}", "Quote values with delimiters")
-        row = {column: values[index] for column, index in columns.items()}
-        yield Row(table.name, line, row)
-
-
-def _records(table: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and stripped values of each record that is not blank."""
-    records = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    while True:
-        try:
-            values = [value.strip() for value in next(records)]
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise SertkError(f"{table.name} line {records.line_num}: {error}") from error
-        if any(values):
-            yield records.line_num, values
+def _tables_in(folder: Path) -> tuple[list[Table], list[str]]:
+    """Return the tables of clips in a folder, and what is wrong with its other tables."""
+    tables, reasons = [], []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file():
+            try:
+                tables.append(open_table(path))
+            except SertkError as error:
+                reasons.append(error.problem)
+    return tables, reasons
 
 
 def _clip(row: Row, folder: Path, above: Path | None, corpus: str) -> Clip:
@@ -315,10 +179,15 @@ def _clip(row: Row, folder: Path, above: Path | None, corpus: str) -> Clip:
     )
 
 
+def _is_file(path: Path) -> bool:
+    # Path.is_file raises for a name that is too long.
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def _there(path: Path) -> Path:
     """Return the path in the Unicode form in which the file is there, if in any."""
     forms = (Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD"))
-    return next((one for one in (path, *forms) if one.is_file()), path)
+    return next((one for one in (path, *forms) if _is_file(one)), path)
 
 
 def _common_folder(files: Iterable[str], folder: Path) -> Path | None:
@@ -345,7 +214,7 @@ def _check_same(kept: tuple[Clip, Row], clip: Clip, row: Row) -> None:
         raise SertkError(f"{row.where}: {twice}", "Keep one of the two rows")
 
 
-def _nothing(table: Path, tried: Path | None) -> SertkError:
+def _nothing(table: Table, tried: Path | None) -> SertkError:
     if tried is None:
         return SertkError(f"{table.name} has no rows", "Add a row for each clip")
     return SertkError(

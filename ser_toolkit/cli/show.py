@@ -98,11 +98,12 @@ def show_metrics(metrics: Mapping[str, Any]) -> None:
     out.print(_headline(metrics), style="bold")
     out.print(_classes(metrics))
     out.print(_confusion(metrics))
+    if len(metrics.get("per_corpus", {})) > 1:
+        out.print(_per("Corpora", "corpus", metrics["per_corpus"]))
     if "folds" in metrics:
         out.print(_folds(metrics["folds"]))
     elif len(metrics["per_speaker"]) > 1:
-        rows = [(k, v["clips"], v["uar"], v["wa"]) for k, v in metrics["per_speaker"].items()]
-        out.print(table("Speakers", ("speaker", "clips", "UAR %", "WA %"), rows))
+        out.print(_per("Speakers", "speaker", metrics["per_speaker"]))
 
 
 def caveats(metrics: Mapping[str, Any]) -> list[str]:
@@ -166,6 +167,11 @@ def _confusion(metrics: Mapping[str, Any]) -> Table:
     labels = metrics["labels"]
     rows = list(zip(labels, *zip(*metrics["confusion"], strict=True), strict=True))
     return table("Confusion (row: truth)", ("", *(label[:9] for label in labels)), rows)
+
+
+def _per(title: str, what: str, metrics: Mapping[str, Mapping[str, Any]]) -> Table:
+    rows = [(name, row["clips"], row["uar"], row["wa"]) for name, row in metrics.items()]
+    return table(title, (what, "clips", "UAR %", "WA %"), rows)
 
 
 def _folds(folds: Sequence[Mapping[str, Any]]) -> Table:

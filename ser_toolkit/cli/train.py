@@ -31,8 +31,8 @@ def data_options(command: F) -> F:
         click.option(
             "--data",
             multiple=True,
-            metavar="DIR",
-            help="Corpus folder, CSV or TSV, or 'synthetic'; repeat to combine.",
+            metavar="[NAME=]DIR",
+            help="Corpus folder, CSV or TSV, or 'synthetic'; NAME= names it; repeat to combine.",
         ),
     ):
         command = option(command)
@@ -79,6 +79,16 @@ def _training_options(default_protocol: str) -> Callable[[F], F]:
                 show_default=True,
                 metavar="NAME",
                 help=f"One of {NAMES}.",
+            ),
+            click.option(
+                "--overlapping",
+                is_flag=True,
+                help="Train although segments of one file overlap in different subsets.",
+            ),
+            click.option(
+                "--labels-as-they-are",
+                is_flag=True,
+                help="Train on labels that are other words than emotions.",
             ),
             data_options,
             click.option(

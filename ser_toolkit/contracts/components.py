@@ -109,11 +109,13 @@ class Reading:
         clips: In an order that is the same in every run.
         skipped: Files left out, below the corpus folder, and why.
         notes: Remarks for the user.
+        ignored: Names of columns that the reader does not use; the user is shown them.
     """
 
     clips: tuple[Clip, ...]
     skipped: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
 class Reader(Component):

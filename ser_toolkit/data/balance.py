@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +43,9 @@ def count_clips(utterances: Sequence[Utterance]) -> Counts:
     utterances = [item for item in utterances if item.speaker is not None]
     groups = joined_speakers(utterances)
     of_speaker = {name: number for number, group in enumerate(groups) for name in group}
-    columns = sorted({(item.clip.corpus, item.emotion) for item in utterances})
+    ranks = corpus_ranks(utterances)
+    pairs = {(item.clip.corpus, item.emotion) for item in utterances}
+    columns = sorted(pairs, key=lambda pair: (ranks[pair[0]], pair[1]))
     of_column = {column: number for number, column in enumerate(columns)}
     clips = np.zeros((len(groups), len(columns)), np.int64)
     for item in utterances:
@@ -67,7 +69,29 @@ def joined_speakers(utterances: Sequence[Utterance]) -> tuple[frozenset[str], ..
                 group_of.update(dict.fromkeys(other, one))
     groups = {frozenset(group) for group in group_of.values()}
     alone = {frozenset({name}) for name in group_of}
-    return tuple(sorted(groups if len(groups) > 2 else alone, key=sorted))
+    order = speaker_order(utterances)
+    chosen = groups if len(groups) > 2 else alone
+    return tuple(sorted(chosen, key=lambda group: sorted(order[name] for name in group)))
+
+
+def corpus_ranks(utterances: Iterable[Utterance]) -> dict[str, int]:
+    """Number corpora by what they hold: a corpus may be renamed, and no draw depends on names."""
+    lowest: dict[str, str] = {}
+    for item in utterances:
+        corpus = item.clip.corpus
+        lowest[corpus] = min(lowest.get(corpus, item.hash), item.hash)
+    ordered = sorted(lowest, key=lambda corpus: (lowest[corpus], corpus))
+    return {corpus: rank for rank, corpus in enumerate(ordered)}
+
+
+def speaker_order(utterances: Sequence[Utterance]) -> dict[str, tuple[int, str]]:
+    """Return what known speakers are sorted by: the rank of the corpus, and the name in it."""
+    ranks = corpus_ranks(utterances)
+    return {
+        item.speaker: (ranks[item.clip.corpus], str(item.clip.speaker))
+        for item in utterances
+        if item.speaker is not None
+    }
 
 
 def _indicators(names: Sequence[str]) -> I64:

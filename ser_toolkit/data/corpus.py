@@ -1,8 +1,7 @@
-"""Turn folders into usable utterances: choose a reader, leave out unusable files."""
+"""Turn folders into usable utterances: read, select emotions, leave out unusable files."""
 
 from __future__ import annotations
 
-import itertools
 import os
 import unicodedata
 from collections import Counter, defaultdict
@@ -11,17 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..contracts.components import Clip, Match, Reader, Reading, Utterance
-from ..plugins.errors import DefectError, broken
-from ..plugins.loader import PluginComponent
+from ..contracts.components import Clip, Reader, Reading, Utterance
 from ..plugins.registry import Plugins
-from ..plugins.sandbox import attempt, captured
 from ..runtime.audio.decode import check_speech, content_hash, read_audio
 from ..runtime.errors import AudioError, SertkError
-from ..utils.files import cache_dir
+from ..runtime.text import listed
 from ..utils.progress import Callback
-from .labels import select
+from .labels import check_labels, select
+from .sources import named_apart, sources_of
 
+COLUMNS_SHOWN = 12
 EMPTY = {"", "nan", "na", "<na>", "n/a", "null", "none"}
 
 
@@ -42,19 +40,23 @@ def load_corpus(
     reader: str | None = None,
     emotions: Sequence[str] = (),
     mapping: Mapping[str, str] | None = None,
+    labels_as_they_are: bool = True,
 ) -> Corpus:
     """Read a corpus, leave out clips that a recipe cannot use, and note how many remain.
 
     Args:
-        data: Folders, or names of readers that make their own corpus.
+        data: Folders, or names of readers that make their own corpus; NAME=PATH names a corpus.
         plugins: Plugins with the readers.
         callback: Receiver of notes, warnings and progress.
         span_s: The part of each clip that the recipe uses; None is the whole clip.
         reader: Name of the reader; None chooses the best match.
         emotions: Labels to keep; empty keeps all.
         mapping: New labels by old ones.
+        labels_as_they_are: Whether labels may be other words than emotions.
     """
-    corpus = read_corpus(data, plugins, callback, reader, emotions, dict(mapping or {}))
+    corpus = read_corpus(
+        data, plugins, callback, reader, emotions, dict(mapping or {}), labels_as_they_are
+    )
     corpus = drop_clips_shorter_than(corpus, span_s, callback)
     callback.note(summary(corpus.utterances))
     return corpus
@@ -67,98 +69,36 @@ def read_corpus(
     reader: str | None = None,
     emotions: Sequence[str] = (),
     mapping: dict[str, str] | None = None,
+    labels_as_they_are: bool = True,
 ) -> Corpus:
     """Read corpora, select emotions, decode and check. Raises SertkError where nothing is usable.
 
     Single unusable files are left out with a warning.
 
     Args:
-        data: Folders, or names of readers that make their own corpus.
+        data: Folders, or names of readers that make their own corpus; NAME=PATH names a corpus.
         plugins: Plugins with the readers.
         callback: Receiver of notes, warnings and progress.
         reader: Name of the reader; None chooses the best match.
         emotions: Labels to keep; empty keeps all.
         mapping: New labels by old ones.
+        labels_as_they_are: Whether labels may be other words than emotions.
     """
-    if not data:
-        data = _without_data(plugins, reader)
-    chosen = [_choose(plugins, where, reader) for where in data]
+    chosen = sources_of(data, plugins, callback, reader)
     corpora: list[list[Clip]] = []
-    for (source, root, why), where in zip(chosen, data, strict=True):
-        callback.note(f"{Path(where).name or where}: read as '{source.name}' ({why})")
-        corpora.append(_clips(_read(source, root), source, callback))
+    for source in chosen:
+        callback.note(f"{source.shown}: read as '{source.reader.name}' ({source.why})")
+        corpora.append(_clips(_read(source.reader, source.root), source.reader, callback))
     clips = [clip for named in named_apart(corpora, chosen) for clip in named]
     selected = select(clips, tuple(emotions), mapping or {})
+    if not labels_as_they_are:
+        check_labels(selected)
     utterances = _unique(_decoded(selected, callback), callback)
-    sources = tuple(
-        {"reader": source.name, "licence": source.licence, "citation": source.citation}
-        for source, _, _ in chosen
+    readers = [source.reader for source in chosen]
+    facts = tuple(
+        {"reader": one.name, "licence": one.licence, "citation": one.citation} for one in readers
     )
-    return Corpus(utterances, any(source.synthetic for source, _, _ in chosen), sources)
-
-
-def _without_data(plugins: Plugins, reader: str | None) -> list[str]:
-    if reader is not None and not plugins.get("reader", reader).needs_folder:
-        return [reader]
-    raise SertkError("no data given", "Add --data DIR, or --data synthetic for the built-in corpus")
-
-
-def _choose(plugins: Plugins, where: str | Path, name: str | None) -> tuple[Reader, Path, str]:
-    root = Path(where)
-    named = None if name is None else plugins.get("reader", name)
-    if not root.exists():
-        for candidate in plugins.all("reader"):
-            if candidate.name == str(where) and not candidate.needs_folder:
-                if named not in (None, candidate):
-                    raise SertkError(
-                        f"'{where}' makes its own corpus, which '{name}' does not read",
-                        "Leave out --reader, or give it a folder with --data",
-                    )
-                return candidate, cache_dir() / "corpora", "made by the toolkit"
-        raise SertkError(
-            f"data folder '{where}' does not exist",
-            "Check the path; --data synthetic uses the built-in corpus",
-        )
-    if named is not None:
-        return named, root, "as --reader says"
-    return _recognised(plugins, root)
-
-
-def _recognised(plugins: Plugins, root: Path) -> tuple[Reader, Path, str]:
-    results = [
-        (offer.component, _match(plugins, offer, root)) for offer in plugins.components("reader")
-    ]
-    matches = [(reader, result) for reader, result in results if isinstance(result, Match)]
-    if not matches:
-        for _, result in results:
-            if isinstance(result, Exception):
-                raise result
-        names = ", ".join(reader.name for reader, _ in results if reader.needs_folder)
-        raise SertkError(
-            f"no reader recognises '{root}'",
-            f"Expected a known corpus, a folder per emotion or a CSV; or choose --reader: {names}",
-        )
-    best = max(match.score for _, match in matches)
-    winners = [(reader, match) for reader, match in matches if match.score == best]
-    if len(winners) > 1:
-        names = ", ".join(reader.name for reader, _ in winners)
-        raise SertkError(f"several readers fit '{root}': {names}", "Choose one with --reader")
-    reader, match = winners[0]
-    return reader, root, match.why
-
-
-def _match(plugins: Plugins, offer: PluginComponent, root: Path) -> Match | Exception | None:
-    """Return how a reader recognises a folder; report a defective reader, and go on without it."""
-    with captured():
-        doing = f"asking reader '{offer.name}' of {offer.plugin.label}"
-        result: object = attempt(lambda: offer.component.recognises(root), doing)
-    if result is None or isinstance(result, Match | SertkError | OSError):
-        return result
-    if not isinstance(result, BaseException):
-        kind = type(result).__name__
-        result = DefectError(f"recognises of '{offer.name}' expects Match or None, gave {kind}")
-    plugins.report(broken(offer.plugin, result))
-    return None
+    return Corpus(utterances, any(one.synthetic for one in readers), facts)
 
 
 def _read(reader: Reader, root: Path) -> Reading:
@@ -174,6 +114,8 @@ def _read(reader: Reader, root: Path) -> Reading:
 def _clips(reading: Reading, reader: Reader, callback: Callback) -> list[Clip]:
     for note in reading.notes:
         callback.note(f"{reader.name}: {note}")
+    if reading.ignored:
+        callback.note(f"{reader.name}: ignored: {listed(reading.ignored, COLUMNS_SHOWN)}")
     clips = [_composed(clip) for clip in reading.clips]
     skipped = dict(reading.skipped)
     skipped |= {c.relative: f"no emotion: '{c.emotion}'" for c in clips if _says_nothing(c.emotion)}
@@ -198,33 +140,6 @@ def _composed(clip: Clip) -> Clip:
 def _says_nothing(emotion: str) -> bool:
     """Say whether a word is what programs write into an empty cell."""
     return emotion.strip().lower() in EMPTY
-
-
-def named_apart(
-    corpora: Sequence[Sequence[Clip]], sources: Sequence[tuple[Reader, Path, str]]
-) -> list[list[Clip]]:
-    """Give folders and tables of one name other names, by the folder above them.
-
-    Speakers of a published corpus, which has its reader's name, are the same in all its copies.
-
-    Args:
-        corpora: Clips of each source.
-        sources: Reader and path of each, in the same order.
-    """
-    names = Counter(name for clips in corpora for name in {clip.corpus for clip in clips})
-    taken: set[str] = set()
-    named = []
-    for clips, (reader, root, _) in zip(corpora, sources, strict=True):
-        twice = {c.corpus for c in clips if names[c.corpus] > 1 and c.corpus != reader.name}
-        others = {name: _free(f"{root.resolve().parent.name}-{name}", taken) for name in twice}
-        taken |= set(others.values())
-        named.append([replace(c, corpus=others.get(c.corpus, c.corpus)) for c in clips])
-    return named
-
-
-def _free(name: str, taken: set[str]) -> str:
-    numbered = (f"{name}-{number}" for number in itertools.count(2))
-    return next(one for one in itertools.chain([name], numbered) if one not in taken)
 
 
 def _decoded(clips: Sequence[Clip], callback: Callback) -> list[Utterance]:

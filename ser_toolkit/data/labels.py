@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from ..contracts.components import Clip
 from ..runtime.errors import SertkError
+from ..runtime.text import listed
 
 EMOTIONS = (
     "anger",
@@ -43,6 +45,20 @@ ALIASES: Mapping[str, str] = MappingProxyType(
     }
 )
 
+OTHER_WORDS = """
+admiration affection amazed amazement amused amusement annoyance annoyed apologetic assertive
+awe concern concerned confidence confident confused confusion content contentment curiosity
+curious delight delighted despair disappointed disappointment embarrassed embarrassment
+encouraging enthusiasm enthusiastic envy exc excited excitement fru frustrated frustration
+gratitude grief guilt guilty hate hatred hope hopeful interest interested irritated irritation
+jealous jealousy lonely loneliness love negative nervous nervousness panic passion pleased
+pleasure positive pride proud rage regret relief relieved remorse satisfaction satisfied scared
+shame shy shyness sorrow sympathy tender tenderness triumph trust worried worry
+"""
+OTHER_EMOTIONS = frozenset(OTHER_WORDS.split())
+"""Words of corpora for emotions that stay as they are, each a label of its own."""
+LABELS_SHOWN = 6
+
 
 def canonical(word: str) -> str | None:
     """Return the canonical emotion for a word in any case, or None where there is none.
@@ -61,6 +77,21 @@ def canonical(word: str) -> str | None:
 def canonical_emotion(word: str) -> str:
     """Return the canonical emotion for a word, else the word itself in lower case."""
     return canonical(word) or word.strip().lower()
+
+
+def check_labels(clips: Iterable[Clip]) -> None:
+    """Raise SertkError where labels are other words than emotions: numbers, names, sessions."""
+    counts = Counter(clip.emotion for clip in clips)
+    other = sorted(set(counts) - set(EMOTIONS) - OTHER_EMOTIONS)
+    if not other:
+        return
+    shown = listed([f"'{word}' ({counts[word]})" for word in other], LABELS_SHOWN)
+    kept = ",".join(sorted(set(counts) - set(other)))
+    leave_out = f", leave them out with --emotions {kept}" if "," in kept else ""
+    raise SertkError(
+        f"emotions expected as labels, received {shown}",
+        f"Rename them with --map {other[0]}=anger{leave_out}, or add --labels-as-they-are",
+    )
 
 
 def parse_mapping(pairs: Iterable[str]) -> dict[str, str]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..contracts.components import Utterance
+from ..runtime.errors import SertkError
+from ..runtime.text import plural
 from .split import Split
 
 PAIRS = (("train", "test"), ("validation", "test"), ("train", "validation"))
@@ -18,6 +20,7 @@ SHARED = {
     "source_files": "source files",
     "texts": "texts",
 }
+WORDS = {"train": "training", "validation": "validation", "test": "test"}
 Key = Callable[[Utterance], str | None]
 
 
@@ -99,6 +102,23 @@ def _overlapping(left: Sequence[Utterance], right: Sequence[Utterance]) -> list[
     )
 
 
+def refuse_overlapping(splits: Iterable[Split]) -> None:
+    """Raise SertkError where a segment shares audio with one of another subset."""
+    for split in splits:
+        for left, right in PAIRS:
+            if found := _overlapping(getattr(split, left), getattr(split, right)):
+                raise SertkError(
+                    f"{_overlap(found, right, left)}, e.g. of '{found[0]}' ({split.name})",
+                    "Cut segments that do not overlap, or keep each file to one speaker or one "
+                    "split; --overlapping trains on them as they are",
+                )
+
+
+def _overlap(found: Sequence[str], subset: str, other: str) -> str:
+    segments = plural(len(found), f"{WORDS[subset]} segment")
+    return f"part of {segments} is in {WORDS[other]} segments of the same file"
+
+
 def _tied(items: Iterable[Utterance], key: Key) -> dict[str, int] | None:
     """Count what has several clips, and of these what has one emotion; None where one is unknown.
 
@@ -114,8 +134,15 @@ def _tied(items: Iterable[Utterance], key: Key) -> dict[str, int] | None:
 
 
 def audit_caveats(report: dict[str, Any]) -> list[str]:
-    """Return what emotions are tied to, where that holds for half of the speakers or texts."""
+    """Return what a reader of the metrics must know: shared audio, and what emotions are tied to.
+
+    A tie counts where it holds for half of the speakers or texts.
+    """
     caveats = []
+    for pair in ("train-test", "validation-test"):
+        if found := report.get(pair, {}).get("overlapping"):
+            words = _overlap(found, "test", pair.partition("-")[0])
+            caveats.append(f"{words}: the network has seen what it is tested on")
     for what, numbers in report.get("one_emotion", {}).items():
         if numbers and numbers["of"] and 2 * numbers["one_emotion"] >= numbers["of"]:
             caveats.append(

@@ -13,7 +13,17 @@ import numpy as np
 
 from ..contracts.components import Subset, Utterance
 from ..runtime.errors import SertkError
-from .balance import Subsets, balanced, count_clips, distribute, joined_speakers, members
+from ..runtime.text import listed
+from .balance import (
+    Subsets,
+    balanced,
+    corpus_ranks,
+    count_clips,
+    distribute,
+    joined_speakers,
+    members,
+    speaker_order,
+)
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.15
@@ -94,7 +104,7 @@ def make_splits(utterances: Sequence[Utterance], protocol: str, seed: int) -> tu
     """
     kind, folds = parse_protocol(protocol)
     labels = _labels(utterances)
-    ordered = sorted(utterances, key=lambda item: (item.name, item.hash))
+    ordered = _ordered(utterances)
     if kind == "random":
         return (_random(ordered, labels, seed),)
     if kind == "official":
@@ -110,6 +120,16 @@ def make_splits(utterances: Sequence[Utterance], protocol: str, seed: int) -> tu
         return (_holdout(ordered, labels, seed),)
     splits = [_by_speaker(ordered, group, labels, kind, seed) for group in groups]
     return tuple(splits)
+
+
+def _ordered(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Sort by what stays the same where a corpus is renamed."""
+    ranks = corpus_ranks(utterances)
+
+    def key(item: Utterance) -> tuple[int, str, float, str]:
+        return ranks[item.clip.corpus], item.clip.relative, item.clip.start_s, item.hash
+
+    return sorted(utterances, key=key)
 
 
 def parse_protocol(protocol: str) -> tuple[str, int]:
@@ -187,7 +207,7 @@ def _speaker_folds(utterances: Sequence[Utterance], folds: int, seed: int) -> li
 
 
 def _speakers_by_corpus(utterances: Sequence[Utterance]) -> list[set[str]]:
-    corpora = sorted({item.clip.corpus for item in utterances})
+    corpora = list(corpus_ranks(utterances))
     if len(corpora) < 2:
         raise SertkError(
             f"cross-corpus expects at least two corpora, received {', '.join(corpora)}",
@@ -205,25 +225,31 @@ def _by_speaker(
     kind: str,
     seed: int,
 ) -> Split:
+    order = speaker_order(utterances)
+    words = [f"{rank}/{name}" for rank, name in sorted(order[one] for one in test_speakers)]
     name = f"{kind}, test {_short(test_speakers)}"
     test = [item for item in utterances if item.speaker in test_speakers]
     rest = [item for item in utterances if item.speaker not in test_speakers]
-    train, validation, caveats = _validation(rest, name, seed)
+    train, validation, caveats = _validation(rest, [kind, *words], seed)
     return _checked(Split(name, train, validation, tuple(test), labels, caveats))
 
 
 def _short(speakers: Iterable[str]) -> str:
-    names = sorted(speakers)
-    listed = ", ".join(names[:4])
-    return listed if len(names) <= 4 else f"{listed} and {len(names) - 4} more"
+    return listed(sorted(speakers), 4)
 
 
 TrainValidation = tuple[tuple[Utterance, ...], tuple[Utterance, ...], tuple[str, ...]]
 
 
-def _validation(rest: Sequence[Utterance], name: str, seed: int) -> TrainValidation:
-    """Split off validation by speaker, else by text, else by clip; return both and caveats."""
-    rng = _rng(seed, "validation", name)
+def _validation(rest: Sequence[Utterance], words: Sequence[str], seed: int) -> TrainValidation:
+    """Split off validation by speaker, else by text, else by clip; return both and caveats.
+
+    Args:
+        rest: What is no test clip.
+        words: What the draw depends on besides the seed.
+        seed: The seed.
+    """
+    rng = _rng(seed, "validation", *words)
     if len(_speakers(rest)) > 1 and len((counts := count_clips(rest)).groups) > 1:
         held = members(counts, distribute(counts, VALIDATION, rng), 1)
         return (*_partition(rest, lambda item: item.speaker in held), ())
@@ -233,7 +259,7 @@ def _validation(rest: Sequence[Utterance], name: str, seed: int) -> TrainValidat
         if unknown
         else "within the one training speaker; the test speaker is not in it"
     )
-    texts = sorted({item.text for item in rest if item.text is not None})
+    texts = list(dict.fromkeys(item.text for item in rest if item.text is not None))
     if len(texts) >= 5 and all(item.text is not None for item in rest):
         held = set(rng.permutation(texts)[: max(1, round(TEST_SHARE * len(texts)))].tolist())
         caveat = f"validation is by text: {within}"
@@ -286,7 +312,7 @@ def _official(utterances: Sequence[Utterance], labels: tuple[str, ...], seed: in
     train, validation = tuple(by_subset["train"]), tuple(by_subset["validation"])
     caveats: tuple[str, ...] = ()
     if not validation:
-        train, validation, caveats = _validation(train, "official", seed)
+        train, validation, caveats = _validation(train, ["official"], seed)
     shared = set(_speakers(train)) & set(_speakers(by_subset["test"]))
     if shared or any(item.speaker is None for item in utterances):
         caveats += (f"the official split does not keep speakers apart ({len(shared)} shared)",)

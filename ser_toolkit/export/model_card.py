@@ -109,6 +109,10 @@ def _metrics(metrics: Mapping[str, Any]) -> list[str]:
         (f"speaker {index + 1}", value["clips"], _percent(value["uar"]), _percent(value["wa"]))
         for index, value in enumerate(metrics["per_speaker"].values())
     ]
+    corpora = [
+        (name, value["clips"], _percent(value["uar"]), _percent(value["wa"]))
+        for name, value in metrics.get("per_corpus", {}).items()
+    ]
     return [
         "## Metrics of the trained network, on test clips",
         "",
@@ -118,6 +122,7 @@ def _metrics(metrics: Mapping[str, Any]) -> list[str]:
         f"{_percent(metrics['calibration_error'])} %.",
         "",
         *_table(("emotion", "precision %", "recall %", "F1 %", "clips"), classes),
+        *(_table(("corpus", "clips", "UAR %", "accuracy %"), corpora) if corpora[1:] else ()),
         *_table(("test speaker", "clips", "UAR %", "accuracy %"), speakers),
     ]
 

@@ -187,7 +187,8 @@ def compute_metrics(scores: Scores, seed: int = 0) -> dict[str, Any]:
         "labels": list(scores.labels),
         "calibration_error": calibration_error(scores.probabilities, scores.truth),
         "ci95": intervals(scores, seed),
-        "per_speaker": _per_speaker(scores),
+        "per_speaker": _per(scores, [item.speaker or "unknown" for item in scores.utterances]),
+        "per_corpus": _per(scores, [item.clip.corpus for item in scores.utterances]),
         "clips": len(scores.truth),
     }
 
@@ -229,24 +230,24 @@ def _weighted(
     }
 
 
-def _per_speaker(scores: Scores) -> dict[str, dict[str, float]]:
+def _per(scores: Scores, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return UAR, WA and number of clips for each name, of which every utterance has one."""
     return {
-        speaker: {
+        name: {
             "uar": uar(counts),
             "wa": float(np.trace(counts) / counts.sum()),
             "clips": int(counts.sum()),
         }
-        for speaker, counts in _speaker_confusions(scores).items()
+        for name, counts in _confusions(scores, names).items()
     }
 
 
-def _speaker_confusions(scores: Scores) -> dict[str, I64]:
-    speakers = np.array([item.speaker or "unknown" for item in scores.utterances])
-    n = len(scores.labels)
+def _confusions(scores: Scores, names: Sequence[str]) -> dict[str, I64]:
+    of_utterance, n = np.array(names), len(scores.labels)
     return {
-        str(speaker): confusion(scores.truth[own], scores.predicted[own], n)
-        for speaker in np.unique(speakers)
-        for own in [speakers == speaker]
+        str(name): confusion(scores.truth[own], scores.predicted[own], n)
+        for name in np.unique(of_utterance)
+        for own in [of_utterance == name]
     }
 
 
@@ -262,7 +263,8 @@ def intervals(scores: Scores, seed: int = 0, resamples: int = RESAMPLES) -> dict
         resamples: Number of draws.
     """
     rng = np.random.default_rng(seed)
-    groups = list(_speaker_confusions(scores).values())
+    speakers = [item.speaker or "unknown" for item in scores.utterances]
+    groups = list(_confusions(scores, speakers).values())
     clusters = "speaker"
     if len(groups) < 2:
         clusters, n = "clip", len(scores.labels)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 LONGEST_LINE = 300
 
 
@@ -21,3 +23,9 @@ def shorten(text: str, most: int = LONGEST_LINE) -> str:
 def plural(count: int, noun: str) -> str:
     """Return a number with its noun: 1 sample, 2 samples."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return names with commas, and how many more there are than `most`."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -20,13 +20,15 @@ class TrainOptions:
     """What a user may choose for `train` and `crossval`.
 
     Attributes:
-        data: A folder, a table, `"synthetic"`, or several of these.
+        data: A folder, a table, `"synthetic"`, or several of these; `"NAME=PATH"` names a corpus.
         plugin: The plugin whose recipe, or whose component in the default recipe, is trained.
         recipe: A `Recipe`, the name of one, or a `.toml` file.
         reader: Who reads `data`, where it is not to be found out.
         protocol: What the test subset is: `holdout`, `kfold:5`, `loso`, `official`, …
         emotions: Those that count; all, if empty.
         mapping: Renames emotions.
+        labels_as_they_are: Train on labels that are other words than emotions.
+        overlapping: Train although segments of one file overlap in different subsets.
         settings: Values in place of the recipe's, `{"training.epochs": 40}`, or a list of strings
             `"training.epochs=40"`.
         epochs: In place of the recipe's.
@@ -43,6 +45,8 @@ class TrainOptions:
     protocol: str = "holdout"
     emotions: Sequence[str] = ()
     mapping: Mapping[str, str] | None = None
+    labels_as_they_are: bool = False
+    overlapping: bool = False
     settings: SettingsInput = ()
     epochs: int | None = None
     seed: int = 0

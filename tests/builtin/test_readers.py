@@ -222,10 +222,10 @@ HEAD = "file,emotion,speaker,start,end,split"
 
 
 WRONG = (
-    ("", "line 1: no column file and no column emotion"),
-    ("\n\n", "line 1: no column file and no column emotion"),
-    ("file,feeling\nwav/a.wav,sad\n", "data.csv line 1: no column emotion"),
-    ("emotion;x\nsad;y\n", "data.csv line 1: no column file"),
+    ("", "has no column file and no column emotion, its first line has: nothing"),
+    ("\n\n", "has no column file and no column emotion, its first line has: nothing"),
+    ("file,feeling\nwav/a.wav,sad\n", "has no column emotion, its first line has: file, feeling"),
+    ("emotion;x\nsad;y\n", "data.csv has no column file, its first line has: emotion, x"),
     (f"{HEAD}\n", "data.csv has no rows"),
     (f"{HEAD}\nwav/a.wav,sad,,,,training2\n", "line 2: split expects train, validation or te"),
     (
@@ -266,3 +266,37 @@ def test_tables_that_are_none(tmp_path: Path) -> None:
     assert "no CSV or TSV table with columns file and emotion" in fails(TableReader(), tmp_path)
     assert TableReader().recognises(tmp_path / "no") is None
     assert TableReader().recognises(tmp_path) is None
+
+
+def test_columns_that_are_not_used_are_listed(corpus: Path) -> None:
+    reading = read(corpus, "file;Gender;emotion;label;age\nwav/a.wav;m;sad;x;30\n")
+    assert reading.ignored == ("Gender", "label", "age")
+    assert read(corpus, "file,emotion,sentence\nwav/a.wav,sad,hi\n").clips[0].text == "hi"
+
+
+def test_the_first_line_of_a_table(corpus: Path) -> None:
+    rows = "file;emotion\nwav/a.wav;sad\n"
+    assert len(read(corpus, f"\n  \n{rows}").clips) == 1
+    for first in ("sep=;", "# clips of mine"):
+        table(corpus, f"{first}\n{rows}")
+        assert f"its first line has: {first}" in fails(TableReader(), corpus / "data.csv")
+        assert (
+            f"data.csv has no column file and no column emotion, its first line has: {first}"
+            in (fails(TableReader(), corpus))
+        )
+
+
+def test_a_name_that_is_too_long_is_the_name_of_no_file(corpus: Path) -> None:
+    reading = read(corpus, f"file,emotion\nwav/a.wav,sad\n{'x' * 460},sad\n")
+    assert len(reading.clips) == 1
+    assert dict(reading.skipped) == {f"{'x' * 460} (data.csv line 3)": "no such file"}
+
+
+def test_predictions_are_no_labels(corpus: Path) -> None:
+    head = "file,start_s,end_s,label,uncertain,anger,sadness,error"
+    table(corpus, f"{head}\nwav/a.wav,,,anger,false,0.9,0.1,\n", "predictions.csv")
+    assert TableReader().recognises(corpus) is None
+    assert "has predictions of a network" in fails(TableReader(), corpus / "predictions.csv")
+    assert len(read(corpus, "file,emotion\nwav/a.wav,sad\n").clips) == 1
+    table(corpus, f"{head},emotion\nwav/a.wav,,,anger,false,0.9,0.1,,fear\n", "checked.csv")
+    assert TableReader().read(corpus / "checked.csv").clips[0].emotion == "fear"

@@ -120,6 +120,18 @@ def test_two_of_one_name_are_two_corpora(plugins: Plugins, tmp_path: Path, named
     assert len(make_splits(items, "cross-corpus", 0)) == 2
 
 
+def test_a_folder_that_is_renamed_is_the_same_corpus(plugins: Plugins, tmp_path: Path) -> None:
+    root = tmp_path / "before"
+    for number in range(16):
+        voice(root / ("anger", "neutral")[number % 2] / f"s{number // 4}" / f"{number}.wav", number)
+    hashes = set()
+    for name in ("after", "zzz"):
+        root = root.rename(tmp_path / name)
+        splits = [make_splits(read(plugins, root), protocol, 0) for protocol in ("loso", "kfold:2")]
+        hashes.add(tuple(split.hash for folds in splits for split in folds))
+    assert len(hashes) == 1
+
+
 def test_absolute_paths_of_one_base_name_stay_apart(plugins: Plugins, tmp_path: Path) -> None:
     for n, place in enumerate(("a", "b")):
         voice(tmp_path / "audio" / place / "x.wav", n)

@@ -14,6 +14,7 @@ from ser_toolkit.data.labels import (
     EMOTIONS,
     canonical,
     canonical_emotion,
+    check_labels,
     class_names,
     parse_emotions,
     parse_mapping,
@@ -120,6 +121,18 @@ def test_unknown_words_list_what_there_is() -> None:
 def test_an_emotion_that_was_mapped_away_is_unknown() -> None:
     with pytest.raises(SertkError, match=r"'calm' is not .* it has: anger, happiness, my own, neu"):
         select(DATA, ["calm"], {"calm": "neutral"})
+
+
+def test_labels_that_are_no_emotions_are_asked_for() -> None:
+    check_labels(clips("anger", "frustration", "positive"))
+    words = ["0", "1", "anger", "fear", "laughter", *map(str, range(10, 20))]
+    with pytest.raises(SertkError) as caught:
+        check_labels(clips(*words))
+    assert "received '0' (1), '1' (1), '10' (1)" in str(caught.value)
+    assert "and 7 more" in str(caught.value)
+    for todo in ("--map 0=anger", "--emotions anger,fear,", "--labels-as-they-are"):
+        assert todo in str(caught.value)
+    check_labels(select(clips("0", "sadness"), mapping={"0": "anger"}))
 
 
 def test_no_clips_have_no_emotion() -> None:

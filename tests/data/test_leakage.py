@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from ser_toolkit.contracts.components import Clip, Utterance
-from ser_toolkit.data.leakage import audit, audit_caveats, audit_summary
+from ser_toolkit.data.leakage import audit, audit_caveats, audit_summary, refuse_overlapping
 from ser_toolkit.data.split import Split, make_splits
+from ser_toolkit.runtime.errors import SertkError
 
 
 def utterance(speaker: str | None, text: str | None, recording: int) -> Utterance:
@@ -96,3 +99,16 @@ def test_the_audit_of_a_random_split_is_not_clean(utterances: tuple[Utterance, .
     (found,) = make_splits(utterances, "random", 0)
     assert not audit(found)["clean"]
     assert audit(found)["train-test"]["speakers"] == ["synthetic/spk01", "synthetic/spk02"]
+
+
+def test_segments_that_overlap_in_two_subsets_are_refused() -> None:
+    apart = split([segment(0.0), segment(2.0)], [segment(10.0, "b")])
+    refuse_overlapping([apart])
+    both = split([segment(0.0)], [segment(2.0, "b"), segment(20.0, "b")])
+    with pytest.raises(
+        SertkError, match="part of 1 test segment is in training segments"
+    ) as caught:
+        refuse_overlapping([apart, both])
+    assert "'c/long.wav@2s'" in str(caught.value) and "--overlapping" in str(caught.value)
+    assert audit_caveats(audit(both))[0].startswith("part of 1 test segment is in training")
+    assert not any("same file" in caveat for caveat in audit_caveats(audit(apart)))

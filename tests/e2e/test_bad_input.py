@@ -282,7 +282,7 @@ def test_codes_that_are_all_unknown(
 
 
 BAD_TABLES = (
-    ("file,speaker\na.wav,x\n", ("x.csv line 1: no column emotion", "Columns: file")),
+    ("file,speaker\na.wav,x\n", ("x.csv has no column emotion", "Columns: file")),
     ("file,emotion\n", ("x.csv has no rows",)),
     ("file,emotion\na.wav,anger\n", ("none of the files of x.csv is there", "a.wav' is none")),
     ("file,emotion,start\na.wav,anger,soon\n", ("x.csv line 2", "seconds", "'soon'")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +112,20 @@ def test_the_temperature_minimises_the_loss() -> None:
     best = grid[np.argmin([loss(temperature) for temperature in grid])]
     assert found == pytest.approx(best, rel=0.02)
     assert loss(found) < loss(1.0)
+
+
+def test_each_corpus_of_several_has_its_own_uar() -> None:
+    scores = make_scores()
+    names = np.array(["c", "d", "d"] * 40)
+    pooled = tuple(
+        replace(u, clip=replace(u.clip, corpus=name))
+        for u, name in zip(scores.utterances, names, strict=True)
+    )
+    found = compute_metrics(replace(scores, utterances=pooled))["per_corpus"]
+    assert list(found) == ["c", "d"]
+    for name, row in found.items():
+        own = names == name
+        truth, prediction = scores.truth[own], scores.predicted[own]
+        assert row["uar"] == pytest.approx(reference.balanced_accuracy_score(truth, prediction))
+        assert row["wa"] == pytest.approx(reference.accuracy_score(truth, prediction))
+        assert row["clips"] == own.sum()

@@ -16,7 +16,7 @@ import pytest
 from ser_toolkit.contracts.components import Augmenter, Clip, Utterance
 from ser_toolkit.contracts.recipe import ComponentSpec, Recipe
 from ser_toolkit.data.feature_store import Features, Store
-from ser_toolkit.plugins.assemble import assemble, default_recipe
+from ser_toolkit.plugins.assemble import assemble, default_recipe, open_recipe
 from ser_toolkit.plugins.assets import Assets
 from ser_toolkit.plugins.entry_points import installed
 from ser_toolkit.plugins.registry import Plugins, load_plugins
@@ -265,6 +265,13 @@ def test_a_pinned_recipe_comes_back_through_its_file(recipe: Any) -> None:
     again = assemble(Recipe.from_toml(made.recipe.to_toml()), plugins)
     assert again == made
     assert again.recipe.to_toml() == made.recipe.to_toml()
+
+
+def test_a_recipe_file_as_windows_editors_write_it(tmp_path: Path) -> None:
+    recipe = default_recipe(load_plugins())
+    text = recipe.to_toml().replace("\n", "\r\n")
+    (tmp_path / "own.toml").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert open_recipe(str(tmp_path / "own.toml"), load_plugins()) == recipe
 
 
 def test_every_component_that_is_offered_survives_pinning() -> None:

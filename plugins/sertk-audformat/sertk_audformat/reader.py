@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ class AudformatReader(Reader):
         for segment, emotion in emotions.values.items():
             file, start_s, end_s = segment
             shown = str(PurePosixPath(file.replace("\\", "/")))
-            if not (root / shown).is_file():
+            # Path.is_file raises for a name that is too long.
+            if not os.path.isfile(root / shown):  # noqa: PTH113
                 skipped[shown] = "no such file"
                 continue
             clips.append(
@@ -64,7 +66,8 @@ class AudformatReader(Reader):
         if not clips:
             raise _nothing(database, skipped)
         clips.sort(key=lambda clip: (clip.relative, clip.start_s, clip.end_s or 0.0))
-        return Reading(tuple(clips), skipped, _notes(database))
+        used = emotions.columns | speakers.columns | texts.columns
+        return Reading(tuple(clips), skipped, _notes(database), _ignored(database, used))
 
 
 class _Values:
@@ -74,8 +77,10 @@ class _Values:
         self.values: dict[Segment, str] = {}
         self.subsets: dict[Segment, Subset] = {}
         self.unclear: dict[str, str] = {}
+        self.columns: set[str] = set()
         for table in database.tables.values():
             for column in _columns(table, scheme, names):
+                self.columns.add(column)
                 self._take(database, table, column)
         for segment in [each for each in self.values if _shown(each) in self.unclear]:
             del self.values[segment]
@@ -181,6 +186,11 @@ def _nothing(database: Any, skipped: Mapping[str, str]) -> SertkError:
         f"no table of the database has a column 'emotion', it has: {', '.join(sorted(columns))}",
         "Name the column 'emotion', or give it a scheme of that name",
     )
+
+
+def _ignored(database: Any, used: set[str]) -> tuple[str, ...]:
+    columns = {str(name) for table in database.tables.values() for name in table.columns}
+    return tuple(sorted(columns - used))
 
 
 def _notes(database: Any) -> tuple[str, ...]:

@@ -137,3 +137,11 @@ def test_other_folders_are_not_recognised(tmp_path: Path) -> None:
     assert READER.recognises(tmp_path / "none") is None
     with pytest.raises(SertkError, match=r"no db\.yaml"):
         READER.read(tmp_path)
+
+
+def test_columns_that_are_not_used_are_listed(tmp_path: Path) -> None:
+    made = database()
+    with_emotions(made, ["anger", "happy", "sadness"])
+    made["files"]["age"] = audformat.Column()
+    made["files"]["age"].set([30, 40, 50])
+    assert READER.read(saved(made, tmp_path)).ignored == ("age",)

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ser_toolkit import Clip, Match, Reader, Reading, SertkError, audio_files
+from ser_toolkit import (
+    AudioError,
+    Clip,
+    Match,
+    Reader,
+    Reading,
+    SertkError,
+    audio_files,
+    read_audio,
+)
 
 Pairs = tuple[tuple[str, str], ...]
+LOSSY = (".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac")
+BEGINNING_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,24 +57,24 @@ class CorpusReader(Reader):
         return Match(fitting / len(files), why)
 
     def read(self, root: Path) -> Reading:
-        """Return every utterance once; of several copies the one in the fewest folders."""
-        kept: dict[tuple[str | None, ...], Clip] = {}
+        """Return every utterance once; of several copies the first that decodes.
+
+        Lossless copies come first, then those in fewer folders.
+        """
+        copies: dict[tuple[str | None, ...], list[Clip]] = {}
         skipped: dict[str, str] = {}
-        files = self._files(root)
-        n_copies = 0
-        for relative in sorted(files, key=lambda path: (path.count("/"), path)):
-            path, match = files[relative]
+        for relative, (path, match) in self._files(root).items():
             if match is None or match["emotion"] not in dict(self.emotions):
                 skipped[relative] = self._why_not(match)
                 continue
             clip = self._clip(match, path, relative)
-            first = kept.setdefault(self._utterance(match), clip)
-            n_copies += first is not clip
-        if not kept:
+            copies.setdefault(self._utterance(match), []).append(clip)
+        if not copies:
             todo = f"Its files are named like {self.example}"
             raise SertkError(f"no file of the corpus '{self.name}' below '{root}'", todo)
-        clips = sorted(kept.values(), key=lambda clip: clip.relative)
-        return Reading(tuple(clips), skipped, self._notes(len(kept), n_copies))
+        clips = sorted(map(_chosen, copies.values()), key=lambda clip: clip.relative)
+        n_copies = sum(map(len, copies.values())) - len(clips)
+        return Reading(tuple(clips), skipped, self._notes(len(clips), n_copies))
 
     def _files(self, root: Path) -> dict[str, tuple[Path, re.Match[str] | None]]:
         """Return audio files outside of ignored folders, with the match of their names."""
@@ -105,3 +117,21 @@ class CorpusReader(Reader):
         if n_copies:
             notes.append(f"{n_copies} further copies of the same utterances were left out")
         return tuple(notes)
+
+
+def _chosen(copies: Sequence[Clip]) -> Clip:
+    """Return the best copy of an utterance: some are pointers to what was never downloaded."""
+    ordered = sorted(copies, key=_preference)
+    decoded = (clip for clip in ordered if len(ordered) == 1 or _decodes(clip.path))
+    return next(decoded, ordered[0])
+
+
+def _preference(clip: Clip) -> tuple[bool, int, str]:
+    return clip.path.suffix.lower() in LOSSY, clip.relative.count("/"), clip.relative
+
+
+def _decodes(path: Path) -> bool:
+    try:
+        return bool(len(read_audio(path, end_s=BEGINNING_S).samples))
+    except AudioError:
+        return False

@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from ser_toolkit import EMOTIONS, AudioError, Clip, Reading, SertkError, configure, read_audio
 from sertk_corpora import CORPORA, CorpusReader
@@ -205,6 +207,23 @@ def test_a_nested_copy_counts_once(tmp_path: Path) -> None:
         reading = READERS[name].read(root)
         assert [clip.relative for clip in reading.clips] == sorted(files), name
         assert f"{len(files)} further copies of the same utterances were left out" in reading.notes
+
+
+def test_a_copy_that_decodes_and_loses_nothing_is_taken(tmp_path: Path) -> None:
+    """CREMA-D as it is cloned: MP3 beside WAV, and one of them pointers."""
+    names, pointer = ("1001_DFA_ANG_XX", "1002_IEO_SAD_HI"), "version https://git-lfs.github.com\n"
+    for number, folder in enumerate(("AudioMP3", "AudioWAV")):
+        for name in names:
+            (tmp_path / folder).mkdir(exist_ok=True)
+            path = tmp_path / folder / f"{name}.{folder[-3:].lower()}"
+            soundfile.write(path, np.random.default_rng(number).normal(0, 0.1, 16_000), 16_000)
+    (tmp_path / "AudioWAV" / f"{names[1]}.wav").write_text(pointer)
+    found = [clip.relative for clip in READERS["cremad"].read(tmp_path).clips]
+    assert found == [f"AudioMP3/{names[1]}.mp3", f"AudioWAV/{names[0]}.wav"]
+    for path in (tmp_path / "AudioMP3").iterdir():
+        path.write_text(pointer)
+    found = [clip.relative for clip in READERS["cremad"].read(tmp_path).clips]
+    assert found == [f"AudioWAV/{name}.wav" for name in names]
 
 
 def test_one_utterance_under_two_names(tmp_path: Path) -> None:

@@ -44,6 +44,14 @@ def metadata_of(root: Path) -> list[Path]:
     return [place / name for place in places for name in METADATA if (place / name).is_file()]
 
 
+def names_files(table: Path) -> bool:
+    """Say whether metadata have the column of files; a CSV table of another kind has not."""
+    if table.suffix != ".csv":
+        return True
+    with table.open(encoding="utf-8-sig", newline="", errors="replace") as file:
+        return FILE in next(csv.reader(file), [])
+
+
 def open_dataset(root: Path) -> dict[str, list[Row]]:
     """Return the rows of each split."""
     if not root.is_dir():
@@ -66,12 +74,12 @@ def _described(root: Path, tables: list[Path]) -> dict[str, list[Row]]:
     """Return rows of metadata by split, which is the folder of the table or of the file."""
     splits: dict[str, list[Row]] = {}
     for table in tables:
-        for values in _records(table):
+        for number, values in enumerate(_records(table)):
             if not values.get(FILE):
                 columns = ", ".join(map(str, values))
                 raise SertkError(f"{table.name}: a row without {FILE}; columns: {columns}")
             path = table.parent / str(values[FILE]).replace("\\", "/")
-            shown = os.path.normpath(path.relative_to(root)).replace(os.sep, "/")
+            shown = _below(root, path, f"{number:06d}")
             known = {str(key): value for key, value in values.items() if key != FILE}
             split = table.parent.name if table.parent != root else shown.split("/")[0]
             splits.setdefault(split, []).append(Row(shown, path, known))
@@ -160,8 +168,13 @@ def _place(root: Path, number: str, audio: Mapping[str, Any]) -> tuple[str, Path
     if not name:
         return number, None
     path = root.resolve() / name
-    inside = root.resolve() in path.parents
-    return path.relative_to(root.resolve()).as_posix() if inside else path.name, path
+    return _below(root.resolve(), path, number), path
+
+
+def _below(root: Path, path: Path, number: str) -> str:
+    """Return the path below the root; the name after its number for a file elsewhere."""
+    relative = os.path.relpath(path, root).replace(os.sep, "/")
+    return f"{number}/{path.name}" if relative.startswith("../") else relative
 
 
 def _stored(content: bytes, suffix: str) -> Path:

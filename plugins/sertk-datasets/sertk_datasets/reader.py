@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -19,16 +21,21 @@ from ser_toolkit import (
     canonical_emotion,
 )
 
-from .loading import Row, metadata_of, open_dataset, saved
+from .loading import Row, metadata_of, names_files, open_dataset, saved
 
 EMOTIONS = ("emotion", "label")
 SPEAKERS = ("speaker", "speaker_id")
 TEXTS = ("transcription", "transcript", "sentence", "text")
+STARTS = ("start", "start_s")
+ENDS = ("end", "end_s")
+SPLITS = ("split",)
 SUBSETS: Mapping[str, Subset] = MappingProxyType(
     {
         "train": "train",
+        "training": "train",
         "validation": "validation",
         "valid": "validation",
+        "val": "validation",
         "dev": "validation",
         "test": "test",
     }
@@ -47,8 +54,9 @@ class DatasetsReader(Reader):
             return None
         if saved(root):
             return Match(1.0, "save_to_disk of datasets wrote it")
-        if metadata_of(root):
-            return Match(0.95, "it holds the metadata of an audio folder")
+        if tables := metadata_of(root):
+            described = all(map(names_files, tables))
+            return Match(0.95, "it holds the metadata of an audio folder") if described else None
         files = [name.split("/") for name in audio_files(root)]
         if files and all(len(parts) == 3 and parts[0] in SUBSETS for parts in files):
             return Match(0.8, "its audio files lie in SPLIT/LABEL/")
@@ -65,12 +73,14 @@ class DatasetsReader(Reader):
                 f"no recording in the dataset '{root.resolve().name}'",
                 "Expected a save of save_to_disk, metadata beside audio, or SPLIT/EMOTION/ folders",
             )
-        emotion = _emotion_column(everything)
+        columns = list(dict.fromkeys(key for row in everything for key in row.values))
+        emotion = _emotion_column(columns)
         official = len(set(splits) & set(SUBSETS)) > 1
         for split, rows in splits.items():
             for row in rows:
                 word = _value(row, (emotion,))
-                if row.path is None or not row.path.is_file():
+                # Path.is_file raises for a name that is too long.
+                if row.path is None or not os.path.isfile(row.path):  # noqa: PTH113
                     skipped[row.shown] = "no such file"
                 elif word is None:
                     skipped[row.shown] = "no emotion"
@@ -80,11 +90,15 @@ class DatasetsReader(Reader):
         if not clips:
             example = next((f", e.g. '{name}': {why}" for name, why in skipped.items()), "")
             raise SertkError(f"no usable row in the dataset '{root.resolve().name}'{example}")
-        return Reading(tuple(sorted(clips, key=lambda clip: clip.relative)), skipped)
+        clips.sort(key=lambda clip: (clip.relative, clip.start_s))
+        return Reading(tuple(clips), skipped, ignored=_ignored(columns, emotion))
 
 
 def _clip(root: Path, row: Row, emotion: str, subset: Subset | None) -> Clip:
     assert row.path is not None
+    start_s, end_s = _seconds(row, STARTS) or 0.0, _seconds(row, ENDS)
+    if end_s is not None and end_s <= start_s:
+        raise SertkError(f"'{row.shown}': an end after the start expected, received {end_s} s")
     return Clip(
         path=row.path,
         relative=row.shown,
@@ -92,13 +106,40 @@ def _clip(root: Path, row: Row, emotion: str, subset: Subset | None) -> Clip:
         emotion=canonical_emotion(emotion),
         speaker=_value(row, SPEAKERS),
         text=_value(row, TEXTS),
-        side=subset,
+        start_s=start_s,
+        end_s=end_s,
+        side=_subset(row) or subset,
     )
 
 
-def _emotion_column(rows: Iterable[Row]) -> str:
+def _seconds(row: Row, names: tuple[str, ...]) -> float | None:
+    text = _value(row, names)
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        value = math.nan
+    if value is None or 0 <= value < math.inf:
+        return value
+    raise SertkError(f"'{row.shown}': {names[0]} in seconds expected, received '{text}'")
+
+
+def _subset(row: Row) -> Subset | None:
+    text = (_value(row, SPLITS) or "").lower()
+    if text and text not in SUBSETS:
+        expected = "split expects train, validation or test"
+        raise SertkError(f"'{row.shown}': {expected}, received '{text}'")
+    return SUBSETS.get(text)
+
+
+def _ignored(columns: Sequence[str], emotion: str) -> tuple[str, ...]:
+    """Return the columns that are not used."""
+    meanings = ((emotion,), SPEAKERS, TEXTS, STARTS, ENDS, SPLITS)
+    used = {next((name for name in names if name in columns), None) for names in meanings}
+    return tuple(name for name in columns if name not in used)
+
+
+def _emotion_column(columns: Sequence[str]) -> str:
     """Return the name of the column of emotions."""
-    columns = list(dict.fromkeys(key for row in rows for key in row.values))
     for name in EMOTIONS:
         if name in columns:
             return name

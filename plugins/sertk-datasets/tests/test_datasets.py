@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit import SertkError, read_audio
+from ser_toolkit import Clip, SertkError, TableReader, read_audio
 from sertk_datasets import DatasetsReader
 
 READER = DatasetsReader()
@@ -177,3 +178,62 @@ def test_a_line_separator_in_a_json_text_ends_no_line(tmp_path: Path) -> None:
     (tmp_path / "metadata.jsonl").write_text(f"\ufeff{line}\n", "utf-8")
     (clip,) = READER.read(tmp_path).clips
     assert (clip.speaker, clip.text) == ("03", text)
+
+
+HEAD = "file_name,emotion,speaker,start,end,split,age"
+PARTS = ["a.wav,anger,ann,0.05,0.15,train,30", "a.wav,happy,ann,0.15,,train,30"]
+
+
+def parts(root: Path, table: str, name: str = "metadata.csv") -> Path:
+    """Return a folder with one recording, and a table."""
+    tone(root / "a.wav")
+    (root / name).write_text(table, "utf-8")
+    return root
+
+
+def places(clips: Iterable[Clip]) -> list[tuple[object, ...]]:
+    return [(c.relative, c.emotion, c.speaker, c.start_s, c.end_s, c.side) for c in clips]
+
+
+def test_parts_and_splits_are_those_of_a_table(tmp_path: Path) -> None:
+    root = parts(tmp_path / "csv", "\n".join([HEAD, *PARTS]))
+    reading = READER.read(root)
+    assert places(reading.clips) == places(TableReader().read(root / "metadata.csv").clips)
+    assert places(reading.clips)[0] == ("a.wav", "anger", "ann", 0.05, 0.15, "train")
+    assert reading.ignored == ("age",)
+    rows = [dict(zip(HEAD.split(","), row.split(","), strict=True)) for row in PARTS]
+    rows = [{**row, "start": float(row["start"]), "end": row["end"] or None} for row in rows]
+    lines = parts(tmp_path / "jsonl", "\n".join(map(json.dumps, rows)), "metadata.jsonl")
+    assert places(READER.read(lines).clips) == places(reading.clips)
+
+
+def test_files_elsewhere_have_names_of_their_own(tmp_path: Path) -> None:
+    places = [tone(tmp_path / place / "x.wav") for place in ("far/a", "far/b", "corpus/c")]
+    rows = [f"{places[0]},anger", "../far/b/x.wav,happy", f"{places[2]},sadness"]
+    table = "\n".join(["file_name,emotion", *rows])
+    clips = READER.read(parts(tmp_path / "corpus", table)).clips
+    assert [clip.relative for clip in clips] == ["000000/x.wav", "000001/x.wav", "c/x.wav"]
+    assert all(clip.path.is_file() for clip in clips)
+
+
+def test_parts_and_splits_that_are_none(tmp_path: Path) -> None:
+    for row, problem in (
+        ("a.wav,anger,ann,soon,,,", "start in seconds expected, received 'soon'"),
+        ("a.wav,anger,ann,2,1,,", "an end after the start expected"),
+        ("a.wav,anger,ann,,,tset,", "train, validation or test, received 'tset'"),
+    ):
+        with pytest.raises(SertkError, match=problem):
+            READER.read(parts(tmp_path, f"{HEAD}\n{row}"))
+
+
+def test_a_table_of_another_kind_is_left_to_the_reader_of_tables(tmp_path: Path) -> None:
+    for number, head in enumerate(("file,emotion", "path,emotion", "file_name;emotion")):
+        root = parts(tmp_path / str(number), f"{head}\na.wav{head[-8]}anger\n")
+        assert READER.recognises(root) is None
+        assert TableReader().recognises(root) is not None
+
+
+def test_a_name_that_is_too_long_is_left_out(tmp_path: Path) -> None:
+    root = parts(tmp_path, f"file_name,emotion\na.wav,anger\n{'x' * 460},anger\n")
+    reading = READER.read(root)
+    assert len(reading.clips) == 1 and dict(reading.skipped) == {"x" * 460: "no such file"}
