@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import platform
+import shlex
 import shutil
 from collections.abc import Iterator
 from importlib import import_module
@@ -15,7 +16,7 @@ from typing import Literal
 
 import click
 
-from ..plugins.entry_points import BUILTIN_DISTRIBUTION, SLOW_TODO, damaged
+from ..plugins.entry_points import BUILTIN_DISTRIBUTION, SLOW_TODO, damaged, leftovers
 from ..runtime.errors import SertkError
 from ..utils.files import cache_dir, check_writable, existing
 
@@ -69,6 +70,7 @@ def examine() -> Iterator[Finding]:
         # These import numpy, and this command must work where numpy does not.
         yield _fft()
         yield from _plugins()
+    yield from _leftovers()
     yield _cache()
 
 
@@ -135,6 +137,13 @@ def _plugins() -> Iterator[Finding]:
         detail = f"{broken.distribution} {broken.version}: {broken.error}"
         part = f"plugin {broken.plugin}"
         yield Finding(part, "broken", detail, broken.todo, broken.is_builtin)
+
+
+def _leftovers() -> Iterator[Finding]:
+    for folder, names in leftovers().items():
+        paths = " ".join(shlex.quote(str(folder / name)) for name in names)
+        detail = f"{', '.join(names)}: a pip that was interrupted left this"
+        yield Finding("leftover", "broken", detail, f"Run `rm -r {paths}`")
 
 
 def _cache() -> Finding:

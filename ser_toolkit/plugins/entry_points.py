@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
 
 from .hookspecs import GROUP
 
@@ -55,13 +57,16 @@ class Loaded(Origin):
 
 
 def installed(group: str = GROUP) -> list[EntryPoint]:
-    """List the entry points of a group in every installed distribution, in a stable order."""
-    try:
-        points = list(entry_points(group=group))
-    except Exception:
-        # One damaged file, as a power cut leaves it, fails the query for all distributions.
-        found = [point for dist in distributions() for point in _entry_points(dist) or ()]
-        points = [point for point in found if point.group == group]
+    """List the entry points of a group in every installed distribution, in a stable order.
+
+    Of a distribution that is there twice, those of the first on the path, which is imported.
+    """
+    first: dict[str, Distribution] = {}
+    points: list[EntryPoint] = []
+    for dist in _distributions():
+        found = [point for point in _entry_points(dist) or () if point.group == group]
+        if found and first.setdefault(canonical_name(origin(found[0]).distribution), dist) is dist:
+            points += found
     return sorted(points, key=lambda point: origin(point).key)
 
 
@@ -76,13 +81,33 @@ def origin(point: EntryPoint) -> Origin:
 
 def damaged() -> list[str]:
     """List the distributions whose entry points cannot be read."""
-    unread = [dist for dist in distributions() if _entry_points(dist) is None]
+    unread = [dist for dist in _distributions() if _entry_points(dist) is None]
     return [str(dist.metadata["Name"]) for dist in unread]
+
+
+def leftovers() -> dict[Path, list[str]]:
+    """Return what an interrupted pip left in each folder of packages: names that begin with ~."""
+    folders = {path.parent for dist in distributions() if _is_leftover(path := _path(dist))}
+    return {folder: sorted(path.name for path in folder.glob("~*")) for folder in sorted(folders)}
 
 
 def canonical_name(distribution: str) -> str:
     """Return a distribution's name as package indexes compare it."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _distributions() -> Iterator[Distribution]:
+    """Yield the installed distributions, but not those that pip was about to remove."""
+    return (dist for dist in distributions() if not _is_leftover(_path(dist)))
+
+
+def _path(dist: Distribution) -> Path:
+    """Return the folder of the metadata of a distribution, which has no public name."""
+    return Path(getattr(dist, "_path", ""))
+
+
+def _is_leftover(path: Path) -> bool:
+    return path.name.startswith("~")
 
 
 def _entry_points(dist: Distribution) -> list[EntryPoint] | None:
