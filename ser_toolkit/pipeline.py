@@ -37,7 +37,7 @@ from .training.checkpoint import Checkpoint
 from .training.loop import Trained, fit
 from .training.options import TrainOptions
 from .training.run_dir import NETWORK, RunDirectory, check_folder, default_folder, open_folder
-from .utils.files import cache_dir, write_bytes, write_text
+from .utils.files import cache_dir, writable_cache, write_bytes, write_text
 from .utils.progress import BufferedCallback, Callback, FileLogger
 
 CHECKPOINT = "checkpoint.npz"
@@ -80,6 +80,7 @@ def prepare(options: TrainOptions, plugins: Plugins, callback: Callback) -> Prep
         settings = settings.also(f"training.epochs={options.epochs}")
     recipe = settings.apply(open_recipe(chosen, plugins, options.plugin), plugins, assets)
     assembly = assemble(recipe, plugins)
+    store = Store(writable_cache("features"))
     description = assembly.recipe.description
     callback.note(f"recipe: {assembly.recipe.name}" + (f" ({description})" if description else ""))
     for line in assembly.licences:
@@ -102,7 +103,6 @@ def prepare(options: TrainOptions, plugins: Plugins, callback: Callback) -> Prep
         assets.load,
         assembly.recipe.training.combine,
     )
-    store = Store(cache_dir() / "features")
     messages = tuple(callback.messages)
     return Prepared(options, assembly, corpus, splits, store, features, assets, messages)
 

@@ -18,7 +18,7 @@ import click
 
 from ..plugins.entry_points import BUILTIN_DISTRIBUTION, SLOW_TODO, damaged, leftovers
 from ..runtime.errors import SertkError
-from ..utils.files import cache_dir, check_writable, existing
+from ..utils.files import existing, writable_cache
 
 BASE = ("numpy", "soxr", "soundfile", "pluggy", "click", "rich")
 TRAINING = (
@@ -147,12 +147,10 @@ def _leftovers() -> Iterator[Finding]:
 
 
 def _cache() -> Finding:
-    folder = cache_dir()
     try:
-        check_writable(folder)
+        folder = writable_cache()
     except SertkError as error:
-        todo = "Set SERTK_CACHE to a folder that can be written"
-        return Finding("cache", "broken", error.problem, todo, needed=True)
+        return Finding("cache", "broken", error.problem, error.todo, needed=True)
     free_gb = shutil.disk_usage(existing(folder)).free / 1e9
     return Finding("cache", "ok", f"{folder}, {free_gb:.1f} GB free")
 

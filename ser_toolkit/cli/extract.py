@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from ..runtime.text import printable_name
+
 
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE…]")
@@ -56,7 +58,8 @@ def extract(
     )
     if "files" in summary:
         for name, shapes in zip(summary["files"], summary["shapes"], strict=True):
-            click.echo(f"{name}: {', '.join(f'{key} {shape}' for key, shape in shapes.items())}")
+            parts = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+            click.echo(f"{printable_name(name)}: {parts}")
     else:
         click.echo(
             f"{summary['clips']} clips x {len(summary['columns'])} values, "

@@ -21,8 +21,9 @@ from ..runtime.audio.decode import check_speech, read_audio
 from ..runtime.errors import AudioError, SertkError
 from ..runtime.features.base import F32, Extractor, FrameExtractor
 from ..runtime.inference.inputs import features, signal_of
+from ..runtime.text import unicode_name
 from ..training import report
-from ..utils.files import cache_dir, write_bytes, write_npz
+from ..utils.files import cache_dir, writable_cache, write_bytes, write_npz
 from ..utils.progress import Callback
 from ..utils.tables import Result
 
@@ -60,9 +61,11 @@ def extract(
     assembly = assemble(chosen, plugins)
     if files:
         return Result(_extract_files(assembly, assets, files, out, callback))
+    store = Store(writable_cache("features"))
     corpus = load_corpus(data, plugins, callback, assembly.extractor.span_s, reader)
     wanted = Features(assembly.extractor, chosen.window, (), 0, assets.load)
-    return Result(_extract_corpus(wanted, corpus.utterances, out, workers, callback))
+    store.fill(wanted, [(item, 0) for item in corpus.utterances], processes(workers), callback)
+    return Result(_extract_corpus(wanted, corpus.utterances, store, out))
 
 
 def _extract_files(
@@ -89,7 +92,7 @@ def _extract_files(
     rows = [{n: list(a.shape) for n, a in item.items()} for item in arrays]
     if out.suffix == ".npz":
         pairs = enumerate(zip(files, arrays, strict=True))
-        named = {f"{index:04d}_{path.stem}": item for index, (path, item) in pairs}
+        named = {f"{index:04d}_{unicode_name(path.stem)}": item for index, (path, item) in pairs}
         write_npz(out, _flat_names(named))
     else:
         # Through memory: written to a file, numpy's own error on a full disk has no cause.
@@ -125,12 +128,9 @@ def _joined(arrays: Sequence[Mapping[str, F32]]) -> F32:
 def _extract_corpus(
     wanted: Features,
     utterances: Sequence[Utterance],
+    store: Store,
     out: Path,
-    workers: int,
-    callback: Callback,
 ) -> dict[str, Any]:
-    store = Store(cache_dir() / "features")
-    store.fill(wanted, [(item, 0) for item in utterances], processes(workers), callback)
     names, table = _table(wanted, utterances, store)
     missing = int(np.isnan(table).sum())
     if out.suffix == ".csv":
