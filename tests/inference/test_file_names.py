@@ -51,8 +51,8 @@ def sertk(
 @pytest.fixture(scope="module")
 def odd(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     """The first file of the small corpus, under each of the names."""
-    folder = os.fsencode(tmp_path_factory.mktemp("odd"))
-    return [shutil.copy(os.fsencode(files[0]), os.path.join(folder, name)) for name in NAMES]
+    folder = tmp_path_factory.mktemp("odd")
+    return [os.fsencode(shutil.copy(files[0], folder / os.fsdecode(name))) for name in NAMES]
 
 
 def test_predictions_in_any_encoding(bundle: Path, odd: list[bytes]) -> None:
@@ -92,28 +92,25 @@ def test_features_and_a_picture(odd: list[bytes], tmp_path: Path) -> None:
 
 
 def test_a_training_and_its_report(tmp_path: Path) -> None:
-    data, out = os.fsencode(tmp_path / "data"), os.fsencode(tmp_path / "run") + b"\xff"
+    data, out = tmp_path / "data", tmp_path / os.fsdecode(b"run\xff")
     (tmp_path / "tiny.toml").write_text(TINY)
-    for number, speaker in enumerate((b"J\xc3\xb6rg", b"\xff", b"c", b"d")):
+    for number, speaker in enumerate((b"J\xc3\xb6rg", b"\xff", b"c", b"d"), 1):
         for emotion in ("anger", "sadness"):
-            folder = os.path.join(data, emotion.encode(), speaker)
-            os.makedirs(folder)
+            folder = data / emotion / os.fsdecode(speaker)
+            folder.mkdir(parents=True)
             for text, name in enumerate(NAMES[:4], 1):
-                said = SpokenSentence(number + 1, emotion, text, 1)
-                content = io.BytesIO()
-                soundfile.write(content, SyntheticReader().samples(said), 16_000, format="WAV")
-                with open(os.path.join(folder, name), "wb") as file:
-                    file.write(content.getvalue())
+                samples = SyntheticReader().samples(SpokenSentence(number, emotion, text, 1))
+                with (folder / os.fsdecode(name)).open("wb") as file:
+                    soundfile.write(file, samples, 16_000, format="WAV")
     command = ("train", tmp_path / "tiny.toml", "--data", data, "--workers", "1", "--out", out)
     # Neither the locale nor the output has umlauts.
     done = sertk(*command, **ASCII, PYTHONIOENCODING="cp437")
     assert done.returncode == 0, done.stderr
-    (run,) = tmp_path.glob("run*")
-    with (run / "predictions.csv").open(encoding="utf-8", newline="") as file:
+    with (out / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     names = [row["file"].rpartition("/")[2] for row in rows]
     assert len(rows) == 8 and sorted(names) == sorted(SHOWN[:4] * 2)
-    clips = json.loads((run / "split.json").read_text("utf-8"))["clips"]
+    clips = json.loads((out / "split.json").read_text("utf-8"))["clips"]
     speakers = {clip["speaker"] for clip in clips}
     assert speakers == {f"data/{name}" for name in ("Jörg", "\\xff", "c", "d")}
 
