@@ -78,7 +78,7 @@ def _base(name: str) -> Finding:
     todo = f"Run `pip install --force-reinstall {name}`"
     try:
         module = import_module(name)
-        detail = version(name)
+        detail = _version(name)
     except (ImportError, OSError, PackageNotFoundError) as error:
         state: Literal["missing", "broken"] = "broken" if find_spec(name) else "missing"
         return Finding(name, state, _short(error), todo, needed=True)
@@ -113,10 +113,18 @@ def _runtimes() -> Iterator[Finding]:
 
 def _training(name: str) -> Finding:
     try:
-        return Finding(name, "ok", version(name))
+        return Finding(name, "ok", _version(name))
     except PackageNotFoundError:
         todo = f'Run `pip install "{BUILTIN_DISTRIBUTION}[train]"`'
         return Finding(name, "missing", "needed to train", todo)
+
+
+def _version(name: str) -> str:
+    """Return an installed version. Raises PackageNotFoundError, also where metadata are cut off."""
+    found: str | None = version(name)
+    if not found:
+        raise PackageNotFoundError(name)
+    return found
 
 
 def _plugins() -> Iterator[Finding]:

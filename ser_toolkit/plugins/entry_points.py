@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,17 +73,13 @@ def installed(group: str = GROUP) -> list[EntryPoint]:
 
 def origin(point: EntryPoint) -> Origin:
     """Return the plugin and the distribution that an entry point belongs to."""
-    try:
-        name, version = point.dist.metadata["Name"], point.dist.version  # type: ignore[union-attr]
-    except Exception:
-        name, version = "unknown", "0"
-    return Origin(point.name, str(name), str(version))
+    return Origin(point.name, *_name_and_version(point.dist))
 
 
 def damaged() -> list[str]:
     """List the distributions whose entry points cannot be read."""
     unread = [dist for dist in _distributions() if _entry_points(dist) is None]
-    return [str(dist.metadata["Name"]) for dist in unread]
+    return [_name_and_version(dist)[0] for dist in unread]
 
 
 def leftovers() -> dict[Path, list[str]]:
@@ -101,7 +98,16 @@ def _distributions() -> Iterator[Distribution]:
     return (dist for dist in distributions() if not _is_leftover(_path(dist)))
 
 
-def _path(dist: Distribution) -> Path:
+def _name_and_version(dist: Distribution | None) -> tuple[str, str]:
+    """Return what the metadata say; where pip left none, what their folder is called."""
+    name, _, version = _path(dist).stem.partition("-")
+    with contextlib.suppress(Exception):
+        if dist is not None:
+            name, version = dist.metadata["Name"] or name, dist.version or version
+    return name or "unknown", version or "0"
+
+
+def _path(dist: Distribution | None) -> Path:
     """Return the folder of the metadata of a distribution, which has no public name."""
     return Path(getattr(dist, "_path", ""))
 

@@ -201,13 +201,19 @@ def test_what_an_interrupted_pip_left_is_passed_over_and_named(
         for name in ("METADATA", "entry_points.txt"):
             (metadata / name).write_text(distribution("ser-toolkit").read_text(name) or "")
     (site / "~er_toolkit").mkdir()
+    for bare in ("acme_bare-1.2.dist-info", "joblib-9.9.dist-info"):
+        (copy / bare).mkdir()
+    (copy / "acme_bare-1.2.dist-info/entry_points.txt").write_text("[sertk]\nbare = acme_bare\n")
     env = {"PYTHONPATH": os.pathsep.join(map(str, (site, copy)))}
     listed = broken_sertk("--help", **env)
     assert re.findall(r"(\S*)doctor  ", listed.out) == [""], listed.out
     plugins = json.loads(broken_sertk("plugins", "--json", **env).out)["plugins"]
     assert [one["distribution"] for one in plugins].count("ser-toolkit") == 1
     result = broken_sertk("doctor", "--json", **env)
-    (left,) = (part for part in json.loads(result.out)["parts"] if part["part"] == "leftover")
+    parts = {part["part"]: part for part in json.loads(result.out)["parts"]}
+    assert parts["plugin bare"]["detail"].startswith("acme_bare 1.2: "), parts["plugin bare"]
+    assert parts["joblib"]["state"] == "missing"
+    left = parts["leftover"]
     assert (result.code, left["state"]) == (0, "broken")
     removal = re.fullmatch(r"Run `(rm -r .+)`", left["todo"])
     assert removal and site.is_dir(), left
