@@ -220,10 +220,12 @@ def extract(
     settings: SettingsInput = (),
     workers: int = 0,
     callback: Callback | None = None,
+    whole_clip: bool = False,
 ) -> Result:
     """Extract features of files (`.npy`, `.npz`) or of a corpus (`.npz`, `.csv`); return a summary.
 
     `recipe` names the extractors, the ending of `out` chooses the form, nothing is standardised.
+    With `whole_clip` a window extractor gets each clip whole, in place of its windows.
     """
     return extraction.extract(
         _recipe(recipe),
@@ -234,6 +236,7 @@ def extract(
         settings_of(settings),
         workers,
         callback or Callback(),
+        whole_clip,
     )
 
 

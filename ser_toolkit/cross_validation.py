@@ -206,9 +206,10 @@ def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> 
         metrics["quantized"] = _quantized(prepared, runs, scores, mode)
     note = report.label_of(metrics)
     report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
-    plots.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, note)
-    plots.plot_classes(folder / "plots", metrics, note)
-    plots.plot_folds(folder / "plots", folds, metrics["uar"], note)
+    about = plots.heading(metrics)
+    plots.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, about)
+    plots.plot_classes(folder / "plots", metrics, about)
+    plots.plot_folds(folder / "plots", folds, metrics["uar"], about)
     report.write_json(folder / "metrics.json", metrics)
     log.note(f"pooled UAR {100 * metrics['uar']:.1f} over {len(folds)} folds{note}")
 

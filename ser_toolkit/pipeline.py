@@ -37,7 +37,7 @@ from .training.checkpoint import Checkpoint
 from .training.loop import Trained, fit
 from .training.options import TrainOptions
 from .training.run_dir import NETWORK, RunDirectory, check_folder, default_folder, open_folder
-from .utils.files import cache_dir, write_bytes, write_text
+from .utils.files import cache_dir, writable_cache, write_bytes, write_text
 from .utils.progress import BufferedCallback, Callback, FileLogger
 
 CHECKPOINT = "checkpoint.npz"
@@ -80,6 +80,7 @@ def prepare(options: TrainOptions, plugins: Plugins, callback: Callback) -> Prep
         settings = settings.also(f"training.epochs={options.epochs}")
     recipe = settings.apply(open_recipe(chosen, plugins, options.plugin), plugins, assets)
     assembly = assemble(recipe, plugins)
+    store = Store(writable_cache("features"))
     description = assembly.recipe.description
     callback.note(f"recipe: {assembly.recipe.name}" + (f" ({description})" if description else ""))
     for line in assembly.licences:
@@ -105,7 +106,6 @@ def prepare(options: TrainOptions, plugins: Plugins, callback: Callback) -> Prep
         assets.load,
         assembly.recipe.training.combine,
     )
-    store = Store(cache_dir() / "features")
     messages = tuple(callback.messages)
     return Prepared(options, assembly, corpus, splits, store, features, assets, messages)
 
@@ -318,10 +318,10 @@ def _write_results(
     save_network(network, folder / NETWORK)
     report.write_csv(folder / "history.csv", trained.history)
     report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
-    note = report.label_of(metrics)
-    plots.plot_curves(folder / "plots", trained.history, trained.best_epoch, note)
-    plots.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, note)
-    plots.plot_classes(folder / "plots", metrics, note)
+    about = plots.heading(metrics)
+    plots.plot_curves(folder / "plots", trained.history, trained.best_epoch, about)
+    plots.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, about)
+    plots.plot_classes(folder / "plots", metrics, about)
     report.write_json(folder / "metrics.json", metrics)
     if not trained.interrupted:
         (folder / CHECKPOINT).unlink(missing_ok=True)

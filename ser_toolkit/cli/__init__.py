@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import traceback
@@ -13,6 +14,7 @@ import click
 
 from .. import __version__
 from ..runtime.errors import MissingExtra, SertkError
+from ..runtime.text import escape_control, unicode_name
 from .group import Commands, missing_extra
 
 INTERRUPTED = 130
@@ -28,6 +30,9 @@ def sertk(debug: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    # A name of a file, or a sign in a table, must not end a command whose work is done.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -51,7 +56,7 @@ def run(args: Sequence[str]) -> int:
             raise
         if _debug(args):
             traceback.print_exc()
-        click.echo(f"Error: {user_error}", err=True)
+        click.echo(f"Error: {_shown(user_error)}", err=True)
         return user_error.exit_code
 
 
@@ -85,6 +90,11 @@ def _user_error(error: Exception) -> SertkError | None:
     from ..plugins.errors import plugin_at_fault
 
     return plugin_at_fault(error)
+
+
+def _shown(error: SertkError) -> str:
+    """Return what went wrong, in which a name may be no Unicode or end a line."""
+    return escape_control(unicode_name(str(error)), keep="\n\t")
 
 
 def _debug(args: Sequence[str]) -> bool:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import platform
+import shlex
 import shutil
 from collections.abc import Iterator
 from importlib import import_module
@@ -15,9 +16,9 @@ from typing import Literal
 
 import click
 
-from ..plugins.entry_points import BUILTIN_DISTRIBUTION, SLOW_TODO, damaged
+from ..plugins.entry_points import BUILTIN_DISTRIBUTION, SLOW_TODO, damaged, leftovers
 from ..runtime.errors import SertkError
-from ..utils.files import cache_dir, check_writable, existing
+from ..utils.files import existing, writable_cache
 
 BASE = ("numpy", "soxr", "soundfile", "pluggy", "click", "rich")
 TRAINING = (
@@ -69,6 +70,7 @@ def examine() -> Iterator[Finding]:
         # These import numpy, and this command must work where numpy does not.
         yield _fft()
         yield from _plugins()
+    yield from _leftovers()
     yield _cache()
 
 
@@ -76,7 +78,7 @@ def _base(name: str) -> Finding:
     todo = f"Run `pip install --force-reinstall {name}`"
     try:
         module = import_module(name)
-        detail = version(name)
+        detail = _version(name)
     except (ImportError, OSError, PackageNotFoundError) as error:
         state: Literal["missing", "broken"] = "broken" if find_spec(name) else "missing"
         return Finding(name, state, _short(error), todo, needed=True)
@@ -111,10 +113,18 @@ def _runtimes() -> Iterator[Finding]:
 
 def _training(name: str) -> Finding:
     try:
-        return Finding(name, "ok", version(name))
+        return Finding(name, "ok", _version(name))
     except PackageNotFoundError:
         todo = f'Run `pip install "{BUILTIN_DISTRIBUTION}[train]"`'
         return Finding(name, "missing", "needed to train", todo)
+
+
+def _version(name: str) -> str:
+    """Return an installed version. Raises PackageNotFoundError, also where metadata are cut off."""
+    found: str | None = version(name)
+    if not found:
+        raise PackageNotFoundError(name)
+    return found
 
 
 def _plugins() -> Iterator[Finding]:
@@ -137,13 +147,18 @@ def _plugins() -> Iterator[Finding]:
         yield Finding(part, "broken", detail, broken.todo, broken.is_builtin)
 
 
+def _leftovers() -> Iterator[Finding]:
+    for folder, names in leftovers().items():
+        paths = " ".join(shlex.quote(str(folder / name)) for name in names)
+        detail = f"{', '.join(names)}: a pip that was interrupted left this"
+        yield Finding("leftover", "broken", detail, f"Run `rm -r {paths}`")
+
+
 def _cache() -> Finding:
-    folder = cache_dir()
     try:
-        check_writable(folder)
+        folder = writable_cache()
     except SertkError as error:
-        todo = "Set SERTK_CACHE to a folder that can be written"
-        return Finding("cache", "broken", error.problem, todo, needed=True)
+        return Finding("cache", "broken", error.problem, error.todo, needed=True)
     free_gb = shutil.disk_usage(existing(folder)).free / 1e9
     return Finding("cache", "ok", f"{folder}, {free_gb:.1f} GB free")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from ..runtime.text import escape_control
 from ..training.run_dir import RunDirectory
 from .show import console, table
 
@@ -25,7 +27,7 @@ def ending(run: RunDirectory) -> None:
     out = console()
     metrics = run.metrics
     with run.whole("history.csv") as path:
-        kept = _kept(_rows(path.read_text("utf-8")), metrics["best_epoch"])
+        kept = _kept(_rows(path), metrics["best_epoch"])
         out.print(subsets(metrics, kept))
     out.print(f"  {TRAINING}", style="dim", soft_wrap=True)
     _print_layers(run)
@@ -48,7 +50,7 @@ def _print_layers(run: RunDirectory) -> None:
 def predictions(run: RunDirectory) -> None:
     """Show the first and last predictions of a run or of a cross-validation."""
     with run.whole("predictions.csv") as path:
-        console().print(prediction_table(_rows(path.read_text("utf-8"))))
+        console().print(prediction_table(_rows(path)))
 
 
 def subsets(metrics: Mapping[str, Any], kept: Mapping[str, str]) -> Table:
@@ -107,13 +109,14 @@ def prediction_table(rows: Sequence[Mapping[str, str]]) -> Table:
 def _prediction_cells(row: Mapping[str, str]) -> tuple[Any, ...]:
     truth, predicted = row["emotion"], row["predicted"]
     mark = "" if truth == predicted else "wrong"
-    name = row["file"]
+    name = escape_control(row["file"])
     short = name if len(name) <= LONGEST_FILE else f"…{name[1 - LONGEST_FILE :]}"
     return short, truth, predicted, float(row[f"p_{predicted}"]), mark
 
 
-def _rows(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(text.splitlines(keepends=True)))
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _kept(history: Iterable[Mapping[str, str]], epoch: int) -> Mapping[str, str]:

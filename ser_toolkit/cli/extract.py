@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from ..runtime.text import printable_name
+
 
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE…]")
@@ -20,6 +22,11 @@ import click
     help="Processes that compute features [default: one per core].",
 )
 @click.option(
+    "--whole-clip",
+    is_flag=True,
+    help="Functionals of each clip as a whole, in place of its windows.",
+)
+@click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path),
@@ -32,13 +39,15 @@ def extract(
     reader: str | None,
     settings: tuple[str, ...],
     workers: int,
+    whole_clip: bool,
     out: Path,
 ) -> None:
     """Write the features that a recipe computes, before any standardisation.
 
     X.npy holds the frames of all files one below another (T, F); X.npz one array per file. For a
     corpus, X.csv has one row per clip: emotion, speaker, mean and standard deviation over time of
-    every column; X.npz holds that table and all frames.
+    every column of frames, or the mean over windows of functionals; X.npz holds that table and all
+    frames or windows.
     """
     from .. import api
     from ..plugins.settings import RecipeSettings
@@ -53,10 +62,12 @@ def extract(
         settings=RecipeSettings(settings, "--set"),
         workers=workers,
         callback=show.Terminal(),
+        whole_clip=whole_clip,
     )
     if "files" in summary:
         for name, shapes in zip(summary["files"], summary["shapes"], strict=True):
-            click.echo(f"{name}: {', '.join(f'{key} {shape}' for key, shape in shapes.items())}")
+            parts = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+            click.echo(f"{printable_name(name)}: {parts}")
     else:
         click.echo(
             f"{summary['clips']} clips x {len(summary['columns'])} values, "

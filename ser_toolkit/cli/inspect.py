@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..runtime.text import printable_name
 from .train import SEED
 
 
@@ -64,7 +65,7 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     mixed = "mono" if channels == 1 else f"{channels} channels, averaged to one"
     clipped = found["clipped"]
     share = "none" if clipped == 0 else f"{100 * clipped:.3f} %"
-    yield "file", found["file"]
+    yield "file", printable_name(found["file"])
     yield "rate", f"{found['rate_hz']} Hz, {mixed}"
     yield "duration", f"{found['duration_s']:.3f} s"
     yield "level", f"peak {_dbfs(found['peak_dbfs'])}, RMS {_dbfs(found['rms_dbfs'])}"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..runtime.text import printable_name
+
 if TYPE_CHECKING:
     from ..runtime.inference.prediction import FailedPrediction, Prediction
 
@@ -87,7 +89,9 @@ def _row(found: Prediction | FailedPrediction, windows: bool) -> dict[str, Any]:
 
 
 def _json(row: Mapping[str, Any], count: int | None) -> str:
-    return json.dumps(_cut(row, count), ensure_ascii=False)
+    line = json.dumps(_cut(row, count), ensure_ascii=False)
+    # What ends a line, or cannot be encoded, in the name of a file stays readable as an escape.
+    return line if line.isprintable() else json.dumps(_cut(row, count))
 
 
 def _cut(part: Mapping[str, Any], count: int | None) -> dict[str, Any]:
@@ -104,8 +108,8 @@ def _cut(part: Mapping[str, Any], count: int | None) -> dict[str, Any]:
 
 def _text(row: Mapping[str, Any], count: int | None) -> str:
     if "error" in row:
-        return f"Error: {row['error']}"
-    lines = [f"{row['file']}: {_prediction(row, count)}"]
+        return printable_name(f"Error: {row['error']}")
+    lines = [f"{printable_name(row['file'])}: {_prediction(row, count)}"]
     for part in row.get("windows", ()):
         times = f"{part['start_s']:7.2f} – {part['end_s']:7.2f} s"
         lines.append(f"  {times}  {_prediction(part, count)}")

@@ -14,7 +14,7 @@ from ..contracts.components import Clip, Reader, Reading, Utterance
 from ..plugins.registry import Plugins
 from ..runtime.audio.decode import check_speech, content_hash, read_audio
 from ..runtime.errors import AudioError, SertkError
-from ..runtime.text import listed
+from ..runtime.text import listed, unicode_name
 from ..utils.progress import Callback
 from .labels import check_labels, select
 from .sources import named_apart, sources_of
@@ -129,12 +129,16 @@ def _clips(reading: Reading, reader: Reader, callback: Callback) -> list[Clip]:
 
 def _composed(clip: Clip) -> Clip:
     """Return the clip with names in one Unicode form: some systems write é as e and an accent."""
-    emotion = unicodedata.normalize("NFC", clip.emotion)
-    speaker, text = (
-        None if name is None else unicodedata.normalize("NFC", name)
-        for name in (clip.speaker, clip.text)
+    emotion, corpus = _nfc(clip.emotion), _nfc(clip.corpus)
+    speaker, text = (None if name is None else _nfc(name) for name in (clip.speaker, clip.text))
+    relative = unicode_name(clip.relative)
+    return replace(
+        clip, relative=relative, corpus=corpus, emotion=emotion, speaker=speaker, text=text
     )
-    return replace(clip, emotion=emotion, speaker=speaker, text=text)
+
+
+def _nfc(name: str) -> str:
+    return unicodedata.normalize("NFC", unicode_name(name))
 
 
 def _says_nothing(emotion: str) -> bool:

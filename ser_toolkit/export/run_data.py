@@ -20,7 +20,7 @@ from ..runtime.errors import SertkError
 from ..runtime.features.base import F32
 from ..runtime.inference.tflite import TfliteModel
 from ..training.run_dir import RunClassifier, RunDirectory
-from ..utils.files import cache_dir
+from ..utils.files import cache_dir, writable_cache
 from ..utils.progress import Callback
 
 CALIBRATION_WINDOWS = 200
@@ -111,7 +111,7 @@ def open_run(run: RunDirectory, source: RunSource) -> RunData:
     load = Assets((run.path / "assets", cache_dir() / "assets")).load
     features = Features(assembly.extractor, assembly.recipe.window, (), int(plan["seed"]), load)
     dataset = Dataset(
-        Store(cache_dir() / "features"), features, classifier.normalizers, classifier.labels
+        Store(writable_cache("features")), features, classifier.normalizers, classifier.labels
     )
     subsets = {
         name: tuple(_utterance(row) for row in plan["clips"] if row["side"] == name)

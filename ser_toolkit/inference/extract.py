@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from ..plugins.registry import load_plugins
 from ..plugins.settings import RecipeSettings
 from ..runtime.audio.decode import check_speech, read_audio
 from ..runtime.errors import AudioError, SertkError
-from ..runtime.features.base import F32, Extractor, FrameExtractor
+from ..runtime.features.base import F32, Extractor, FrameExtractor, WindowExtractor
+from ..runtime.features.window import MAX_FRAMES, Window
 from ..runtime.inference.inputs import features, signal_of
+from ..runtime.text import unicode_name
 from ..training import report
-from ..utils.files import cache_dir, write_bytes, write_npz
+from ..utils.files import cache_dir, writable_cache, write_bytes, write_npz
 from ..utils.progress import Callback
 from ..utils.tables import Result
 
@@ -36,6 +39,7 @@ def extract(
     settings: RecipeSettings,
     workers: int,
     callback: Callback,
+    whole_clip: bool = False,
 ) -> Result:
     """Write features as they come from the extractor, before any standardisation.
 
@@ -48,6 +52,7 @@ def extract(
         settings: Values in place of the recipe's.
         workers: Processes; 0 means one per core.
         callback: Receives warnings and progress.
+        whole_clip: Whether a window extractor gets each clip whole, in place of its windows.
     """
     if bool(files) == bool(data):
         raise SertkError("extract expects either files or --data", "Give one of them")
@@ -58,11 +63,27 @@ def extract(
     assets = Assets((cache_dir() / "assets",))
     chosen = settings.apply(open_recipe(recipe, plugins), plugins, assets)
     assembly = assemble(chosen, plugins)
+    if whole_clip:
+        chosen = replace(chosen, window=_whole_clip(assembly.extractor))
+        assembly = replace(assembly, recipe=chosen)
     if files:
         return Result(_extract_files(assembly, assets, files, out, callback))
+    store = Store(writable_cache("features"))
     corpus = load_corpus(data, plugins, callback, assembly.extractor.span_s, reader)
     wanted = Features(assembly.extractor, chosen.window, (), 0, assets.load)
-    return Result(_extract_corpus(wanted, corpus.utterances, out, workers, callback))
+    store.fill(wanted, [(item, 0) for item in corpus.utterances], processes(workers), callback)
+    return Result(_extract_corpus(wanted, corpus.utterances, store, out))
+
+
+def _whole_clip(extractor: Extractor) -> Window:
+    """Return a window that no clip fills. Raises SertkError where the extractor needs full ones."""
+    if isinstance(extractor, WindowExtractor) and extractor.takes_short:
+        return Window(MAX_FRAMES, MAX_FRAMES)
+    kind = "frames" if isinstance(extractor, FrameExtractor) else "windows of one length"
+    raise SertkError(
+        f"'{extractor.name}' computes {kind}, not values of a whole clip",
+        "Leave out whole_clip (--whole-clip)",
+    )
 
 
 def _extract_files(
@@ -89,7 +110,7 @@ def _extract_files(
     rows = [{n: list(a.shape) for n, a in item.items()} for item in arrays]
     if out.suffix == ".npz":
         pairs = enumerate(zip(files, arrays, strict=True))
-        named = {f"{index:04d}_{path.stem}": item for index, (path, item) in pairs}
+        named = {f"{index:04d}_{unicode_name(path.stem)}": item for index, (path, item) in pairs}
         write_npz(out, _flat_names(named))
     else:
         # Through memory: written to a file, numpy's own error on a full disk has no cause.
@@ -125,12 +146,9 @@ def _joined(arrays: Sequence[Mapping[str, F32]]) -> F32:
 def _extract_corpus(
     wanted: Features,
     utterances: Sequence[Utterance],
+    store: Store,
     out: Path,
-    workers: int,
-    callback: Callback,
 ) -> dict[str, Any]:
-    store = Store(cache_dir() / "features")
-    store.fill(wanted, [(item, 0) for item in utterances], processes(workers), callback)
     names, table = _table(wanted, utterances, store)
     missing = int(np.isnan(table).sum())
     if out.suffix == ".csv":
@@ -151,16 +169,12 @@ def _about(item: Utterance) -> dict[str, str]:
 def _table(
     wanted: Features, utterances: Sequence[Utterance], store: Store
 ) -> tuple[list[str], F32]:
-    """Return one row per clip: mean and standard deviation over time (or over windows) of each
-    column.
-
-    Where every clip is one window of a window extractor, its values stand there as they are.
+    """Return one row per clip: of frames, the mean and standard deviation over time of each column;
+    of a window extractor, the mean over windows, so that the columns are the same for any clips.
     """
     loaded = [store.load(wanted, item, 0) for item in utterances]
-    single = not isinstance(wanted.extractor, FrameExtractor) and all(
-        len(values) == 1 for arrays in loaded for values in arrays.values()
-    )
-    kinds: dict[str, Any] = {"": np.mean} if single else {"_mean": np.mean, "_std": np.std}
+    is_frames = isinstance(wanted.extractor, FrameExtractor)
+    kinds: dict[str, Any] = {"_mean": np.mean, "_std": np.std} if is_frames else {"": np.mean}
     rows = []
     for arrays in loaded:
         flat = [values.reshape(len(values), -1) for values in arrays.values()]

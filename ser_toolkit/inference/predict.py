@@ -27,6 +27,7 @@ from ..runtime.inference.prediction import (
     TimedPrediction,
     predict_clip,
 )
+from ..runtime.text import unicode_name
 from ..utils.worker import Worker, WorkerError
 
 AudioInput = str | Path | Audio | NDArray[Any]
@@ -250,7 +251,7 @@ def as_csv(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> str:
 def _cells(row: dict[str, Any], part: dict[str, Any], labels: Sequence[str]) -> list[str]:
     shares = part.get("probabilities", {})
     return [
-        row["file"],
+        unicode_name(row["file"]),
         str(part.get("start_s", "")),
         str(part.get("end_s", "")),
         part.get("label", ""),
@@ -261,7 +262,7 @@ def _cells(row: dict[str, Any], part: dict[str, Any], labels: Sequence[str]) -> 
 
 
 def _quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if set(cell) & set(',"\n') else cell
+    return '"' + cell.replace('"', '""') + '"' if set(cell) & set(',"\r\n') else cell
 
 
 def top(probabilities: dict[str, float], count: int) -> list[tuple[str, float]]:

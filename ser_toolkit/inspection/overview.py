@@ -18,7 +18,7 @@ from ..plugins.assemble import Assembly, assemble, open_recipe
 from ..plugins.assets import Assets
 from ..plugins.registry import Plugins, load_plugins
 from ..plugins.settings import RecipeSettings
-from ..runtime.audio.decode import Audio, check_speech, content_hash, read_audio
+from ..runtime.audio.decode import Audio, check_speech, content_hash, open_audio, read_audio
 from ..runtime.component import AssetLoader
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32, Extractor, Signal
@@ -231,10 +231,8 @@ def _used_samples(audio: Audio, extractor: Extractor) -> int:
 
 def _raw(file: Path) -> tuple[int, float]:
     """Return the number of channels, and the share of clipped 16-bit samples in any of them."""
-    import soundfile
-
     clipped = total = 0
-    with soundfile.SoundFile(str(file)) as sound:
+    with open_audio(file) as sound:
         for block in sound.blocks(BLOCK_FRAMES, dtype="float32", always_2d=True):
             clipped += int((np.abs(block) >= FULL_SCALE_16).sum())
             total += block.size

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
 
 from .hookspecs import GROUP
 
@@ -55,34 +58,62 @@ class Loaded(Origin):
 
 
 def installed(group: str = GROUP) -> list[EntryPoint]:
-    """List the entry points of a group in every installed distribution, in a stable order."""
-    try:
-        points = list(entry_points(group=group))
-    except Exception:
-        # One damaged file, as a power cut leaves it, fails the query for all distributions.
-        found = [point for dist in distributions() for point in _entry_points(dist) or ()]
-        points = [point for point in found if point.group == group]
+    """List the entry points of a group in every installed distribution, in a stable order.
+
+    Of a distribution that is there twice, those of the first on the path, which is imported.
+    """
+    first: dict[str, Distribution] = {}
+    points: list[EntryPoint] = []
+    for dist in _distributions():
+        found = [point for point in _entry_points(dist) or () if point.group == group]
+        if found and first.setdefault(canonical_name(origin(found[0]).distribution), dist) is dist:
+            points += found
     return sorted(points, key=lambda point: origin(point).key)
 
 
 def origin(point: EntryPoint) -> Origin:
     """Return the plugin and the distribution that an entry point belongs to."""
-    try:
-        name, version = point.dist.metadata["Name"], point.dist.version  # type: ignore[union-attr]
-    except Exception:
-        name, version = "unknown", "0"
-    return Origin(point.name, str(name), str(version))
+    return Origin(point.name, *_name_and_version(point.dist))
 
 
 def damaged() -> list[str]:
     """List the distributions whose entry points cannot be read."""
-    unread = [dist for dist in distributions() if _entry_points(dist) is None]
-    return [str(dist.metadata["Name"]) for dist in unread]
+    unread = [dist for dist in _distributions() if _entry_points(dist) is None]
+    return [_name_and_version(dist)[0] for dist in unread]
+
+
+def leftovers() -> dict[Path, list[str]]:
+    """Return what an interrupted pip left in each folder of packages: names that begin with ~."""
+    folders = {path.parent for dist in distributions() if _is_leftover(path := _path(dist))}
+    return {folder: sorted(path.name for path in folder.glob("~*")) for folder in sorted(folders)}
 
 
 def canonical_name(distribution: str) -> str:
     """Return a distribution's name as package indexes compare it."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _distributions() -> Iterator[Distribution]:
+    """Yield the installed distributions, but not those that pip was about to remove."""
+    return (dist for dist in distributions() if not _is_leftover(_path(dist)))
+
+
+def _name_and_version(dist: Distribution | None) -> tuple[str, str]:
+    """Return what the metadata say; where pip left none, what their folder is called."""
+    name, _, version = _path(dist).stem.partition("-")
+    with contextlib.suppress(Exception):
+        if dist is not None:
+            name, version = dist.metadata["Name"] or name, dist.version or version
+    return name or "unknown", version or "0"
+
+
+def _path(dist: Distribution | None) -> Path:
+    """Return the folder of the metadata of a distribution, which has no public name."""
+    return Path(getattr(dist, "_path", ""))
+
+
+def _is_leftover(path: Path) -> bool:
+    return path.name.startswith("~")
 
 
 def _entry_points(dist: Distribution) -> list[EntryPoint] | None:

@@ -14,6 +14,22 @@ def escape_control(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
 
 
+def unicode_name(name: str) -> str:
+    """Return the name of a file without surrogates, which no file format can hold.
+
+    Bytes that are no UTF-8 become `\\xff`; those that are, in a locale without umlauts, umlauts.
+    """
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half of a pair, as JSON may have it
+        return name.encode("utf-8", "backslashreplace").decode()
+
+
+def printable_name(name: str) -> str:
+    """Return the name of a file for people: in one line, and without surrogates."""
+    return escape_control(unicode_name(name))
+
+
 def shorten(text: str, most: int = LONGEST_LINE) -> str:
     """Put `text` into one line of at most `most` characters."""
     line = " ".join(text.split())

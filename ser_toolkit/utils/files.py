@@ -15,7 +15,10 @@ from ..runtime.errors import SertkError
 from ..runtime.files import atomic, naming, remove_temporaries
 
 __all__ = ["DAMAGED", "atomic", "cache_dir", "check_file", "check_writable", "existing"]
-__all__ += ["naming", "read_npz", "remove_temporaries", "write_bytes", "write_npz", "write_text"]
+__all__ += ["naming", "read_npz", "remove_temporaries", "writable_cache"]
+__all__ += ["write_bytes", "write_npz", "write_text"]
+
+CACHE_TODO = "Set SERTK_CACHE to a folder that can be written"
 
 DAMAGED = (
     OSError,
@@ -31,9 +34,12 @@ DAMAGED = (
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text; `path` never holds a half-written file."""
+    """Write UTF-8 text; `path` never holds a half-written file.
+
+    Surrogates, as names of files may have, are escaped: `\\udcff`, which JSON reads back.
+    """
     with atomic(path) as file:
-        file.write(text.encode())
+        file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -59,15 +65,13 @@ def existing(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if place.exists())
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, todo: str = "Choose another place") -> None:
     """Raise SertkError where a folder, or the one above it that exists, cannot hold a new file."""
     try:
         with tempfile.TemporaryFile(dir=existing(folder)):
             pass
     except OSError as error:
-        raise SertkError(
-            f"cannot write into '{folder}': {error.strerror}", "Choose another place"
-        ) from error
+        raise SertkError(f"cannot write into '{folder}': {error.strerror}", todo) from error
 
 
 def check_file(path: str | Path | None) -> None:
@@ -95,5 +99,17 @@ def cache_dir() -> Path:
     """Return the folder of caches: SERTK_CACHE, else `sertk` in the user's cache folder."""
     if own := os.environ.get("SERTK_CACHE"):
         return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "sertk"
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "sertk"
+    try:
+        return Path.home() / ".cache" / "sertk"
+    except RuntimeError as error:
+        problem = "this user has no home folder, and so no place for a cache"
+        raise SertkError(problem, CACHE_TODO) from error
+
+
+def writable_cache(name: str = "") -> Path:
+    """Return a folder of the cache, or the cache itself; SertkError if it cannot be written."""
+    folder = cache_dir() / name
+    check_writable(folder, CACHE_TODO)
+    return folder

@@ -20,6 +20,7 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
+from ..runtime.errors import SertkError
 from .files import cache_dir
 
 VARIABLE = "NUMBA_CACHE_DIR"
@@ -47,7 +48,7 @@ class _BeforeNumba(MetaPathFinder):
 def _take_folder() -> None:
     if os.getpid() in _locks:
         return
-    os.environ[VARIABLE] = str(_own_folder(_root()))
+    os.environ[VARIABLE] = str(_own_folder())
     if numba := sys.modules.get("numba"):
         numba.config.reload_config()
 
@@ -64,15 +65,16 @@ def _root() -> Path:
     return root / hashlib.sha256(sys.prefix.encode()).hexdigest()[:12]
 
 
-def _own_folder(root: Path) -> Path:
+def _own_folder() -> Path:
     try:
+        root = _root()
         root.mkdir(parents=True, exist_ok=True)
         taking = _lock(root / "lock", wait=True)
         try:
             return _first_free(root)
         finally:
             os.close(taking)
-    except (ImportError, OSError):  # no locks here, or nothing can be written
+    except (ImportError, OSError, SertkError):  # no locks here, or nothing can be written
         folder = tempfile.mkdtemp(prefix="sertk-numba-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         _locks[os.getpid()] = -1

@@ -94,7 +94,7 @@ class FileLogger(Callback):
 
 def _append(path: Path, text: str) -> None:
     try:
-        with path.open("a", encoding="utf-8") as file:
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
     except OSError as error:
         error.filename = str(path)  # A full disk is met on closing, and that error names no file.

@@ -40,6 +40,25 @@ def test_outputs_that_cannot_be_written(
     assert "a file expected" in error_of(arguments, capsys)
 
 
+def test_a_cache_that_cannot_be_written(
+    small_run: tuple[Any, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run, corpus = small_run
+    monkeypatch.setenv("SERTK_CACHE", str(NOWHERE))
+    for arguments in (
+        ["train", "--data", corpus, "--out", tmp_path / "run"],
+        ["crossval", "--data", corpus, "--protocol", "loso", "--out", tmp_path / "run"],
+        ["extract", "--data", corpus, "--out", tmp_path / "x.csv"],
+        ["quantize", run.path, "--data", corpus, "--out", tmp_path / "small.sertk"],
+    ):
+        line = error_of(arguments, capsys)
+        assert "cannot write into '/proc/nowhere" in line and "Set SERTK_CACHE" in line, arguments
+    assert not list(tmp_path.iterdir())
+
+
 def test_doctor_tries_the_cache(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import textwrap
 import time
 from collections.abc import Callable
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,35 @@ def test_damaged_metadata_of_one_distribution_hides_no_other(
         for file in damaged.iterdir():
             file.unlink()
         damaged.rmdir()
+
+
+def test_what_an_interrupted_pip_left_is_passed_over_and_named(
+    broken_sertk: Run, tmp_path: Path
+) -> None:
+    site, copy = tmp_path / "a b", tmp_path / "copy"
+    for metadata in (site / "~er_toolkit-0.1.0.dist-info", copy / "ser_toolkit-0.1.0.dist-info"):
+        metadata.mkdir(parents=True)
+        for name in ("METADATA", "entry_points.txt"):
+            (metadata / name).write_text(distribution("ser-toolkit").read_text(name) or "")
+    (site / "~er_toolkit").mkdir()
+    for bare in ("acme_bare-1.2.dist-info", "joblib-9.9.dist-info"):
+        (copy / bare).mkdir()
+    (copy / "acme_bare-1.2.dist-info/entry_points.txt").write_text("[sertk]\nbare = acme_bare\n")
+    env = {"PYTHONPATH": os.pathsep.join(map(str, (site, copy)))}
+    listed = broken_sertk("--help", **env)
+    assert re.findall(r"(\S*)doctor  ", listed.out) == [""], listed.out
+    plugins = json.loads(broken_sertk("plugins", "--json", **env).out)["plugins"]
+    assert [one["distribution"] for one in plugins].count("ser-toolkit") == 1
+    result = broken_sertk("doctor", "--json", **env)
+    parts = {part["part"]: part for part in json.loads(result.out)["parts"]}
+    assert parts["plugin bare"]["detail"].startswith("acme_bare 1.2: "), parts["plugin bare"]
+    assert parts["joblib"]["state"] == "missing"
+    left = parts["leftover"]
+    assert (result.code, left["state"]) == (0, "broken")
+    removal = re.fullmatch(r"Run `(rm -r .+)`", left["todo"])
+    assert removal and site.is_dir(), left
+    subprocess.run(removal[1], shell=True, check=True)
+    assert list(site.iterdir()) == [] and "leftover" not in broken_sertk("doctor", **env).out
 
 
 def test_doctor_upgrades_what_is_behind(broken_sertk: Run) -> None:

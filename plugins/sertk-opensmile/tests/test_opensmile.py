@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
-from ser_toolkit import SertkError, Signal, configure
+from ser_toolkit import SertkError, Signal, configure, extract
 from sertk_opensmile import OpenSmile, sertk_extractors
 from sertk_opensmile.extractor import FeatureSet
 from sertk_opensmile.library import load_library
@@ -67,6 +68,43 @@ def test_threads_do_not_disturb_each_other() -> None:
     alone = [functionals(OpenSmile(), samples).tobytes() for samples in jobs]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda s: functionals(OpenSmile(), s).tobytes(), jobs)) == alone
+
+
+def test_a_table_has_the_same_columns_for_clips_of_any_length(tmp_path: Path) -> None:
+    seconds = {"short": (1, 2, 2), "long": (4, 7, 2)}
+    for name, each in seconds.items():
+        lines = ["file,emotion"]
+        for number, (length_s, emotion) in enumerate(zip(each, "aab", strict=True)):
+            soundfile.write(
+                tmp_path / f"{name}{number}.wav", voice(length_s * RATE_HZ + number), RATE_HZ
+            )
+            lines.append(f"{name}{number}.wav,{emotion}")
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines))
+    columns = list(OpenSmile().columns)
+    for name, whole in (("short", False), ("long", False), ("long", True)):
+        out = tmp_path / f"{name}{whole}.npz"
+        found = extract(
+            "opensmile", data=tmp_path / f"{name}.csv", out=out, whole_clip=whole, workers=1
+        )
+        assert found["columns"] == columns, name
+        arrays = np.load(out)
+        if name == "short" or whole:
+            samples, _ = soundfile.read(tmp_path / f"{name}1.wav", dtype="float32")
+            theirs = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02)
+            wanted = theirs.process_signal(samples, RATE_HZ).to_numpy()[0]
+            assert arrays["length"].tolist() == [1, 1, 1]
+        else:
+            assert arrays["length"].tolist() == [2, 4, 1]
+            wanted = arrays["functionals"][2:6].mean(axis=0)
+        np.testing.assert_allclose(arrays["table"][1], wanted, rtol=1e-5, err_msg=name)
+    with pytest.raises(SertkError, match="'rms' computes frames, not values of a whole clip"):
+        extract(
+            "opensmile",
+            files=tmp_path / "long1.wav",
+            out=out,
+            settings=["extractor=rms"],
+            whole_clip=True,
+        )
 
 
 IN_A_CHILD = """

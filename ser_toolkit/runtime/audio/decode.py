@@ -93,7 +93,8 @@ def open_audio(
     _check_file(path, shown)
     sf = _soundfile()
     try:
-        with sf.SoundFile(os.fspath(path)) as file:
+        # As bytes: soundfile encodes text itself, and fails where a name is no UTF-8.
+        with sf.SoundFile(os.fspath(path) if os.name == "nt" else os.fsencode(path)) as file:
             _check_rate(file.samplerate, shown)
             yield file
     except (sf.SoundFileError, TypeError, MemoryError) as error:
