@@ -215,6 +215,7 @@ class Daemon:
         status = self._source.status
         detail = f" ({status.detail})" if status.detail and status.state != "ok" else ""
         line = f"{status.name}: {status.state}{detail}"
+        self._parts.delivery.report("" if self.daemon_status.ready()["ready"] else line)
         if line != reported:
             self._parts.metrics.source(status.state, self._source.up)
             self._parts.system.status(line)

@@ -16,6 +16,10 @@ class StdoutClosedError(Exception):
     """Nobody reads standard output any more; there is no use in trying again."""
 
 
+class ContendedError(SertkError):
+    """Another client takes the connection from us as we take it from that one: wait long."""
+
+
 class InspectableSink(Sink):
     """A sink whose files `--check` looks into; the daemon starts without them, and tries again."""
 

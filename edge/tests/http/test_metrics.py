@@ -23,6 +23,7 @@ class Sink:
     delivered: int = 0
     failures: int = 0
     dropped: int = 0
+    expired: int = 0
 
 
 def values(metrics: Metrics) -> dict[tuple[str, ...], float]:
