@@ -161,7 +161,7 @@ class Daemon:
     def _count(self, gap: Gap) -> None:
         # Without a loss it is only where one utterance ends and another begins.
         if gap.lost_s != 0:
-            self._parts.metrics.gap(gap.reason, gap.lost_s or 0.0)
+            self._parts.metrics.gap(gap.cause, gap.lost_s or 0.0)
             log("source").warning("audio is missing", reason=gap.reason, lost_s=gap.lost_s)
 
     async def _follow(self) -> None:

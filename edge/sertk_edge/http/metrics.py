@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -89,7 +89,7 @@ class Metrics:
         """Set how much audio waits."""
         self._lag.set(seconds)
 
-    def gap(self, reason: str, lost_s: float) -> None:
+    def gap(self, reason: Literal["overflow", "lost"], lost_s: float) -> None:
         """Count missing audio."""
         self._gaps.labels(reason).inc()
         self._lost.inc(lost_s)

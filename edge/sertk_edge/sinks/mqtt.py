@@ -7,6 +7,7 @@ import json
 import logging
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ser_toolkit.runtime.errors import SertkError
@@ -14,7 +15,8 @@ from ser_toolkit.runtime.events import Device, DeviceStatus, Event, Outlet
 
 from ..events import age_s
 from ..service.error_text import error_text
-from .base import InspectableSink, read_secret, trusting
+from ..service.secret_file import warn_if_exposed
+from .base import InspectableSink, check_age, read_secret, trusting
 from .home_assistant import OFFLINE, ONLINE, Topics, discovery, state_of
 from .mqtt_connection import Login, NotTakenError, connect
 
@@ -63,8 +65,7 @@ class Mqtt(InspectableSink):
             raise ValueError(f"port expects 0 to 65535, received {self.port}")
         if not 5 <= self.keepalive_s <= 65535 or self.timeout_s <= 0:
             raise ValueError("keepalive_s expects 5 to 65535, timeout_s more than 0")
-        if not self.max_age_s >= 0:
-            raise ValueError(f"max_age_s expects 0 or more, received {self.max_age_s:g}")
+        check_age(self.max_age_s)
         for key, text in (("topic", self.topic), ("discovery_prefix", self.discovery_prefix)):
             if any(char in "+#\0" for char in text) or text != text.strip("/ "):
                 raise ValueError(f"{key} expects names between slashes, received {text!r}")
@@ -164,6 +165,7 @@ def _secured(sink: Mqtt) -> SSLContext:
         try:
             # Without a password of ours, OpenSSL would ask for one on the terminal.
             context.load_cert_chain(sink.cert_file, sink.key_file or None, password="")
+            warn_if_exposed(Path(sink.key_file or sink.cert_file))
         except (OSError, ValueError) as error:
             files = f"'{sink.cert_file}'" + (f" and '{sink.key_file}'" if sink.key_file else "")
             todo = "Give a certificate and its unencrypted key, both as PEM"

@@ -38,6 +38,11 @@ class Gap:
     reason: str
     lost_s: float | None
 
+    @property
+    def cause(self) -> Literal["overflow", "lost"]:
+        """Return which kind it is: more sound than was taken, or none came. `reason` has details."""
+        return "lost" if self.lost_s is None else "overflow"
+
 
 @dataclass(frozen=True)
 class Status:

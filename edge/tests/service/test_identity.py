@@ -74,7 +74,7 @@ def test_sinks_are_found_and_set() -> None:
 WRONG_SINKS: tuple[tuple[str, dict[str, str], str], ...] = (
     ("mqqt", {}, "mqtt"),
     ("mqtt", {"hots": "x"}, "has no parameter 'hots'"),
-    ("mqtt", {"port": "many"}, "'mqtt.port' expects int"),
+    ("mqtt", {"port": "many"}, "'mqtt.port' expects a whole number"),
     ("webhook", {}, "has no url"),
     ("json_lines", {"path": "nowhere/x.jsonl"}, "the folder of 'nowhere/x.jsonl'"),
 )
