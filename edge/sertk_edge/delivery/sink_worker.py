@@ -52,10 +52,10 @@ class SinkWorker:
     An event is committed after it was delivered, so it is delivered again when the process ends
     between the two, with the same id. The pause after a failure doubles up to LONGEST_PAUSE_S, with
     jitter, until the sink has worked for so long; it is a long one at once where another client
-    takes the sink's place. While there is
-    no event, the sink is asked each IDLE_S whether all is well. The sink is a plugin's code: whatever
-    it raises is contained, and where it hangs, only its own thread does. When standard output has no reader any more, the worker calls `closed`,
-    in its own thread, and ends; `check` raises then. The queue has its place under `key`.
+    takes the sink's place. While there is no event, the sink is asked each IDLE_S whether all is
+    well. The sink is a plugin's code: whatever it raises is contained, and where it hangs, only its
+    own thread does. When standard output has no reader any more, the worker calls `closed`, in its
+    own thread, and ends; `check` raises then. The queue has its place under `key`.
     """
 
     def __init__(

@@ -193,7 +193,7 @@ class MqttConnection:
 
         if not seconds or self._version != MQTTProtocolVersion.MQTTv5:
             return None
-        properties = Properties(PacketTypes.PUBLISH)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.MessageExpiryInterval = seconds
         return properties
 

@@ -40,7 +40,7 @@ class Gap:
 
     @property
     def cause(self) -> Literal["overflow", "lost"]:
-        """Return which kind it is: more sound than was taken, or none came. `reason` has details."""
+        """Return which kind it is: more sound came than was taken, or none came."""
         return "lost" if self.lost_s is None else "overflow"
 
 

@@ -95,7 +95,7 @@ def test_a_microphone_that_is_not_there_is_no_silent_room(
         tiny_bundle, "--source", "mic", *broker.sink, env={"ALSA_CONFIG_PATH": os.devnull}
     )
     daemon.until(lambda: daemon.get("/v1/state")["source"]["state"] == "waiting")
-    daemon.until(lambda: ("problem" in dict(broker.told())))
+    daemon.until(lambda: "problem" in dict(broker.told()))
     daemon.until(lambda: "waiting" in dict(broker.told())["problem"]["detail"])
     assert set(broker.availability()) == {"offline"}
     assert daemon.metrics()['sertk_sink_up{sink="mqtt"}'] == 1

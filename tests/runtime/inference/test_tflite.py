@@ -171,7 +171,8 @@ def test_int8_equals_the_runtime_used_by_hand(tiny: Any) -> None:
 
 def test_what_int8_rounds_away_is_neither_lost_nor_impossible() -> None:
     # The largest int8 stands for 255/256: a network that is sure gives that, and zeros.
-    sure, split = normalized(np.array([[0.99609375, 0, 0, 0], [0.5, 0.5, 0, 0]], np.float32), 1 / 256)
+    stored = np.array([[0.99609375, 0, 0, 0], [0.5, 0.5, 0, 0]], np.float32)
+    sure, split = normalized(stored, 1 / 256)
     for row in (sure, split):
         assert row.sum() == pytest.approx(1, abs=1e-6) and (row > 0).all()
     assert sure[0] > 0.995 and sure[1] < 1 / 512

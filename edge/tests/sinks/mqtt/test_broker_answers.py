@@ -1,4 +1,4 @@
-"""What a broker answers is heeded: it refuses a topic, another has our name, it is of before MQTT 5."""
+"""What a broker answers: it refuses a topic, another has our name, it is of before MQTT 5."""
 
 from __future__ import annotations
 
@@ -168,9 +168,7 @@ def test_an_event_expires_at_the_broker_too(
 ) -> None:
     messages: list[MQTTMessage] = []
     ready = threading.Event()
-    client = Client(
-        CallbackAPIVersion.VERSION2, "reader", protocol=MQTTProtocolVersion.MQTTv5
-    )
+    client = Client(CallbackAPIVersion.VERSION2, "reader", protocol=MQTTProtocolVersion.MQTTv5)
     client.on_message = lambda _client, _data, message: messages.append(message)
     client.on_subscribe = lambda *_: ready.set()
     client.connect("127.0.0.1", broker.port)
