@@ -58,7 +58,7 @@ _HOMES = {
     "runtime.audio.decode": ("AUDIO_SUFFIXES", "Audio", "audio_files", "read_audio"),
     "runtime.component": ("Asset", "AssetLoader", "Component", "configure", "from_spec", "to_spec"),
     "runtime.errors": ("AudioError", "MissingExtra", "SertkError"),
-    "runtime.events": ("Device", "Event", "Outlet", "Sink"),
+    "runtime.events": ("Device", "DeviceStatus", "Event", "Outlet", "Sink"),
     "runtime.features.base": (
         "F32",
         "Extractor",
@@ -96,6 +96,7 @@ __all__ = [
     "ComponentSpec",
     "Deltas",
     "Device",
+    "DeviceStatus",
     "Equalise",
     "Event",
     "Extractor",
@@ -205,7 +206,7 @@ if TYPE_CHECKING:
     from .runtime.audio.decode import AUDIO_SUFFIXES, Audio, audio_files, read_audio
     from .runtime.component import Asset, AssetLoader, Component, configure, from_spec, to_spec
     from .runtime.errors import AudioError, MissingExtra, SertkError
-    from .runtime.events import Device, Event, Outlet, Sink
+    from .runtime.events import Device, DeviceStatus, Event, Outlet, Sink
     from .runtime.features.base import (
         F32,
         Extractor,

@@ -182,12 +182,14 @@ def check_for_service(bundle: Path, words: Sequence[str]) -> None:
 
 
 def _paths(options: Mapping[str, Any], settings: Settings) -> Iterator[tuple[str, Path]]:
+    from .sinks.sink_factory import is_file
+
     yield from paths_of(serve_edge, options)
     if settings.source.path is not None:
         yield "--source", settings.source.path
     for name, params in settings.sinks:
         for key, value in params.items():
-            if (key == "path" or key.endswith("_file")) and value not in ("", "-"):
+            if is_file(key, value):
                 yield f"{name}.{key}", Path(value)
 
 

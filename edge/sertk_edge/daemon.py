@@ -161,7 +161,7 @@ class Daemon:
     def _count(self, gap: Gap) -> None:
         # Without a loss it is only where one utterance ends and another begins.
         if gap.lost_s != 0:
-            self._parts.metrics.gap(gap.reason, gap.lost_s or 0.0)
+            self._parts.metrics.gap(gap.cause, gap.lost_s or 0.0)
             log("source").warning("audio is missing", reason=gap.reason, lost_s=gap.lost_s)
 
     async def _follow(self) -> None:
@@ -215,6 +215,7 @@ class Daemon:
         status = self._source.status
         detail = f" ({status.detail})" if status.detail and status.state != "ok" else ""
         line = f"{status.name}: {status.state}{detail}"
+        self._parts.delivery.report("" if self.daemon_status.ready()["ready"] else line)
         if line != reported:
             self._parts.metrics.source(status.state, self._source.up)
             self._parts.system.status(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -58,6 +59,11 @@ def numbered(draft: EventDraft, sequence: int) -> Event:
         probabilities={str(label): float(p) for label, p in draft.probabilities.items()},
         level_dbfs=float(draft.level_dbfs),
     )
+
+
+def age_s(event: Event) -> float:
+    """Return how long ago an event was, by the clock on the wall: it may be of an earlier start."""
+    return max(0.0, time.time() - event.time_s)
 
 
 def text_of(event: Event) -> str:

@@ -22,7 +22,7 @@ from .http.app import Server, serve
 from .http.backend import Backend
 from .http.metrics import Metrics
 from .service import logs
-from .service.identity import device_id, name_of, prepared, state_dir
+from .service.identity import ReadOnlyFolderError, device_id, name_of, prepared, state_dir
 from .service.process_signals import ProcessSignals
 from .service.systemd_notify import systemd_notifier
 from .service.worker_thread import in_thread
@@ -56,10 +56,17 @@ def bundle_of(settings: Settings) -> Path:
 
 
 def state_folder(settings: Settings, sinks: dict[str, Sink]) -> Path | None:
-    """Return where events wait; None where nothing has to outlive the process."""
+    """Return where events wait; None where nothing has to outlive the process.
+
+    One that cannot be written to is no reason to end: the queue tells of it, and tries again.
+    """
     durable = any(sink.durable for sink in sinks.values())
-    asked = settings.device.state_dir is not None
-    return prepared(state_dir(settings.device)) if durable or asked else None
+    if not durable and settings.device.state_dir is None:
+        return None
+    folder = state_dir(settings.device)
+    with contextlib.suppress(ReadOnlyFolderError):
+        prepared(folder)
+    return folder
 
 
 async def _serve(settings: Settings) -> int:

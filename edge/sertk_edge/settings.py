@@ -47,6 +47,13 @@ def setting(default: Any, about: str, flag: str = "", least: float = 0, most: fl
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path with `~` and `~USER` replaced, as a shell does it."""
+    with contextlib.suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
+
+
 def is_loopback(host: str) -> bool:
     """Say whether an address is this machine's own, so that no other can reach it."""
     try:
@@ -114,7 +121,7 @@ class SourceSettings:
     @property
     def path(self) -> Path | None:
         """Return the file to read."""
-        return Path(self.source) if self.kind == "file" else None
+        return expanded(self.source) if self.kind == "file" else None
 
     @property
     def address(self) -> str:

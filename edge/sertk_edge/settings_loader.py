@@ -12,7 +12,7 @@ from typing import Any
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.validate import check_bounds, check_fields
 
-from .settings import SECTIONS, Settings, usage
+from .settings import SECTIONS, Settings, expanded, usage
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -78,7 +78,7 @@ def plain_type(hint: Any) -> Any:
 
 def _section(name: str, kind: type, options: Mapping[str, Any]) -> Any:
     given = {
-        field.name: value
+        field.name: expanded(value) if isinstance(value, Path) else value
         for field in dataclasses.fields(kind)
         if (value := options.get(f"{name}_{field.name}")) not in (None, ())
     }

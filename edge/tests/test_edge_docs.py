@@ -146,7 +146,7 @@ def test_addresses_that_are_asked_exist() -> None:
 
 
 def test_every_metric_is_documented() -> None:
-    sinks = [SinkStatus("x", "ok", 0, 0, 0, 0, "")]
+    sinks = [SinkStatus("x", "ok", 0, 0, 0, 0, 0, "")]
     text = Metrics(lambda: sinks).text().decode()
     names = set(re.findall(r"^# TYPE (sertk_\w+) \w+$", text, re.MULTILINE))
     ours = {name for name in names if not name.endswith("_created")}

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from ser_toolkit.runtime.component import fields_of
 from sertk_edge.cli import serve_edge
 from sertk_edge.options import flag_of, variable_of, variables_of
 from sertk_edge.settings import SECTIONS, HttpSettings, Settings, SourceSettings, WrongUsageError
 from sertk_edge.settings_loader import refuse_unknown, settings_of, sink_of
+from sertk_edge.sinks.sink_factory import configured
 
 
 def settings(file: Path | None = None, *args: str) -> Settings:
@@ -93,6 +95,24 @@ def test_an_empty_variable_is_none(file: Path, monkeypatch: pytest.MonkeyPatch) 
     assert settings(file).http.port == 1
 
 
+def test_a_home_is_found_wherever_a_path_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SERTK_EDGE_DEVICE_STATE_DIR", "~/state")
+    monkeypatch.setenv("SERTK_EDGE_SINKS", "webhook,url=http://x/,token_file=~/hook")
+    path = tmp_path / "home.toml"
+    path.write_text('[http]\ntoken_file = "~/page"\n[source]\nsource = "~/talk.wav"\n')
+    found = settings(path)
+    assert found.http.token_file == tmp_path / "page"
+    assert found.device.state_dir == tmp_path / "state"
+    assert found.source.path == tmp_path / "talk.wav"
+    (sink,) = configured(found.sinks).values()
+    assert fields_of(sink)["token_file"] == str(tmp_path / "hook")
+    # Nobody has that name: who opens the file says so.
+    assert settings(None, "--http-tls-key", "~nobody9/x").http.tls_key == Path("~nobody9/x")
+
+
 def test_a_flag_turns_off_what_the_file_turned_on(tmp_path: Path) -> None:
     path = tmp_path / "on.toml"
     path.write_text("[source]\nrealtime = true\n")
@@ -102,7 +122,12 @@ def test_a_flag_turns_off_what_the_file_turned_on(tmp_path: Path) -> None:
 
 WRONG_FILES = (
     ("[http]\nport = 70000", "'http.port' expects -1 to 65535, received 70000"),
-    ("[http]\nport = 'x'", "'http.port' expects int"),
+    ("[http]\nport = 'x'", "'http.port' expects a whole number, received 'x'"),
+    ("[http]\nallowed_hosts = 'pi.lan'", "'http.allowed_hosts' expects a list, received 'pi.lan'"),
+    ("[http]\ntoken_file = 3", "'http.token_file' expects a path, received 3"),
+    ("[bundle]\nwatch_s = 'x'", "'bundle.watch_s' expects a number, received 'x'"),
+    ("[bundle]\nallow_new_labels = 1", "expects true or false, received 1"),
+    ("[device]\nname = 3", "'device.name' expects text, received 3"),
     ("[http]\nprot = 1", "'http' has no parameter 'prot'"),
     ("[htp]\nport = 1", "no table 'htp'"),
     ("http = 3", r"\[http\] expects a table"),

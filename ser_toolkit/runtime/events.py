@@ -57,6 +57,20 @@ class Device:
     version: str
 
 
+@dataclass(frozen=True)
+class DeviceStatus:
+    """How the device is at the moment.
+
+    Attributes:
+        newest: The newest event, which may wait to be delivered like older ones; None: there is
+            none yet.
+        problem: Why no sound arrives, in one line; empty while it does.
+    """
+
+    newest: Event | None = None
+    problem: str = ""
+
+
 class Outlet:
     """An open sink; one thread uses it, from `Sink.open` to `close`."""
 
@@ -68,6 +82,13 @@ class Outlet:
         """
         raise NotImplementedError
 
+    def refresh(self, status: DeviceStatus) -> None:
+        """Show how the device is, where that is shown; raise where the connection is lost.
+
+        Called after `Sink.open`, before each event, where `status.problem` changes, and about once
+        a second while there is no event. An exception is treated as one of `deliver`.
+        """
+
     def close(self) -> None:
         """Release what `Sink.open` took; called once, after a failure too."""
 
@@ -77,12 +98,14 @@ class Sink(Component):
 
     A sink with `durable = False` gets only events from while the daemon runs; for others, events
     are kept until they were taken, over restarts too. They wait for what the fields in
-    `identified_by` name, and go nowhere else; empty: for all fields as they are.
+    `identified_by` name, and go nowhere else; empty: for all fields as they are. Events that are
+    older than `max_age_s` are not delivered; 0: all are, however old.
     """
 
     edge_ready: ClassVar[bool] = True
     durable: ClassVar[bool] = True
     identified_by: ClassVar[tuple[str, ...]] = ()
+    max_age_s: float = 0.0
 
     def check(self) -> None:
         """Raise SertkError for parameters that can never work; called before anything starts."""

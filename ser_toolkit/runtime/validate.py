@@ -22,6 +22,15 @@ D = TypeVar("D")
 Make = Callable[[Mapping[str, Any], Any], Any]
 KEY = "bounds"
 SHOWN = 80
+TYPE_NAMES: Mapping[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+    tuple: "a list",
+    list: "a list",
+}
 
 
 class UnknownKeyError(SertkError):
@@ -169,12 +178,15 @@ class _Converter:
     def _union(self, value: Any, args: tuple[Any, ...], where: str) -> Any:
         if value is None and type(None) in args:
             return None
-        for arg in args:
+        kinds = [arg for arg in args if arg is not type(None)]
+        if len(kinds) == 1:
+            return self.convert(value, kinds[0], where)
+        for kind in kinds:
             try:
-                return self.convert(value, arg, where)
+                return self.convert(value, kind, where)
             except SertkError:
                 continue
-        raise SertkError(f"'{where}' does not take {_shown(value)}")
+        raise _expected(" or ".join(map(type_name, kinds)), value, where)
 
     def _tuple(self, value: Iterable[Any], inner: Any, where: str) -> tuple[Any, ...]:
         numbered = dataclasses.is_dataclass(inner)
@@ -203,7 +215,7 @@ def _plain(value: Any, hint: Any, where: str) -> Any:
     if kind is float and _fits(value, int):
         return _fraction(value, where)
     if not _fits(value, kind):
-        raise _expected(_name_of(hint), value, where)
+        raise _expected(type_name(hint), value, where)
     return value
 
 
@@ -219,10 +231,13 @@ def _fraction(value: int, where: str) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise _expected("float", value, where) from None
+        raise _expected(type_name(float), value, where) from None
 
 
-def _name_of(hint: Any) -> str:
+def type_name(hint: Any) -> str:
+    """Return what a user calls the values of a type."""
+    if name := TYPE_NAMES.get(typing.get_origin(hint) or hint):
+        return name
     if typing.get_origin(hint) is Mapping or dataclasses.is_dataclass(hint):
         return "a table"
     return str(getattr(hint, "__name__", hint))

@@ -107,7 +107,7 @@ WRONG = (
         SMALL + "[training]\nepoch = 3",
         "mine.toml: 'training' has no parameter 'epoch'. It",
     ),
-    (SMALL + "[training]\nepochs = 'x'", "'training.epochs' expects int, received 'x'"),
+    (SMALL + "[training]\nepochs = 'x'", "'training.epochs' expects a whole number, received 'x'"),
     (SMALL + "[training]\nschedule = 'x'", "expects one of cosine, plateau, constant"),
     (SMALL + "[window]\nshort = 'cut'", "'window.short' expects one of tile, zero"),
     (

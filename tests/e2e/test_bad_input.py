@@ -48,8 +48,8 @@ TRAIN = (
     ("--set nonsense.x=1", "expects STAGE.FIELD=VALUE", "Stages: extractor"),
     ("--set extractor.nonsense=1", "does not exist in this recipe", "extractor.zcr"),
     ("--set extractor.hop_length=1", "is ambiguous", "extractor.zcr.hop_length"),
-    ("--set training.epochs=many", "'training.epochs' expects int, received 'many'"),
-    ("--set training.epochs=true", "'training.epochs' expects int, received True"),
+    ("--set training.epochs=many", "'training.epochs' expects a whole number, received 'many'"),
+    ("--set training.epochs=true", "'training.epochs' expects a whole number, received True"),
     ("--set training.epochs=0", "'training.epochs' expects 1 or more, received 0"),
     ("--set training.batch_size=0", "'training.batch_size' expects 1 or more"),
     ("--set training.learning_rate=nan", "'training.learning_rate' expects", "nan"),
@@ -79,7 +79,7 @@ def test_a_process_ends_as_the_command_does_here(
     sertk: Sertk, here: Sertk, refused: Refused, tiny: Path, good: Path
 ) -> None:
     cases = (
-        ("--set training.epochs=many", "'training.epochs' expects int, received 'many'", 1),
+        ("--set training.epochs=many", "expects a whole number, received 'many'", 1),
         ("--epochs 0", "'--epochs'", 2),
     )
     for options, part, code in cases:
@@ -155,9 +155,9 @@ BAD_RECIPES = (
     ("window = 3", ("mine.toml",)),
     ("window = { length = 3 }", ("'window' has no parameter 'length'", "length_frames")),
     ("training = { epochs = 0 }", ("'training.epochs' expects 1 or more, received 0",)),
-    ('training = { copies = "4" }', ("'training.copies' expects int, received '4'",)),
+    ('training = { copies = "4" }', ("'training.copies' expects a whole number, received '4'",)),
     ("training = 5", ("mine.toml",)),
-    ('model = { name = "tcn", channels = "x" }', ("'tcn.channels' expects int",)),
+    ('model = { name = "tcn", channels = "x" }', ("'tcn.channels' expects a whole number",)),
     ('extractor = [{ name = "zcr", version = 9 }]', ("'zcr' version 9 expected", "Install")),
 )
 

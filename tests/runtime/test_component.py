@@ -126,15 +126,15 @@ def test_an_unknown_parameter_lists_the_right_ones() -> None:
 
 
 WRONG = (
-    ("bands", "40", "'bank.bands' expects int, received '40'"),
-    ("bands", 40.0, "'bank.bands' expects int, received 40.0"),
-    ("bands", True, "'bank.bands' expects int, received True"),
-    ("low_hz", False, "'bank.low_hz' expects float, received False"),
-    ("centred", 1, "'bank.centred' expects bool, received 1"),
+    ("bands", "40", "'bank.bands' expects a whole number, received '40'"),
+    ("bands", 40.0, "'bank.bands' expects a whole number, received 40.0"),
+    ("bands", True, "'bank.bands' expects a whole number, received True"),
+    ("low_hz", False, "'bank.low_hz' expects a number, received False"),
+    ("centred", 1, "'bank.centred' expects true or false, received 1"),
     ("shape", "erb", "'bank.shape' expects one of mel, bark, received 'erb'"),
-    ("edges_hz", 3, "'bank.edges_hz' expects tuple"),
-    ("edges_hz", [1, "x"], "'bank.edges_hz' expects float, received 'x'"),
-    ("limit", "x", "'bank.limit' does not take 'x'"),
+    ("edges_hz", 3, "'bank.edges_hz' expects a list"),
+    ("edges_hz", [1, "x"], "'bank.edges_hz' expects a number, received 'x'"),
+    ("limit", "x", "'bank.limit' expects a whole number, received 'x'"),
 )
 
 

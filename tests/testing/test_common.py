@@ -135,7 +135,7 @@ JSON: dict[str, Augmenter] = {
     "place = PosixPath('x')": Filed(),
     "most = inf": Infinite(),
     "can be a key": Mutable(),
-    "'louder.count' expects int, received 'three'": Mistyped(),
+    "'louder.count' expects a whole number, received 'three'": Mistyped(),
     "Give each field a type hint": Loose(),
 }
 

@@ -40,6 +40,11 @@ class Dispatcher:
         for worker in self._workers:
             worker.reopen(device)
 
+    def report(self, problem: str) -> None:
+        """Let every sink show why no sound arrives; empty: it does."""
+        for worker in self._workers:
+            worker.report(problem)
+
     def check(self) -> None:
         """Raise StdoutClosedError where nobody reads standard output any more."""
         for worker in self._workers:

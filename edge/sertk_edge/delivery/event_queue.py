@@ -17,6 +17,7 @@ from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Event
 
 from ..events import EventDraft, numbered
+from ..service.error_text import error_text
 from .event_store import RESERVE, Cursor, DamagedFileError, EventStore, StoredEvents
 
 RETRY_S = 1.0
@@ -208,7 +209,7 @@ class EventQueue:
             return
         try:
             self._disk.lock()
-        except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        except (NotADirectoryError, FileExistsError) as error:
             raise SertkError(
                 f"cannot keep events in {self._disk.file.parent}: {error.strerror}",
                 "Choose another --state-dir",
@@ -333,7 +334,8 @@ class EventQueue:
     def _fail(self, error: Exception) -> None:
         """Go on in memory."""
         self._retry_at = time.monotonic() + RETRY_S
-        trouble = f"events are kept in memory, the disk does not take them: {error}"
+        why = error_text(error) if isinstance(error, OSError) else error
+        trouble = f"events are kept in memory, the disk does not take them: {why}"
         if trouble != self._trouble:
             LOG.error("%s", trouble)
         self._trouble = trouble

@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal, TypeVar
 
-from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
+from ser_toolkit.runtime.events import Device, DeviceStatus, Event, Outlet, Sink
 
+from ..events import age_s
 from ..service.error_text import error_text
-from ..sinks.base import StdoutClosedError
+from ..sinks.base import ContendedError, StdoutClosedError
 from .event_queue import EventQueue
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 DRAIN_PAUSE_S = 0.1
 SLOW_S = 5.0
+IDLE_S = 1.0
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 
@@ -30,7 +32,8 @@ class SinkStatus:
     """How a sink does: `waiting` before it is open and while it is slow, `failing` after an error.
 
     `pending` events wait for it, `delivered` and `failures` count since the start, `dropped` were
-    lost at the queue's bound. `detail` is one line, empty when all is well.
+    lost at the queue's bound, `expired` were too old for the sink. `detail` is one line, empty when
+    all is well.
     """
 
     name: str
@@ -39,6 +42,7 @@ class SinkStatus:
     delivered: int
     failures: int
     dropped: int
+    expired: int
     detail: str
 
 
@@ -47,9 +51,11 @@ class SinkWorker:
 
     An event is committed after it was delivered, so it is delivered again when the process ends
     between the two, with the same id. The pause after a failure doubles up to LONGEST_PAUSE_S, with
-    jitter. The sink is a plugin's code: whatever it raises is contained, and where it hangs, only
-    its own thread does. When standard output has no reader any more, the worker calls `closed`,
-    in its own thread, and ends; `check` raises then. The queue has its place under `key`.
+    jitter, until the sink has worked for so long; it is a long one at once where another client
+    takes the sink's place. While there is no event, the sink is asked each IDLE_S whether all is
+    well. The sink is a plugin's code: whatever it raises is contained, and where it hangs, only its
+    own thread does. When standard output has no reader any more, the worker calls `closed`, in its
+    own thread, and ends; `check` raises then. The queue has its place under `key`.
     """
 
     def __init__(
@@ -75,7 +81,8 @@ class SinkWorker:
         self._state: Literal["ok", "waiting", "failing"] = "waiting"
         self._detail = "not open yet"
         self._busy_since = inf
-        self._delivered = self._failures = self._in_a_row = 0
+        self._delivered = self._expired = self._failures = self._in_a_row = 0
+        self._problem, self._reported = "no sound has arrived yet", ""
         self._ended_by: StdoutClosedError | None = None
 
     @property
@@ -93,6 +100,7 @@ class SinkWorker:
             self._delivered,
             self._failures,
             self._event_queue.dropped.get(self._key, 0),
+            self._expired,
             detail,
         )
 
@@ -105,6 +113,12 @@ class SinkWorker:
         self._device = device
         self._reopening = True
         self._interrupt()
+
+    def report(self, problem: str) -> None:
+        """Let the sink show why no sound arrives; empty: it does."""
+        if problem != self._problem:
+            self._problem = problem
+            self._event_queue.wake()
 
     def drain(self, timeout_s: float) -> bool:
         """Deliver what waits, without long pauses; False where that took too long."""
@@ -155,13 +169,14 @@ class SinkWorker:
                 if time.monotonic() - began > LONGEST_PAUSE_S:
                     self._in_a_row = 0
                 self._failed(error)
-                self._pause()
+                self._pause(isinstance(error, ContendedError))
 
     def _session(self) -> None:
         """Open the sink, deliver, and close it because of stop, reopen or an error."""
         self._reopening = False
         outlet = self._timed(lambda: self._sink.open(self._device))
         try:
+            self._refresh(outlet)
             if not self._in_a_row or not self._event_queue.pending(self._key):
                 self._tell("ok", "")
             while not self._stopping and not self._reopening:
@@ -170,12 +185,14 @@ class SinkWorker:
             self._timed(lambda: _close(outlet))
 
     def _step(self, outlet: Outlet) -> None:
-        if not self._event_queue.wait(self._key, LONGEST_PAUSE_S, self._is_interrupted):
+        waits = self._event_queue.wait(self._key, IDLE_S, self._has_news)
+        if self._is_interrupted():
             return
-        event = None if self._is_interrupted() else self._event_queue.next(self._key)
+        event = self._event_queue.next(self._key) if waits else None
+        self._refresh(outlet)
         if event is not None:
             self._deliver(outlet, event)
-        elif not self._is_interrupted():
+        elif waits:
             # There is an event that the disk does not give; `problem` has why.
             self._nudge.wait(FIRST_PAUSE_S)
             self._nudge.clear()
@@ -183,20 +200,36 @@ class SinkWorker:
     def _is_interrupted(self) -> bool:
         return self._stopping or self._reopening
 
+    def _has_news(self) -> bool:
+        return self._is_interrupted() or self._problem != self._reported
+
+    def _refresh(self, outlet: Outlet) -> None:
+        status = DeviceStatus(self._event_queue.last, self._problem)
+        self._timed(lambda: outlet.refresh(status))
+        self._reported = status.problem
+
     def _deliver(self, outlet: Outlet, event: Event) -> None:
-        self._timed(lambda: outlet.deliver(event))
-        self._in_a_row = 0
-        self._delivered += 1
+        if 0 < self._sink.max_age_s < age_s(event):
+            self._expire()
+        else:
+            self._timed(lambda: outlet.deliver(event))
+            self._delivered += 1
         self._event_queue.commit(self._key, event.sequence)
         self._tell("ok", "")
+
+    def _expire(self) -> None:
+        self._expired += 1
+        oldest = f"{self._sink.max_age_s:g} s"
+        LOG.warning("sink %s: events older than %s are not delivered", self.name, oldest)
 
     def _failed(self, error: BaseException) -> None:
         self._failures += 1
         self._in_a_row += 1
         self._tell("failing", error_text(error))
 
-    def _pause(self) -> None:
+    def _pause(self, long: bool) -> None:
         pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._in_a_row - 1, 10))
+        pause_s = LONGEST_PAUSE_S if long else pause_s
         pause_s *= 0.5 + self._jitter() / 2
         self._nudge.wait(DRAIN_PAUSE_S if self._draining else pause_s)
         self._nudge.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -38,6 +38,8 @@ class SinkCounts(Protocol):
     def failures(self) -> int: ...
     @property
     def dropped(self) -> int: ...
+    @property
+    def expired(self) -> int: ...
 
 
 class Metrics:
@@ -87,7 +89,7 @@ class Metrics:
         """Set how much audio waits."""
         self._lag.set(seconds)
 
-    def gap(self, reason: str, lost_s: float) -> None:
+    def gap(self, reason: Literal["overflow", "lost"], lost_s: float) -> None:
         """Count missing audio."""
         self._gaps.labels(reason).inc()
         self._lost.inc(lost_s)
@@ -138,15 +140,17 @@ class _Sinks(Collector):
         delivered = _counter("delivered", "Events that the sink has taken.")
         failures = _counter("failures", "Attempts to deliver that failed.")
         dropped = _counter("dropped", "Events lost because too many waited.")
+        expired = _counter("expired", "Events that were too old for the sink.")
         pending = _gauge("pending", "Events that wait for the sink.")
         up = _gauge("up", "1 while the sink takes events.")
         for sink in self._sinks():
             delivered.add_metric([sink.name], sink.delivered)
             failures.add_metric([sink.name], sink.failures)
             dropped.add_metric([sink.name], sink.dropped)
+            expired.add_metric([sink.name], sink.expired)
             pending.add_metric([sink.name], sink.pending)
             up.add_metric([sink.name], float(sink.state == "ok"))
-        yield from (delivered, failures, dropped, pending, up)
+        yield from (delivered, failures, dropped, expired, pending, up)
 
 
 def _counter(name: str, about: str) -> CounterMetricFamily:

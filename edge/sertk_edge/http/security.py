@@ -6,14 +6,17 @@ import hashlib
 import hmac
 import ipaddress
 import re
+import shlex
 import ssl
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from aiohttp import web
 
 from ser_toolkit.runtime.errors import SertkError
 
+from ..service.secret_file import warn_if_exposed
 from ..settings import HttpSettings
 from .limits import RateLimiter
 from .responses import HttpError
@@ -139,9 +142,16 @@ def read_token(path: Path) -> Token:
         raise SertkError(
             f"the token file '{path}' holds no token: one line of {SHORTEST_TOKEN} or more "
             "letters, digits and signs expected",
-            f"Run `openssl rand -hex 32 > {path}`",
+            f"Name a file with one: `(umask 077; openssl rand -hex 32 > {_unused(path)})`",
         )
+    warn_if_exposed(path)
     return Token(content)
+
+
+def _unused(path: Path) -> str:
+    """Return a name beside the path where nothing is: what is there may be a bundle or a key."""
+    names = (path.with_name(f"{path.name}.token{number or ''}") for number in count())
+    return shlex.quote(str(next(name for name in names if not name.exists())))
 
 
 def _is_visible(content: bytes) -> bool:
@@ -158,6 +168,7 @@ def _tls(settings: HttpSettings) -> ssl.SSLContext | None:
     try:
         # Without a password of ours, OpenSSL would ask for one on the terminal.
         context.load_cert_chain(cert, key, password="")
+        warn_if_exposed(key or cert)
     except (OSError, ValueError) as error:
         files = f"'{cert}'" + (f" and '{key}'" if key else "")
         todo = "Give a certificate chain and its unencrypted key, both as PEM"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -13,8 +14,13 @@ from ser_toolkit import SertkError, write_text
 
 from ..settings import DeviceSettings
 
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ID_FILE = "device-id"
+
+
+class ReadOnlyFolderError(SertkError):
+    """A folder that cannot be written to, now; it may be later."""
 
 
 def state_dir(settings: DeviceSettings, env: Mapping[str, str] = os.environ) -> Path:
@@ -29,14 +35,18 @@ def state_dir(settings: DeviceSettings, env: Mapping[str, str] = os.environ) -> 
 
 
 def prepared(folder: Path) -> Path:
-    """Return the folder, made where it is not there, for its owner's eyes. Raises SertkError."""
+    """Return the folder, made where it is not there, for its owner's eyes.
+
+    Raises ReadOnlyFolderError where nothing can be written there, SertkError where it is no folder.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise SertkError(
+        read_only = getattr(error, "errno", None) in READ_ONLY
+        raise (ReadOnlyFolderError if read_only else SertkError)(
             f"the state folder '{folder}' cannot be used: {why}", "Choose another with --state-dir"
         ) from error
     return folder
@@ -48,8 +58,10 @@ def name_of(settings: DeviceSettings) -> str:
 
 
 def device_id(settings: DeviceSettings, folder: Path | None) -> str:
-    """Return the id that programs see: from the settings, or made once and kept. Raises
-    SertkError.
+    """Return the id that programs see: from the settings, or made once and kept.
+
+    Where it cannot be kept it is one of the host's name, so that the next start has the same.
+    Raises SertkError.
     """
     if settings.id:
         return _checked(settings.id, "device.id")
@@ -58,14 +70,17 @@ def device_id(settings: DeviceSettings, folder: Path | None) -> str:
     path = folder / ID_FILE
     try:
         # What a power cut left empty is made anew: nobody is there to delete it.
-        known = path.read_text("utf-8", errors="replace").strip() if path.exists() else ""
+        known = path.read_text("utf-8", errors="replace").strip() if path.is_file() else ""
     except OSError as error:
         problem = f"cannot read '{path}': {error.strerror}"
         raise SertkError(problem, "Set --device-id, or choose another --state-dir") from error
     if known:
         return _checked(known, str(path))
     made = uuid.uuid4().hex[:12]
-    write_text(path, made + "\n")
+    try:
+        write_text(path, made + "\n")
+    except OSError:
+        return uuid.uuid5(uuid.NAMESPACE_DNS, socket.gethostname()).hex[:12]
     return made
 
 

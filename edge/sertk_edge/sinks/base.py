@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Sink
 
+from ..service.secret_file import warn_if_exposed
+
 if TYPE_CHECKING:
     from ssl import SSLContext
 
 
 class StdoutClosedError(Exception):
     """Nobody reads standard output any more; there is no use in trying again."""
+
+
+class ContendedError(SertkError):
+    """Another client takes the connection from us as we take it from that one: wait long."""
 
 
 class InspectableSink(Sink):
@@ -33,8 +39,16 @@ def read_secret(file: str) -> str:
     except UnicodeDecodeError:
         secret = ""
     if not secret or not secret.isprintable():
-        raise SertkError(f"{file} expects one line of text", "Write the password or token into it")
+        todo = "Name a file with nothing but the password or token in it"
+        raise SertkError(f"{file} expects one line of text", todo)
+    warn_if_exposed(Path(file))
     return secret
+
+
+def check_age(max_age_s: float) -> None:
+    """Raise ValueError for an age that no event can have."""
+    if not max_age_s >= 0:
+        raise ValueError(f"max_age_s expects 0 or more, received {max_age_s:g}")
 
 
 def trusting(ca_file: str) -> SSLContext:

@@ -13,8 +13,8 @@ from typing import Any, get_args
 from ser_toolkit.runtime.events import Device, Event, Kind
 
 UNCERTAIN = "uncertain"
-# Nobody speaks. An option of its own: `unknown` is what Home Assistant shows before it has received
-# of us, and an automation can wait for `none`.
+# Nobody speaks. An option of its own, so that an automation can wait for it: `unknown` is what
+# Home Assistant shows before it has received of us.
 NOBODY = "none"
 ONLINE, OFFLINE = "online", "offline"
 
@@ -28,8 +28,13 @@ class Topics:
 
     @property
     def availability(self) -> str:
-        """Return the topic of `online` or `offline`, retained."""
+        """Return the topic of `online` while sound arrives, else `offline`, retained."""
         return f"{self.base}/{self.device_id}/availability"
+
+    @property
+    def problem(self) -> str:
+        """Return the topic of why no sound arrives, retained."""
+        return f"{self.base}/{self.device_id}/problem"
 
     @property
     def state(self) -> str:
@@ -42,20 +47,21 @@ class Topics:
         return f"{self.base}/{self.device_id}/event"
 
 
-def state_of(event: Event) -> dict[str, Any]:
-    """Return the state since `since_time_s`, the event's; most of it is null when an emotion
-    ended.
+def state_of(newest: Event | None) -> dict[str, Any]:
+    """Return the state since `since_time_s`, that of the newest event.
+
+    Most of it is null when an emotion has ended, all but `speech` before the first event.
     """
-    speech = event.kind != "ended"
-    probabilities = event.probabilities
-    sure = probabilities.get(event.label, max(probabilities.values(), default=None))
+    event = None if newest is None or newest.kind == "ended" else newest
+    probabilities = event.probabilities if event else {}
+    sure = max(probabilities.values(), default=None)
     return {
-        "speech": speech,
-        "label": event.label if speech else None,
-        "confidence": sure if speech else None,
-        "probabilities": dict(probabilities) if speech else None,
-        "since_time_s": event.time_s,
-        "sequence": event.sequence,
+        "speech": event is not None,
+        "label": event.label if event else None,
+        "confidence": probabilities.get(event.label, sure) if event else None,
+        "probabilities": dict(probabilities) if event else None,
+        "since_time_s": newest.time_s if newest else None,
+        "sequence": newest.sequence if newest else None,
     }
 
 
@@ -70,7 +76,6 @@ def discovery(device: Device, topics: Topics) -> dict[str, Any]:
             "sw_version": device.version,
         },
         "origin": {"name": "sertk-edge", "sw_version": device.version},
-        "availability": [{"topic": topics.availability}],
         "qos": 1,
         "components": {
             key: {**component, "unique_id": f"sertk_{device.id}_{key}"}
@@ -80,6 +85,25 @@ def discovery(device: Device, topics: Topics) -> dict[str, Any]:
 
 
 def _components(device: Device, topics: Topics) -> Mapping[str, dict[str, Any]]:
+    available = {"availability": [{"topic": topics.availability}]}
+    measured = {key: {**one, **available} for key, one in _measured(device, topics).items()}
+    return {
+        **measured,
+        # Always available: it is there to be seen when the others are not.
+        "problem": {
+            "platform": "binary_sensor",
+            "name": "Problem",
+            "device_class": "problem",
+            "entity_category": "diagnostic",
+            "state_topic": topics.availability,
+            "payload_on": OFFLINE,
+            "payload_off": ONLINE,
+            "json_attributes_topic": topics.problem,
+        },
+    }
+
+
+def _measured(device: Device, topics: Topics) -> Mapping[str, dict[str, Any]]:
     options = dict.fromkeys((*device.labels, UNCERTAIN, NOBODY))
     return {
         "emotion": {

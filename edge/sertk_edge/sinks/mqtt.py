@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import threading
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.events import Device, Event, Outlet
+from ser_toolkit.runtime.events import Device, DeviceStatus, Event, Outlet
 
-from ..events import text_of
+from ..events import age_s
 from ..service.error_text import error_text
-from .base import InspectableSink, read_secret, trusting
+from ..service.secret_file import warn_if_exposed
+from .base import InspectableSink, check_age, read_secret, trusting
 from .home_assistant import OFFLINE, ONLINE, Topics, discovery, state_of
+from .mqtt_connection import Login, NotTakenError, connect
 
 if TYPE_CHECKING:
-    from ssl import SSLContext, SSLSocket
-
-    from paho.mqtt.client import Client, MQTTMessageInfo
+    from ssl import SSLContext
 
 PLAIN_PORT, TLS_PORT = 1883, 8883
 FAREWELL_S = 1.0
@@ -29,9 +30,11 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Mqtt(InspectableSink):
-    """Publishes `event`, and retained `state` and `availability`, below `topic`/DEVICE, with QoS 1.
+    """Publishes `event`, and retained `state`, `availability` and `problem`, below `topic`/DEVICE.
 
-    The broker says `offline` for us when the connection breaks. `discovery_prefix` is Home
+    All with QoS 1. `availability` is `online` while sound arrives; the broker says `offline` for
+    us when the connection breaks. An event older than `max_age_s` is not published; 0: every one
+    is. `discovery_prefix` is Home
     Assistant's; empty: no discovery. `port` 0 is 1883, or 8883 with `tls`. `ca_file` replaces the
     system's certificates; `cert_file` and `key_file` are our own. `password_file` is read at each
     connection.
@@ -51,8 +54,9 @@ class Mqtt(InspectableSink):
     client_id: str = ""
     topic: str = "sertk"
     discovery_prefix: str = "homeassistant"
-    keepalive_s: int = 30
+    keepalive_s: int = 10
     timeout_s: float = 10.0
+    max_age_s: float = 30.0
 
     def __post_init__(self) -> None:
         if not self.host:
@@ -61,6 +65,7 @@ class Mqtt(InspectableSink):
             raise ValueError(f"port expects 0 to 65535, received {self.port}")
         if not 5 <= self.keepalive_s <= 65535 or self.timeout_s <= 0:
             raise ValueError("keepalive_s expects 5 to 65535, timeout_s more than 0")
+        check_age(self.max_age_s)
         for key, text in (("topic", self.topic), ("discovery_prefix", self.discovery_prefix)):
             if any(char in "+#\0" for char in text) or text != text.strip("/ "):
                 raise ValueError(f"{key} expects names between slashes, received {text!r}")
@@ -84,147 +89,86 @@ class Mqtt(InspectableSink):
 
 
 class _MqttOutlet(Outlet):
-    """A connection that paho makes anew by itself while there is nothing to deliver."""
+    """A connection, and what the broker was told on it last."""
 
     def __init__(self, sink: Mqtt, device: Device) -> None:
         self._sink = sink
         self._topics = Topics(sink.topic, device.id)
         self._introduction = json.dumps(discovery(device, self._topics))
         self._config = f"{sink.discovery_prefix}/device/{device.id}/config"
-        self._birth = f"{sink.discovery_prefix}/status"
-        self._where = f"{sink.host}:{sink.port or (TLS_PORT if sink.tls else PLAIN_PORT)}"
-        self._answered = threading.Event()
-        self._refusal = ""
-        self._state: str | None = None
-        self._client = self._made(device)
-        self._connect()
+        self._shown: DeviceStatus | None = None
+        self._connection = connect(_login(sink, device, self._topics))
+        if sink.discovery_prefix:
+            self._connection.subscribe(f"{sink.discovery_prefix}/status")
+
+    def refresh(self, status: DeviceStatus) -> None:
+        self._connection.check()
+        # Home Assistant has started; if its broker kept nothing, it has forgotten us.
+        if ONLINE.encode() in self._connection.received():
+            self._shown = None
+        shown = self._shown
+        if shown is None:
+            self._introduce()
+        # What is shown as available must be the state of now, not what a dead daemon left.
+        if shown is None or shown.newest != status.newest:
+            self._keep(self._topics.state, json.dumps(state_of(status.newest)))
+        if shown is None or shown.problem != status.problem:
+            self._keep(self._topics.problem, json.dumps({"detail": status.problem}))
+            self._keep(self._topics.availability, OFFLINE if status.problem else ONLINE)
+        self._shown = status
 
     def deliver(self, event: Event) -> None:
-        state = json.dumps(state_of(event))
-        end = time.monotonic() + self._sink.timeout_s
-        sent = [
-            self._client.publish(self._topics.event, text_of(event), qos=1),
-            self._client.publish(self._topics.state, state, qos=1, retain=True),
-        ]
-        self._state = state
-        for message in sent:
-            self._await(message, end)
+        age, most = age_s(event), self._sink.max_age_s
+        payload = json.dumps({**asdict(event), "age_s": round(age, 3)})
+        expires_s = max(1, math.ceil(most - age)) if most else 0
+        self._connection.publish(self._topics.event, payload, expires_s=expires_s)
 
     def close(self) -> None:
-        client = self._client
-        if client.is_connected():
-            gone = client.publish(self._topics.availability, OFFLINE, qos=1, retain=True)
-            _settled(gone, FAREWELL_S)
-        client.disconnect()
-        client.loop_stop()
-
-    def _made(self, device: Device) -> Client:
-        from paho.mqtt.client import Client
-        from paho.mqtt.enums import CallbackAPIVersion
-
-        sink = self._sink
-        name = sink.client_id or f"sertk-{device.id}"
-        client = Client(CallbackAPIVersion.VERSION2, name, clean_session=True)
-        client.connect_timeout = sink.timeout_s
-        client.reconnect_delay_set(1, 30)
-        if sink.username:
-            password = read_secret(sink.password_file) if sink.password_file else None
-            client.username_pw_set(sink.username, password)
-        if sink.tls:
-            client.tls_set_context(_secured(sink))
-        client.will_set(self._topics.availability, OFFLINE, qos=1, retain=True)
-        client.on_connect = self._connected
-        client.on_disconnect = self._disconnected
-        client.on_message = self._born
-        return client
-
-    def _connect(self) -> None:
-        """Connect. Raises where the broker is not there, does not answer, or refuses us."""
-        host, _, port = self._where.rpartition(":")
-        try:
-            self._client.connect(host, int(port), self._sink.keepalive_s)
-        except OSError as error:
-            raise OSError(f"{self._where}: {error_text(error)}") from error
-        self._client.loop_start()
-        if not self._answered.wait(self._sink.timeout_s):
-            self._refusal = f"no answer within {self._sink.timeout_s:g} s"
-        if self._refusal:
-            self.close()
-            raise SertkError(f"{self._where}: {self._refusal}")
-
-    def _connected(self, client: Client, _data: Any, _flags: Any, code: Any, _more: Any) -> None:
-        if code.is_failure:
-            self._refusal = f"the broker refuses the connection: {code}"
-        else:
-            if self._sink.discovery_prefix:
-                client.subscribe(self._birth, qos=1)
-            self._introduce()
-        self._answered.set()
-
-    def _disconnected(self, _client: Client, _data: Any, _flags: Any, code: Any, _m: Any) -> None:
-        if code.is_failure:
-            LOG.info("%s: the connection is lost (%s)", self._where, code)
-            if not self._answered.is_set():
-                self._refusal = f"the broker ends the connection: {code}"
-                self._answered.set()
-
-    def _born(self, _client: Client, _data: Any, message: Any) -> None:
-        # Home Assistant has started; if its broker kept nothing, it has forgotten us.
-        if message.payload == ONLINE.encode() and not message.retain:
-            self._introduce()
+        with contextlib.suppress(OSError, SertkError):
+            self._connection.check()
+            self._connection.publish(
+                self._topics.availability, OFFLINE, retain=True, timeout_s=FAREWELL_S
+            )
+        self._connection.close()
 
     def _introduce(self) -> None:
-        if self._sink.discovery_prefix:
-            self._client.publish(self._config, self._introduction, qos=1, retain=True)
-        self._client.publish(self._topics.availability, ONLINE, qos=1, retain=True)
-        if self._state is not None:
-            self._client.publish(self._topics.state, self._state, qos=1, retain=True)
-
-    def _await(self, message: MQTTMessageInfo, end: float) -> None:
-        late = f"no acknowledgement within {self._sink.timeout_s:g} s"
+        if not self._sink.discovery_prefix:
+            return
         try:
-            message.wait_for_publish(max(0.1, end - time.monotonic()))
-        except (RuntimeError, ValueError) as error:
-            raise ConnectionError(f"{self._where}: not connected") from error
-        if not message.is_published():
-            raise TimeoutError(f"{self._where}: {late}")
+            self._keep(self._config, self._introduction)
+        except NotTakenError as error:
+            # Who reads events without Home Assistant loses nothing by it.
+            LOG.warning("Home Assistant cannot find the device: %s", error)
+
+    def _keep(self, topic: str, payload: str) -> None:
+        self._connection.publish(topic, payload, retain=True)
+
+
+def _login(sink: Mqtt, device: Device, topics: Topics) -> Login:
+    return Login(
+        sink.host,
+        sink.port or (TLS_PORT if sink.tls else PLAIN_PORT),
+        sink.client_id or f"sertk-{device.id}",
+        sink.username,
+        read_secret(sink.password_file) if sink.password_file else None,
+        _secured(sink) if sink.tls else None,
+        topics.availability,
+        OFFLINE,
+        sink.keepalive_s,
+        sink.timeout_s,
+    )
 
 
 def _secured(sink: Mqtt) -> SSLContext:
     context = trusting(sink.ca_file)
-    context.sslsocket_class = _closing_socket()
     if sink.cert_file:
         try:
             # Without a password of ours, OpenSSL would ask for one on the terminal.
             context.load_cert_chain(sink.cert_file, sink.key_file or None, password="")
+            warn_if_exposed(Path(sink.key_file or sink.cert_file))
         except (OSError, ValueError) as error:
             files = f"'{sink.cert_file}'" + (f" and '{sink.key_file}'" if sink.key_file else "")
             todo = "Give a certificate and its unencrypted key, both as PEM"
             problem = f"{files} cannot be used as our certificate: {error_text(error)}"
             raise SertkError(problem, todo) from error
     return context
-
-
-def _closing_socket() -> type[SSLSocket]:
-    """Return paho forgets a socket whose handshake failed; one attempt after the other, they add
-    up.
-    """
-    from ssl import SSLSocket
-
-    class Closing(SSLSocket):
-        def do_handshake(self, block: bool = False) -> None:
-            try:
-                super().do_handshake(block)
-            except OSError:
-                self.close()
-                raise
-
-    return Closing
-
-
-def _settled(message: MQTTMessageInfo, timeout_s: float) -> bool:
-    try:
-        message.wait_for_publish(timeout_s)
-    except (RuntimeError, ValueError):
-        return False
-    return message.is_published()

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ser_toolkit import Plugins, SertkError, Sink, configure, load_plugins
+from ser_toolkit.runtime.validate import type_name
 
-from ..settings import usage
+from ..settings import expanded, usage
 from ..settings_loader import Sinks, plain_type
 
 OWN = "sertk-edge"
@@ -73,10 +74,17 @@ def _configured(sink: Sink, params: Mapping[str, Any]) -> Sink:
         else value
         for key, value in params.items()
     }
-    made = configure(sink, values)
+    files = {key: str(expanded(value)) for key, value in values.items() if is_file(key, value)}
+    made = configure(sink, {**values, **files})
     if not isinstance(made, Sink):
         raise SertkError(f"'{sink.name}' is no sink")
     return made
+
+
+def is_file(key: str, value: Any) -> bool:
+    """Say whether a parameter of a sink names a file."""
+    named = key == "path" or key.endswith("_file")
+    return named and isinstance(value, str) and value not in ("", "-")
 
 
 def _from_text(text: str, hint: Any, where: str) -> Any:
@@ -88,7 +96,7 @@ def _from_text(text: str, hint: Any, where: str) -> Any:
         if kind in (int, float):
             return kind(text)
     except ValueError:
-        raise SertkError(f"'{where}' expects {kind.__name__}, received {text!r}") from None
+        raise SertkError(f"'{where}' expects {type_name(kind)}, received {text!r}") from None
     if typing.get_origin(hint) is tuple:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     return text

@@ -15,7 +15,7 @@ from ser_toolkit.runtime.events import Device, Event, Outlet
 from ..events import text_of
 from ..service.error_text import error_text
 from ..settings import WrongUsageError
-from .base import InspectableSink, read_secret, trusting
+from .base import InspectableSink, check_age, read_secret, trusting
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
@@ -31,8 +31,9 @@ class Webhook(InspectableSink):
 
     `Idempotency-Key` carries the event's id. `token_file` holds a token for the header
     `Authorization: Bearer`, and is read at each connection. `ca_file` replaces the system's
-    certificates. After `timeout_s` without an answer the event is sent again. Redirects are not
-    followed, and proxies of the environment not used.
+    certificates. After `timeout_s` without an answer the event is sent again; one older than
+    `max_age_s` is not sent, 0: every one is. Redirects are not followed, and proxies of the
+    environment not used.
     """
 
     name = "webhook"
@@ -42,10 +43,12 @@ class Webhook(InspectableSink):
     token_file: str = ""
     timeout_s: float = 10.0
     ca_file: str = ""
+    max_age_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.timeout_s <= 0:
             raise ValueError("timeout_s must be more than 0")
+        check_age(self.max_age_s)
         if self.url:
             _checked(self.url)
 
@@ -179,7 +182,7 @@ class _Deadline:
 def _token(file: str) -> str:
     token = read_secret(file)
     if not token.isascii():
-        raise SertkError(f"{file} expects a token in ASCII", "Write another one into it")
+        raise SertkError(f"{file} expects a token in ASCII", "Name a file with such a token")
     return token
 
 

@@ -38,6 +38,11 @@ class Gap:
     reason: str
     lost_s: float | None
 
+    @property
+    def cause(self) -> Literal["overflow", "lost"]:
+        """Return which kind it is: more sound came than was taken, or none came."""
+        return "lost" if self.lost_s is None else "overflow"
+
 
 @dataclass(frozen=True)
 class Status:

@@ -343,6 +343,34 @@ def test_killed_at_any_moment_it_loses_and_doubles_nothing(
     assert set(message) <= set(found)
 
 
+def test_a_state_folder_that_cannot_be_written_to_is_told_of(
+    paged: Callable[..., Any],
+    voices: Path,
+    tiny_bundle: Path,
+    tmp_path: Path,
+    require: Callable[..., None],
+) -> None:
+    require("root", os.geteuid() == 0 and bool(shutil.which("unshare")), "run as root")
+    folder = tmp_path / "state"
+    folder.mkdir()
+    mount = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o ro none "$0" && exec "$@"', folder]
+    python = {"python": [*map(str, mount), sys.executable]}
+    sinks = ("--sink", "json_lines", "--sink", "webhook,url=http://127.0.0.1:1/")
+    args = (tiny_bundle, "--source", voices, *PLAYED, *sinks, "--state-dir", folder)
+    daemon = paged(*args, **python).ready()
+    spool = daemon.get("/v1/state")["spool"]
+    assert spool["state"] == "problem" and "Read-only file system" in spool["detail"]
+    assert "events are kept in memory" in daemon.output()
+    assert daemon.metrics()["sertk_spool_ok"] == 0
+    checked = subprocess.run(
+        [*python["python"], *SERVE[1:], *args, "--check"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert checked.returncode == 1 and "problem  state" in checked.stdout
+
+
 def test_two_daemons_on_one_port(live: Callable[..., Any], voices: Path, tiny_bundle: Path) -> None:
     first = live(tiny_bundle, "--source", voices, *PLAYED)
     port = ("--http-port", str(first.port))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
+from ser_toolkit.runtime.events import Device, DeviceStatus, Event, Outlet, Sink
 from sertk_edge.delivery.event_queue import EventQueue
 from sertk_edge.delivery.sink_worker import SinkWorker
 from sertk_edge.events import EventDraft
@@ -37,6 +37,7 @@ class Recorder(Sink):
     taken: list[float] = field(default_factory=list)
     opened: list[Device] = field(default_factory=list)
     closed: list[bool] = field(default_factory=list)
+    shown: list[DeviceStatus] = field(default_factory=list)
 
     def open(self, device: Device) -> Outlet:
         self.behave("open", device)
@@ -51,6 +52,10 @@ class RecorderOutlet(Outlet):
     def deliver(self, event: Event) -> None:
         self._sink.behave("deliver", event)
         self._sink.taken.append(event.offset_s)
+
+    def refresh(self, status: DeviceStatus) -> None:
+        self._sink.shown.append(status)
+        self._sink.behave("refresh", status)
 
     def close(self) -> None:
         self._sink.closed.append(True)
@@ -182,7 +187,8 @@ def test_pauses_grow_and_only_changes_are_logged(
     attempts: list[float] = []
 
     def behave(step: str, _subject: Any) -> None:
-        attempts.append(time.monotonic())
+        if step == "open":
+            attempts.append(time.monotonic())
         if len(attempts) < 5:
             raise ConnectionRefusedError(111, "Connection refused")
 
@@ -196,6 +202,27 @@ def test_pauses_grow_and_only_changes_are_logged(
         "sink sink: Connection refused (0 events wait)",
         "sink sink works again",
     ]
+
+
+def test_pauses_grow_where_a_sink_takes_an_event_and_breaks(
+    event_queue: EventQueue, carry: Callable[..., SinkWorker]
+) -> None:
+    """So it is where two devices of one name take the connection from each other."""
+    opened: list[float] = []
+    taken: list[float] = []
+
+    def behave(step: str, _subject: Any) -> None:
+        if step == "open":
+            opened.append(time.monotonic())
+        if step == "refresh" and len(taken) >= len(opened) < 5:
+            raise ConnectionResetError
+
+    carry(Recorder(behave, taken))
+    for number in range(9):
+        event_queue.append(draft(number))
+    until(event_queue, lambda: len(taken) == 9)
+    pauses = [b - a for a, b in pairwise(opened)]
+    assert all(p >= least for p, least in zip(pauses, (0.25, 0.5, 1, 2), strict=True))
 
 
 def test_one_event_waits_and_two_wait(
@@ -270,6 +297,44 @@ def test_a_new_model_is_introduced(
     event_queue.append(draft(0))
     assert worker.drain(SOON_S)
     assert sink.closed == [True]
+
+
+def test_a_sink_is_told_how_the_device_is(
+    event_queue: EventQueue, carry: Callable[..., SinkWorker]
+) -> None:
+    event_queue.register("sink")
+    old, newest = (event_queue.append(draft(number)) for number in range(2))
+    sink = Recorder()
+    worker = carry(sink)
+    assert worker.drain(SOON_S)
+    # The newest at once, before the older ones that wait are delivered.
+    assert sink.shown[0] == DeviceStatus(newest, "no sound has arrived yet") and old != newest
+    for problem in ("", "USB: lost"):
+        worker.report(problem)
+        until(event_queue, lambda p=problem: sink.shown[-1] == DeviceStatus(newest, p))
+
+
+def test_a_sink_that_breaks_while_there_is_no_event_is_opened_anew(
+    event_queue: EventQueue, carry: Callable[..., SinkWorker], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    broken = threading.Event()
+
+    def behave(step: str, _subject: Any) -> None:
+        if step == "refresh" and broken.is_set():
+            raise ConnectionResetError(104, "Connection reset by peer")
+
+    worker = carry(Recorder(behave))
+    until(event_queue, lambda: worker.status.state == "ok")
+    broken.set()
+    until(event_queue, lambda: worker.status.state == "failing")
+    broken.clear()
+    until(event_queue, lambda: worker.status.state == "ok")
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [
+        "sink sink: Connection reset by peer (0 events wait)",
+        "sink sink works again",
+    ]
 
 
 def test_a_slow_sink_is_said_to_be_slow(

@@ -23,6 +23,7 @@ class Sink:
     delivered: int = 0
     failures: int = 0
     dropped: int = 0
+    expired: int = 0
 
 
 def values(metrics: Metrics) -> dict[tuple[str, ...], float]:
@@ -43,7 +44,7 @@ def test_what_is_detected_is_counted() -> None:
     metrics.event(event)
     metrics.lag(0.25)
     metrics.gap("overflow", 0.3)
-    metrics.gap("device lost", 0.0)
+    metrics.gap("lost", 0.0)
     found = values(metrics)
     assert found["sertk_audio_seconds_total",] == 2.0
     assert found["sertk_windows_total",] == 2
@@ -54,7 +55,7 @@ def test_what_is_detected_is_counted() -> None:
     assert found["sertk_inference_seconds_bucket", "0.01"] == 2
     assert found["sertk_events_total", "started", "joy"] == 2
     assert found["sertk_lag_seconds",] == 0.25
-    assert found["sertk_gaps_total", "overflow"] == found["sertk_gaps_total", "device lost"] == 1
+    assert found["sertk_gaps_total", "overflow"] == found["sertk_gaps_total", "lost"] == 1
     assert found["sertk_lost_audio_seconds_total",] == 0.3
 
 

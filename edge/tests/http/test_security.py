@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ser_toolkit.runtime.errors import SertkError
 from sertk_edge.http.app import check
 from sertk_edge.http.security import read_token
 from sertk_edge.settings import HttpSettings
+from sertk_edge.sinks.base import read_secret
 
 TOKEN = "a-token-for-the-tests"
 PATHS = ("/", "/healthz", "/v1/state", "/v1/events", "/v1/listen", "/nothing", "/metrics")
@@ -198,6 +200,33 @@ def test_a_file_that_holds_no_token_is_refused(tmp_path: Path, content: bytes) -
     path = tmp_path / "token"
     path.write_bytes(content)
     assert "holds no token" in refused_address(HttpSettings(token_file=path))
+
+
+def test_no_command_is_proposed_that_overwrites_what_is_there(tmp_path: Path) -> None:
+    taken = [tmp_path / name for name in ("my key.pem", "my key.pem.token", "my key.pem.token1")]
+    for path in taken:
+        path.write_text("a bundle, a key or a note")
+    refused = refused_address(HttpSettings(token_file=taken[0]))
+    command = refused.partition("`")[2].partition("`")[0]
+    subprocess.run(["sh", "-c", command], check=True)
+    made = tmp_path / "my key.pem.token2"
+    check(HttpSettings(token_file=made))
+    assert made.stat().st_mode & 0o077 == 0
+    assert all(path.read_text() == "a bundle, a key or a note" for path in taken)
+
+
+def test_a_secret_that_everybody_can_read_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "token"
+    path.write_text(TOKEN)
+    for mode, count in ((0o600, 0), (0o640, 0), (0o644, 2)):
+        path.chmod(mode)
+        caplog.clear()
+        read_token(path)
+        read_secret(str(path))
+        warnings = [record.getMessage() for record in caplog.records]
+        assert len(warnings) == count and all(f"chmod o-rwx {path}" in line for line in warnings)
 
 
 def test_a_token_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

@@ -45,6 +45,12 @@ def test_an_id_that_a_power_cut_left_empty_is_made_anew(tmp_path: Path) -> None:
     assert len(made) == 12 and device_id(DeviceSettings(), tmp_path) == made
 
 
+def test_an_id_that_cannot_be_kept_is_the_same_at_the_next_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    made = [device_id(DeviceSettings(), tmp_path / "file/below") for _ in range(2)]
+    assert made[0] == made[1] and len(made[0]) == 12
+
+
 @pytest.mark.parametrize("bad", ["a b", "a/b", "+", "x" * 65])
 def test_an_id_that_no_topic_can_hold_is_refused(bad: str, tmp_path: Path) -> None:
     (tmp_path / "device-id").write_text(bad)
@@ -68,7 +74,7 @@ def test_sinks_are_found_and_set() -> None:
 WRONG_SINKS: tuple[tuple[str, dict[str, str], str], ...] = (
     ("mqqt", {}, "mqtt"),
     ("mqtt", {"hots": "x"}, "has no parameter 'hots'"),
-    ("mqtt", {"port": "many"}, "'mqtt.port' expects int"),
+    ("mqtt", {"port": "many"}, "'mqtt.port' expects a whole number"),
     ("webhook", {}, "has no url"),
     ("json_lines", {"path": "nowhere/x.jsonl"}, "the folder of 'nowhere/x.jsonl'"),
 )

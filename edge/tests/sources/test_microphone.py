@@ -199,7 +199,7 @@ def test_a_microphone_that_vanishes_is_opened_again(pulse: Any, tone: Path) -> N
         pulse.stop()
         gap = await until(items, is_gap)
         assert isinstance(gap, Gap)
-        assert "'default' is gone" in gap.reason
+        assert "'default' is gone" in gap.reason and gap.cause == "lost"
         assert microphone.status.state == "lost"
         pulse.start()
         pulse.play(tone)
@@ -271,7 +271,7 @@ def test_a_device_that_is_faster_than_its_listener(
         items = microphone.chunks()
         gap = await until(items, is_gap)
         assert isinstance(gap, Gap)
-        assert gap.reason == "sound came faster than it was taken"
+        assert gap.reason == "sound came faster than it was taken" and gap.cause == "overflow"
         assert gap.lost_s is not None and gap.lost_s > 0
         chunk = await until(items, lambda item: isinstance(item, Chunk))
         assert isinstance(chunk, Chunk)

@@ -98,6 +98,11 @@ class TfliteModel:
         """Return probabilities (W, n) float32 of W windows: `inputs` has (W, …) float32 per
         name.
         """
+        outputs = self._outputs(inputs)
+        is_float = self._output.dtype is np.float32
+        return outputs if is_float else normalized(outputs, self._output.scale)
+
+    def _outputs(self, inputs: Mapping[str, F32]) -> F32:
         count = self._count(inputs)
         outputs = np.empty((count, self.n_classes), np.float32)
         for row in range(count):
@@ -146,6 +151,10 @@ class TfliteModel:
 class TfliteEmbedder(TfliteModel):
     """The same network, with the input of its last fully connected layer as the output."""
 
+    def __call__(self, inputs: Mapping[str, F32]) -> F32:
+        """Return the output as it is."""
+        return self._outputs(inputs)
+
     def _opened(self, content: bytes, threads: int) -> Any:
         # Without delegates, which keep what is between their ends to themselves.
         return load_interpreter(self.runtime.name, content, threads, keep_all=True)
@@ -161,6 +170,16 @@ class TfliteEmbedder(TfliteModel):
         if not layers:
             raise ValueError("it has no fully connected layer to take an embedding from")
         return inputs, _tensor(details[layers[-1]])
+
+
+def normalized(stored: F32, step: float) -> F32:
+    """Return probabilities (W, n) that sum to 1, of some that were stored in steps.
+
+    Zero stands for all that is less than half a step: it counts as the middle of that.
+    """
+    likely = np.maximum(stored, np.float32(step / 4))
+    probabilities: F32 = likely / likely.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def find_runtime(allowed: Sequence[str] | None = None) -> TfliteRuntime:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ser_toolkit.runtime.events import Device, Event
+from ser_toolkit.runtime.events import Device
 from sertk_edge.delivery.event_queue import EventQueue
 from sertk_edge.delivery.sink_worker import SinkWorker
 from sertk_edge.events import EventDraft
@@ -61,7 +63,7 @@ def carry(
     keeping: Broker, sink: Callable[..., Mqtt], device: Device, tmp_path: Path
 ) -> Iterator[Carried]:
     with closing(EventQueue(tmp_path / "state")) as event_queue:
-        hook = sink(keeping, timeout_s=1.0)
+        hook = sink(keeping, timeout_s=1.0, max_age_s=0.0)
         worker = SinkWorker("mqtt", hook, device, event_queue, jitter=lambda: 0.0)
         worker.start()
         yield event_queue, worker
@@ -75,20 +77,28 @@ def remembered(broker: Broker, soon: Soon) -> None:
 
 
 def test_a_broker_that_restarts_while_nobody_speaks(
-    broker: Broker,
-    sink: Callable[..., Mqtt],
-    device: Device,
+    keeping: Broker,
+    carry: Carried,
     soon: Soon,
     retained: Callable[[Broker], dict[str, str]],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It kept nothing, and is told everything again without an event."""
-    event = Event("id", 1, "started", 1.5, 0.5, "anger", {"anger": 1.0}, -20.0)
-    with closing(sink(broker).open(device)) as outlet:
-        outlet.deliver(event)
-        broker.end()
-        broker.start()
-        soon(lambda: "sertk/pi-1/state" in retained(broker))
-        kept = retained(broker)
+    """That is seen; one that kept nothing is told everything again without an event."""
+    caplog.set_level(logging.INFO)
+    event_queue, worker = carry
+    worker.report("")
+    append(event_queue, range(1))
+    soon(lambda: worker.status.delivered == 1)
+    keeping.end()
+    (keeping.folder / "mosquitto.db").unlink(missing_ok=True)
+    soon(lambda: worker.status.state == "failing")
+    soon(lambda: "Connection refused" in worker.status.detail)
+    keeping.start()
+    soon(lambda: worker.status.state == "ok")
+    kept = retained(keeping)
+    lines = [record.getMessage() for record in caplog.records]
+    assert re.search(r"sink mqtt: .*the connection is lost\. .+ \(0 events wait\)", lines[0])
+    assert lines[-1] == "sink mqtt works again"
     assert kept["sertk/pi-1/availability"] == "online"
     assert json.loads(kept["sertk/pi-1/state"])["label"] == "anger"
     assert "homeassistant/device/pi-1/config" in kept
@@ -152,6 +162,23 @@ def test_a_broker_that_stops_answering(
     assert listener.once() == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
+def test_a_broker_that_stops_answering_while_nobody_speaks(
+    broker: Broker, sink: Callable[..., Mqtt], device: Device, soon: Soon, tmp_path: Path
+) -> None:
+    """It is asked after each `keepalive_s`, and has as long to answer."""
+    with closing(EventQueue(tmp_path / "state")) as event_queue:
+        worker = SinkWorker("mqtt", sink(broker, keepalive_s=5), device, event_queue)
+        worker.start()
+        soon(lambda: worker.status.state == "ok")
+        broker.process.send_signal(signal.SIGSTOP)
+        for _ in range(2):
+            with suppress(AssertionError):
+                soon(lambda: worker.status.state == "failing")
+        assert "Keep alive timeout" in worker.status.detail
+        worker.stop(5.0)
+
+
 DAEMON = """
 import pathlib, sys
 from ser_toolkit.runtime.events import Device
@@ -162,7 +189,8 @@ from sertk_edge.events import EventDraft
 device = Device("pi-1", "Kitchen", ("anger", "joy"), "msf", "0.1")
 count = int(sys.argv[3])
 event_queue = EventQueue(pathlib.Path(sys.argv[1]))
-worker = SinkWorker("mqtt", Mqtt(host="127.0.0.1", port=int(sys.argv[2])), device, event_queue)
+sink = Mqtt(host="127.0.0.1", port=int(sys.argv[2]), max_age_s=0.0)
+worker = SinkWorker("mqtt", sink, device, event_queue)
 worker.start()
 have = 0 if event_queue.last is None else int(event_queue.last.offset_s) + 1
 for number in range(have, count):

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
@@ -18,7 +19,7 @@ import pytest
 
 from ser_toolkit.runtime.component import configure
 from ser_toolkit.runtime.errors import SertkError
-from ser_toolkit.runtime.events import Device, Event, Outlet
+from ser_toolkit.runtime.events import Device, DeviceStatus, Event, Outlet
 from sertk_edge.sinks.mqtt import Mqtt
 
 Broker = Listener = Any
@@ -32,14 +33,24 @@ def event(number: int, kind: Any = "started", label: str = "anger") -> Event:
     return Event(f"id{number}", number, kind, 1.5, 0.5, label, probabilities, -20.0)
 
 
+def tell(outlet: Outlet, one: Event) -> None:
+    """As a worker does."""
+    outlet.refresh(DeviceStatus(one))
+    outlet.deliver(one)
+
+
 def test_an_event_and_the_state(
     broker: Broker, listener: Listener, sink: Sinks, device: Device, soon: Soon, retained: Retained
 ) -> None:
     with closing(sink(broker).open(device)) as outlet:
-        outlet.deliver(event(1))
-        outlet.deliver(event(2, "changed", "uncertain"))
-        soon(lambda: len(listener.of("sertk/pi-1/state")) == 2)
-        assert listener.events == [asdict(event(1)), asdict(event(2, "changed", "uncertain"))]
+        tell(outlet, event(1))
+        tell(outlet, event(2, "changed", "uncertain"))
+        soon(lambda: len(listener.events) == 2)
+        ages = [one.pop("age_s") for one in listener.events]
+        # The events are of 1970.
+        assert all(0 < time.time() - 1.5 - age < 60 for age in ages)
+        sent = [{k: v for k, v in one.items() if k != "age_s"} for one in listener.events]
+        assert sent == [asdict(event(1)), asdict(event(2, "changed", "uncertain"))]
         first, second = [json.loads(state) for state in listener.of("sertk/pi-1/state")]
         assert first == {
             "speech": True,
@@ -50,7 +61,7 @@ def test_an_event_and_the_state(
             "sequence": 1,
         }
         assert (second["label"], second["confidence"]) == ("uncertain", 0.75)
-        outlet.deliver(event(3, "ended"))
+        tell(outlet, event(3, "ended"))
         kept = retained(broker)
         assert kept["sertk/pi-1/availability"] == "online"
         state = json.loads(kept["sertk/pi-1/state"])
@@ -63,7 +74,8 @@ def test_an_event_and_the_state(
 def test_what_home_assistant_is_told(
     broker: Broker, sink: Sinks, device: Device, retained: Retained
 ) -> None:
-    with closing(sink(broker).open(device)):
+    with closing(sink(broker).open(device)) as outlet:
+        outlet.refresh(DeviceStatus())
         config = json.loads(retained(broker)["homeassistant/device/pi-1/config"])
     assert config["device"] == {
         "identifiers": ["sertk_pi-1"],
@@ -73,8 +85,15 @@ def test_what_home_assistant_is_told(
         "sw_version": "0.1",
     }
     assert config["origin"] == {"name": "sertk-edge", "sw_version": "0.1"}
-    assert config["availability"] == [{"topic": "sertk/pi-1/availability"}]
     parts = config["components"]
+    problem = parts.pop("problem")
+    assert problem["platform"] == "binary_sensor" and problem["device_class"] == "problem"
+    # What says that the others are not available is always available itself.
+    assert "availability" not in problem and "availability" not in config
+    assert problem["state_topic"] == "sertk/pi-1/availability"
+    assert (problem["payload_on"], problem["payload_off"]) == ("offline", "online")
+    for part in parts.values():
+        assert part["availability"] == [{"topic": "sertk/pi-1/availability"}]
     assert {key: part["platform"] for key, part in parts.items()} == {
         "emotion": "sensor",
         "confidence": "sensor",
@@ -96,8 +115,52 @@ def test_what_home_assistant_is_told(
 def test_without_home_assistant(
     broker: Broker, sink: Sinks, device: Device, retained: Retained
 ) -> None:
-    with closing(sink(broker, discovery_prefix="", topic="house/ears").open(device)):
-        assert retained(broker) == {"house/ears/pi-1/availability": "online"}
+    with closing(sink(broker, discovery_prefix="", topic="house/ears").open(device)) as outlet:
+        outlet.refresh(DeviceStatus())
+        kept = retained(broker)
+    assert set(kept) == {f"house/ears/pi-1/{name}" for name in ("availability", "problem", "state")}
+    assert kept["house/ears/pi-1/availability"] == "online"
+
+
+def test_the_state_of_now_comes_before_it_counts(
+    broker: Broker, listener: Listener, sink: Sinks, device: Device, soon: Soon
+) -> None:
+    """One who waits for an emotion must not take what a dead daemon left for one of now."""
+    listener.client.publish("sertk/pi-1/state", json.dumps({"label": "anger"}), qos=1, retain=True)
+    with closing(sink(broker).open(device)) as outlet:
+        outlet.refresh(DeviceStatus())
+        soon(lambda: listener.of("sertk/pi-1/availability") == ["online"])
+    topics = [message.topic for message in listener.messages]
+    newest = json.loads(listener.of("sertk/pi-1/state")[-1])
+    assert newest == dict.fromkeys(newest) | {"speech": False}
+    assert topics.index("sertk/pi-1/availability") > max(
+        at for at, topic in enumerate(topics) if topic == "sertk/pi-1/state"
+    )
+
+
+def test_while_it_catches_up_only_the_newest_state_is_published(
+    broker: Broker, listener: Listener, sink: Sinks, device: Device, soon: Soon
+) -> None:
+    last = DeviceStatus(event(3, "ended"))
+    with closing(sink(broker).open(device)) as outlet:
+        for one in (event(1), event(2, "changed", "joy"), event(3, "ended")):
+            outlet.refresh(last)
+            outlet.deliver(one)
+        soon(lambda: len(listener.events) == 3)
+    (state,) = listener.of("sertk/pi-1/state")
+    assert json.loads(state)["label"] is None
+
+
+def test_it_is_not_available_while_no_sound_arrives(
+    broker: Broker, listener: Listener, sink: Sinks, device: Device, soon: Soon
+) -> None:
+    with closing(sink(broker).open(device)) as outlet:
+        for problem in ("", "USB: lost (nothing came)", "USB: lost (nothing came)", ""):
+            outlet.refresh(DeviceStatus(problem=problem))
+        soon(lambda: len(listener.of("sertk/pi-1/problem")) == 3)
+        soon(lambda: listener.of("sertk/pi-1/availability") == ["online", "offline", "online"])
+    details = [json.loads(one)["detail"] for one in listener.of("sertk/pi-1/problem")]
+    assert details == ["", "USB: lost (nothing came)", ""]
 
 
 def test_home_assistant_starts_anew(
@@ -105,9 +168,14 @@ def test_home_assistant_starts_anew(
 ) -> None:
     topic = "homeassistant/device/pi-1/config"
     with closing(sink(broker).open(device)) as outlet:
-        outlet.deliver(event(1))
+        tell(outlet, event(1))
         listener.client.publish("homeassistant/status", "online", qos=1)
-        soon(lambda: len(listener.of("sertk/pi-1/state")) == 2)
+
+        def told_again() -> bool:
+            outlet.refresh(DeviceStatus(event(1)))
+            return len(listener.of("sertk/pi-1/state")) == 2
+
+        soon(told_again)
     states = listener.of("sertk/pi-1/state")
     assert states[0] == states[1]
     assert len(listener.of(topic)) == 2
@@ -117,10 +185,10 @@ def test_home_assistant_starts_anew(
 
 DIES = """
 import os, signal, sys
-from ser_toolkit.runtime.events import Device
+from ser_toolkit.runtime.events import Device, DeviceStatus
 from sertk_edge.sinks.mqtt import Mqtt
 device = Device("pi-1", "Kitchen", ("anger", "joy"), "msf", "0.1")
-Mqtt(host="127.0.0.1", port=int(sys.argv[1])).open(device)
+Mqtt(host="127.0.0.1", port=int(sys.argv[1])).open(device).refresh(DeviceStatus())
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -128,7 +196,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_the_last_will(broker: Broker, listener: Listener, soon: Soon, retained: Retained) -> None:
     command = [sys.executable, "-c", DIES, str(broker.port)]
     assert subprocess.run(command).returncode == -signal.SIGKILL
-    soon(lambda: listener.of("sertk/pi-1/availability")[-1:] == ["offline"])
+    soon(lambda: listener.of("sertk/pi-1/availability") == ["online", "offline"])
     assert retained(broker)["sertk/pi-1/availability"] == "offline"
 
 
@@ -217,6 +285,7 @@ REFUSED = (
     ({"ca_file": "x"}, "tls=true"),
     ({"password_file": "x"}, "username"),
     ({"keepalive_s": 0}, "keepalive_s"),
+    ({"max_age_s": -1.0}, "max_age_s"),
 )
 
 
