@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ser_toolkit.runtime.events import Device
 
 from .audio.audio_queue import AudioQueue, Command, seconds
+from .audio.level_range import LEVEL_REASONS
 from .audio.vad import SpeechDetector
 from .bundle.loader import LoadedBundle
 from .bundle.watcher import BundleWatcher, RejectedBundle
@@ -147,13 +148,14 @@ class Daemon:
         self._parts.metrics.audio(audio_s, result.windows, result.utterances, result.seconds)
         self._parts.metrics.lag(self._audio_queue.held_s)
         # What standard output shows already is not logged too.
-        say = log("recognizer").debug if self._shown else log("recognizer").info
+        shown, told = log("recognizer").debug, log("recognizer").info
         for event in result.events:
-            say(
+            (shown if self._shown and event.reason not in LEVEL_REASONS else told)(
                 f"{event.kind} {event.label}",
                 sequence=event.sequence,
                 offset_s=event.offset_s,
                 probability=max(event.probabilities.values(), default=0.0),
+                **({"reason": event.reason, "level_dbfs": event.level_dbfs} if event.reason else {}),
             )
             self._parts.metrics.event(event)
             self.hub.event(event)

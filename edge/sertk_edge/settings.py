@@ -144,6 +144,16 @@ class StreamSettings:
     min_speech_s: float = setting(
         0.25, "Utterances with fewer seconds of speech are not classified.", most=2
     )
+    min_level_dbfs: float = setting(
+        1.0,
+        "Level in dBFS below which speech is `uncertain`; -90: none is; above 0: 6 dB below what "
+        "the bundle was trained on.",
+        least=-90,
+        most=1,
+    )
+    gain_db: float = setting(
+        0.0, "Amplify the sound of the source by so many dB.", least=-60, most=60
+    )
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def state_of(event: Event) -> dict[str, Any]:
     return {
         "speech": speech,
         "label": event.label if speech else None,
+        "reason": event.reason if speech else "",
         "confidence": sure if speech else None,
         "probabilities": dict(probabilities) if speech else None,
         "since_time_s": event.time_s,
