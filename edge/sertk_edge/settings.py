@@ -189,12 +189,22 @@ class HttpSettings:
     tls_cert: Path | None = setting(None, "Certificate chain (PEM).")
     tls_key: Path | None = setting(None, "Private key of the certificate (PEM).")
     allowed_hosts: tuple[str, ...] = setting((), "Further host names that requests may use.")
+    allowed_origins: tuple[str, ...] = setting(
+        (), "Further origins of the page, such as https://kitchen.local of a proxy."
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        (), "Addresses or networks whose X-Forwarded-For and X-Forwarded-Proto are believed."
+    )
     max_body_bytes: int = setting(10 * MIB, "Largest request body.", least=1)
     max_audio_s: float = setting(
         300.0, "Longest recording that is classified, in seconds.", least=0.1
     )
     requests_per_minute: int = setting(60, "Recordings classified per minute and client.", least=1)
     max_connections: int = setting(64, "Connections at once.", least=1)
+    max_connections_per_client: int = setting(
+        16, "Connections of one client at once; this machine and trusted proxies have no limit.",
+        least=1,
+    )
     max_streams: int = setting(8, "Event streams and sockets at once.", least=1)
     header_timeout_s: float = setting(
         10.0, "Seconds for the first line and headers of a request.", least=0.1
