@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,10 @@ from ser_toolkit.runtime.validate import bounds
 
 MIB = 1 << 20
 DEFAULT_PORT = 8642
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+PIPE = (
+    "Pipe the sound in: ffmpeg -i ADDRESS -f s16le -ar 16000 -ac 1 - | sertk serve-edge … --source -"
+)
 Kind = Literal["microphone", "file", "pcm", "wyoming"]
 
 
@@ -96,6 +101,12 @@ class SourceSettings:
     stall_s: float = setting(
         3.0, "Seconds without samples after which a microphone is opened again.", least=0.5
     )
+
+    def __post_init__(self) -> None:
+        scheme, found, _ = self.source.partition("://")
+        if found and self.kind == "file" and SCHEME.fullmatch(scheme):
+            todo = "Give the path alone" if scheme == "file" else PIPE
+            raise SertkError(f"addresses of {scheme}:// are not supported as a source", todo)
 
     @property
     def kind(self) -> Kind:
