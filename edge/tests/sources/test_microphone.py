@@ -23,7 +23,13 @@ import soundfile
 
 from ser_toolkit.runtime.errors import SertkError
 from sertk_edge.check import run_checks
-from sertk_edge.settings import HttpSettings, Settings, SourceSettings, StreamSettings
+from sertk_edge.settings import (
+    BundleSettings,
+    HttpSettings,
+    Settings,
+    SourceSettings,
+    StreamSettings,
+)
 from sertk_edge.sources import Chunk, Gap, Microphone, list_devices
 from sertk_edge.sources.capture import CaptureCallback
 from sertk_edge.sources.microphone import capture_command
@@ -83,6 +89,7 @@ def check(source: str) -> tuple[int, str]:
     """Exit status of --check, 1 for want of a bundle, and its line about the source."""
     lines: list[str] = []
     settings = Settings(
+        bundle=BundleSettings(file=Path("none.sertk")),
         source=SourceSettings(source=source),
         stream=StreamSettings(gate="energy"),
         http=HttpSettings(port=0),
