@@ -77,6 +77,7 @@ class Daemon:
         )
         self.handlers = RequestHandlers(parts.live, settings, parts.detector)
         parts.metrics.model(parts.live.classifier.manifest.name, parts.live.sha256)
+        self._reject(parts.watcher.rejected)
 
     async def run(self) -> None:
         """Listen until the source ends. Raises what breaks a part."""
@@ -169,15 +170,19 @@ class Daemon:
     async def _follow(self) -> None:
         """Take over bundles that are dropped in."""
         async for found in self._parts.watcher.changes():
-            self.daemon_status.rejected = found if isinstance(found, RejectedBundle) else None
+            self._reject(found if isinstance(found, RejectedBundle) else None)
             if found is None:
                 log("bundle").debug("the file is the same as before")
             else:
                 self._parts.metrics.swap(isinstance(found, LoadedBundle))
             if isinstance(found, LoadedBundle):
                 await self._audio_queue.put(Command(found))
-            if isinstance(found, RejectedBundle):
-                log("bundle").warning("not taken", file=found.file, reason=found.reason)
+
+    def _reject(self, rejected: RejectedBundle | None) -> None:
+        """Tell of a bundle that was not taken; None: of none any more."""
+        self.daemon_status.rejected = rejected
+        if rejected is not None:
+            log("bundle").warning("not taken", file=rejected.file, reason=rejected.reason)
 
     def _install(self, live: LoadedBundle) -> None:
         """Let the bundle that the recognizer has by now describe itself and answer requests."""
