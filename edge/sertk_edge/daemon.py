@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ser_toolkit.runtime.events import Device
 
@@ -151,12 +152,14 @@ class Daemon:
         # What standard output shows already is not logged too.
         shown, told = log("recognizer").debug, log("recognizer").info
         for event in result.events:
+            why: dict[str, Any] = {"reason": event.reason} if event.reason else {}
             (shown if self._shown and event.reason not in LEVEL_REASONS else told)(
                 f"{event.kind} {event.label}",
                 sequence=event.sequence,
                 offset_s=event.offset_s,
                 probability=max(event.probabilities.values(), default=0.0),
-                **({"reason": event.reason, "level_dbfs": event.level_dbfs} if event.reason else {}),
+                level_dbfs=event.level_dbfs,
+                **why,
             )
             self._parts.metrics.event(event)
             self.hub.event(event)
@@ -179,7 +182,7 @@ class Daemon:
                 await self._audio_queue.put(Command(found))
 
     def _reject(self, rejected: RejectedBundle | None) -> None:
-        """Tell of a bundle that was not taken; None: of none any more."""
+        """Show and log a bundle that was not taken; None: there is none any more."""
         self.daemon_status.rejected = rejected
         if rejected is not None:
             log("bundle").warning("not taken", file=rejected.file, reason=rejected.reason)

@@ -21,9 +21,7 @@ from ser_toolkit.runtime.validate import bounds
 MIB = 1 << 20
 DEFAULT_PORT = 8642
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
-PIPE = (
-    "Pipe the sound in: ffmpeg -i ADDRESS -f s16le -ar 16000 -ac 1 - | sertk serve-edge … --source -"
-)
+PIPE = "Pipe the sound in: ffmpeg -i ADDRESS -f s16le -ar 16000 -ac 1 - | sertk … --source -"
 Kind = Literal["microphone", "file", "pcm", "wyoming"]
 
 
@@ -213,7 +211,8 @@ class HttpSettings:
     requests_per_minute: int = setting(60, "Recordings classified per minute and client.", least=1)
     max_connections: int = setting(64, "Connections at once.", least=1)
     max_connections_per_client: int = setting(
-        16, "Connections of one client at once; this machine and trusted proxies have no limit.",
+        16,
+        "Connections of one client at once; this machine and trusted proxies have no limit.",
         least=1,
     )
     max_streams: int = setting(8, "Event streams and sockets at once.", least=1)

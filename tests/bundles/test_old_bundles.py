@@ -43,7 +43,8 @@ def test_the_first_one_of_all_is_as_it_was() -> None:
 
 
 def test_the_level_of_training_came_with_the_second_format() -> None:
-    levels = {name: parse_bundle(read_bytes(FOLDER / name)).manifest.speech_level for name in BUNDLES}
+    manifests = {name: parse_bundle(read_bytes(FOLDER / name)).manifest for name in BUNDLES}
+    levels = {name: manifest.speech_level for name, manifest in manifests.items()}
     assert levels.pop("v2/tiny.sertk") == SpeechLevel(-33.0, -15.0)
     assert set(levels.values()) == {None}
 

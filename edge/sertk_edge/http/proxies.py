@@ -46,6 +46,9 @@ class Proxies:
         return next((each for each in reversed(addresses) if not self.include(each)), proxy)
 
 
+NO_PROXIES = Proxies()
+
+
 def proxies_of(texts: Sequence[str]) -> Proxies:
     """Return the proxies of a setting: addresses and networks. Raises WrongUsageError."""
     return Proxies(tuple(map(_network, texts)))

@@ -17,7 +17,7 @@ from ser_toolkit.runtime.errors import SertkError
 
 from ..settings import HttpSettings, WrongUsageError, is_loopback
 from .limits import RateLimiter
-from .proxies import Proxies, proxies_of
+from .proxies import NO_PROXIES, Proxies, proxies_of
 from .responses import HttpError
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -62,7 +62,7 @@ class Security:
 
     names: frozenset[str]
     origins: frozenset[str] = frozenset()
-    proxies: Proxies = Proxies()
+    proxies: Proxies = NO_PROXIES
     token: Token | None = None
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     attempts: RateLimiter = field(

@@ -122,7 +122,10 @@ def _socket(request: web.Request) -> web.WebSocketResponse:
     # Without compression a message is never larger than what was sent.
     socket = web.WebSocketResponse(
         # aiohttp refuses what has just so many bytes, too.
-        timeout=GOODBYE_S, autoclose=False, max_msg_size=MOST_BYTES + 1, compress=False
+        timeout=GOODBYE_S,
+        autoclose=False,
+        max_msg_size=MOST_BYTES + 1,
+        compress=False,
     )
     if request.headers.get("Upgrade", "").strip().lower() != "websocket":
         headers = {"Upgrade": "websocket", "Connection": "Upgrade"}

@@ -20,8 +20,8 @@ from ser_toolkit.runtime.audio.decode import RATES_HZ
 from ser_toolkit.runtime.errors import SertkError
 
 from ..service import ports
-from ..settings import is_loopback
 from ..service.logs import log
+from ..settings import is_loopback
 from .base import Chunk, Gap, Source, chunk_of, done_within, frames_of_pcm
 from .server_sockets import check_unix, clear, listen_tcp, listen_unix, notice_loss
 

@@ -278,7 +278,7 @@ def test_a_wrong_start_is_one_line(
 WRONG_USAGE = (
     ([], "no bundle"),
     (["BUNDLE", "--bogus"], "--bogus"),
-    (["BUNDLE", "--source", "rtsp://me:secret@camera/1"], "of rtsp:// are not supported as a source"),
+    (["BUNDLE", "--source", "rtsp://me:secret@camera/1"], "of rtsp:// are not supported"),
     (["BUNDLE", "--source", "http://camera/1"], "Pipe the sound in: ffmpeg"),
     (["BUNDLE", "--source", "file:///a.wav"], "Give the path alone"),
     (["BUNDLE", "--hop-s", "0"], "stream.hop_s"),

@@ -202,8 +202,10 @@ def test_a_proxy_with_tls_may_show_the_page(serving: Any) -> None:
     page = {"Host": "kitchen.local", "Origin": "https://kitchen.local"}
     names = {"allowed_hosts": ("kitchen.local",)}
     assert serving(**names).get("/v1/state", **page).status == 403
-    for more in ({"allowed_origins": ("https://kitchen.local:443/",)},
-                 {"trusted_proxies": ("127.0.0.0/8",)}):
+    for more in (
+        {"allowed_origins": ("https://kitchen.local:443/",)},
+        {"trusted_proxies": ("127.0.0.0/8",)},
+    ):
         site = serving(**names, **more)
         forwarded = {**page, "X-Forwarded-Proto": "https"}
         assert site.get("/v1/state", **forwarded).status == 200

@@ -162,8 +162,10 @@ def test_speech_of_an_untrained_level_is_told(page_server: Any, open_page: Open)
     quiet = {**TROUBLE, "label": "uncertain", "reason": "too_quiet"}
     event = {"id": "a", "sequence": 1, "kind": "started", "time_s": 1.7e9, "label": "uncertain"}
     event |= {"reason": "too_quiet", "probabilities": quiet["probabilities"]}
-    told = [f"event: {kind}\ndata: {json.dumps(data)}\n\n" for kind, data in
-            (("live", quiet), ("emotion", event))]
+    told = [
+        f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+        for kind, data in (("live", quiet), ("emotion", event))
+    ]
     model = {"name": "compact", "labels": LABELS, "rejected": None}
     page.route("**/v1/model", lambda route: route.fulfill(json=model))
     answer = {"body": "".join(told), "content_type": "text/event-stream"}

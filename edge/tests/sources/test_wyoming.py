@@ -275,9 +275,7 @@ BAD = {
     "many channels": header(data={"rate": 16000, "width": 2, "channels": 10**9}),
     "40 bits": header(data={"rate": 16000, "width": 5, "channels": 1}),
     "no bits": header(data={"rate": 16000, "width": 0, "channels": 1}),
-    "a third of a sample": header(
-        data={"rate": 16000, "width": 3, "channels": 1}, payload_length=2
-    )
+    "a third of a sample": header(data={"rate": 16000, "width": 3, "channels": 1}, payload_length=2)
     + b"ab",
     "half a sample": header(data={"rate": 16000, "width": 2, "channels": 1}, payload_length=3)
     + b"abc",

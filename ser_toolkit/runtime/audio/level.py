@@ -17,8 +17,8 @@ def speech_level(samples: F32, rate_hz: int) -> float:
     """Return the speech level of samples (N,), full scale 1, in dBFS; -90 of nothing."""
     length = max(1, round(FRAME_S * rate_hz))
     n_frames = max(1, len(samples) // length)
-    frames = samples[: n_frames * length].reshape(n_frames, -1)
-    return level_of_frames(np.square(frames, dtype=np.float64).sum(axis=1) / max(1, frames.shape[1]))
+    squares = np.square(samples[: n_frames * length], dtype=np.float64).reshape(n_frames, -1)
+    return level_of_frames(squares.sum(axis=1) / max(1, squares.shape[1]))
 
 
 def level_of_frames(energies: NDArray[np.float64]) -> float:
