@@ -14,6 +14,7 @@ from .data.batches import Dataset, fit_normalizers
 from .data.corpus import Corpus, load_corpus
 from .data.feature_store import Features, Store
 from .data.leakage import audit, audit_caveats, audit_summary, refuse_overlapping
+from .data.levels import speech_level_range
 from .data.split import Split, make_splits, parse_protocol
 from .metrics.calibration import chow_threshold, fit_temperature
 from .metrics.caveats import caveats_of
@@ -185,6 +186,9 @@ def run_fold(
         "layers": report.layers(network),
         "temperature": temperature,
         "uncertain_below": chow_threshold(validation.probabilities, validation.truth),
+        "speech_level": speech_level_range(
+            prepared.features, split.train, prepared.assembly.augmented_copies
+        ),
         "best_epoch": trained.best_epoch,
         "epochs": len(trained.history),
         "interrupted": trained.interrupted,

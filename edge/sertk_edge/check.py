@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ser_toolkit import Plugins
+from ser_toolkit.runtime.audio.level import decibels
 from ser_toolkit.runtime.component import fields_of
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.events import Sink
 
-from .audio.vad import detectors
+from .audio.vad import detectors, level_dbfs
 from .audio.wav_recorder import WavRecorder
 from .bundle.loader import load, read
 from .http.app import OPTIONS
 from .http.app import check as check_http
 from .main import bundle_of, url_of
 from .service import ports
-from .service.identity import prepared, state_dir
+from .service.identity import device_id, prepared, state_dir
 from .service.ports import AddressInUseError
-from .settings import Settings
+from .settings import Settings, usage
 from .settings_loader import SinkChoice
 from .sinks.base import InspectableSink
 from .sinks.sink_factory import plugins_of, sinks_of
-from .sources import list_devices, open_source
+from .sources import Microphone, open_source
+
+HEARD_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -78,12 +85,15 @@ def _bundle(settings: Settings) -> str:
 def _source(settings: Settings) -> str:
     source = open_source(settings.source)
     source.check()
-    if settings.source.kind != "microphone":
+    if not isinstance(source, Microphone):
         return source.status.name
-    devices = list_devices()
-    if not devices:
-        raise SertkError("no microphone is there", "Plug one in; `arecord -l` lists them")
-    return f"{source.status.name}, of {len(devices)}"
+    # One that is not named may yet be plugged in; the daemon waits for it.
+    with usage() if settings.source.device else contextlib.nullcontext():
+        chunk = asyncio.run(source.record(HEARD_S))
+    level, peak = level_dbfs(chunk.samples), decibels(float(np.abs(chunk.samples).max()) ** 2)
+    silent = "; nothing but zeros: is it muted?" if not chunk.samples.any() else ""
+    heard = f"level of {HEARD_S:g} s {level:.0f} dBFS, peak {peak:.0f} dBFS{silent}"
+    return f"{source.status.name}, {source.status.detail}; {heard}"
 
 
 def _sink(wanted: SinkChoice, plugins: Plugins) -> str:
@@ -102,6 +112,7 @@ def _read_files(sink: Sink) -> None:
 
 
 def _state(settings: Settings, plugins: Callable[[], Plugins]) -> str:
+    device_id(settings.device, None)
     if settings.device.state_dir is None and not _is_durable(settings, plugins):
         return "nothing needs to be kept"
     return f"{prepared(state_dir(settings.device))}, {settings.device.spool_events} events at most"

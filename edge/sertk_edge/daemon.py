@@ -11,10 +11,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ser_toolkit.runtime.events import Device
 
 from .audio.audio_queue import AudioQueue, Command, seconds
+from .audio.level_range import LEVEL_REASONS
 from .audio.vad import SpeechDetector
 from .bundle.loader import LoadedBundle
 from .bundle.watcher import BundleWatcher, RejectedBundle
@@ -76,6 +78,7 @@ class Daemon:
         )
         self.handlers = RequestHandlers(parts.live, settings, parts.detector)
         parts.metrics.model(parts.live.classifier.manifest.name, parts.live.sha256)
+        self._reject(parts.watcher.rejected)
 
     async def run(self) -> None:
         """Listen until the source ends. Raises what breaks a part."""
@@ -147,13 +150,16 @@ class Daemon:
         self._parts.metrics.audio(audio_s, result.windows, result.utterances, result.seconds)
         self._parts.metrics.lag(self._audio_queue.held_s)
         # What standard output shows already is not logged too.
-        say = log("recognizer").debug if self._shown else log("recognizer").info
+        shown, told = log("recognizer").debug, log("recognizer").info
         for event in result.events:
-            say(
+            why: dict[str, Any] = {"reason": event.reason} if event.reason else {}
+            (shown if self._shown and event.reason not in LEVEL_REASONS else told)(
                 f"{event.kind} {event.label}",
                 sequence=event.sequence,
                 offset_s=event.offset_s,
                 probability=max(event.probabilities.values(), default=0.0),
+                level_dbfs=event.level_dbfs,
+                **why,
             )
             self._parts.metrics.event(event)
             self.hub.event(event)
@@ -167,15 +173,19 @@ class Daemon:
     async def _follow(self) -> None:
         """Take over bundles that are dropped in."""
         async for found in self._parts.watcher.changes():
-            self.daemon_status.rejected = found if isinstance(found, RejectedBundle) else None
+            self._reject(found if isinstance(found, RejectedBundle) else None)
             if found is None:
                 log("bundle").debug("the file is the same as before")
             else:
                 self._parts.metrics.swap(isinstance(found, LoadedBundle))
             if isinstance(found, LoadedBundle):
                 await self._audio_queue.put(Command(found))
-            if isinstance(found, RejectedBundle):
-                log("bundle").warning("not taken", file=found.file, reason=found.reason)
+
+    def _reject(self, rejected: RejectedBundle | None) -> None:
+        """Show and log a bundle that was not taken; None: there is none any more."""
+        self.daemon_status.rejected = rejected
+        if rejected is not None:
+            log("bundle").warning("not taken", file=rejected.file, reason=rejected.reason)
 
     def _install(self, live: LoadedBundle) -> None:
         """Let the bundle that the recognizer has by now describe itself and answer requests."""

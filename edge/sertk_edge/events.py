@@ -27,6 +27,7 @@ class EventDraft:
     label: str
     probabilities: Mapping[str, float]
     level_dbfs: float
+    reason: str = ""
 
 
 def draft_of(change: StateChange, labels: Sequence[str], time_s: float) -> EventDraft:
@@ -38,6 +39,7 @@ def draft_of(change: StateChange, labels: Sequence[str], time_s: float) -> Event
         label=change.label,
         probabilities=named(labels, change.probabilities),
         level_dbfs=round(change.level_dbfs, 1),
+        reason=change.reason,
     )
 
 
@@ -58,6 +60,7 @@ def numbered(draft: EventDraft, sequence: int) -> Event:
         label=str(draft.label),
         probabilities={str(label): float(p) for label, p in draft.probabilities.items()},
         level_dbfs=float(draft.level_dbfs),
+        reason=draft.reason,
     )
 
 

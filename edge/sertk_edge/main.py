@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -69,11 +70,17 @@ def state_folder(settings: Settings, sinks: dict[str, Sink]) -> Path | None:
     return folder
 
 
+def service_folder(settings: Settings) -> Path | None:
+    """Return the state folder of a service, which has one though no event may wait in it."""
+    return state_dir(settings.device) if os.environ.get("STATE_DIRECTORY") else None
+
+
 async def _serve(settings: Settings) -> int:
     signals = ProcessSignals()
-    watcher, sinks = BundleWatcher(bundle_of(settings), settings.bundle), sinks_of(settings.sinks)
-    signals.on_reload(watcher.nudge)
+    path, sinks = bundle_of(settings), sinks_of(settings.sinks)
     folder = state_folder(settings, sinks)
+    watcher = BundleWatcher(path, settings.bundle, folder or service_folder(settings))
+    signals.on_reload(watcher.nudge)
     with contextlib.closing(EventQueue(folder, settings.device.spool_events)) as event_queue:
         live = await signals.unless_stopped(in_thread(watcher.first, "bundle"))
         if live is None:

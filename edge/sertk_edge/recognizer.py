@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ser_toolkit.runtime.events import Event
 
 from .audio.audio_queue import Command
@@ -63,6 +65,7 @@ class RecognizerThread:
         self._settings = settings
         self._detector = detector
         self._event_queue = event_queue
+        self._gain = np.float32(10 ** (settings.stream.gain_db / 20))
         self._stream = self._new_stream(live)
         self._emotion = CurrentEmotion()
         self._meter = LevelMeter()
@@ -105,6 +108,7 @@ class RecognizerThread:
             stream.speech,
             stream.label,
             None if averaged is None else named(labels, averaged),
+            stream.reason,
         )
         return StepResult(
             self._emotion,
@@ -131,7 +135,7 @@ class RecognizerThread:
 
     def _classified(self, item: Item) -> StreamResult:
         if isinstance(item, Chunk):
-            result = self._stream.push(item.samples, item.rate_hz)
+            result = self._stream.push(item.samples * self._gain, item.rate_hz)
             self._meter = self._meter.after(item)
             # A file is read faster than it was spoken: only the time of the result means much.
             time_s = item.time_s if self._settings.live else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from ser_toolkit.runtime.validate import bounds
 
 MIB = 1 << 20
 DEFAULT_PORT = 8642
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+PIPE = "Pipe the sound in: ffmpeg -i ADDRESS -f s16le -ar 16000 -ac 1 - | sertk … --source -"
 Kind = Literal["microphone", "file", "pcm", "wyoming"]
 
 
@@ -104,6 +107,12 @@ class SourceSettings:
         3.0, "Seconds without samples after which a microphone is opened again.", least=0.5
     )
 
+    def __post_init__(self) -> None:
+        scheme, found, _ = self.source.partition("://")
+        if found and self.kind == "file" and SCHEME.fullmatch(scheme):
+            todo = "Give the path alone" if scheme == "file" else PIPE
+            raise SertkError(f"addresses of {scheme}:// are not supported as a source", todo)
+
     @property
     def kind(self) -> Kind:
         """Return what the text of `source` stands for."""
@@ -151,6 +160,16 @@ class StreamSettings:
     min_speech_s: float = setting(
         0.25, "Utterances with fewer seconds of speech are not classified.", most=2
     )
+    min_level_dbfs: float = setting(
+        1.0,
+        "Level in dBFS below which speech is `uncertain`; -90: none is; above 0: 6 dB below what "
+        "the bundle was trained on.",
+        least=-90,
+        most=1,
+    )
+    gain_db: float = setting(
+        0.0, "Amplify the sound of the source by so many dB.", least=-60, most=60
+    )
 
 
 @dataclass(frozen=True)
@@ -186,12 +205,23 @@ class HttpSettings:
     tls_cert: Path | None = setting(None, "Certificate chain (PEM).")
     tls_key: Path | None = setting(None, "Private key of the certificate (PEM).")
     allowed_hosts: tuple[str, ...] = setting((), "Further host names that requests may use.")
+    allowed_origins: tuple[str, ...] = setting(
+        (), "Further origins of the page, such as https://kitchen.local of a proxy."
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        (), "Addresses or networks whose X-Forwarded-For and X-Forwarded-Proto are believed."
+    )
     max_body_bytes: int = setting(10 * MIB, "Largest request body.", least=1)
     max_audio_s: float = setting(
         300.0, "Longest recording that is classified, in seconds.", least=0.1
     )
     requests_per_minute: int = setting(60, "Recordings classified per minute and client.", least=1)
     max_connections: int = setting(64, "Connections at once.", least=1)
+    max_connections_per_client: int = setting(
+        16,
+        "Connections of one client at once; this machine and trusted proxies have no limit.",
+        least=1,
+    )
     max_streams: int = setting(8, "Event streams and sockets at once.", least=1)
     header_timeout_s: float = setting(
         10.0, "Seconds for the first line and headers of a request.", least=0.1

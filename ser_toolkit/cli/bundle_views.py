@@ -74,6 +74,8 @@ def rows(bundle: Bundle, content: bytes, file: str) -> Iterator[tuple[str, str]]
     yield "network", _network(bundle)
     yield "proven on", ", ".join(f"{each.name} {each.version}" for each in manifest.runtimes)
     yield "uncertain", f"below a confidence of {manifest.thresholds['uncertain']:.2f}"
+    if (level := manifest.speech_level) is not None:
+        yield "speech level", f"{level.low_dbfs:.0f} to {level.high_dbfs:.0f} dBFS in training"
     yield from _labelled("trained", _training(manifest.training))
     yield from _labelled("protocol", _protocol(manifest.training))
     yield from _labelled("metrics", _metrics(manifest.figures))

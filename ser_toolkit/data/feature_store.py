@@ -198,16 +198,9 @@ def compute(features: Features, utterance: Utterance, copy: int) -> dict[str, F3
     Raises:
         SertkError: Where a value is not finite.
     """
-    clip = utterance.clip
-    audio = read_audio(clip.path, clip.start_s, clip.end_s, shown=clip.relative)
     extractor = features.extractor.prepare(features.load)
-    signal = signal_of(audio, extractor, clip.relative)
     with _one_thread():
-        if copy:
-            rng = clip_rng(features.seed, copy, utterance.hash)
-            chain = [augmenter.prepare(features.load) for augmenter in features.chain(copy)]
-            samples = apply_chain(chain, signal.samples, signal.rate_hz, rng)
-            signal = Signal(samples, signal.rate_hz)
+        signal = signal_of_copy(features, utterance, copy)
         arrays = extract(extractor, signal, features.window)
     for name, values in arrays.items():
         if not np.isfinite(values).all():
@@ -217,6 +210,24 @@ def compute(features: Features, utterance: Utterance, copy: int) -> dict[str, F3
                 "This is a fault of the extractor or of an augmenter before it",
             )
     return arrays
+
+
+def signal_of_copy(features: Features, utterance: Utterance, copy: int) -> Signal:
+    """Decode, resample and augment one copy of a clip.
+
+    Args:
+        features: What tells the rate and the augmenters.
+        utterance: The clip.
+        copy: Number of the copy; 0 is the clip itself, which is not augmented.
+    """
+    clip = utterance.clip
+    audio = read_audio(clip.path, clip.start_s, clip.end_s, shown=clip.relative)
+    signal = signal_of(audio, features.extractor, clip.relative)
+    if copy == 0:
+        return signal
+    rng = clip_rng(features.seed, copy, utterance.hash)
+    chain = [augmenter.prepare(features.load) for augmenter in features.chain(copy)]
+    return Signal(apply_chain(chain, signal.samples, signal.rate_hz, rng), signal.rate_hz)
 
 
 def _one_thread() -> contextlib.AbstractContextManager[Any]:

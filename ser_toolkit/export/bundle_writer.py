@@ -9,7 +9,7 @@ from typing import Any
 from ..data.split import speaker_hash
 from ..plugins.bundles import describe_parts
 from ..runtime.bundle.file import ASSETS, write_bundle
-from ..runtime.bundle.manifest import Manifest, Quantization
+from ..runtime.bundle.manifest import Manifest, Quantization, SpeechLevel
 from ..runtime.bundle.selftest import make_selftest, tolerances
 from ..runtime.component import assets_of, to_spec
 from ..runtime.features.normalizer import normalizers_to_bytes
@@ -98,6 +98,8 @@ def _manifest(
         runtimes=tuple(TfliteRuntime(check["runtime"], str(check["version"])) for check in proven),
         thresholds={"uncertain": row["uncertain_below"]},
         tolerances=tolerances(converted.mode),
+        # Runs of before have not measured it.
+        speech_level=SpeechLevel(**level) if (level := metrics.get("speech_level")) else None,
         training=plain(training),
         figures=plain(
             {

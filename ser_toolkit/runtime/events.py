@@ -25,7 +25,9 @@ class Event:
         offset_s: Seconds of audio since the source was opened, which never jump.
         label: An emotion or `uncertain`; of `ended`, the one that ended.
         probabilities: The average that the label rests on, rounded, by emotion; they sum to 1.
-        level_dbfs: Level of the audio that the label rests on; 0 is full scale.
+        level_dbfs: Speech level of the audio that the label rests on; 0 is full scale.
+        reason: Why the label is `uncertain`: `low_confidence`, `too_quiet` or `too_loud`; else
+            empty.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Event:
     label: str
     probabilities: Mapping[str, float]
     level_dbfs: float
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 from ser_toolkit.plugins.bundles import open_bundle
 from ser_toolkit.runtime.audio.decode import Audio
 from ser_toolkit.runtime.bundle.file import parse_bundle, read_bytes
-from ser_toolkit.runtime.bundle.manifest import FORMAT
+from ser_toolkit.runtime.bundle.manifest import FORMAT, SpeechLevel
 from ser_toolkit.runtime.bundle.selftest import synthetic_voice
 
 FOLDER = Path(__file__).parent
@@ -40,6 +40,13 @@ def test_the_first_one_of_all_is_as_it_was() -> None:
     assert bundle.manifest.labels == ("anger", "joy", "neutral", "sadness")
     assert bundle.manifest.extractor["name"] == "rms"
     assert bundle.selftest["output"].shape == (2, 4)
+
+
+def test_the_level_of_training_came_with_the_second_format() -> None:
+    manifests = {name: parse_bundle(read_bytes(FOLDER / name)).manifest for name in BUNDLES}
+    levels = {name: manifest.speech_level for name, manifest in manifests.items()}
+    assert levels.pop("v2/tiny.sertk") == SpeechLevel(-33.0, -15.0)
+    assert set(levels.values()) == {None}
 
 
 def test_the_trained_one_is_an_honest_synthetic_one() -> None:

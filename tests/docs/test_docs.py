@@ -359,7 +359,7 @@ def test_every_key_of_a_cross_validation_is_documented(place: Path, tmp_path: Pa
     text = section("docs/run-directory.md", "## metrics.json").partition("\n### ")[0]
     own = documented("### Of a cross-validation")
     removed = {"temperature", "uncertain_below", "best_epoch", "epochs", "interrupted"}
-    removed |= {"sides", "layers"}
+    removed |= {"sides", "layers", "speech_level"}
     assert set(run.metrics) == ((keys(text) - removed) | own) - {"quantized"}
     text = section("docs/run-directory.md", "### Of a cross-validation")
     assert all(f"`{name}`" in text for name in (*removed, *run.metrics["folds"][0]))

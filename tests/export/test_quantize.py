@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -102,6 +103,8 @@ def test_the_manifest_says_where_it_comes_from(run: RunDirectory, found: dict[st
     assert manifest.figures["test"]["uar"] == found["modes"][1]["test"]["uar"]
     assert [part.distribution for part in manifest.parts][-1] == "ser-toolkit"
     assert manifest.thresholds["uncertain"] == found["modes"][1]["uncertain_below"]
+    assert dataclasses.asdict(manifest.speech_level) == metrics["speech_level"]
+    assert -60 < manifest.speech_level.low_dbfs < manifest.speech_level.high_dbfs < 0
     plan = run.json("split.json")
     assert [clip["hash"] for clip in bundle.split["clips"]] == [c["hash"] for c in plan["clips"]]
     assert all(set(c) == {"hash", "side", "emotion", "speaker"} for c in bundle.split["clips"])

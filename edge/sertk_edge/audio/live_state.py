@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ser_toolkit.runtime.audio.level import FLOOR_DBFS, decibels
+
 from ..sources.base import Chunk
-from .vad import FLOOR_DBFS, decibels, mean_square
+from .vad import mean_square
 
 # A clipped sample is shown for so long: it lasts a moment and matters.
 CLIPPING_SHOWN_S = 2.0
@@ -49,6 +51,7 @@ class CurrentEmotion:
     label: str | None = None
     probabilities: Mapping[str, float] | None = None
     label_from_s: float = 0.0
+    reason: str = ""
 
     def after(
         self,
@@ -56,8 +59,17 @@ class CurrentEmotion:
         speech: bool,
         label: str | None,
         probabilities: Mapping[str, float] | None,
+        reason: str = "",
     ) -> CurrentEmotion:
-        """Return the emotion at `offset_s`; a label that stays keeps its beginning."""
+        """Return the emotion at `offset_s`; a label that stays keeps its beginning.
+
+        Args:
+            offset_s: Seconds of audio since the source was opened.
+            speech: Whether somebody speaks.
+            label: The emotion, or `uncertain`; None in silence.
+            probabilities: What the label rests on, by emotion.
+            reason: Why it is `uncertain`, else ''.
+        """
         from_s = self.label_from_s if label == self.label else offset_s
         return replace(
             self,
@@ -66,6 +78,7 @@ class CurrentEmotion:
             label=label,
             probabilities=probabilities,
             label_from_s=from_s,
+            reason=reason,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,6 +88,7 @@ class CurrentEmotion:
             "offset_s": round(self.offset_s, 3),
             "speech": self.speech,
             "label": self.label,
+            "reason": self.reason,
             "probabilities": self.probabilities,
             "since_s": since_s,
         }

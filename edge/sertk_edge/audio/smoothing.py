@@ -12,27 +12,33 @@ from ser_toolkit.runtime.features.base import F32
 from ..settings import SmoothingSettings
 
 UNCERTAIN = "uncertain"
+LOW_CONFIDENCE = "low_confidence"
 
 
 @dataclass(frozen=True, eq=False)
 class WindowPrediction:
-    """The network's prediction for a window: times in seconds of audio, probabilities (n,)."""
+    """The network's prediction for a window: times in seconds of audio, probabilities (n,).
+
+    `reason` tells why it counts as `uncertain` whatever the probabilities are; else it is empty.
+    """
 
     start_s: float
     end_s: float
     probabilities: F32
     level_dbfs: float
+    reason: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class StateChange:
-    """An emotion has started, given way to another, or ended."""
+    """An emotion has started, given way to another, or ended; `reason` is that of `uncertain`."""
 
     kind: Kind
     offset_s: float
     label: str
     probabilities: F32
     level_dbfs: float
+    reason: str = ""
 
 
 class Smoother:
@@ -56,8 +62,14 @@ class Smoother:
         self._candidate = ""
         self._evidence_s = 0.0
         self._level_dbfs = 0.0
+        self._reason = ""
         self.label: str | None = None
         self.probabilities: F32 | None = None
+
+    @property
+    def reason(self) -> str:
+        """Return why the label is `uncertain`; empty where it is an emotion, or there is none."""
+        return self._reason if self.label == UNCERTAIN else ""
 
     def update(self, prediction: WindowPrediction) -> StateChange | None:
         """Take the next window of an utterance."""
@@ -67,7 +79,10 @@ class Smoother:
         self._level_dbfs = prediction.level_dbfs
         averaged = self._average(prediction.probabilities, new_s)
         self.probabilities = averaged
-        return self._weigh(self._preferred(averaged), new_s, averaged)
+        preferred = UNCERTAIN if prediction.reason else self._preferred(averaged)
+        if preferred == UNCERTAIN:
+            self._reason = prediction.reason or LOW_CONFIDENCE
+        return self._weigh(preferred, new_s, averaged)
 
     def silence(self, now_s: float) -> StateChange | None:
         """Note that nobody speaks at `now_s`."""
@@ -79,7 +94,7 @@ class Smoother:
         """End what goes on, because of silence or because nothing more will come."""
         ended = None
         if self.label is not None and self.probabilities is not None:
-            last = (self.probabilities, self._level_dbfs)
+            last = (self.probabilities, self._level_dbfs, self.reason)
             ended = StateChange("ended", now_s, self.label, *last)
         self.label = self.probabilities = None
         self._candidate, self._evidence_s = "", 0.0
@@ -111,4 +126,5 @@ class Smoother:
             return None
         kind: Kind = "changed" if self.label else "started"
         self.label, self._changed_s = preferred, self._last_end_s
-        return StateChange(kind, self._last_end_s, preferred, averaged, self._level_dbfs)
+        last = (averaged, self._level_dbfs, self.reason)
+        return StateChange(kind, self._last_end_s, preferred, *last)

@@ -13,22 +13,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isinf
 
 import numpy as np
 
+from ser_toolkit.runtime.audio.level import FLOOR_DBFS, level_of_frames
 from ser_toolkit.runtime.features.base import F32
 from ser_toolkit.runtime.features.window import Window
 from ser_toolkit.runtime.inference.classifier import Classifier
 from ser_toolkit.runtime.inference.streaming import AudioWindow, AudioWindows, window_at
 
 from ..settings import SmoothingSettings, StreamSettings
+from .level_range import level_range
 from .resampler import Resampler
 from .ring_buffer import RingBuffer
 from .segments import Segmenter, Step
 from .smoothing import Smoother, StateChange, WindowPrediction
-from .vad import FRAME_S, RATE_HZ, Frame, SpeechDetector, VoiceActivityDetector, decibels
+from .vad import FRAME_S, RATE_HZ, Frame, SpeechDetector, VoiceActivityDetector
 
 BLOCK_S = 0.1
 BATCH_S = 0.5
@@ -111,6 +113,11 @@ class StreamClassifier:
         return self._smoother.label
 
     @property
+    def reason(self) -> str:
+        """Return why the label is `uncertain`, else ''."""
+        return self._smoother.reason
+
+    @property
     def probabilities(self) -> F32 | None:
         """Return the average (n,) that the label rests on."""
         return self._smoother.probabilities
@@ -159,7 +166,7 @@ class StreamClassifier:
             change = None
             if isinstance(item, WindowPrediction):
                 times = (begin_s + item.start_s, begin_s + item.end_s)
-                prediction = WindowPrediction(*times, item.probabilities, item.level_dbfs)
+                prediction = replace(item, start_s=times[0], end_s=times[1])
                 result.predictions.append(prediction)
                 change = self._smoother.update(prediction)
             elif isinstance(item, SpeechSegment):
@@ -186,6 +193,7 @@ class _UnbrokenStream:
         self._classifier = classifier
         self._window = window
         self._min_speech_s = settings.min_speech_s
+        self._level_range = level_range(classifier.speech_level, settings)
         self._hz = classifier.extractor.rate_hz
         self._to_vad = Resampler(rate_hz, RATE_HZ)
         self._to_network = Resampler(rate_hz, self._hz)
@@ -264,7 +272,9 @@ class _UnbrokenStream:
         start_s, end_s = ((segment.first + at) / self._hz for at in (window.start, window.end))
         inputs = {name: array[None] for name, array in window.inputs.items()}
         probabilities = self._classifier.network(inputs)[0]
-        return WindowPrediction(start_s, end_s, probabilities, self._levels.between(start_s, end_s))
+        level_dbfs = self._levels.between(start_s, end_s)
+        reason = self._level_range.reason_against(level_dbfs)
+        return WindowPrediction(start_s, end_s, probabilities, level_dbfs, reason)
 
 
 class _OpenSegment:
@@ -298,6 +308,6 @@ class _Levels:
         self._energies.append((end_s, energy))
 
     def between(self, start_s: float, end_s: float) -> float:
-        """Return the level of this stretch, in dB of full scale."""
+        """Return the speech level of this stretch, in dB of full scale."""
         inside = [e for at_s, e in self._energies if start_s < at_s <= end_s + FRAME_S]
-        return decibels(float(np.mean(inside))) if inside else decibels(0.0)
+        return level_of_frames(np.array(inside)) if inside else FLOOR_DBFS

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ser_toolkit.runtime.audio.level import decibels
 from ser_toolkit.runtime.errors import SertkError
 from ser_toolkit.runtime.features.base import F32
 
@@ -17,7 +18,6 @@ from ..settings import StreamSettings
 RATE_HZ = 16_000
 FRAME_LENGTH = 512
 FRAME_S = FRAME_LENGTH / RATE_HZ
-FLOOR_DBFS = -90.0
 # An energy gate opens this far above the noise, and never below the absolute level.
 ABOVE_NOISE_DB = 9.0
 QUIETEST_SPEECH_DBFS = -55.0
@@ -139,8 +139,3 @@ def mean_square(samples: F32) -> float:
 def level_dbfs(samples: F32) -> float:
     """Return the level of samples (n,), full scale 1, in dB, at least -90."""
     return decibels(mean_square(samples))
-
-
-def decibels(energy: float) -> float:
-    """Return a mean square in dB of full scale, at least -90."""
-    return max(FLOOR_DBFS, 10 * float(np.log10(max(energy, 1e-12))))

@@ -53,7 +53,7 @@ def load(
     if labels is not None and not settings.allow_new_labels and set(found) != set(labels):
         raise BundleError(
             f"the bundle has {', '.join(found)}, the one that it replaces {', '.join(labels)}",
-            "Restart the daemon with it, or set bundle.allow_new_labels",
+            "Set bundle.allow_new_labels, or give the file another name and start with that",
         )
     check_bundle(bundle, content, settings.threads)
     plugins = plugins_of(bundle.manifest)

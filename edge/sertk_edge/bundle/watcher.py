@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from ser_toolkit.runtime.errors import SertkError
 from ..service.error_text import error_text
 from ..service.worker_thread import in_thread
 from ..settings import BundleSettings
+from .last_good import LastGood
 from .loader import LoadedBundle, digest, load, read
 
 # A file that is being copied changes within this time.
@@ -32,19 +33,43 @@ class RejectedBundle:
 class BundleWatcher:
     """Notices that the file was exchanged, and tries what is there now."""
 
-    def __init__(self, path: Path, settings: BundleSettings) -> None:
+    def __init__(self, path: Path, settings: BundleSettings, folder: Path | None = None) -> None:
+        """Watch `path`; a copy of the last good one is kept in `folder`, if there is one."""
         self._path = path
+        self._last_good = LastGood(folder, path)
+        self.rejected: RejectedBundle | None = None
         self._settings = settings
         self._live: LoadedBundle | None = None
         self._seen: FileStamp | None = None
         self._nudged = asyncio.Event()
 
     def first(self) -> LoadedBundle:
-        """Return what is there at the start. Raises SertkError."""
+        """Return what is there at the start, or the last good one in its place, which sets
+        `rejected`. Raises SertkError where there is neither.
+        """
         # Before it is read: what comes while it is read and tried is another one.
         self._seen = file_stamp(self._path)
-        self._live = load(read(self._path, self._settings), self._settings)
+        try:
+            self._live = self._taken(read(self._path, self._settings), self._last_good.labels())
+        except Exception as error:
+            self._live = self._kept()
+            if self._live is None:
+                raise
+            self.rejected = self._rejected(error)
         return self._live
+
+    def _kept(self) -> LoadedBundle | None:
+        """Return the last good bundle; None where there is none, or it is none any more."""
+        content = self._last_good.content()
+        try:
+            return None if content is None else load(content, self._settings)
+        except Exception:
+            return None
+
+    def _taken(self, content: bytes, labels: Sequence[str] | None) -> LoadedBundle:
+        live = load(content, self._settings, labels)
+        self._last_good.keep(content)
+        return live
 
     def nudge(self) -> None:
         """Look now, even at a file that looks the same (SIGHUP)."""
@@ -85,16 +110,15 @@ class BundleWatcher:
             content = read(self._path, self._settings)
             if digest(content) == self._live.sha256:
                 return None
-            live = load(content, self._settings, self._live.classifier.labels)
-        except (SertkError, OSError) as error:
-            return self._rejected(" ".join(str(error).split()))
-        # Whatever else goes wrong with a new one, in a plugin or for want of memory.
+            self._live = self._taken(content, self._live.classifier.labels)
+        # Whatever goes wrong with a new one, in a plugin or for want of memory, too.
         except Exception as error:
-            return self._rejected(error_text(error))
-        self._live = live
-        return live
+            return self._rejected(error)
+        return self._live
 
-    def _rejected(self, reason: str) -> RejectedBundle:
+    def _rejected(self, error: Exception) -> RejectedBundle:
+        known = isinstance(error, (SertkError, OSError))
+        reason = " ".join(str(error).split()) if known else error_text(error)
         return RejectedBundle(self._path.name, reason, time.time())
 
 

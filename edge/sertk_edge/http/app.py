@@ -11,7 +11,7 @@ from aiohttp import web
 
 from ..service.logs import log
 from ..service.ports import bind
-from ..settings import DEFAULT_PORT, HttpSettings
+from ..settings import DEFAULT_PORT, HttpSettings, is_loopback
 from .acceptor import Acceptor, ConnectionLimits
 from .backend import Backend
 from .classify import ClassifyHandler, check_type, read_body
@@ -78,7 +78,12 @@ async def serve(backend: Backend, settings: HttpSettings, metrics: Metrics) -> S
         sockets,
         lambda: Connection(server, settings, metrics.request),
         security.tls,
-        ConnectionLimits(settings.max_connections, settings.header_timeout_s),
+        ConnectionLimits(
+            settings.max_connections,
+            settings.max_connections_per_client,
+            settings.header_timeout_s,
+            is_shared=lambda address: is_loopback(address) or security.proxies.include(address),
+        ),
     )
     return Server(runner, listener, streams)
 
@@ -134,8 +139,9 @@ def _around(security: Security, opened: frozenset[str]) -> Any:
         if isinstance(request.protocol, Connection):
             request.protocol.request_came(route)
         try:
-            security.check(request, route in opened)
-            return await handler(request)
+            seen = security.proxies.unwrapped(request)
+            await security.check(seen, route in opened)
+            return await handler(seen)
         except HttpError as problem:
             return problem.response()
         except web.HTTPException as error:
@@ -203,14 +209,14 @@ class _Session:
         given = _token_of(await read_body(request, MOST_LOGIN_BYTES, self._settings))
         response = web.Response(status=204)
         if (token := self._security.token) is not None:
-            self._security.check_token(request, token, given)
+            await self._security.check_token(request, token, given)
             response.set_cookie(
                 COOKIE,
                 token.cookie,
                 max_age=COOKIE_DAYS * 24 * 3600,
                 httponly=True,
                 samesite="Strict",
-                secure=self._security.tls is not None,
+                secure=request.scheme == "https",
             )
         return response
 

@@ -64,6 +64,11 @@ class Connection(web.RequestHandler):
         self._route = route or OTHER
         self._no_deadline()
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Say whether it shakes hands yet, or has sent no whole request since its last answer."""
+        return self.wire is None or self._deadline is not None
+
     def abort(self) -> None:
         """Cut the connection, whatever is still to be written."""
         if self.wire is not None:

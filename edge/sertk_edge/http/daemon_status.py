@@ -70,6 +70,7 @@ class DaemonStatus:
             "rate_hz": manifest.rate_hz,
             **self._window(manifest),
             "quantization": manifest.quantization.mode,
+            "speech_level": None if (level := manifest.speech_level) is None else asdict(level),
             "runtime": asdict(live.classifier.network.runtime),
             "signed": live.signed,
             "loaded_time_s": round(live.loaded_time_s, 3),

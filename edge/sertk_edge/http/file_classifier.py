@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ser_toolkit.runtime.audio.decode import Audio, check_speech, decode_audio
+from ser_toolkit.runtime.audio.level import speech_level
 from ser_toolkit.runtime.errors import AudioError, SertkError
 from ser_toolkit.runtime.inference.classifier import Classifier
 from ser_toolkit.runtime.inference.prediction import predict_clip
 
+from ..audio.level_range import level_range
+from ..audio.smoothing import LOW_CONFIDENCE
 from ..service.worker_thread import WorkerThread
+from ..settings import StreamSettings
 from .backend import BusyError, Json
 
 SHOWN = "the recording"
@@ -22,10 +26,15 @@ class FileClassifier:
     """
 
     def __init__(
-        self, open_classifier: Callable[[], Classifier], max_audio_s: float, waiting: int = 4
+        self,
+        open_classifier: Callable[[], Classifier],
+        max_audio_s: float,
+        waiting: int = 4,
+        stream: StreamSettings | None = None,
     ) -> None:
         self._open_classifier = open_classifier
         self._max_audio_s = max_audio_s
+        self._stream = stream or StreamSettings()
         self._most = waiting + 1
         self._classifier: Classifier | None = None
         self._worker = WorkerThread("recordings")
@@ -51,17 +60,28 @@ class FileClassifier:
         if self._classifier is None:
             self._classifier = self._open_classifier()
         try:
-            return answer(self._classifier, audio)
+            return answer(self._classifier, audio, self._stream)
         except SertkError as error:
             # Samples far beyond full scale: numbers, but none that features can be made of.
             raise AudioError(error.problem, error.todo) from error
 
 
-def answer(classifier: Classifier, audio: Audio) -> Json:
-    """Predict the whole recording, and each window of it."""
+def answer(classifier: Classifier, audio: Audio, stream: StreamSettings) -> Json:
+    """Predict the whole recording, and each window of it.
+
+    Args:
+        classifier: What predicts.
+        audio: The recording.
+        stream: The lowest level of speech that is classified.
+    """
     found = predict_clip(classifier, audio)
+    level_dbfs = speech_level(audio.samples, audio.rate_hz)
+    reason = level_range(classifier.speech_level, stream).reason_against(level_dbfs)
     return {
         **found.to_dict(windows=False),
+        "uncertain": found.uncertain or bool(reason),
+        "reason": reason or (LOW_CONFIDENCE if found.uncertain else ""),
+        "level_dbfs": round(level_dbfs, 1),
         "duration_s": round(audio.duration_s, 3),
         "windows": [window.to_dict() for window in found.windows],
     }

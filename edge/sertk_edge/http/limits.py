@@ -29,14 +29,14 @@ class RateLimiter:
 
     def check(self, address: str | None) -> None:
         """Raise HttpError (429) for a client that has used up what it may ask for."""
-        if (missing := 1 - self._level(_client(address))) > 0:
+        if (missing := 1 - self._level(client_of(address))) > 0:
             message = f"too many {self._what}; at most {self._most:g} per minute"
             raise later(429, message, missing / self._per_s)
 
     def spend(self, address: str | None) -> None:
         """Count a request. Raises as `check` does, and then counts none."""
         self.check(address)
-        client = _client(address)
+        client = client_of(address)
         self._buckets[client] = (self._level(client) - 1, self._clock())
         self._buckets.move_to_end(client)
         if len(self._buckets) > MOST_CLIENTS:
@@ -67,7 +67,7 @@ class Slots:
             self.taken -= 1
 
 
-def _client(address: str | None) -> str:
+def client_of(address: str | None) -> str:
     """Return one client: an IPv4 address, or the /64 that an IPv6 network gives to one customer."""
     try:
         ip = ipaddress.ip_address((address or "").partition("%")[0])

@@ -41,5 +41,8 @@ class RequestHandlers:
         self._conversations.close()
 
     def _open(self, live: LoadedBundle) -> None:
-        self._recordings = FileClassifier(lambda: reopen(live), self._settings.http.max_audio_s)
+        settings = self._settings
+        self._recordings = FileClassifier(
+            lambda: reopen(live), settings.http.max_audio_s, stream=settings.stream
+        )
         self._conversations = AudioSessions(lambda: reopen(live), self._settings, self._detector)

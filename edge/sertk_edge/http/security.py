@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
-import ipaddress
 import re
 import shlex
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -17,17 +18,21 @@ from aiohttp import web
 from ser_toolkit.runtime.errors import SertkError
 
 from ..service.secret_file import warn_if_exposed
-from ..settings import HttpSettings
+from ..settings import HttpSettings, WrongUsageError, is_loopback
 from .limits import RateLimiter
+from .proxies import NO_PROXIES, Proxies, proxies_of
 from .responses import HttpError
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::([0-9]{1,5}))?", re.IGNORECASE)
+ORIGIN = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 COOKIE = "sertk"
 COOKIE_DAYS = 90
 SHORTEST_TOKEN = 16
 LONGEST_TOKEN = 4096
 LOGINS_PER_MINUTE = 10
+# How long an answer to one more wrong token takes, which also holds one of the client's places.
+SLOWED_S = 1.0
 # Pages of other programs on this machine are of the same site, but not ours.
 TRUSTED_SITES = (None, "same-origin", "none")
 
@@ -59,25 +64,23 @@ class Security:
     """What every request is checked against before it is answered."""
 
     names: frozenset[str]
+    origins: frozenset[str] = frozenset()
+    proxies: Proxies = NO_PROXIES
     token: Token | None = None
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     attempts: RateLimiter = field(
         default_factory=lambda: RateLimiter(LOGINS_PER_MINUTE, "wrong tokens")
     )
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
-    @property
-    def scheme(self) -> str:
-        """Return http or https."""
-        return "https" if self.tls else "http"
-
-    def check(self, request: web.Request, is_open: bool) -> None:
+    async def check(self, request: web.Request, is_open: bool) -> None:
         """Raise HttpError for a request that may not be answered; `is_open` ones need no token."""
         host = self._host(request)
         self._same_origin(request, host)
         if self.token is None:
             _from_here(request)
         elif not is_open:
-            self._authorized(request, self.token)
+            await self._authorized(request, self.token)
 
     def _host(self, request: web.Request) -> str:
         given = request.headers.getall("Host", [])
@@ -86,31 +89,38 @@ class Security:
         # An address cannot be made to point elsewhere, as a name can.
         if found is None or name not in self.names | {_own_address(request)}:
             raise HttpError(421, "this host name is not listed; add it to allowed_hosts")
-        return _without_default(given[0].lower(), self.scheme)
+        return _without_default(given[0].lower(), request.scheme)
 
     def _same_origin(self, request: web.Request, host: str) -> None:
-        origins = request.headers.getall("Origin", [])
-        ours = f"{self.scheme}://{host}"
-        if any(_without_default(origin.lower(), self.scheme) != ours for origin in origins):
+        ours = {f"{request.scheme}://{host}", *self.origins}
+        origins = {origin.lower() for origin in request.headers.getall("Origin", [])}
+        if not {_without_default(origin, origin.partition(":")[0]) for origin in origins} <= ours:
             raise HttpError(403, "requests from pages of another origin are refused")
         site = request.headers.get("Sec-Fetch-Site")
         if site not in TRUSTED_SITES and not _opens_page(request):
             raise HttpError(403, "requests from pages of another site are refused")
 
-    def _authorized(self, request: web.Request, token: Token) -> None:
+    async def _authorized(self, request: web.Request, token: Token) -> None:
         if token.fits_cookie(request.cookies.get(COOKIE, "")):
             return
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             raise unauthorized("a token is needed")
-        self.check_token(request, token, given.strip())
+        await self.check_token(request, token, given.strip())
 
-    def check_token(self, request: web.Request, token: Token, given: str) -> None:
-        """Raise HttpError for a wrong token (401), or after too many of them (429)."""
-        self.attempts.check(request.remote)
-        if not token.fits(given):
+    async def check_token(self, request: web.Request, token: Token, given: str) -> None:
+        """Raise HttpError for a wrong token (401); after too many of them late, and 429.
+
+        The right one is taken at once, whoever else guesses at the same address.
+        """
+        if token.fits(given):
+            return
+        try:
             self.attempts.spend(request.remote)
-            raise unauthorized("the token is wrong")
+        except HttpError:
+            await self.sleep(SLOWED_S)
+            raise
+        raise unauthorized("the token is wrong")
 
 
 def unauthorized(message: str) -> HttpError:
@@ -122,12 +132,18 @@ def secured(settings: HttpSettings) -> Security:
     """Return the security that the settings ask for, from their files. Raises SertkError."""
     token = None if settings.token_file is None else read_token(settings.token_file)
     if token is None and not settings.is_loopback:
-        raise SertkError(
+        raise WrongUsageError(
             f"'{settings.host}' can be reached from elsewhere, and there is no token",
             "Give --http-token-file, or listen on 127.0.0.1",
         )
     names = {_name(host) for host in settings.allowed_hosts}
-    return Security(LOCAL_NAMES | names, token, _tls(settings))
+    return Security(
+        LOCAL_NAMES | names,
+        frozenset(map(_origin, settings.allowed_origins)),
+        proxies_of(settings.trusted_proxies),
+        token,
+        _tls(settings),
+    )
 
 
 def read_token(path: Path) -> Token:
@@ -163,7 +179,7 @@ def _tls(settings: HttpSettings) -> ssl.SSLContext | None:
     if cert is None and key is None:
         return None
     if cert is None:
-        raise SertkError("there is a TLS key but no certificate", "Give --http-tls-cert")
+        raise WrongUsageError("there is a TLS key but no certificate", "Give --http-tls-cert")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         # Without a password of ours, OpenSSL would ask for one on the terminal.
@@ -179,18 +195,23 @@ def _tls(settings: HttpSettings) -> ssl.SSLContext | None:
 def _name(host: str) -> str:
     found = HOST.fullmatch(f"[{host}]" if host.count(":") > 1 and host[0] != "[" else host)
     if found is None or found[3]:
-        raise SertkError(
+        raise WrongUsageError(
             f"allowed_hosts has '{host}'", "Give names or addresses alone, such as pi.local"
         )
     return (found[1] or found[2]).lower()
 
 
+def _origin(text: str) -> str:
+    origin = text.lower().removesuffix("/")
+    if not ORIGIN.fullmatch(origin):
+        raise WrongUsageError(
+            f"allowed_origins has '{text}'", "Give scheme and host, such as https://kitchen.local"
+        )
+    return _without_default(origin, origin.partition(":")[0])
+
+
 def _from_here(request: web.Request) -> None:
-    try:
-        is_here = ipaddress.ip_address((request.remote or "").partition("%")[0]).is_loopback
-    except ValueError:
-        is_here = False
-    if not is_here:
+    if not is_loopback((request.remote or "").partition("%")[0]):
         raise HttpError(403, "without a token only this machine may send requests")
 
 

@@ -121,7 +121,11 @@ def _socket(request: web.Request) -> web.WebSocketResponse:
     """Make a WebSocket, not begun yet. Raises HttpError where none was requested."""
     # Without compression a message is never larger than what was sent.
     socket = web.WebSocketResponse(
-        timeout=GOODBYE_S, autoclose=False, max_msg_size=MOST_BYTES, compress=False
+        # aiohttp refuses what has just so many bytes, too.
+        timeout=GOODBYE_S,
+        autoclose=False,
+        max_msg_size=MOST_BYTES + 1,
+        compress=False,
     )
     if request.headers.get("Upgrade", "").strip().lower() != "websocket":
         headers = {"Upgrade": "websocket", "Connection": "Upgrade"}

@@ -3,6 +3,8 @@
 import { LISTED } from "./history.js";
 import { byId, clock, make, percent } from "./words.js";
 
+const LEVELS = { too_quiet: "too quiet", too_loud: "too loud" };
+
 export class Changes {
   constructor(colours) {
     this.colours = colours;
@@ -29,6 +31,8 @@ export class Changes {
     when.append(time);
     const change = make("td", `tagged ${this.colours.className(event.label)}`, event.label);
     change.append(" ", make("span", "kind", event.kind));
+    const why = event.kind !== "ended" && LEVELS[event.reason];
+    if (why) change.append(" ", make("span", "kind", why));
     const p = event.probabilities?.[event.label];
     row.append(
       when,

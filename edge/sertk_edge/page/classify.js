@@ -3,7 +3,7 @@
 import { Bars } from "./bars.js";
 import { UNCERTAIN } from "./colours.js";
 import { ask, Refused } from "./stream.js";
-import { best, byId, capital, make, percent, SPACE } from "./words.js";
+import { best, byId, capital, make, percent, REASONS, SPACE } from "./words.js";
 
 const TOP = 4;
 const PATIENCE_MS = 90_000;
@@ -101,7 +101,7 @@ function inWords(answer, top, ignored) {
     `window${answer.windows.length === 1 ? "" : "s"}.`;
   const also = second ? `, before ${second[0]} (${percent(second[1])})` : "";
   const text = answer.uncertain
-    ? "Too close to call: no emotion is probable enough. " +
+    ? `Too close to call: ${REASONS[answer.reason] ?? REASONS.low_confidence}. ` +
       `Nearest is ${first} (${percent(p)})${also}.`
     : `${capital(first)} is the most probable (${percent(p)})${also}.`;
   const rest = ignored > 0 ? " Only the first of the files was taken." : "";

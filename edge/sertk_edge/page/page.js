@@ -10,7 +10,7 @@ import { SignIn } from "./signin.js";
 import { States } from "./status.js";
 import { ask, Refused, Stream } from "./stream.js";
 import { Timeline } from "./timeline.js";
-import { byId, clock, isNumber, lasting, percent, setText } from "./words.js";
+import { byId, clock, isNumber, lasting, percent, REASONS, setText } from "./words.js";
 
 const FRESH_S = 5;
 const MODEL_MS = 60_000;
@@ -174,10 +174,10 @@ function headline(live) {
   return { word: "Listening", about: "Nobody speaks." };
 }
 
-function spoken({ label, probabilities, speech, since_s: sinceS }) {
+function spoken({ label, reason, probabilities, speech, since_s: sinceS }) {
   const p = probabilities?.[label];
   const since = isNumber(sinceS) ? `for ${lasting(sinceS)}` : "";
-  const sure = p === undefined ? "no emotion is probable enough" : percent(p);
+  const sure = p === undefined ? (REASONS[reason] ?? REASONS.low_confidence) : percent(p);
   return [sure, since, speech ? "" : "a pause in the speech"].filter(Boolean).join(" \u00b7 ");
 }
 

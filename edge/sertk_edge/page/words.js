@@ -53,6 +53,13 @@ export function make(tag, className = "", text = "") {
   return node;
 }
 
+// Why speech is uncertain.
+export const REASONS = {
+  low_confidence: "no emotion is probable enough",
+  too_quiet: "quieter than the speech of the training",
+  too_loud: "louder than the speech of the training",
+};
+
 export function best(probabilities) {
   return Object.entries(probabilities ?? {}).sort((a, b) => b[1] - a[1]);
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ser_toolkit import SertkError, write_text
 
-from ..settings import DeviceSettings
+from ..settings import DeviceSettings, usage
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -64,7 +64,8 @@ def device_id(settings: DeviceSettings, folder: Path | None) -> str:
     Raises SertkError.
     """
     if settings.id:
-        return _checked(settings.id, "device.id")
+        with usage():
+            return _checked(settings.id, "device.id")
     if folder is None:
         return "sertk"
     path = folder / ID_FILE

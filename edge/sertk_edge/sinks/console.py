@@ -12,6 +12,7 @@ from ser_toolkit.runtime.events import Device, Event, Outlet, Sink
 from .base import StdoutClosedError
 
 WIDTH = 20
+LEVELS = {"too_quiet": "quieter", "too_loud": "louder"}
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -49,6 +50,9 @@ def line_of(event: Event, label_width: int, drawn: Callable[[float], str]) -> st
     head = f"{minutes:3.0f}:{seconds:05.2f}  {event.kind:<7}  {event.label:<{label_width}}"
     if event.kind == "ended":
         return head.rstrip()
+    if event.reason in LEVELS:
+        how = f"{LEVELS[event.reason]} than in training"
+        return f"{head}  {how}, {event.level_dbfs:.0f} dBFS"
     share = event.probabilities.get(event.label)
     if share is None:
         top = max(event.probabilities, key=lambda label: event.probabilities[label], default="")

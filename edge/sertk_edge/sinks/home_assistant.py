@@ -58,6 +58,7 @@ def state_of(newest: Event | None) -> dict[str, Any]:
     return {
         "speech": event is not None,
         "label": event.label if event else None,
+        "reason": event.reason if event else "",
         "confidence": probabilities.get(event.label, sure) if event else None,
         "probabilities": dict(probabilities) if event else None,
         "since_time_s": newest.time_s if newest else None,

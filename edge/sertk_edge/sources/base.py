@@ -95,6 +95,21 @@ def chunk_of(frames: F32, rate_hz: int, time_s: float) -> Chunk:
     return Chunk(frames.mean(axis=1, dtype=np.float32), rate_hz, time_s, clipped)
 
 
+def frames_of_pcm(pcm: bytes, width: int, channels: int) -> F32:
+    """Return frames (N, channels), full scale 1, of interleaved signed samples.
+
+    Args:
+        pcm: Little-endian samples.
+        width: Bytes of each, 1 to 4.
+        channels: How many samples make a frame.
+    """
+    samples = np.frombuffer(pcm, np.uint8).reshape(-1, width)
+    wide = np.zeros((len(samples), 4), np.uint8)
+    wide[:, 4 - width :] = samples
+    frames: F32 = (wide.view("<i4") / 2**31).astype(np.float32).reshape(-1, channels)
+    return frames
+
+
 def chunk_of_pcm(pcm: bytes, channels: int, rate_hz: int, time_s: float) -> Chunk:
     """Make a chunk of interleaved 16-bit samples."""
     values = np.frombuffer(pcm, "<i2")

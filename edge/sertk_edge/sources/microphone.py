@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ser_toolkit.runtime.errors import SertkError
+from ser_toolkit.runtime.features.base import F32
 from ser_toolkit.runtime.process import ProcessError, describe_end, output_lines
 
 from .base import Chunk, Gap, Source, chunk_of_pcm, done_within
@@ -94,6 +97,22 @@ class Microphone(Source):
         finally:
             await self._end()
             self.say("ended")
+
+    async def record(self, seconds: float) -> Chunk:
+        """Open the device once and return so much sound, for a check. Raises SertkError."""
+        pieces: list[F32] = []
+        try:
+            opened = await self._open()
+            while sum(map(len, pieces)) < seconds * opened.rate_hz:
+                item = _item(await self._frame(self.stall_s), opened)
+                if isinstance(item, Chunk):
+                    self._well(opened)
+                    pieces.append(item.samples)
+        except SourceLostError as lost:
+            raise SertkError(str(lost)) from lost
+        finally:
+            await self._end()
+        return Chunk(np.concatenate(pieces), opened.rate_hz, time.time())
 
     async def close(self) -> None:
         """Let go of the device; the iteration ends."""

@@ -20,13 +20,17 @@ from ser_toolkit.runtime.audio.decode import RATES_HZ
 from ser_toolkit.runtime.errors import SertkError
 
 from ..service import ports
+from ..service.logs import log
 from ..settings import is_loopback
-from .base import Chunk, Gap, Source, chunk_of_pcm, done_within
+from .base import Chunk, Gap, Source, chunk_of, done_within, frames_of_pcm
 from .server_sockets import check_unix, clear, listen_tcp, listen_unix, notice_loss
 
 MAX_CLIENTS = 8
 MAX_BYTES = 1 << 19
 CHANNELS = range(1, 33)
+WIDTHS = range(1, 5)
+# A satellite that sends only speech may be silent for long; it comes back when it was cut.
+IDLE_S = 300.0
 WAITING = 8
 OPTIONS = "address for --source"
 SHAPE = "Give wyoming:tcp://127.0.0.1:PORT or wyoming:unix:///PATH"
@@ -75,18 +79,27 @@ class WyomingSource(Source):
     """A server for Wyoming clients; one of them is recognised at a time.
 
     Who sends sound first is recognised until it stops, goes, or is silent for `stall_s`; whoever
-    else sends sound meanwhile is refused. One that sends faster than is classified has to wait.
+    else sends sound meanwhile is refused. One that sends faster than is classified has to wait,
+    one that sends nothing for `idle_s` is cut, and so is the one that has been silent for longest
+    where there are too many.
     Raises SertkError for an address that other machines can reach, unless `allow_network`.
     """
 
     kind: ClassVar[str] = "wyoming"
 
-    def __init__(self, address: str, stall_s: float = 3.0, allow_network: bool = False) -> None:
+    def __init__(
+        self,
+        address: str,
+        stall_s: float = 3.0,
+        allow_network: bool = False,
+        idle_s: float = IDLE_S,
+    ) -> None:
         super().__init__(address)
-        self.address, self.stall_s = address, stall_s
+        self.address, self.stall_s, self._idle_s = address, stall_s, idle_s
         self._where = parsed(address, allow_network)
         self._queue: asyncio.Queue[Chunk | Gap | None] = asyncio.Queue(WAITING)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        # Who has been silent for longest comes first.
+        self._clients: dict[Client, asyncio.Task[Any]] = {}
         self._speaker: Client | None = None
         self._closed = False
 
@@ -131,9 +144,10 @@ class WyomingSource(Source):
         self._closed = True
         for server in servers:
             server.close()
-        for task in self._tasks:
+        tasks = list(self._clients.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if isinstance(self._where, str):
             with suppress(OSError, SertkError):
                 clear(self._where)
@@ -161,24 +175,46 @@ class WyomingSource(Source):
         task = asyncio.current_task()
         assert task is not None
         client = Client(reader, writer)
-        self._tasks.add(task)
+        self._make_room()
+        self._clients[client] = task
         # Who is cancelled here ends anyway; asyncio would report it as an error of ours.
         with suppress(OSError, asyncio.CancelledError):
             try:
                 notice_loss(writer)
                 await self._converse(client)
             finally:
-                self._tasks.discard(task)
+                self._clients.pop(client, None)
                 writer.close()
+
+    def _make_room(self) -> None:
+        """Cut the client that has been silent for longest, where there are as many as may be."""
+        silent = [client for client in self._clients if client is not self._speaker]
+        if len(self._clients) >= MAX_CLIENTS:
+            log("source").warning(
+                "a silent client was cut, because too many are connected",
+                client=silent[0].name,
+                most=MAX_CLIENTS,
+            )
+            self._clients.pop(silent[0]).cancel()
+
+    async def _event(self, client: Client) -> Event | None:
+        """Return the next event; None when the client is gone. Raises ClientRefusedError."""
+        try:
+            event = await asyncio.wait_for(client.next(), self._idle_s)
+        except asyncio.TimeoutError:
+            why = f"nothing came for {self._idle_s:g} s"
+            raise ClientRefusedError(why, "idle") from None
+        if (task := self._clients.pop(client, None)) is not None:
+            self._clients[client] = task
+        return event
 
     async def _converse(self, client: Client) -> None:
         try:
-            if len(self._tasks) > MAX_CLIENTS:
-                raise ClientRefusedError(f"{MAX_CLIENTS} clients are connected already", "busy")
-            while (event := await client.next()) is not None:
+            while (event := await self._event(client)) is not None:
                 await self._heed(event, client)
             await self._leave(client, "has gone")
         except ClientRefusedError as refused:
+            log("source").warning("a client was refused", client=client.name, reason=str(refused))
             await self._leave(client, "was refused")
             await async_write_event(Error(str(refused), refused.code).event(), client.writer)
 
@@ -186,6 +222,8 @@ class WyomingSource(Source):
         """Do what an event asks for; for most kinds nothing."""
         if event.type == "describe":
             await async_write_event(info(), client.writer)
+        elif event.type == "ping":
+            await async_write_event(Event("pong", data_of(event)), client.writer)
         elif event.type == "audio-chunk":
             await self._hear(event, client)
         elif event.type in ("audio-start", "audio-stop"):
@@ -194,14 +232,14 @@ class WyomingSource(Source):
     async def _hear(self, event: Event, client: Client) -> None:
         if self._speaker not in (None, client):
             raise ClientRefusedError("another client is being served", "busy")
-        rate_hz, channels = shape_of(event)
+        rate_hz, width, channels = shape_of(event)
         if self._speaker is client and rate_hz != client.rate_hz:
             await self._queue.put(Gap("the sample rate has changed", 0.0))
         self._speaker, client.rate_hz = client, rate_hz
         self.say("ok", f"{rate_hz} Hz, {channels} channel(s) from {client.name}")
         if event.payload:
-            chunk = chunk_of_pcm(event.payload, channels, rate_hz, time.time())
-            await self._queue.put(chunk)
+            frames = frames_of_pcm(event.payload, width, channels)
+            await self._queue.put(chunk_of(frames, rate_hz, time.time()))
 
     async def _leave(self, client: Client, why: str) -> None:
         """End the utterance: nothing is lost, but what comes next is another one."""
@@ -225,28 +263,33 @@ class BoundedReader:
         return await self._reader.readexactly(n)
 
 
-def shape_of(event: Event) -> tuple[int, int]:
-    """Return rate and channels of a chunk of 16-bit samples. Raises ClientRefusedError for any
-    other.
+def data_of(event: Event) -> dict[str, Any]:
+    """Return the data of an event; none where a client sent something else in its place."""
+    return event.data if isinstance(event.data, dict) else {}
+
+
+def shape_of(event: Event) -> tuple[int, int, int]:
+    """Return rate, bytes of a sample and channels of a chunk. Raises ClientRefusedError for what
+    cannot be.
     """
-    data: dict[str, Any] = event.data if isinstance(event.data, dict) else {}
+    data = data_of(event)
     numbers = [data[key] for key in ("rate", "width", "channels") if type(data.get(key)) is int]
     if len(numbers) != 3:
         raise ClientRefusedError(
             "rate, width and channels of audio-chunk must be whole numbers", "format"
         )
     rate_hz, width, channels = numbers
-    if width != 2:
+    if width not in WIDTHS:
         raise ClientRefusedError(
-            f"16-bit samples (width 2) expected, received width {width}", "format"
+            f"samples of 1 to 4 bytes (width) expected, received width {width}", "format"
         )
     if rate_hz not in RATES_HZ or channels not in CHANNELS:
         raise ClientRefusedError(
             f"received {rate_hz} Hz with {channels} channels: out of range", "format"
         )
-    if len(event.payload or b"") % (2 * channels):
+    if len(event.payload or b"") % (width * channels):
         raise ClientRefusedError("an audio-chunk must hold whole frames", "format")
-    return rate_hz, channels
+    return rate_hz, width, channels
 
 
 def info() -> Event:

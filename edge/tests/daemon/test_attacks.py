@@ -265,6 +265,8 @@ def test_a_closed_input_is_named(tiny_bundle: Path, tmp_path: Path) -> None:
         ("[http]\nheader_timeout_s = 0", 2, "'http.header_timeout_s' expects 0.1 to"),
         ('[device]\nstate_dir = "a\\u0000b"', 1, "cannot be used: embedded null byte"),
         ('[bundle]\ndirectory = "a\\u0000b"', 1, "null"),
+        ('[device]\nid = "no blanks"', 2, "'device.id' expects up to 64 letters"),
+        ('[http]\nhost = "0.0.0.0"\nport = 9', 2, "there is no token. Give --http-token-file"),
     ],
 )
 def test_settings_out_of_all_bounds_are_one_line(

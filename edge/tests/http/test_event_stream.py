@@ -335,6 +335,13 @@ def test_messages_that_make_no_sense_end_it(site: Any) -> None:
 
     assert talk(site, too_much)[0] == 1009
 
+    async def just_enough(socket: Any) -> tuple[int, str]:
+        await socket.send_bytes(bytes(256 << 10))
+        await socket.send_str("end")
+        return await last_words(socket)
+
+    assert talk(site, just_enough) == (1000, "")
+
 
 def test_a_silent_client_is_let_go(serving: Any) -> None:
     code, output = talk(serving(body_timeout_s=0.3), last_words)

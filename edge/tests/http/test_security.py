@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from ser_toolkit.runtime.errors import SertkError
 from sertk_edge.http.app import check
-from sertk_edge.http.security import read_token
-from sertk_edge.settings import HttpSettings
+from sertk_edge.http.responses import HttpError
+from sertk_edge.http.security import SLOWED_S, Security, Token, read_token
+from sertk_edge.settings import HttpSettings, WrongUsageError
 from sertk_edge.sinks.base import read_secret
 
 TOKEN = "a-token-for-the-tests"
+REQUEST = make_mocked_request("GET", "/v1/state")
 PATHS = ("/", "/healthz", "/v1/state", "/v1/events", "/v1/listen", "/nothing", "/metrics")
 
 
@@ -166,11 +170,79 @@ def test_guessing_tokens_is_slowed_down(guarded: Any) -> None:
     tries = [login(guarded, f"guess-{n}\ud800").status for n in range(5)]
     tries += [guarded.ask("GET", "/v1/state", headers=bearer("no")).status for _ in range(5)]
     assert tries == [401] * 10
-    answer = login(guarded, TOKEN)
+    answer = login(guarded, "one-guess-more")
     assert answer.status == 429
     assert 1 <= int(answer.headers["Retry-After"]) <= 6
-    assert guarded.ask("GET", "/v1/state", headers=bearer()).status == 429
+    # Who has the right one is never locked out.
+    assert login(guarded, TOKEN).status == 204
+    assert guarded.ask("GET", "/v1/state", headers=bearer()).status == 200
     assert guarded.get("/v1/state").status == 401
+
+
+def test_one_more_wrong_token_is_answered_late() -> None:
+    slept = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async def guess(times: int) -> list[int]:
+        security = Security(frozenset(), token=Token(TOKEN.encode()), sleep=sleep)
+        assert security.token is not None
+        found = []
+        for _ in range(times):
+            with pytest.raises(HttpError) as error:
+                await security.check_token(REQUEST, security.token, "wrong")
+            found.append(error.value.status)
+        await security.check_token(REQUEST, security.token, TOKEN)
+        return found
+
+    assert asyncio.run(guess(12)) == [401] * 10 + [429] * 2
+    assert slept == [SLOWED_S] * 2
+
+
+def test_a_proxy_with_tls_may_show_the_page(serving: Any) -> None:
+    page = {"Host": "kitchen.local", "Origin": "https://kitchen.local"}
+    names = {"allowed_hosts": ("kitchen.local",)}
+    assert serving(**names).get("/v1/state", **page).status == 403
+    for more in (
+        {"allowed_origins": ("https://kitchen.local:443/",)},
+        {"trusted_proxies": ("127.0.0.0/8",)},
+    ):
+        site = serving(**names, **more)
+        forwarded = {**page, "X-Forwarded-Proto": "https"}
+        assert site.get("/v1/state", **forwarded).status == 200
+        assert site.get("/v1/state", **{**forwarded, "Origin": "http://a.example"}).status == 403
+
+
+def test_only_trusted_proxies_say_for_whom_they_ask(serving: Any, token_file: Path) -> None:
+    proxied = serving(trusted_proxies=("127.0.0.1", "10.0.0.0/8"))
+    for addresses, status in (
+        ("127.0.0.1", 200),
+        ("::1, 10.1.2.3", 200),
+        ("192.0.2.7", 403),
+        ("127.0.0.1, 192.0.2.7", 403),
+        ("127.0.0.1, 192.0.2.7, 10.1.2.3", 403),
+        ("unknown", 403),
+        ("", 200),
+    ):
+        assert proxied.get("/v1/state", X_Forwarded_For=addresses).status == status, addresses
+    # Of anybody else it counts for nothing.
+    assert serving().get("/v1/state", X_Forwarded_For="192.0.2.7").status == 200
+    # Each client behind the proxy has a count of its own.
+    limited = serving(trusted_proxies=("127.0.0.1",), token_file=token_file, requests_per_minute=1)
+    for client, statuses in (("192.0.2.7", [422, 429]), ("192.0.2.8", [422, 429])):
+        headers = {**bearer(), "X-Forwarded-For": client}
+        found = [limited.ask("POST", "/v1/classify", b"RIFF", headers).status for _ in range(2)]
+        assert found == statuses
+    secure = login(limited, TOKEN, **{"X-Forwarded-Proto": "https"}).headers["Set-Cookie"]
+    assert "Secure" in secure and "Secure" not in login(limited, TOKEN).headers["Set-Cookie"]
+
+
+def test_origins_and_proxies_that_are_none_are_refused() -> None:
+    for origin in ("*", "kitchen.local", "https://", "https://a/b", "ftp://a", "https://a b", ""):
+        assert "allowed_origins" in refused_address(HttpSettings(allowed_origins=(origin,)))
+    for proxy in ("kitchen.local", "10.0.0.1/8", "*", ""):
+        assert "trusted_proxies" in refused_address(HttpSettings(trusted_proxies=(proxy,)))
 
 
 def test_the_token_is_never_logged_or_shown(guarded: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -185,6 +257,8 @@ def test_the_token_is_never_logged_or_shown(guarded: Any, caplog: pytest.LogCapt
 def test_other_addresses_need_a_token(serving: Any, token_file: Path) -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", "pi.local", ""):
         assert "no token" in refused_address(HttpSettings(host=host))
+        with pytest.raises(WrongUsageError):
+            check(HttpSettings(host=host))
         check(HttpSettings(host=host, token_file=token_file))
     for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost"):
         check(HttpSettings(host=host))

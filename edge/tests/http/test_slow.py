@@ -154,15 +154,30 @@ def test_recordings_that_are_still_being_sent_are_few(serving: Any, until: Until
 
 def test_connections_are_counted(serving: Any, until: Until) -> None:
     site = serving(max_connections=3)
-    with connected(site), connected(site), connected(site) as third:
-        third.sendall(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
-        assert third.recv(100).startswith(b"HTTP/1.1 200 ")
+    with connected(site) as first, connected(site) as second, connected(site) as third:
+        for sock in (first, second, third):
+            sock.sendall(b"GET /v1/events HTTP/1.1\r\n" + HOST + b"\r\n")
+            assert sock.recv(100).startswith(b"HTTP/1.1 200 ")
         with connected(site) as fourth:
             head, _, body = rest(fourth).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 503 ")
         assert json.loads(body) == {"error": {"message": "too many connections"}}
         assert f"Content-Length: {len(body)}".encode() in head
     until(lambda: is_answered(site), "there is room again")
+
+
+def test_the_oldest_unfinished_connection_makes_room(serving: Any) -> None:
+    site = serving(max_connections=3)
+    with connected(site) as first, connected(site) as second, connected(site) as third:
+        first.sendall(b"GET /v1/events HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert first.recv(100).startswith(b"HTTP/1.1 200 ")
+        second.sendall(b"GET /hea")
+        third.sendall(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert third.recv(100).startswith(b"HTTP/1.1 200 ")
+        assert site.get("/healthz").status == 200
+        assert rest(second) == b""
+        third.sendall(b"GET /readyz HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
+        assert b"HTTP/1.1 200 " in rest(third)
 
 
 def is_answered(site: Any) -> bool:

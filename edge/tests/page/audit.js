@@ -72,6 +72,13 @@
     }
   }
 
+  // Landmarks of one kind are told apart by their names.
+  const calledBy = (node) =>
+    node.getAttribute("aria-label") ?? node.getAttribute("aria-labelledby") ?? "";
+  const regions = shown.filter((n) => n.matches("section, [role='region']")).map(calledBy);
+  const twice = regions.filter((name, i) => regions.indexOf(name) !== i);
+  problems.push(...twice.map((name) => `two regions with one name: ${name}`));
+
   // Fingers: everything that can be pressed is large enough.
   for (const node of shown.filter((n) => n.matches("button, input, summary, .choose"))) {
     if (node.matches(".file")) continue;

@@ -157,6 +157,24 @@ def test_trouble_and_many_long_labels(page_server: Any, open_page: Open, width: 
     assert page.evaluate(AUDIT) == []
 
 
+def test_speech_of_an_untrained_level_is_told(page_server: Any, open_page: Open) -> None:
+    page, _ = open_page("about:blank")
+    quiet = {**TROUBLE, "label": "uncertain", "reason": "too_quiet"}
+    event = {"id": "a", "sequence": 1, "kind": "started", "time_s": 1.7e9, "label": "uncertain"}
+    event |= {"reason": "too_quiet", "probabilities": quiet["probabilities"]}
+    told = [
+        f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+        for kind, data in (("live", quiet), ("emotion", event))
+    ]
+    model = {"name": "compact", "labels": LABELS, "rejected": None}
+    page.route("**/v1/model", lambda route: route.fulfill(json=model))
+    answer = {"body": "".join(told), "content_type": "text/event-stream"}
+    page.route("**/v1/events*", lambda route: route.fulfill(**answer))
+    page.goto(page_server.url)
+    expect(page.locator("#about")).to_contain_text("quieter than the speech of the training")
+    expect(page.locator("#events")).to_contain_text("uncertain started too quiet")
+
+
 def test_what_it_keeps_does_not_grow(page: Any) -> None:
     kept = page.evaluate("""async () => {
         const { History, SPAN_S } = await import('./history.js');

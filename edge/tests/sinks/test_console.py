@@ -28,6 +28,12 @@ def test_an_uncertain_one_says_what_it_may_be() -> None:
     assert line_of(uncertain, 9, bar) == "  1:02.50  changed  uncertain  perhaps joy, 75 %"
 
 
+def test_speech_of_an_untrained_level_is_told() -> None:
+    for reason, how in (("too_quiet", "quieter"), ("too_loud", "louder")):
+        found = line_of(dataclasses.replace(EVENT, label="uncertain", reason=reason), 9, bar)
+        assert found == f"  1:02.50  started  uncertain  {how} than in training, -21 dBFS"
+
+
 def test_an_end_is_short() -> None:
     assert line_of(dataclasses.replace(EVENT, kind="ended"), 9, bar) == "  1:02.50  ended    joy"
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ctypes.util
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,14 @@ import pytest
 import soundfile
 
 from ser_toolkit.runtime.errors import SertkError
+from sertk_edge.check import run_checks
+from sertk_edge.settings import (
+    BundleSettings,
+    HttpSettings,
+    Settings,
+    SourceSettings,
+    StreamSettings,
+)
 from sertk_edge.sources import Chunk, Gap, Microphone, list_devices
 from sertk_edge.sources.capture import CaptureCallback
 from sertk_edge.sources.microphone import capture_command
@@ -71,6 +80,43 @@ def captures(child: psutil.Process) -> bool:
     with contextlib.suppress(psutil.ZombieProcess, psutil.NoSuchProcess):
         return any("capture.py" in part for part in child.cmdline())
     return False
+
+
+# It is tried
+
+
+def check(source: str) -> tuple[int, str]:
+    """Exit status of --check, 1 for want of a bundle, and its line about the source."""
+    lines: list[str] = []
+    settings = Settings(
+        bundle=BundleSettings(file=Path("none.sertk")),
+        source=SourceSettings(source=source),
+        stream=StreamSettings(gate="energy"),
+        http=HttpSettings(port=0),
+    )
+    status = run_checks(settings, lines.append)
+    return status, next(line for line in lines if " source " in line)
+
+
+def test_check_opens_the_device_and_tells_its_level(pulse: Any, tone: Path) -> None:
+    _, line = check("mic")
+    assert line.startswith("ok ") and "is it muted?" in line
+    pulse.play(tone)
+    run(loud())
+    status, line = check("mic")
+    # A sine of peak 0.5, maybe after what had waited in the sound server.
+    assert status == 1 and line.startswith("ok ")
+    assert re.search(r"Hz, 2 channel\(s\); level of 1 s -(9|10) dBFS, peak", line)
+    for source in ("mic:Nosuch", "mic:99", "mic:-1"):
+        status, line = check(source)
+        assert status == 2 and line.startswith("problem "), source
+        assert source.partition(":")[2] in line and "There are: " in line
+
+
+async def loud() -> None:
+    items = Microphone().chunks()
+    await until(items, is_loud)
+    await items.aclose()
 
 
 # It hears

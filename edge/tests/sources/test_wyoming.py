@@ -29,6 +29,7 @@ with warnings.catch_warnings():
     from wyoming.audio import AudioChunk, AudioStart, AudioStop
     from wyoming.client import AsyncClient
     from wyoming.info import Describe, Info
+    from wyoming.ping import Ping, Pong
 
 RATE_HZ = 16_000
 LOCAL = "tcp://127.0.0.1:0"
@@ -272,7 +273,10 @@ BAD = {
     "1 Hz": header(data={"rate": 1, "width": 2, "channels": 1}),
     "no channels": header(data={"rate": 16000, "width": 2, "channels": 0}),
     "many channels": header(data={"rate": 16000, "width": 2, "channels": 10**9}),
-    "24 bits": header(data={"rate": 16000, "width": 3, "channels": 1}),
+    "40 bits": header(data={"rate": 16000, "width": 5, "channels": 1}),
+    "no bits": header(data={"rate": 16000, "width": 0, "channels": 1}),
+    "a third of a sample": header(data={"rate": 16000, "width": 3, "channels": 1}, payload_length=2)
+    + b"ab",
     "half a sample": header(data={"rate": 16000, "width": 2, "channels": 1}, payload_length=3)
     + b"abc",
 }
@@ -309,20 +313,73 @@ def test_a_client_that_goes_in_the_middle_of_an_event() -> None:
     run(test, WyomingSource(LOCAL))
 
 
-def test_too_many_clients() -> None:
+def test_too_many_clients(caplog: pytest.LogCaptureFixture) -> None:
     async def test(source: WyomingSource, receiver: Receiver) -> None:
         clients = [AsyncClient.from_uri(source.address) for _ in range(8)]
         for client in clients:
             await client.connect()
-        async with AsyncClient.from_uri(source.address) as late:
-            answer = await late.read_event()
-            assert answer is not None
-            assert answer.data["code"] == "busy"
-        await clients[0].disconnect()
-        await clients[1].write_event(chunk())
+        # Who sends sound stays, and of the others who has said something last.
+        await clients[0].write_event(chunk())
         await receiver.wait(1)
-        for client in clients[1:]:
+        await clients[1].write_event(Ping().event())
+        assert await clients[1].read_event() is not None
+        async with AsyncClient.from_uri(source.address) as late:
+            assert await clients[2].read_event() is None
+            for client in (clients[1], late):
+                await client.write_event(Ping("there?").event())
+                answer = await client.read_event()
+                assert answer is not None and Pong.from_event(answer).text == "there?"
+            await clients[0].write_event(chunk())
+            await receiver.wait(2)
+        for client in clients:
             await client.disconnect()
+
+    run(test, WyomingSource(LOCAL))
+    assert "a silent client was cut" in caplog.text
+
+
+def test_a_refused_client_is_logged_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(source: WyomingSource, receiver: Receiver) -> None:
+        async with AsyncClient.from_uri(source.address) as first:
+            await first.write_event(chunk())
+            await receiver.wait(1)
+            async with AsyncClient.from_uri(source.address) as second:
+                await second.write_event(chunk())
+                answer = await second.read_event()
+                assert answer is not None and answer.data["code"] == "busy"
+
+    run(test, WyomingSource(LOCAL))
+    fields = [vars(record)["fields"] for record in caplog.records]
+    assert [found["reason"] for found in fields] == ["another client is being served"]
+    assert fields[0]["client"].startswith("127.0.0.1 port ")
+
+
+def test_a_silent_client_is_let_go(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(source: WyomingSource, receiver: Receiver) -> None:
+        async with AsyncClient.from_uri(source.address) as silent:
+            answer = await silent.read_event()
+            assert answer is not None and answer.data["code"] == "idle"
+            assert await silent.read_event() is None
+
+    run(test, WyomingSource(LOCAL, idle_s=0.2))
+    assert "a client was refused" in caplog.text
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_samples_of_any_width_arrive(width: int) -> None:
+    """Against Python's own whole numbers, sample by sample."""
+    full = 1 << (8 * width - 1)
+    values = [-full, -full // 3, -1, 0, 1, full // 2, full - 1, 5]
+    sent = b"".join(value.to_bytes(width, "little", signed=True) for value in values)
+
+    async def test(source: WyomingSource, receiver: Receiver) -> None:
+        async with AsyncClient.from_uri(source.address) as client:
+            await client.write_event(chunk(width=width, channels=2, audio=sent))
+            await receiver.wait(1)
+        pairs = zip(values[::2], values[1::2], strict=True)
+        expected = [(left + right) / 2 / full for left, right in pairs]
+        assert receiver.samples() == pytest.approx(expected, abs=1e-7)
+        assert receiver.items[0].clipped >= 1
 
     run(test, WyomingSource(LOCAL))
 

@@ -28,7 +28,9 @@ from ..validate import UnknownKeyError, bounds, check_fields, from_mapping, refu
 from .container import COPY_AGAIN, BundleError
 from .modes import MODES
 
-FORMAT = 1
+FORMAT = 2
+# Keys that came with a later format, and what they are in a manifest of before.
+SINCE: Mapping[str, tuple[int, Any]] = {"speech_level": (2, None)}
 THRESHOLDS = ("uncertain",)
 
 
@@ -74,12 +76,21 @@ class Tolerances:
 
 
 @dataclass(frozen=True)
+class SpeechLevel:
+    """How loud the training speech was, in dB of full scale: its 5th and 95th percentile."""
+
+    low_dbfs: float = field(metadata=bounds(-200, 200))
+    high_dbfs: float = field(metadata=bounds(-200, 200))
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Everything about a bundle that is not learnt.
 
     `extractor` is `to_spec` of the extractor, `parts` names the distribution of each component in
     it, outermost first. `inputs` maps the network's inputs to shapes without the batch. `runtimes`
-    are those that gave the right output at export. `members` is filled in by `write_bundle`.
+    are those that gave the right output at export. `speech_level` is None where training did not
+    measure it. `members` is filled in by `write_bundle`.
     """
 
     name: str = field(metadata=bounds(characters=LINE))
@@ -96,6 +107,7 @@ class Manifest:
     tolerances: Tolerances
     training: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
+    speech_level: SpeechLevel | None = None
     members: Mapping[str, Member] = field(default_factory=dict)
     format: int = field(default=FORMAT, metadata=bounds(1, MAX_COUNT))
 
@@ -108,8 +120,11 @@ class Manifest:
         """Read and check `manifest.json`; BundleError names the first key that is wrong."""
         table = parse_json(content, NAME)
         with _as_bundle_error():
-            _refuse_newer(table)
-            manifest = from_mapping(Manifest, table, WHERE, complete=True)
+            number = _format_of(table)
+            later = {key: default for key, (since, default) in SINCE.items() if since > number}
+            known = [name for name in Manifest.__dataclass_fields__ if name not in later]
+            refuse_unknown(table, known, f"'{WHERE}'")
+            manifest = from_mapping(Manifest, {**table, **later}, WHERE, complete=True)
             _check(manifest)
         return manifest
 
@@ -127,21 +142,26 @@ def _as_bundle_error() -> Iterator[None]:
         raise BundleError(error.problem, COPY_AGAIN) from error
 
 
-def _refuse_newer(table: Mapping[str, Any]) -> None:
-    """Refuse a higher format before its other keys, which may all be unknown here."""
+def _format_of(table: Mapping[str, Any]) -> int:
+    """Return the format; refuse a higher one before its other keys, which may be unknown here."""
     given = {key: table[key] for key in ("format", "created_by") if key in table}
     head = check_fields(Manifest, given, WHERE)
-    if head.get("format", FORMAT) > FORMAT and "created_by" in head:
+    number: int = head.get("format", FORMAT)
+    if number > FORMAT and "created_by" in head:
         raise BundleError(
             f"the bundle has format {head['format']}, this ser-toolkit reads 1 to {FORMAT}",
             f"Run `pip install 'ser-toolkit>={head['created_by']}'`, which wrote it",
         )
+    return number
 
 
 def _check(manifest: Manifest) -> None:
     """Refuse what depends on several fields."""
     if len(set(manifest.labels)) != len(manifest.labels):
         raise SertkError("'manifest.labels' expects each name once")
+    level = manifest.speech_level
+    if level is not None and level.low_dbfs > level.high_dbfs:
+        raise SertkError("'manifest.speech_level' expects low_dbfs up to high_dbfs")
     names = list(manifest.inputs)
     if not names or not all(name.isprintable() and 0 < len(name) < 100 for name in names):
         raise SertkError("'manifest.inputs' expects inputs with printable names")

@@ -9,7 +9,7 @@ from typing import Protocol
 from ..audio.decode import Audio
 from ..bundle.container import BundleError
 from ..bundle.file import Bundle
-from ..bundle.manifest import Manifest, Part
+from ..bundle.manifest import Manifest, Part, SpeechLevel
 from ..component import Component, from_spec, parts_of
 from ..errors import SertkError
 from ..features.base import F32, Extractor, Joined, Stack
@@ -44,6 +44,7 @@ class Classifier:
         normalizers: One per input of the network.
         network: Windows to probabilities.
         uncertain_below: The confidence below which a prediction counts as uncertain.
+        speech_level: How loud the training speech was; None where that is not known.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Classifier:
     normalizers: Mapping[str, Normalizer]
     network: Network
     uncertain_below: float = 0.0
+    speech_level: SpeechLevel | None = None
 
     def features(self, audio: Audio, shown: str = "the audio") -> dict[str, F32]:
         """Return what the extractor computes, before it is standardised."""
@@ -124,6 +126,7 @@ def build_classifier(bundle: Bundle, resolve: Resolve, threads: int = 1) -> Bund
         bundle.normalizers,
         network=network,
         uncertain_below=manifest.thresholds["uncertain"],
+        speech_level=manifest.speech_level,
         manifest=manifest,
     )
 

@@ -324,6 +324,9 @@ WRONG: list[tuple[str, Any]] = [
     ("thresholds/uncertain", 1.5),
     ("thresholds/uncertain", "0.4"),
     ("thresholds/sure", 0.9),
+    ("speech_level", {"low_dbfs": -30.0}),
+    ("speech_level", {"low_dbfs": -10.0, "high_dbfs": -20.0}),
+    ("speech_level", [-30.0, -20.0]),
     ("tolerances/output", -1),
     ("training", []),
     ("figures", None),
@@ -352,6 +355,10 @@ def test_what_a_stranger_wrote_cannot_steer_a_terminal(bundles: dict[str, Path])
     for text in ("\x1b[2J" * 9, "\u202e", "a\r\nb", "x" * 100_000):
         output_text = refused(edited(bundles["float32"], text, 1))
         assert output_text.isprintable() and len(output_text) < 900
+
+
+def test_a_key_of_a_later_format_is_refused_in_an_earlier_one(bundles: dict[str, Path]) -> None:
+    assert "has no parameter 'speech_level'" in refused(edited(bundles["float32"], "format", 1))
 
 
 def test_every_key_is_needed(bundles: dict[str, Path]) -> None:

@@ -55,6 +55,7 @@ def test_an_event_and_the_state(
         assert first == {
             "speech": True,
             "label": "anger",
+            "reason": "",
             "confidence": 0.75,
             "probabilities": {"anger": 0.75, "joy": 0.25},
             "since_time_s": 1.5,
