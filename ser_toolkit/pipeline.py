@@ -92,6 +92,7 @@ def prepare(options: TrainOptions, plugins: Plugins, callback: Callback) -> Prep
         options.reader,
         tuple(options.emotions),
         options.mapping,
+        str(options.channel),
     )
     splits = make_splits(corpus.utterances, options.protocol, options.seed)
     features = Features(
@@ -187,6 +188,7 @@ def run_fold(
         "interrupted": trained.interrupted,
         "sides": {name: len(getattr(split, name)) for name in ("train", "validation", "test")},
         "data": list(prepared.corpus.sources),
+        "channel": prepared.options.channel,
         "seed": prepared.options.seed,
         "seconds": round(time.perf_counter() - began, 1),
     }

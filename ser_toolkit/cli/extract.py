@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .train import channel_option
+
 
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE…]")
@@ -19,6 +21,7 @@ import click
     default=0,
     help="Processes that compute features [default: one per core].",
 )
+@channel_option
 @click.option(
     "--out",
     required=True,
@@ -32,6 +35,7 @@ def extract(
     reader: str | None,
     settings: tuple[str, ...],
     workers: int,
+    channel: str | None,
     out: Path,
 ) -> None:
     """Write the features that a recipe computes, before any standardisation.
@@ -52,6 +56,7 @@ def extract(
         reader=reader,
         settings=RecipeSettings(settings, "--set"),
         workers=workers,
+        channel=channel or "mix",
         callback=show.Terminal(),
     )
     if "files" in summary:

@@ -10,6 +10,7 @@ from ..contracts.recipe import Recipe
 from ..data.feature_store import processes
 from ..data.labels import parse_emotions
 from ..plugins.settings import SettingsInput
+from ..runtime.audio.channels import MIX, Channel, parse_channel
 from ..runtime.errors import SertkError
 
 Data = str | Path | Sequence[str | Path]
@@ -27,6 +28,8 @@ class TrainOptions:
         protocol: What the test subset is: `holdout`, `kfold:5`, `loso`, `official`, …
         emotions: Those that count; all, if empty.
         mapping: Renames emotions.
+        channel: Channel of files with several: `mix` (their mean), `left`, `right`, or a number
+            from 1 on.
         settings: Values in place of the recipe's, `{"training.epochs": 40}`, or a list of strings
             `"training.epochs=40"`.
         epochs: In place of the recipe's.
@@ -43,6 +46,7 @@ class TrainOptions:
     protocol: str = "holdout"
     emotions: Sequence[str] = ()
     mapping: Mapping[str, str] | None = None
+    channel: Channel = MIX
     settings: SettingsInput = ()
     epochs: int | None = None
     seed: int = 0
@@ -55,6 +59,7 @@ class TrainOptions:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise SertkError(f"{name} expects a whole number, received {value!r}")
+        object.__setattr__(self, "channel", parse_channel(self.channel))
         if isinstance(self.emotions, str):
             object.__setattr__(self, "emotions", parse_emotions(self.emotions))
 
