@@ -16,6 +16,7 @@ MIX = "mix"
 SIDES = {"left": 0, "right": 1}
 # Against channels that have nothing to do with each other: -20 dB.
 CANCELLED = 0.01
+SILENT = 1e-8
 
 
 def parse_channel(channel: Channel) -> str:
@@ -45,7 +46,7 @@ def to_mono(blocks: Iterable[F32], channel: str, shown: str) -> F32:
         n_channels = block.shape[1]
         if n_channels > 1 and channel == MIX:
             mono.append(mean(block))
-            cancellation.add(block, mono[-1])
+            cancellation.add(block)
         else:
             mono.append(block[:, _index(channel, n_channels, shown)])
     cancellation.check(shown)
@@ -56,7 +57,10 @@ def mean(frames: F32) -> F32:
     """Return the mean (N,) of channels (N, C)."""
     # `check_samples` refuses what is too large or not finite.
     with np.errstate(over="ignore", invalid="ignore"):
-        mixed: F32 = frames.mean(axis=1, dtype=np.float32)
+        if frames.shape[1] == 2:  # as below, four times as fast
+            mixed: F32 = (frames[:, 0] + frames[:, 1]) / np.float32(2)
+        else:
+            mixed = frames.mean(axis=1, dtype=np.float32)
     return mixed
 
 
@@ -72,30 +76,30 @@ def _index(channel: str, n_channels: int, shown: str) -> int:
 
 
 class Cancellation:
-    """The power of channels and of their mean, without their offsets."""
+    """The covariance of channels, which says what is left of them in their mean."""
 
     def __init__(self) -> None:
         self._count = 0
         self._sums: NDArray[np.float64] | float = 0.0
-        self._squares: NDArray[np.float64] | float = 0.0
+        self._products: NDArray[np.float64] | float = 0.0
 
-    def add(self, frames: F32, mixed: F32) -> None:
-        """Add channels (N, C) and their mean (N,)."""
-        columns = np.column_stack([frames, mixed])
-        self._count += len(columns)
+    def add(self, frames: F32) -> None:
+        """Add channels (N, C)."""
+        self._count += len(frames)
         with np.errstate(over="ignore", invalid="ignore"):
-            self._sums = self._sums + columns.sum(axis=0, dtype=np.float64)
-            squares = np.einsum("ij,ij->j", columns, columns, dtype=np.float64)
-            self._squares = self._squares + squares
+            self._sums = self._sums + np.ones(len(frames), np.float32) @ frames
+            self._products = self._products + frames.T @ frames
 
     def check(self, shown: str) -> None:
         """Raise AudioError where the mean lacks what the channels have."""
         if not self._count:
             return
         with np.errstate(over="ignore", invalid="ignore"):
-            *channels, mixed = np.asarray(self._squares - np.square(self._sums) / self._count)
-        if mixed < CANCELLED * sum(channels) / len(channels) ** 2:
+            offsets = np.multiply.outer(self._sums, self._sums) / self._count
+            covariance = (self._products - offsets) / self._count
+            power, in_sum = np.trace(covariance), covariance.sum()
+        if power > SILENT and in_sum < CANCELLED * power:
             raise AudioError(
-                f"'{shown}': its {len(channels)} channels cancel each other when averaged",
+                f"'{shown}': its {len(covariance)} channels cancel each other when averaged",
                 "Take one of them, as with --channel left",
             )
