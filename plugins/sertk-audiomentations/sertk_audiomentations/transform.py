@@ -78,8 +78,8 @@ class Audiomentations(Augmenter):
             empty: F32 = samples.copy()
             return empty
         transform = self.build()
-        # Whole repetitions: zeros after the clip would be heard in its place by `Reverse` or
-        # `Shift`, and measured with it by whatever depends on its level.
+        # Whole repetitions: `Reverse` and `Shift` would put zeros after the clip in its place, and
+        # whatever depends on its level would measure them with it.
         longer = np.tile(samples, math.ceil(SHORTEST_S * rate_hz / len(samples)))
         with _seeded(seed), np.errstate(over="ignore", invalid="ignore"):
             try:
