@@ -49,7 +49,10 @@ def left(small_corpus: Path, cache: Path, once: Callable[..., Path]) -> Path:
         run = sertk.train(
             root / "data", recipe=root / "tiny.toml", channel="left", out=root / "run", workers=1
         )
-        sertk.quantize(run, mode="float32", out=root / "left.sertk", force=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SERTK_CACHE", str(root / "cache"))  # so that the data is read again
+            out = root / "left.sertk"
+            sertk.quantize(run, mode="float32", out=out, force=True, data=root / "data")
 
     return once("left", make)
 

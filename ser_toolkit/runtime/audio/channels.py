@@ -80,8 +80,8 @@ class Cancellation:
 
     def __init__(self) -> None:
         self._count = 0
-        self._sums: NDArray[np.float64] | float = 0.0
-        self._products: NDArray[np.float64] | float = 0.0
+        self._sums: NDArray[np.floating] | float = 0.0
+        self._products: NDArray[np.floating] | float = 0.0
 
     def add(self, frames: F32) -> None:
         """Add channels (N, C)."""

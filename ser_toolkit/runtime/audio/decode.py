@@ -8,7 +8,6 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +16,6 @@ from ..features.base import F32
 from ..text import plural
 from .channels import MIX, Channel, mean, parse_channel, to_mono
 from .recording import Recording, decoder_errors, open_audio
-
-if TYPE_CHECKING:
-    from .sequential import SequentialFile
 
 SHORTEST_SPEECH_S = 0.05
 SILENT_DBFS = -60.0
@@ -82,7 +78,10 @@ def read_audio(
         first = round(start_s * file.rate_hz)
         last = math.inf if end_s is None else round(end_s * file.rate_hz)
         samples = to_mono(file.part(first, last), channel, shown)
-        return Audio(samples, file.rate_hz, file.warning() if end_s is None else "")
+        warning = file.warning() if end_s is None else ""
+        if warning and not len(samples):
+            raise AudioError(warning)
+        return Audio(samples, file.rate_hz, warning)
 
 
 def decode_audio(content: bytes, max_s: float, shown: str = "the recording") -> Audio:
@@ -90,7 +89,7 @@ def decode_audio(content: bytes, max_s: float, shown: str = "the recording") -> 
 
     Args:
         content: The bytes of the file, of unknown origin.
-        max_s: The longest recording in seconds, at up to 48 kHz; the header decides.
+        max_s: The longest recording in seconds, at up to 48 kHz.
         shown: What errors call it.
 
     Raises:
@@ -103,8 +102,12 @@ def decode_audio(content: bytes, max_s: float, shown: str = "the recording") -> 
 
         with SequentialFile(io.BytesIO(content)) as file:
             recording = Recording(shown, file)
-            _check_length(file, max_s, shown)
-            return Audio(to_mono(recording.part(0, math.inf), MIX, shown), recording.rate_hz)
+            rate_hz = recording.rate_hz
+            _check_length(recording.n_frames or 0, rate_hz, max_s, shown)
+            most = round(max_s * rate_hz)
+            samples = to_mono(recording.part(0, most + 1), MIX, shown)
+            _check_length(len(samples), rate_hz, max_s, shown)
+            return Audio(samples, rate_hz)
 
 
 def resample(samples: F32, rate_hz: int, to_hz: int) -> F32:
@@ -169,11 +172,10 @@ def content_hash(audio: Audio) -> str:
     return digest.hexdigest()
 
 
-def _check_length(file: SequentialFile, max_s: float, shown: str) -> None:
+def _check_length(n_frames: int, rate_hz: int, max_s: float, shown: str) -> None:
     # Half a megabyte of FLAC holds hours of silence.
-    rate_hz = int(file.samplerate)
-    if file.frames > max_s * min(rate_hz, UPLOAD_RATE_HZ):
-        length = f"{file.frames / rate_hz:.0f} s at {rate_hz} Hz"
+    if n_frames > max_s * min(rate_hz, UPLOAD_RATE_HZ):
+        length = f"{n_frames / rate_hz:.0f} s at {rate_hz} Hz"
         most = f"{max_s:g} s at up to {UPLOAD_RATE_HZ} Hz"
         raise AudioError(f"'{shown}' is too long: {length}, at most {most} expected")
 

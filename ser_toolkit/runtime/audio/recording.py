@@ -28,7 +28,7 @@ UNSUPPORTED_ENCODING = 4
 # A decoder that begins in the middle lacks what came before: other codecs are read from the start.
 EXACT_AFTER_SEEK = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 # How libsndfile's log has the bytes of sound that a header claims, and those that are there.
-CLAIMED = re.compile(r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)$", re.MULTILINE)
+CLAIMED = re.compile(r"^ *(?:data|riff|SSND|Data Size) *: (\d+) \(should be (\d+)\)$", re.MULTILINE)
 # A header that was written before the length was known claims this much or more.
 NEVER_FINISHED = 0x7FFF_0000
 EMPTY_WAV = re.compile(rb"data\0\0\0\0")

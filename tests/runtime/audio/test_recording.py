@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_toolkit.runtime.audio.decode import check_speech, read_audio
+from ser_toolkit.runtime.audio.decode import check_speech, decode_audio, read_audio
 from ser_toolkit.runtime.audio.formats import is_mp3
 from ser_toolkit.runtime.audio.links import mp3_links
 from ser_toolkit.runtime.audio.mpeg_frames import frame_length, frames_end
@@ -146,7 +146,7 @@ def test_recordings_that_were_joined_are_all_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_cut_off_says_how_much_is_there(tmp_path: Path, capfd) -> None:
-    kinds = ("wav:PCM_16", "wav:FLOAT", "aiff", "au", "mp3", "wav:IMA_ADPCM")
+    kinds = ("wav:PCM_16", "wav:FLOAT", "aiff", "au", "w64", "mp3", "wav:IMA_ADPCM")
     for kind, path in named(tmp_path, kinds).items():
         assert read_audio(path).warning == "", kind
         found = read_audio(cut(path))
@@ -183,6 +183,9 @@ def test_flac_that_does_not_say_how_long_it_is(tmp_path: Path) -> None:
     assert soundfile.info(path).frames > 1 << 60
     np.testing.assert_array_equal(read_audio(path).samples, whole)
     np.testing.assert_array_equal(read_audio(path, 1.0, 1.5).samples, whole[16_000:24_000])
+    np.testing.assert_array_equal(decode_audio(path.read_bytes(), 3.0).samples, whole)
+    with pytest.raises(AudioError, match=r"is too long: 3 s at 16000 Hz, at most 2\.9 s"):
+        decode_audio(path.read_bytes(), 2.9)
 
 
 def test_integers_that_were_stored_as_floats_are_refused(tmp_path: Path) -> None:
