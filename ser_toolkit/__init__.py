@@ -55,7 +55,9 @@ _HOMES = {
     "training.options": ("TrainOptions",),
     "utils.tables": ("Result",),
     "runtime.inference.prediction": ("FailedPrediction", "Prediction", "TimedPrediction"),
-    "runtime.audio.decode": ("AUDIO_SUFFIXES", "Audio", "audio_files", "read_audio"),
+    "runtime.audio.decode": ("Audio", "read_audio"),
+    "runtime.audio.files": ("audio_files",),
+    "runtime.audio.formats": ("AUDIO_SUFFIXES",),
     "runtime.component": ("Asset", "AssetLoader", "Component", "configure", "from_spec", "to_spec"),
     "runtime.errors": ("AudioError", "MissingExtra", "SertkError"),
     "runtime.events": ("Device", "DeviceStatus", "Event", "Outlet", "Sink"),
@@ -203,7 +205,9 @@ if TYPE_CHECKING:
     from .plugins.bundles import open_bundle
     from .plugins.hookspecs import HOOK_API, hookimpl
     from .plugins.registry import Plugins, load_plugins
-    from .runtime.audio.decode import AUDIO_SUFFIXES, Audio, audio_files, read_audio
+    from .runtime.audio.decode import Audio, read_audio
+    from .runtime.audio.files import audio_files
+    from .runtime.audio.formats import AUDIO_SUFFIXES
     from .runtime.component import Asset, AssetLoader, Component, configure, from_spec, to_spec
     from .runtime.errors import AudioError, MissingExtra, SertkError
     from .runtime.events import Device, DeviceStatus, Event, Outlet, Sink

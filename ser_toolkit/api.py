@@ -20,6 +20,7 @@ from .inference.run import Run
 from .inspection import overview as inspection
 from .plugins.registry import load_plugins
 from .plugins.settings import SettingsInput, settings_of
+from .runtime.audio.channels import MIX, Channel
 from .runtime.bundle.modes import MODES
 from .runtime.bundle.signing import read_key
 from .runtime.errors import SertkError
@@ -159,6 +160,7 @@ def evaluate(
     emotions: Sequence[str] = (),
     mapping: Mapping[str, str] | None = None,
     include_training: bool = False,
+    channel: Channel | None = None,
     require_signature: str | Path | None = None,
     callback: Callback | None = None,
 ) -> Result:
@@ -171,6 +173,7 @@ def evaluate(
         emotions: Those that count; all, if empty.
         mapping: Renames emotions.
         include_training: Score what it was trained on as well, and mark the metrics as such.
+        channel: As for `Model.predict`.
         require_signature: A file with a public key: only a bundle that it has signed is opened.
         callback: Receives warnings and progress.
     """
@@ -182,6 +185,7 @@ def evaluate(
         emotions=emotions,
         mapping=mapping,
         include_training=include_training,
+        channel=channel,
         callback=callback,
     )
 
@@ -192,6 +196,7 @@ def predict(
     *,
     errors: Errors = "raise",
     workers: int = 0,
+    channel: Channel | None = None,
     require_signature: str | Path | None = None,
     callback: Callback | None = None,
 ) -> list[Prediction | FailedPrediction]:
@@ -202,12 +207,16 @@ def predict(
         files: Audio files; folders stand for the audio files in them.
         errors: `"raise"`; or `"return"`, a `FailedPrediction` in the place of a prediction.
         workers: As for `Model.predict`.
+        channel: As for `Model.predict`.
         require_signature: A file with a public key: only a bundle that it has signed is opened.
         callback: Receives warnings and progress.
     """
     opened = load(run, require_signature=require_signature)
     paths = prediction.listed([Path(path) for path in paths_of(files)])
-    return [*opened.predict(paths, errors=errors, workers=workers, callback=callback)]
+    found = opened.predict(
+        paths, errors=errors, workers=workers, channel=channel, callback=callback
+    )
+    return [*found]
 
 
 def extract(
@@ -219,13 +228,15 @@ def extract(
     reader: str | None = None,
     settings: SettingsInput = (),
     workers: int = 0,
-    callback: Callback | None = None,
+    channel: Channel = MIX,
     whole_clip: bool = False,
+    callback: Callback | None = None,
 ) -> Result:
     """Extract features of files (`.npy`, `.npz`) or of a corpus (`.npz`, `.csv`); return a summary.
 
     `recipe` names the extractors, the ending of `out` chooses the form, nothing is standardised.
     With `whole_clip` a window extractor gets each clip whole, in place of its windows.
+    `channel` of files with several is `mix` (their mean), `left`, `right`, or a number from 1 on.
     """
     return extraction.extract(
         _recipe(recipe),
@@ -236,6 +247,7 @@ def extract(
         settings_of(settings),
         workers,
         callback or Callback(),
+        channel,
         whole_clip,
     )
 

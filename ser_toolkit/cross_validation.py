@@ -199,6 +199,7 @@ def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> 
         "audit": {"clean": all(run.metrics["audit"]["clean"] for run in runs)},
         "parameters": first["parameters"],
         "data": list(prepared.corpus.sources),
+        "channel": prepared.options.channel,
         "seed": prepared.options.seed,
         "seconds": sum(run.metrics["seconds"] for run in runs),
     }

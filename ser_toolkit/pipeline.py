@@ -95,6 +95,7 @@ def prepare(options: TrainOptions, plugins: Plugins, callback: Callback) -> Prep
         tuple(options.emotions),
         options.mapping,
         options.labels_as_they_are,
+        str(options.channel),
     )
     splits = make_splits(corpus.utterances, options.protocol, options.seed)
     if not options.overlapping:
@@ -194,6 +195,7 @@ def run_fold(
         "interrupted": trained.interrupted,
         "sides": {name: len(getattr(split, name)) for name in ("train", "validation", "test")},
         "data": list(prepared.corpus.sources),
+        "channel": prepared.options.channel,
         "seed": prepared.options.seed,
         "seconds": round(time.perf_counter() - began, 1),
     }

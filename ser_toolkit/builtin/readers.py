@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from ..contracts.components import Clip, Match, Reader, Reading
 from ..data.labels import canonical, canonical_emotion
-from ..runtime.audio.decode import audio_files
+from ..runtime.audio.files import audio_files
 from ..runtime.errors import SertkError
 from .table import NEEDED, SUBSETS, SUFFIXES, Row, Table, open_table
 
@@ -176,6 +176,7 @@ def _clip(row: Row, folder: Path, above: Path | None, corpus: str) -> Clip:
         start_s=start_s,
         end_s=end_s,
         side=row.subset(),
+        where=row.where,
     )
 
 

@@ -30,6 +30,7 @@ def evaluate(
     reader: str | None,
     emotions: str | None,
     mapping: tuple[str, ...],
+    channel: str | None,
     include_training: bool,
     require_signature: Path | None,
     out: Path | None,
@@ -49,6 +50,7 @@ def evaluate(
         emotions=labels.parse_emotions(emotions) if emotions else (),
         mapping=labels.parse_mapping(mapping),
         include_training=include_training,
+        channel=channel,
         require_signature=require_signature,
         callback=show.Warnings() if as_json else show.Terminal(),
     )

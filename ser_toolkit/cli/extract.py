@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..runtime.text import printable_name
+from .train import channel_option
 
 
 @click.command()
@@ -21,6 +22,7 @@ from ..runtime.text import printable_name
     default=0,
     help="Processes that compute features [default: one per core].",
 )
+@channel_option
 @click.option(
     "--whole-clip",
     is_flag=True,
@@ -39,6 +41,7 @@ def extract(
     reader: str | None,
     settings: tuple[str, ...],
     workers: int,
+    channel: str | None,
     whole_clip: bool,
     out: Path,
 ) -> None:
@@ -61,8 +64,9 @@ def extract(
         reader=reader,
         settings=RecipeSettings(settings, "--set"),
         workers=workers,
-        callback=show.Terminal(),
+        channel=channel or "mix",
         whole_clip=whole_clip,
+        callback=show.Terminal(),
     )
     if "files" in summary:
         for name, shapes in zip(summary["files"], summary["shapes"], strict=True):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..runtime.text import printable_name
+from .train import channel_option
 
 if TYPE_CHECKING:
     from ..runtime.inference.prediction import FailedPrediction, Prediction
@@ -47,6 +48,7 @@ def signature_option(command: Any) -> Any:
     default=0,
     help="Processes that share the files of a bundle [default: one per core from 64 files on].",
 )
+@channel_option
 @signature_option
 def predict(
     model: Path,
@@ -56,6 +58,7 @@ def predict(
     windows: bool,
     top: int | None,
     workers: int,
+    channel: str | None,
     require_signature: Path | None,
 ) -> None:
     """Print the emotion that a bundle or a run predicts for each FILE, with its probabilities.
@@ -71,7 +74,9 @@ def predict(
     opened = api.load(model, require_signature=require_signature)
     paths = prediction.listed(files)
     callback = show.Warnings() if as_json or as_csv else show.Terminal()
-    found = opened.predict(paths, errors="return", workers=workers, callback=callback)
+    found = opened.predict(
+        paths, errors="return", workers=workers, channel=channel, callback=callback
+    )
     rows = [_row(one, windows) for one in found]
     if as_csv:
         click.echo(prediction.as_csv(rows, opened.labels), nl=False)

@@ -16,9 +16,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 SEED = click.IntRange(min=0, max=2**32 - 1)
 
 
+def channel_option(command: F) -> F:
+    """Return `--channel`, for every command that reads audio."""
+    return click.option(
+        "--channel",
+        metavar="NAME",
+        help="Channel of stereo files: mix (the mean), left, right, or a number from 1 on "
+        "[default: mix; for a run or a bundle, what it was trained on].",
+    )(command)
+
+
 def data_options(command: F) -> F:
     """Return which data, and which of its emotions."""
     for option in (
+        channel_option,
         click.option(
             "--map",
             "mapping",
@@ -161,8 +172,10 @@ def _arguments(chosen: dict[str, Any]) -> dict[str, Any]:
     from ..plugins.settings import RecipeSettings
 
     emotions, mapping = chosen.pop("emotions"), chosen.pop("mapping")
+    channel = chosen.pop("channel")
     return {
         **chosen,
+        **({"channel": channel} if channel else {}),
         "recipe": recipe_file or recipe,
         "settings": RecipeSettings(chosen["settings"], "--set"),
         "emotions": labels.parse_emotions(emotions) if emotions else (),

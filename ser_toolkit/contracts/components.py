@@ -34,6 +34,9 @@ class Clip:
         end_s: End within the file, in seconds; None is the end of the file.
         side: Its `Subset`, only where the corpus itself prescribes a split. Readers of third
             parties pass it by this name.
+        channel: Which channel of the file: `mix` (the mean of all), `left`, `right`, or a number
+            from 1 on.
+        where: The line of a table that it comes from, for errors.
     """
 
     path: Path
@@ -45,6 +48,8 @@ class Clip:
     start_s: float = 0.0
     end_s: float | None = None
     side: Subset | None = None
+    channel: str = "mix"
+    where: str = ""
 
 
 @dataclass(frozen=True)

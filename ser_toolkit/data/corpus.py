@@ -12,10 +12,12 @@ from pathlib import Path
 
 from ..contracts.components import Clip, Reader, Reading, Utterance
 from ..plugins.registry import Plugins
-from ..runtime.audio.decode import check_speech, content_hash, read_audio
+from ..runtime.audio.channels import MIX
+from ..runtime.audio.decode import check_speech, content_hash
 from ..runtime.errors import AudioError, SertkError
 from ..runtime.text import listed, unicode_name
 from ..utils.progress import Callback
+from .clip_audio import read_clip
 from .labels import check_labels, select
 from .sources import named_apart, sources_of
 
@@ -41,6 +43,7 @@ def load_corpus(
     emotions: Sequence[str] = (),
     mapping: Mapping[str, str] | None = None,
     labels_as_they_are: bool = True,
+    channel: str = MIX,
 ) -> Corpus:
     """Read a corpus, leave out clips that a recipe cannot use, and note how many remain.
 
@@ -53,9 +56,11 @@ def load_corpus(
         emotions: Labels to keep; empty keeps all.
         mapping: New labels by old ones.
         labels_as_they_are: Whether labels may be other words than emotions.
+        channel: Channel of the files, in place of the reader's.
     """
+    renamed = dict(mapping or {})
     corpus = read_corpus(
-        data, plugins, callback, reader, emotions, dict(mapping or {}), labels_as_they_are
+        data, plugins, callback, reader, emotions, renamed, labels_as_they_are, channel
     )
     corpus = drop_clips_shorter_than(corpus, span_s, callback)
     callback.note(summary(corpus.utterances))
@@ -70,6 +75,7 @@ def read_corpus(
     emotions: Sequence[str] = (),
     mapping: dict[str, str] | None = None,
     labels_as_they_are: bool = True,
+    channel: str = MIX,
 ) -> Corpus:
     """Read corpora, select emotions, decode and check. Raises SertkError where nothing is usable.
 
@@ -83,6 +89,7 @@ def read_corpus(
         emotions: Labels to keep; empty keeps all.
         mapping: New labels by old ones.
         labels_as_they_are: Whether labels may be other words than emotions.
+        channel: Channel of the files, in place of the reader's.
     """
     chosen = sources_of(data, plugins, callback, reader)
     corpora: list[list[Clip]] = []
@@ -90,6 +97,8 @@ def read_corpus(
         callback.note(f"{source.shown}: read as '{source.reader.name}' ({source.why})")
         corpora.append(_clips(_read(source.reader, source.root), source.reader, callback))
     clips = [clip for named in named_apart(corpora, chosen) for clip in named]
+    if channel != MIX:
+        clips = [replace(clip, channel=channel) for clip in clips]
     selected = select(clips, tuple(emotions), mapping or {})
     if not labels_as_they_are:
         check_labels(selected)
@@ -149,28 +158,37 @@ def _says_nothing(emotion: str) -> bool:
 def _decoded(clips: Sequence[Clip], callback: Callback) -> list[Utterance]:
     usable: list[Utterance] = []
     unusable: list[str] = []
+    damaged: list[str] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(_decode, clips)
-        for result in callback.track(results, "Checking audio", len(clips)):
-            if isinstance(result, Utterance):
-                usable.append(result)
-            else:
-                unusable.append(result)
+        for utterance, problem in callback.track(results, "Checking audio", len(clips)):
+            if utterance is None:
+                unusable.append(problem)
+                continue
+            usable.append(utterance)
+            damaged += [problem] if problem else []
     if unusable and not usable:
         problem = f"none of {len(unusable)} files is usable; the first: {unusable[0]}"
         raise SertkError(problem, "Check --data, and play one of the files")
     if unusable:
         callback.warn(f"{len(unusable)} of {len(clips)} files are unusable and left out", unusable)
+    if damaged:
+        callback.warn(
+            f"{len(damaged)} of {len(clips)} files are damaged, and used as far as they go", damaged
+        )
     return usable
 
 
-def _decode(clip: Clip) -> Utterance | str:
+def _decode(clip: Clip) -> tuple[Utterance | None, str]:
+    """Return an utterance, or None, and what is wrong with its file."""
+    row = f" ({clip.where})" if clip.where else ""
     try:
-        audio = read_audio(clip.path, clip.start_s, clip.end_s, shown=clip.relative)
+        audio = read_clip(clip)
         check_speech(audio, clip.relative)
     except AudioError as error:
-        return str(error)
-    return Utterance(clip, content_hash(audio), len(audio.samples) / audio.rate_hz)
+        return None, f"{error}{row}"
+    utterance = Utterance(clip, content_hash(audio), audio.duration_s)
+    return utterance, audio.warning and f"{audio.warning}{row}"
 
 
 def _unique(utterances: Sequence[Utterance], callback: Callback) -> tuple[Utterance, ...]:

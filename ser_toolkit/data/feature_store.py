@@ -22,7 +22,6 @@ import numpy as np
 
 from ..contracts.components import Augmenter, Utterance
 from ..contracts.recipe import Combine
-from ..runtime.audio.decode import read_audio
 from ..runtime.component import AssetLoader, Component, parts_of, to_spec
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32, Extractor, FrameExtractor, Signal
@@ -32,6 +31,7 @@ from ..runtime.inference.inputs import signal_of
 from ..utils.files import read_npz, remove_temporaries, write_npz
 from ..utils.parallel import worker_processes
 from ..utils.progress import Callback
+from .clip_audio import read_utterance
 
 FORMAT = 1
 CHUNK = 8
@@ -196,7 +196,7 @@ def compute(features: Features, utterance: Utterance, copy: int) -> dict[str, F3
         Frames float32 (T, F), or arrays float32 (W, …) of each window, by name.
 
     Raises:
-        SertkError: Where a value is not finite.
+        SertkError: Where a value is not finite, and where the file is another than was checked.
     """
     extractor = features.extractor.prepare(features.load)
     with _one_thread():
@@ -220,9 +220,7 @@ def signal_of_copy(features: Features, utterance: Utterance, copy: int) -> Signa
         utterance: The clip.
         copy: Number of the copy; 0 is the clip itself, which is not augmented.
     """
-    clip = utterance.clip
-    audio = read_audio(clip.path, clip.start_s, clip.end_s, shown=clip.relative)
-    signal = signal_of(audio, features.extractor, clip.relative)
+    signal = signal_of(read_utterance(utterance), features.extractor, utterance.clip.relative)
     if copy == 0:
         return signal
     rng = clip_rng(features.seed, copy, utterance.hash)
@@ -248,6 +246,8 @@ def apply_chain(
 ) -> F32:
     """Apply a chain of augmenters, each with its probability.
 
+    One that leaves nothing but zeros is left out: silence with a label would be learnt.
+
     Args:
         augmenters: In the order of application.
         samples: float32 (N,), left unchanged.
@@ -256,5 +256,6 @@ def apply_chain(
     """
     for augmenter in augmenters:
         if rng.random() < augmenter.p:
-            samples = augmenter.augment(samples, rate_hz, rng)
+            altered = augmenter.augment(samples, rate_hz, rng)
+            samples = altered if altered.any() else samples
     return samples

@@ -83,7 +83,8 @@ def _manifest(
     classifier, metrics = data.classifier, data.run.metrics
     extractor = classifier.assembly.extractor
     details = {key: row[key] for key in ("operators", "float_layers", "unrolled", "max_difference")}
-    training = {key: metrics[key] for key in PROVENANCE} | {"protocol": nameless(metrics)}
+    training = {key: metrics[key] for key in PROVENANCE}
+    training |= {"protocol": nameless(metrics), "channel": data.run.channel}
     proven = [check for check in row["runtimes"] if check["proven"]]
     return Manifest(
         name=f"{metrics['recipe']} {converted.mode}",

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from ..contracts.components import Utterance
+from ..data.clip_audio import read_utterance
 from ..metrics.paired import compare
 from ..metrics.scores import Scores
-from ..runtime.audio.decode import read_audio
 from ..runtime.component import to_spec
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32, FrameExtractor, Signal
@@ -94,9 +94,9 @@ def measured_raw_audio(
 
 def _windows(data: RunData, item: Utterance) -> F32:
     """Return the samples, float32 (W, N), of each window of a clip."""
-    clip, assembly = data.clip(item), data.classifier.assembly
+    assembly = data.classifier.assembly
     form = graph_form(assembly.extractor)
-    audio = read_audio(clip.path, clip.start_s, clip.end_s, shown=clip.relative)
+    audio = read_utterance(data.located(item))
     return sample_windows(form.extractor, assembly.recipe.window, signal_of(audio, form.extractor))
 
 

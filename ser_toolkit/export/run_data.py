@@ -16,6 +16,7 @@ from ..data.feature_store import Features, Store
 from ..metrics.scores import Scores, network_scores, utterance_scores
 from ..plugins.assets import Assets
 from ..plugins.registry import Plugins
+from ..runtime.audio.channels import MIX
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32
 from ..runtime.inference.tflite import TfliteModel
@@ -31,7 +32,7 @@ SUBSETS = ("train", "validation", "test")
 class RunSource:
     """Data that holds the clips of a run, and what is needed to read them.
 
-    `workers` processes compute features that are no longer in the cache.
+    `workers` processes compute features that are no longer in the cache; `channel` is the run's.
     """
 
     plugins: Plugins
@@ -39,11 +40,14 @@ class RunSource:
     reader: str | None = None
     workers: int = 1
     callback: Callback = field(default_factory=Callback)
+    channel: str = MIX
 
     @cached_property
     def clips(self) -> dict[str, Utterance]:
         """Return the utterances of the data by their hash, read and decoded once."""
-        corpus = read_corpus(self.data, self.plugins, self.callback, self.reader)
+        corpus = read_corpus(
+            self.data, self.plugins, self.callback, self.reader, channel=self.channel
+        )
         return {item.hash: item for item in corpus.utterances}
 
 
@@ -94,17 +98,18 @@ class RunData:
         windows = map(network, map(self.dataset.windows, clips) if inputs is None else inputs)
         return utterance_scores(windows, clips, self.classifier.labels)
 
-    def clip(self, item: Utterance) -> Clip:
-        """Return the clip with the audio of an utterance. Raises SertkError where data lack it."""
+    def located(self, item: Utterance) -> Utterance:
+        """Return an utterance with its audio. Raises SertkError where the data lack it."""
         if item.hash not in self.source.clips:
             raise SertkError(
                 f"{item.name} is not in the data", "Give the data that the run was trained on"
             )
-        return self.source.clips[item.hash].clip
+        return self.source.clips[item.hash]
 
 
 def open_run(run: RunDirectory, source: RunSource) -> RunData:
     """Open a finished run; compute features that are not in the cache from the source's data."""
+    source = replace(source, channel=run.channel)
     classifier = run.classifier(source.plugins)
     assembly = classifier.assembly
     plan = run.json("split.json")

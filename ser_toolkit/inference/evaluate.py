@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..contracts.components import Utterance
+from ..data.clip_audio import read_utterance
 from ..data.corpus import load_corpus
 from ..data.split import hash_of
 from ..metrics.caveats import caveats_of
 from ..metrics.scores import Scores, compute_metrics, utterance_scores
-from ..runtime.audio.decode import read_audio
+from ..runtime.audio.channels import Channel, parse_channel
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32
 from ..runtime.inference.classifier import Classifier
@@ -34,6 +35,7 @@ def evaluate(
     mapping: Mapping[str, str] | None,
     callback: Callback,
     include_training: bool = False,
+    channel: Channel | None = None,
 ) -> Result:
     """Score clips of the test subset and clips never seen; what it was trained on is left out.
 
@@ -45,11 +47,13 @@ def evaluate(
         mapping: Renames emotions.
         callback: Receives warnings and progress.
         include_training: Score what it was trained on as well, and mark the metrics as such.
+        channel: Channel of the files; None is that of its training.
     """
     # Any of them may read the data.
     model.plugins.load_rest()
     span_s = model.classifier.extractor.span_s
-    corpus = load_corpus(data, model.plugins, callback, span_s, reader, emotions, mapping)
+    chosen = model.channel if channel is None else parse_channel(channel)
+    corpus = load_corpus(data, model.plugins, callback, span_s, reader, emotions, mapping, chosen)
     known = _with_known_emotion(corpus.utterances, model.labels, callback)
     provenance = model.provenance
     clips = known if include_training else _not_trained_on(known, provenance.plan)
@@ -68,10 +72,7 @@ def evaluate(
 def score(classifier: Classifier, clips: Sequence[Utterance], callback: Callback) -> Scores:
     """Score clips whose emotions the model has."""
     inputs = (
-        classifier.inputs(
-            read_audio(item.clip.path, item.clip.start_s, item.clip.end_s, shown=item.name),
-            item.name,
-        )
+        classifier.inputs(read_utterance(item), item.name)
         for item in callback.track(clips, "Scoring", len(clips))
     )
     return utterance_scores(_probabilities(classifier, inputs), clips, classifier.labels)

@@ -18,6 +18,7 @@ from ..plugins.assemble import Assembly, assemble, open_recipe
 from ..plugins.assets import Assets
 from ..plugins.registry import load_plugins
 from ..plugins.settings import RecipeSettings
+from ..runtime.audio.channels import MIX, Channel, parse_channel
 from ..runtime.audio.decode import check_speech, read_audio
 from ..runtime.errors import AudioError, SertkError
 from ..runtime.features.base import F32, Extractor, FrameExtractor, WindowExtractor
@@ -39,6 +40,7 @@ def extract(
     settings: RecipeSettings,
     workers: int,
     callback: Callback,
+    channel: Channel = MIX,
     whole_clip: bool = False,
 ) -> Result:
     """Write features as they come from the extractor, before any standardisation.
@@ -52,6 +54,7 @@ def extract(
         settings: Values in place of the recipe's.
         workers: Processes; 0 means one per core.
         callback: Receives warnings and progress.
+        channel: Channel of the files.
         whole_clip: Whether a window extractor gets each clip whole, in place of its windows.
     """
     if bool(files) == bool(data):
@@ -59,6 +62,7 @@ def extract(
     allowed = (".npz", ".csv") if data else (".npy", ".npz")
     if out.suffix not in allowed:
         raise SertkError(f"--out expects {' or '.join(allowed)} here, received '{out.name}'")
+    channel = parse_channel(channel)
     plugins = load_plugins()
     assets = Assets((cache_dir() / "assets",))
     chosen = settings.apply(open_recipe(recipe, plugins), plugins, assets)
@@ -67,9 +71,10 @@ def extract(
         chosen = replace(chosen, window=_whole_clip(assembly.extractor))
         assembly = replace(assembly, recipe=chosen)
     if files:
-        return Result(_extract_files(assembly, assets, files, out, callback))
+        return Result(_extract_files(assembly, assets, files, out, callback, channel))
     store = Store(writable_cache("features"))
-    corpus = load_corpus(data, plugins, callback, assembly.extractor.span_s, reader)
+    span_s = assembly.extractor.span_s
+    corpus = load_corpus(data, plugins, callback, span_s, reader, channel=channel)
     wanted = Features(assembly.extractor, chosen.window, (), 0, assets.load)
     store.fill(wanted, [(item, 0) for item in corpus.utterances], processes(workers), callback)
     return Result(_extract_corpus(wanted, corpus.utterances, store, out))
@@ -87,25 +92,34 @@ def _whole_clip(extractor: Extractor) -> Window:
 
 
 def _extract_files(
-    assembly: Assembly, assets: Assets, files: Sequence[Path], out: Path, callback: Callback
+    assembly: Assembly,
+    assets: Assets,
+    files: Sequence[Path],
+    out: Path,
+    callback: Callback,
+    channel: str,
 ) -> dict[str, Any]:
     extractor = assembly.extractor.prepare(assets.load)
     found: dict[Path, Mapping[str, F32]] = {}
     failed: dict[str, AudioError] = {}
+    damaged: list[str] = []
     for path in callback.track(files, "Extracting", len(files)):
         try:
-            audio = read_audio(path, shown=path.name)
+            audio = read_audio(path, shown=path.name, channel=channel)
             check_speech(audio, path.name)
             signal = signal_of(audio, extractor, path.name)
         except AudioError as error:
             failed[path.name] = error
         else:
             found[path] = features(extractor, signal, assembly.recipe.window)
+            damaged += [audio.warning] if audio.warning else []
     if not found:
         raise next(iter(failed.values()))
     if failed:
         reasons = [str(error) for error in failed.values()]
         callback.warn(f"{len(failed)} of {len(files)} files left out", reasons)
+    if damaged:
+        callback.warn(f"{len(damaged)} of {len(files)} files are damaged", damaged)
     files, arrays = list(found), list(found.values())
     rows = [{n: list(a.shape) for n, a in item.items()} for item in arrays]
     if out.suffix == ".npz":

@@ -10,6 +10,7 @@ from typing import Any, Literal, overload
 from ..data.split import speaker_hash
 from ..plugins.bundles import check_bundle, classifier_of, plugins_of
 from ..plugins.registry import Plugins, load_plugins
+from ..runtime.audio.channels import MIX, Channel, parse_channel
 from ..runtime.bundle.file import parse_bundle, read_bytes
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32
@@ -32,12 +33,14 @@ class Provenance:
         plan: The clips of its training by content, with their subsets (`split.json`).
         protocol: How it was tested.
         speaker_name: Gives a speaker's name as `plan` has it.
+        channel: Which channel of its files.
     """
 
     recipe: str
     plan: Mapping[str, Any]
     protocol: Mapping[str, Any]
     speaker_name: Callable[[str | None], str | None]
+    channel: str = MIX
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +80,11 @@ class Model:
         return self.classifier.window
 
     @property
+    def channel(self) -> str:
+        """Return the channel of files that it was trained on, and that it predicts from."""
+        return self.provenance.channel
+
+    @property
     def uncertain_below(self) -> float:
         """Return the confidence below which a prediction counts as uncertain."""
         return self.classifier.uncertain_below
@@ -89,6 +97,7 @@ class Model:
         rate_hz: int | None = None,
         errors: Literal["raise"] = "raise",
         workers: int = 0,
+        channel: Channel | None = None,
         callback: Callback | None = None,
     ) -> Prediction: ...
     @overload
@@ -99,6 +108,7 @@ class Model:
         rate_hz: int | None = None,
         errors: Literal["return"],
         workers: int = 0,
+        channel: Channel | None = None,
         callback: Callback | None = None,
     ) -> Prediction | FailedPrediction: ...
     @overload
@@ -109,6 +119,7 @@ class Model:
         rate_hz: int | None = None,
         errors: Literal["raise"] = "raise",
         workers: int = 0,
+        channel: Channel | None = None,
         callback: Callback | None = None,
     ) -> list[Prediction]: ...
     @overload
@@ -119,6 +130,7 @@ class Model:
         rate_hz: int | None = None,
         errors: Literal["return"],
         workers: int = 0,
+        channel: Channel | None = None,
         callback: Callback | None = None,
     ) -> list[Prediction | FailedPrediction]: ...
     def predict(
@@ -128,6 +140,7 @@ class Model:
         rate_hz: int | None = None,
         errors: Errors = "raise",
         workers: int = 0,
+        channel: Channel | None = None,
         callback: Callback | None = None,
     ) -> Any:
         """Predict the emotion of a clip, or of each clip of a sequence.
@@ -138,19 +151,26 @@ class Model:
             errors: `"raise"`; or `"return"`, a `FailedPrediction` in the place of a prediction.
             workers: Processes that share the files of a sequence where a bundle predicts; 0 means
                 one per core from 64 files on. A run has one, in which TensorFlow takes all cores.
-            callback: Receives progress.
+            channel: `mix` (the mean), `left`, `right`, or a number from 1 on; None is the channel
+                that it was trained on.
+            callback: Receives progress, and what is wrong with files that are damaged.
 
         Raises:
             AudioError: For audio that cannot be used.
         """
         prediction.check_errors(errors)
+        chosen, callback = self._channel(channel), callback or Callback()
         if prediction.is_single(audio):
-            return prediction.predict_one(self.classifier, audio, rate_hz, errors)
-        clips = prediction.checked(audio)
-        found = prediction.predict_many(
-            self.classifier, self.bundle, clips, rate_hz, errors, workers
-        )
-        return list((callback or Callback()).track(found, "Predicting", len(clips)))
+            found = [prediction.predict_one(self.classifier, audio, rate_hz, errors, chosen)]
+        else:
+            clips = prediction.checked(audio)
+            rows = prediction.predict_many(
+                self.classifier, self.bundle, clips, rate_hz, errors, workers, chosen
+            )
+            found = list(callback.track(rows, "Predicting", len(clips)))
+        if damaged := [one.warning for one in found if isinstance(one, Prediction) and one.warning]:
+            callback.warn(f"{len(damaged)} of {len(found)} files are damaged", damaged)
+        return found[0] if prediction.is_single(audio) else found
 
     def evaluate(
         self,
@@ -160,6 +180,7 @@ class Model:
         emotions: Sequence[str] = (),
         mapping: Mapping[str, str] | None = None,
         include_training: bool = False,
+        channel: Channel | None = None,
         callback: Callback | None = None,
     ) -> Result:
         """Score clips of the test subset and clips never seen.
@@ -170,6 +191,7 @@ class Model:
             emotions: Those that count; all, if empty.
             mapping: Renames emotions.
             include_training: Score what it was trained on as well, and mark the metrics as such.
+            channel: As for `predict`.
             callback: Receives warnings and progress.
         """
         from .evaluate import evaluate
@@ -183,21 +205,33 @@ class Model:
             mapping,
             callback or Callback(),
             include_training,
+            channel,
         )
 
-    def embed(self, audio: AudioInput | Sequence[AudioInput], *, rate_hz: int | None = None) -> F32:
+    def embed(
+        self,
+        audio: AudioInput | Sequence[AudioInput],
+        *,
+        rate_hz: int | None = None,
+        channel: Channel | None = None,
+    ) -> F32:
         """Return the input of the last Dense layer, its mean over the windows.
 
         Args:
             audio: As for `predict`.
             rate_hz: Samples per second of arrays.
+            channel: As for `predict`.
 
         Returns:
             (D,) float32 for a clip, (N, D) for a sequence of N.
         """
+        chosen = self._channel(channel)
         if prediction.is_single(audio):
-            return prediction.embed_one(self.classifier, audio, rate_hz)
-        return prediction.embed_many(self.classifier, prediction.checked(audio), rate_hz)
+            return prediction.embed_one(self.classifier, audio, rate_hz, chosen)
+        return prediction.embed_many(self.classifier, prediction.checked(audio), rate_hz, chosen)
+
+    def _channel(self, chosen: Channel | None) -> str:
+        return self.channel if chosen is None else parse_channel(chosen)
 
 
 def load(
@@ -234,7 +268,9 @@ def load_run(run: RunDirectory, plugins: Plugins | None = None) -> Model:
     plugins = plugins or load_plugins()
     classifier, plan = run.classifier(plugins), run.json("split.json")
     metrics = run.metrics
-    provenance = Provenance(metrics["recipe"], plan, metrics["protocol"], lambda name: name)
+    provenance = Provenance(
+        metrics["recipe"], plan, metrics["protocol"], lambda name: name, run.channel
+    )
     return Model(classifier, provenance, plugins)
 
 
@@ -247,5 +283,6 @@ def _load_bundle(
     classifier = classifier_of(bundle, plugins, threads)
     training = bundle.manifest.training
     recipe = str(training.get("recipe", bundle.manifest.name))
-    provenance = Provenance(recipe, bundle.split, training.get("protocol", {}), speaker_hash)
+    protocol, channel = training.get("protocol", {}), str(training.get("channel", MIX))
+    provenance = Provenance(recipe, bundle.split, protocol, speaker_hash, parse_channel(channel))
     return Model(classifier, provenance, plugins, content)

@@ -17,7 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..plugins.bundles import open_bundle
-from ..runtime.audio.decode import RATES_HZ, Audio, audio_files, check_speech, read_audio
+from ..runtime.audio.channels import MIX, to_mono
+from ..runtime.audio.decode import Audio, check_speech, read_audio
+from ..runtime.audio.files import audio_files
+from ..runtime.audio.recording import RATES_HZ
 from ..runtime.errors import AudioError, SertkError
 from ..runtime.features.base import F32
 from ..runtime.inference.classifier import Classifier
@@ -67,20 +70,20 @@ def checked(clips: Any) -> list[AudioInput]:
     return found
 
 
-def opened(audio: AudioInput, rate_hz: int | None) -> tuple[Audio, str]:
+def opened(audio: AudioInput, rate_hz: int | None, channel: str = MIX) -> tuple[Audio, str]:
     """Return speech, and how errors name it. Raises AudioError."""
     if isinstance(audio, (str, os.PathLike)):
         shown = Path(audio).name
-        found = read_audio(audio, shown=shown)
+        found = read_audio(audio, shown=shown, channel=channel)
     else:
         shown = IN_MEMORY
-        found = audio if isinstance(audio, Audio) else from_array(audio, rate_hz)
+        found = audio if isinstance(audio, Audio) else from_array(audio, rate_hz, channel)
     check_speech(found, shown)
     return found, shown
 
 
-def from_array(samples: Any, rate_hz: int | None) -> Audio:
-    """Return samples (N,) or (N, channels) as audio: channels averaged, integers scaled to 1."""
+def from_array(samples: Any, rate_hz: int | None, channel: str = MIX) -> Audio:
+    """Return samples (N,) or (N, channels) as mono audio, integers scaled to 1."""
     array = np.asarray(samples)
     if rate_hz is None:
         raise SertkError("an array needs its sample rate", "Add rate_hz=16_000, or what it is")
@@ -96,12 +99,16 @@ def from_array(samples: Any, rate_hz: int | None) -> Audio:
     scale = 1.0 if array.dtype.kind == "f" else 1.0 / (1 << (8 * array.dtype.itemsize - 1))
     with np.errstate(over="ignore", invalid="ignore"):
         values = array.astype(np.float32) * np.float32(scale)
-        mono: F32 = values if values.ndim == 1 else values.mean(axis=1, dtype=np.float32)
-    return Audio(mono, int(rate_hz))
+    frames = values[:, None] if values.ndim == 1 else values
+    return Audio(to_mono([frames], channel, IN_MEMORY), int(rate_hz))
 
 
 def predict_one(
-    classifier: Classifier, audio: AudioInput, rate_hz: int | None, errors: Errors = "raise"
+    classifier: Classifier,
+    audio: AudioInput,
+    rate_hz: int | None,
+    errors: Errors = "raise",
+    channel: str = MIX,
 ) -> Prediction | FailedPrediction:
     """Predict one clip.
 
@@ -110,10 +117,11 @@ def predict_one(
         audio: A file or samples.
         rate_hz: Of an array.
         errors: Whether an AudioError is raised, or returned as a FailedPrediction.
+        channel: Which channel of it.
     """
     file = str(audio) if isinstance(audio, (str, os.PathLike)) else None
     try:
-        sound, shown = opened(audio, rate_hz)
+        sound, shown = opened(audio, rate_hz, channel)
         return predict_clip(classifier, sound, shown, file)
     except AudioError as error:
         if errors == "raise":
@@ -121,17 +129,19 @@ def predict_one(
         return FailedPrediction(file, error.problem, error.todo)
 
 
-def embed_one(classifier: Classifier, audio: AudioInput, rate_hz: int | None) -> F32:
+def embed_one(classifier: Classifier, audio: AudioInput, rate_hz: int | None, channel: str) -> F32:
     """Return the embedding (D,) of one clip."""
-    sound, shown = opened(audio, rate_hz)
+    sound, shown = opened(audio, rate_hz, channel)
     return classifier.embed(sound, shown)
 
 
-def embed_many(classifier: Classifier, clips: Sequence[AudioInput], rate_hz: int | None) -> F32:
+def embed_many(
+    classifier: Classifier, clips: Sequence[AudioInput], rate_hz: int | None, channel: str
+) -> F32:
     """Return the embeddings (N, D) of several clips."""
     if not clips:
         raise SertkError("at least one clip expected, received none")
-    return np.stack([embed_one(classifier, clip, rate_hz) for clip in clips])
+    return np.stack([embed_one(classifier, clip, rate_hz, channel) for clip in clips])
 
 
 def predict_many(
@@ -141,6 +151,7 @@ def predict_many(
     rate_hz: int | None,
     errors: Errors,
     workers: int,
+    channel: str,
 ) -> Iterator[Prediction | FailedPrediction]:
     """Yield the prediction of each clip, in order.
 
@@ -151,12 +162,13 @@ def predict_many(
         rate_hz: Of the arrays.
         errors: As for `predict_one`.
         workers: Processes; 0 means one per core where there are many files.
+        channel: Which channel of the clips.
     """
     count = _processes(workers, len(clips), bundle)
     paths = [str(clip) for clip in clips if isinstance(clip, (str, os.PathLike))]
     if bundle is None or count < 2 or len(paths) < len(clips):
-        return (predict_one(classifier, clip, rate_hz, errors) for clip in clips)
-    return _predict_apart(bundle, paths, errors, count)
+        return (predict_one(classifier, clip, rate_hz, errors, channel) for clip in clips)
+    return _predict_apart(bundle, paths, errors, count, channel)
 
 
 def _processes(workers: int, clips: int, bundle: bytes | None) -> int:
@@ -172,17 +184,17 @@ def _processes(workers: int, clips: int, bundle: bytes | None) -> int:
 
 
 def _predict_apart(
-    bundle: bytes, paths: Sequence[str], errors: Errors, count: int
+    bundle: bytes, paths: Sequence[str], errors: Errors, count: int, channel: str
 ) -> Iterator[Prediction | FailedPrediction]:
     """Share files out to processes. Each is asked for one file after another by a thread."""
     own = threading.local()
-    content = base64.b64encode(bundle).decode()
+    setup = {"bundle": base64.b64encode(bundle).decode(), "channel": channel}
     with ExitStack() as stack:
 
         def open_worker() -> None:
             worker = Worker([sys.executable, "-c", WORKER], TIMEOUT_S, {"PYTHONSAFEPATH": "1"})
             own.worker = stack.enter_context(worker)
-            worker.ask(content)
+            worker.ask(setup)
 
         pool = stack.enter_context(ThreadPoolExecutor(count, initializer=open_worker))
         try:
@@ -201,12 +213,13 @@ def _predict_apart(
 
 def _work() -> Iterator[Any]:
     """Answer the bundle, then each path, with what is predicted; in a process of its own."""
-    content = base64.b64decode(json.loads(sys.stdin.readline()))
+    setup = json.loads(sys.stdin.readline())
+    content = base64.b64decode(setup["bundle"])
     classifier = open_bundle(content, check=False)  # the parent has verified these very bytes
     yield None
     for line in sys.stdin:
         path = json.loads(line)
-        yield _to_json(predict_one(classifier, path, None, "return"))
+        yield _to_json(predict_one(classifier, path, None, "return", setup["channel"]))
 
 
 def _to_json(found: Prediction | FailedPrediction) -> dict[str, Any]:

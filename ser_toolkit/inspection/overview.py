@@ -18,7 +18,8 @@ from ..plugins.assemble import Assembly, assemble, open_recipe
 from ..plugins.assets import Assets
 from ..plugins.registry import Plugins, load_plugins
 from ..plugins.settings import RecipeSettings
-from ..runtime.audio.decode import Audio, check_speech, content_hash, open_audio, read_audio
+from ..runtime.audio.decode import Audio, check_speech, content_hash, read_audio
+from ..runtime.audio.recording import BLOCK_FRAMES, open_audio
 from ..runtime.component import AssetLoader
 from ..runtime.errors import SertkError
 from ..runtime.features.base import F32, Extractor, Signal
@@ -31,7 +32,6 @@ from .views import Sound, View, parameters
 LONGEST_S = 30.0
 MOST_COMBINATIONS = 64
 FULL_SCALE_16 = 32767 / 32768
-BLOCK_FRAMES = 1 << 16
 DPI = 120
 USABLE = "usable (neither empty nor too short nor silent, all samples are numbers)"
 
@@ -231,12 +231,12 @@ def _used_samples(audio: Audio, extractor: Extractor) -> int:
 
 def _raw(file: Path) -> tuple[int, float]:
     """Return the number of channels, and the share of clipped 16-bit samples in any of them."""
-    clipped = total = 0
+    clipped = total = n_channels = 0
     with open_audio(file) as sound:
-        for block in sound.blocks(BLOCK_FRAMES, dtype="float32", always_2d=True):
+        while len(block := sound.read(BLOCK_FRAMES)):
             clipped += int((np.abs(block) >= FULL_SCALE_16).sum())
-            total += block.size
-        return int(sound.channels), clipped / max(1, total)
+            total, n_channels = total + block.size, block.shape[1]
+        return n_channels, clipped / max(1, total)
 
 
 def _db(amplitude: float) -> float:

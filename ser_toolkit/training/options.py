@@ -10,6 +10,7 @@ from ..contracts.recipe import Recipe
 from ..data.feature_store import processes
 from ..data.labels import parse_emotions
 from ..plugins.settings import SettingsInput
+from ..runtime.audio.channels import MIX, Channel, parse_channel
 from ..runtime.errors import SertkError
 
 Data = str | Path | Sequence[str | Path]
@@ -29,6 +30,8 @@ class TrainOptions:
         mapping: Renames emotions.
         labels_as_they_are: Train on labels that are other words than emotions.
         overlapping: Train although segments of one file overlap in different subsets.
+        channel: Channel of files with several: `mix` (their mean), `left`, `right`, or a number
+            from 1 on.
         settings: Values in place of the recipe's, `{"training.epochs": 40}`, or a list of strings
             `"training.epochs=40"`.
         epochs: In place of the recipe's.
@@ -47,6 +50,7 @@ class TrainOptions:
     mapping: Mapping[str, str] | None = None
     labels_as_they_are: bool = False
     overlapping: bool = False
+    channel: Channel = MIX
     settings: SettingsInput = ()
     epochs: int | None = None
     seed: int = 0
@@ -59,6 +63,7 @@ class TrainOptions:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise SertkError(f"{name} expects a whole number, received {value!r}")
+        object.__setattr__(self, "channel", parse_channel(self.channel))
         if isinstance(self.emotions, str):
             object.__setattr__(self, "emotions", parse_emotions(self.emotions))
 

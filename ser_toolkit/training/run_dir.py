@@ -19,6 +19,7 @@ from ..metrics.scores import Scores
 from ..plugins.assemble import Assembly, assemble
 from ..plugins.assets import Assets
 from ..plugins.registry import Plugins
+from ..runtime.audio.channels import MIX
 from ..runtime.errors import SertkError
 from ..runtime.features.normalizer import normalizers_from_bytes
 from ..runtime.inference.classifier import Classifier
@@ -87,6 +88,11 @@ class RunDirectory:
     def metrics(self) -> dict[str, Any]:
         """Return the metrics of the run."""
         return self.json("metrics.json")
+
+    @property
+    def channel(self) -> str:
+        """Return the channel of the files that the run was trained on."""
+        return str(self.metrics.get("channel", MIX))
 
     @property
     def finished(self) -> bool:

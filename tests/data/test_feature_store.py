@@ -13,7 +13,7 @@ import pytest
 
 from ser_toolkit.builtin.augmenters import Gain, Noise, Speed
 from ser_toolkit.contracts.components import Augmenter, Utterance
-from ser_toolkit.data.feature_store import Features, Store, clip_rng
+from ser_toolkit.data.feature_store import Features, Store, apply_chain, clip_rng, compute
 from ser_toolkit.runtime.audio.decode import read_audio
 from ser_toolkit.runtime.component import Asset, AssetLoader
 from ser_toolkit.runtime.errors import AudioError, SertkError
@@ -427,3 +427,41 @@ def test_what_a_killed_process_left_is_removed_and_no_other_file(tmp_path: Path)
     assert sorted(item.name for item in tmp_path.iterdir()) == sorted(names[1:])
     write_npz(path, {}, "one")
     assert path.is_file()
+
+
+def test_features_of_another_recording_do_not_get_into_the_store(
+    tmp_path: Path, utterances: tuple[Utterance, ...]
+) -> None:
+    """The file is replaced between the check and the features."""
+    store, one = Store(tmp_path / "store"), utterances[0]
+    path = tmp_path / "x.wav"
+    path.write_bytes(utterances[1].clip.path.read_bytes())
+    item = dataclasses.replace(one, clip=dataclasses.replace(one.clip, path=path))
+    for fill in (
+        lambda: store.fill(PLAIN, [(item, 0)], 1, Callback()),
+        lambda: store.load(PLAIN, item, 0),
+    ):
+        with pytest.raises(SertkError, match="another recording than at the check"):
+            fill()
+    assert not files(store)
+
+
+@dataclass(frozen=True)
+class Mute(Augmenter):
+    """Zeros."""
+
+    name: ClassVar[str] = "mute"
+
+    def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
+        return np.zeros_like(samples)
+
+
+def test_silence_is_never_a_copy(utterances: tuple[Utterance, ...]) -> None:
+    """An augmenter that leaves nothing is left out; those beside it are applied."""
+    wanted = compute(changed(augmenters=(Gain(),)), utterances[0], 0)
+    muted = compute(changed(augmenters=(Mute(),)), utterances[0], 1)
+    np.testing.assert_array_equal(muted["frames"], wanted["frames"])
+    chain, samples = (Mute(), Gain(), Mute()), read_audio(utterances[0].clip.path).samples
+    found = apply_chain(chain, samples, 16_000, np.random.default_rng(0))
+    gain = found / np.where(samples == 0, 1, samples)
+    assert found.any() and np.ptp(gain[samples != 0]) < 1e-3

@@ -6,21 +6,19 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from ser_toolkit.runtime.audio.decode import check_samples, open_audio
+from ser_toolkit.runtime.audio.decode import check_samples
+from ser_toolkit.runtime.audio.recording import Recording, open_audio
 from ser_toolkit.runtime.errors import AudioError
 from ser_toolkit.runtime.features.base import F32
 
 from .base import BLOCK_S, Chunk, Gap, Source, chunk_of
 from .threaded_iterator import ThreadedIterator
 
-if TYPE_CHECKING:
-    import soundfile
-
 
 class FileSource(Source):
-    """WAV, FLAC, and what else libsndfile reads; the file is never in memory as a whole.
+    """WAV, FLAC, and what else libsndfile or ffmpeg reads; it is never in memory as a whole.
 
     Raises AudioError at once where the file is not there or is no sound.
     """
@@ -31,7 +29,7 @@ class FileSource(Source):
         super().__init__(path.name, realtime)
         self.path, self.repeat = path, repeat
         with open_audio(path) as file:
-            self.rate_hz = int(file.samplerate)
+            self.rate_hz = file.rate_hz
         self._pump = ThreadedIterator(self._blocks())
 
     async def chunks(self) -> AsyncGenerator[Chunk | Gap, None]:
@@ -56,17 +54,19 @@ class FileSource(Source):
         self._pump.close()
 
     def _blocks(self) -> Generator[F32 | Gap, None, None]:
-        with open_audio(self.path) as file:
-            yield from self._round(file)
-            while self.repeat:
-                yield Gap("the file begins anew", 0.0)
-                file.seek(0)
-                yield from self._round(file)
+        yield from self._round()
+        while self.repeat:
+            yield Gap("the file begins anew", 0.0)
+            yield from self._round()
 
-    def _round(self, file: soundfile.SoundFile) -> Iterator[F32]:
+    def _round(self) -> Iterator[F32]:
+        with open_audio(self.path) as file:
+            yield from self._all(file)
+
+    def _all(self, file: Recording) -> Iterator[F32]:
         """Yield all blocks once. Raises AudioError where there are none."""
         name, n, n_blocks = self.path.name, max(1, round(self.rate_hz * BLOCK_S)), 0
-        while len(frames := file.read(n, dtype="float32", always_2d=True)):
+        while len(frames := file.read(n)):
             check_samples(frames, name)
             n_blocks += 1
             yield frames

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Generator
 from typing import ClassVar
 
-from ser_toolkit.runtime.audio.decode import RATES_HZ
+from ser_toolkit.runtime.audio.recording import RATES_HZ
 from ser_toolkit.runtime.errors import SertkError
 
 from .base import BLOCK_S, Chunk, Gap, Source, chunk_of_pcm

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from wyoming.error import Error
 from wyoming.event import Event, async_read_event, async_write_event
 
-from ser_toolkit.runtime.audio.decode import RATES_HZ
+from ser_toolkit.runtime.audio.recording import RATES_HZ
 from ser_toolkit.runtime.errors import SertkError
 
 from ..service import ports

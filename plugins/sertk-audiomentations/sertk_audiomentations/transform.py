@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 import random
 import threading
 import warnings
@@ -37,6 +38,7 @@ class Audiomentations(Augmenter):
     """
 
     name: ClassVar[str] = "audiomentations"
+    version: ClassVar[int] = 2
     transform: str = FIRST
     params: Mapping[str, Any] = field(default_factory=dict, hash=False)
     recordings: Asset | None = None
@@ -65,7 +67,7 @@ class Audiomentations(Augmenter):
         return self
 
     def augment(self, samples: F32, rate_hz: int, rng: np.random.Generator) -> F32:
-        """Return `samples` transformed; clips under half a second are padded with zeros for it."""
+        """Return `samples` transformed; clips under half a second are repeated for it."""
         if self.transform in library.RECORDED and self._folder() is None:
             raise SertkError(
                 f"'{self.name}' with {self.transform} has no recordings yet",
@@ -76,7 +78,9 @@ class Audiomentations(Augmenter):
             empty: F32 = samples.copy()
             return empty
         transform = self.build()
-        longer = np.pad(samples, (0, max(0, int(SHORTEST_S * rate_hz) - len(samples))))
+        # Whole repetitions: `Reverse` and `Shift` would put zeros after the clip in its place, and
+        # whatever depends on its level would measure them with it.
+        longer = np.tile(samples, math.ceil(SHORTEST_S * rate_hz / len(samples)))
         with _seeded(seed), np.errstate(over="ignore", invalid="ignore"):
             try:
                 whole: F32 = np.array(transform(longer, rate_hz), np.float32)

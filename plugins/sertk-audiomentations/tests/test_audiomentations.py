@@ -24,6 +24,8 @@ README = Path(__file__).parents[1] / "README.md"
 PACKAGES = {**NEEDS, "Mp3Compression": "fast_mp3_augment"}
 # They draw nothing.
 FIXED = {"AdjustDuration", "Clip", "Normalize", "PolarityInversion", "Reverse", "Trim"}
+# Nothing may be left of a clip that lies within a mask, or below a bit.
+ZEROS = {"BitCrush", "TimeMask"}
 ALTERS = {"AdjustDuration", "Normalize", "PolarityInversion", "Reverse"}
 
 
@@ -218,3 +220,24 @@ def test_the_readme_lists_every_transform_with_its_parameters() -> None:
         assert set(re.findall(r"`(\w+)`", rows[name])) == set(defaults(name)), name
     for name, reason in LEFT_OUT.items():
         assert reason in rows[name]
+
+
+def test_a_short_clip_is_repeated_while_it_is_transformed(named) -> None:
+    for n_samples in (300, 7_999):
+        short = SPEECH[1_000 : 1_000 + n_samples] + np.float32(0.2)
+        np.testing.assert_array_equal(run(named["Reverse"], samples=short), short[::-1])
+        shifted = run(named["Shift"], 3, short)
+        assert sorted(shifted.tolist()) == pytest.approx(sorted(short.tolist()), abs=0.3)
+    for name, one in named.items():
+        assert run(one, 1, SPEECH[:1_600]).any() or name in ZEROS, name
+
+
+def test_the_level_of_a_short_clip_is_its_own(named) -> None:
+    """Percentiles and levels are those of the clip, and not of what it is lengthened with."""
+    short = SPEECH[1_000:2_600]
+    clipped = Audiomentations(
+        "ClippingDistortion", {"min_percentile_threshold": 20, "max_percentile_threshold": 20}
+    )
+    low, high = np.percentile(short, [10, 90])
+    assert run(clipped, samples=short).min() == pytest.approx(low, rel=0.05)
+    assert run(clipped, samples=short).max() == pytest.approx(high, rel=0.05)

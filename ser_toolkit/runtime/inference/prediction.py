@@ -52,6 +52,7 @@ class Prediction:
         uncertain: Whether none is probable enough.
         windows: The prediction for each window, in order.
         file: Where the clip is; None for samples in memory.
+        warning: What a damaged file lacks, '' for nothing.
     """
 
     label: str
@@ -59,6 +60,7 @@ class Prediction:
     uncertain: bool
     windows: tuple[TimedPrediction, ...] = ()
     file: str | None = None
+    warning: str = ""
 
     def to_dict(self, windows: bool = True) -> dict[str, Any]:
         """Return JSON values, those of the windows only where wanted."""
@@ -67,6 +69,7 @@ class Prediction:
             "label": self.label,
             "probabilities": dict(self.probabilities),
             "uncertain": self.uncertain,
+            **({"warning": self.warning} if self.warning else {}),
             **({"windows": [window.to_dict() for window in self.windows]} if windows else {}),
         }
 
@@ -116,7 +119,8 @@ def predict_clip(
         TimedPrediction(start_s, end_s, *_decided(classifier, row))
         for (start_s, end_s), row in zip(classifier.times(audio), rows, strict=True)
     ]
-    return Prediction(*_decided(classifier, utterance_score(rows)), tuple(timed), file)
+    decided = _decided(classifier, utterance_score(rows))
+    return Prediction(*decided, tuple(timed), file, audio.warning)
 
 
 def _decided(classifier: Classifier, probabilities: F32) -> tuple[str, dict[str, float], bool]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ser_toolkit.runtime.audio.decode import audio_files
+from ser_toolkit.runtime.audio.files import audio_files
 from ser_toolkit.runtime.errors import SertkError
 
 

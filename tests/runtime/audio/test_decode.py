@@ -14,13 +14,13 @@ import soundfile
 
 from ser_toolkit.runtime.audio.decode import (
     Audio,
-    audio_files,
     check_speech,
     content_hash,
     from_pcm16,
     read_audio,
     resample,
 )
+from ser_toolkit.runtime.audio.files import audio_files
 from ser_toolkit.runtime.errors import SertkError
 
 RATE_HZ = 16_000
