@@ -6,7 +6,7 @@ import itertools
 import os
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from ..utils.files import cache_dir
 from ..utils.progress import Callback
 from .labels import select
 
+Check = Callable[[Sequence[Clip]], None]
 EMPTY = {"", "nan", "na", "<na>", "n/a", "null", "none"}
 
 
@@ -42,6 +43,7 @@ def load_corpus(
     reader: str | None = None,
     emotions: Sequence[str] = (),
     mapping: Mapping[str, str] | None = None,
+    check: Check = lambda clips: None,
 ) -> Corpus:
     """Read a corpus, leave out clips that a recipe cannot use, and note how many remain.
 
@@ -53,8 +55,9 @@ def load_corpus(
         reader: Name of the reader; None chooses the best match.
         emotions: Labels to keep; empty keeps all.
         mapping: New labels by old ones.
+        check: Called with the selected clips before their audio is decoded; it may refuse them.
     """
-    corpus = read_corpus(data, plugins, callback, reader, emotions, dict(mapping or {}))
+    corpus = read_corpus(data, plugins, callback, reader, emotions, dict(mapping or {}), check)
     corpus = drop_clips_shorter_than(corpus, span_s, callback)
     callback.note(summary(corpus.utterances))
     return corpus
@@ -67,6 +70,7 @@ def read_corpus(
     reader: str | None = None,
     emotions: Sequence[str] = (),
     mapping: dict[str, str] | None = None,
+    check: Check = lambda clips: None,
 ) -> Corpus:
     """Read corpora, select emotions, decode and check. Raises SertkError where nothing is usable.
 
@@ -79,6 +83,7 @@ def read_corpus(
         reader: Name of the reader; None chooses the best match.
         emotions: Labels to keep; empty keeps all.
         mapping: New labels by old ones.
+        check: As for `load_corpus`.
     """
     if not data:
         data = _without_data(plugins, reader)
@@ -89,6 +94,7 @@ def read_corpus(
         corpora.append(_clips(_read(source, root), source, callback))
     clips = [clip for named in named_apart(corpora, chosen) for clip in named]
     selected = select(clips, tuple(emotions), mapping or {})
+    check(selected)
     utterances = _unique(_decoded(selected, callback), callback)
     sources = tuple(
         {"reader": source.name, "licence": source.licence, "citation": source.citation}

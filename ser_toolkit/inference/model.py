@@ -17,7 +17,7 @@ from ..runtime.features.window import Window
 from ..runtime.inference.classifier import Classifier
 from ..runtime.inference.prediction import FailedPrediction, Prediction
 from ..training.run_dir import RunDirectory
-from ..utils.progress import Callback
+from ..utils.progress import CallbackInput, receiver
 from ..utils.tables import Result
 from . import predict as prediction
 from .predict import AudioInput, Errors
@@ -89,7 +89,7 @@ class Model:
         rate_hz: int | None = None,
         errors: Literal["raise"] = "raise",
         workers: int = 0,
-        callback: Callback | None = None,
+        callback: CallbackInput = "auto",
     ) -> Prediction: ...
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is a sequence of str
@@ -99,7 +99,7 @@ class Model:
         rate_hz: int | None = None,
         errors: Literal["return"],
         workers: int = 0,
-        callback: Callback | None = None,
+        callback: CallbackInput = "auto",
     ) -> Prediction | FailedPrediction: ...
     @overload
     def predict(
@@ -109,7 +109,7 @@ class Model:
         rate_hz: int | None = None,
         errors: Literal["raise"] = "raise",
         workers: int = 0,
-        callback: Callback | None = None,
+        callback: CallbackInput = "auto",
     ) -> list[Prediction]: ...
     @overload
     def predict(
@@ -119,7 +119,7 @@ class Model:
         rate_hz: int | None = None,
         errors: Literal["return"],
         workers: int = 0,
-        callback: Callback | None = None,
+        callback: CallbackInput = "auto",
     ) -> list[Prediction | FailedPrediction]: ...
     def predict(
         self,
@@ -128,7 +128,7 @@ class Model:
         rate_hz: int | None = None,
         errors: Errors = "raise",
         workers: int = 0,
-        callback: Callback | None = None,
+        callback: CallbackInput = "auto",
     ) -> Any:
         """Predict the emotion of a clip, or of each clip of a sequence.
 
@@ -150,7 +150,7 @@ class Model:
         found = prediction.predict_many(
             self.classifier, self.bundle, clips, rate_hz, errors, workers
         )
-        return list((callback or Callback()).track(found, "Predicting", len(clips)))
+        return list(receiver(callback).track(found, "Predicting", len(clips)))
 
     def evaluate(
         self,
@@ -160,7 +160,7 @@ class Model:
         emotions: Sequence[str] = (),
         mapping: Mapping[str, str] | None = None,
         include_training: bool = False,
-        callback: Callback | None = None,
+        callback: CallbackInput = "auto",
     ) -> Result:
         """Score clips of the test subset and clips never seen.
 
@@ -181,7 +181,7 @@ class Model:
             reader,
             tuple(emotions),
             mapping,
-            callback or Callback(),
+            receiver(callback),
             include_training,
         )
 
