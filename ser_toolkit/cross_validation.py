@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import threading
 import time
@@ -83,7 +82,7 @@ def crossval(
         failures = _watch(prepared, folder, waiting, log)
     except KeyboardInterrupt:
         _stop_workers()
-        log.warn(f"stopped by Ctrl-C; `sertk resume {shlex.quote(str(folder))}` goes on")
+        log.warn("stopped by Ctrl-C; `sertk resume` with its folder goes on")
         raise
     if mode:
         numbers = range(len(prepared.splits))

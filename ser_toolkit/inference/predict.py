@@ -33,6 +33,8 @@ AudioInput = str | Path | Audio | NDArray[Any]
 """What can be predicted: a file, samples in memory, or an array with `rate_hz` beside it."""
 Errors = Literal["raise", "return"]
 
+LOUDEST = 16.0
+"""No float recording is 24 dB above full scale; integers that became floats are."""
 MANY_FILES = 64
 MOST_CHANNELS = 64
 IN_MEMORY = "the audio"
@@ -96,6 +98,12 @@ def from_array(samples: Any, rate_hz: int | None) -> Audio:
     with np.errstate(over="ignore", invalid="ignore"):
         values = array.astype(np.float32) * np.float32(scale)
         mono: F32 = values if values.ndim == 1 else values.mean(axis=1, dtype=np.float32)
+        peak = float(np.abs(mono).max(initial=0.0))
+    if LOUDEST < peak < np.inf:
+        raise SertkError(
+            f"float samples of full scale 1 expected, received samples up to {peak:.6g}",
+            "Divide them by their full scale: 32768, where they were int16",
+        )
     return Audio(mono, int(rate_hz))
 
 

@@ -15,7 +15,7 @@ Step = tuple[str, Callable[[], object]]
 
 
 class OutputError(SertkError):
-    """Raised where results were computed and some of them could not be written.
+    """Raised where results were computed and some of them were not written.
 
     Attributes:
         metrics: The metrics, which are lost otherwise where their own file is missing.

@@ -19,7 +19,6 @@ from ..plugins.assets import Assets
 from ..plugins.registry import Plugins, load_plugins
 from ..plugins.settings import settings_of
 from ..runtime.errors import SertkError
-from ..runtime.text import plural
 from ..utils.files import cache_dir, write_text
 from ..utils.progress import BufferedCallback, Callback
 from . import report, run_file
@@ -152,11 +151,11 @@ def _compare(
 ) -> None:
     """Warn of what is not as it was in a run that is repeated or resumed."""
     if changes := earlier.changes(components):
-        callback.warn(f"versions have changed since '{earlier.folder}': {', '.join(changes)}")
+        callback.warn(f"versions have changed since '{earlier.name}': {', '.join(changes)}")
     # A run that is resumed refuses other clips.
     number = 0 if options.resume else earlier.other_clips(utterances)
     if number:
-        callback.warn(f"{plural(number, 'clip')} differ from those of '{earlier.folder}'")
+        callback.warn(f"clips that differ from those of '{earlier.name}': {number}")
 
 
 def _assets_beside(recipe: str | Recipe | None) -> tuple[Path, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -57,6 +58,11 @@ class RunFile:
     options: Mapping[str, Any]
     versions: Mapping[str, str]
     components: Rows
+
+    @property
+    def name(self) -> str:
+        """Return the name of the folder, without those above it: log.txt has it."""
+        return self.folder.absolute().name
 
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments that repeat the run, where `given` leaves them as they were."""
@@ -123,7 +129,8 @@ def read_run_file(path: Path, kind: Kind | None = None) -> RunFile:
         ) from error
     if kind is not None and found.kind != kind:
         raise SertkError(
-            f"'{file}' is that of `sertk {found.kind}`", f"Type sertk {found.kind} {file}"
+            f"'{file}' is that of `sertk {found.kind}`",
+            f"Type sertk {found.kind} {shlex.quote(str(file))}",
         )
     return found
 
@@ -137,7 +144,7 @@ def _missing(path: Path) -> SertkError:
             f"Give '{path.parent}'",
         )
     return SertkError(
-        f"'{path}' has no {NAME}: an earlier version has started it",
+        f"'{path}' has no {NAME}: it is no run, or one that an earlier version has started",
         "Type its command again, with --out and --resume",
     )
 
@@ -234,7 +241,8 @@ def _located(where: str, folder: Path) -> str:
 def _named(where: str) -> tuple[str, str, str]:
     """Return what stands before a path, `NAME` and `=`, and the path."""
     name, equals, path = where.partition("=")
-    return (name, equals, path) if path and not Path(where).exists() else ("", "", where)
+    is_named = path and os.sep not in name and not Path(where).exists()
+    return (name, equals, path) if is_named else ("", "", where)
 
 
 def versions() -> dict[str, str]:
