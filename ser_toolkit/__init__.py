@@ -16,7 +16,10 @@ __version__ = "0.1.0"
 """The version of the distribution `ser-toolkit`."""
 
 _HOMES = {
-    "api": ("train", "crossval", "evaluate", "predict", "extract", "inspect", "quantize", "load"),
+    "api": (
+        *("train", "crossval", "resume", "evaluate", "predict", "extract", "inspect"),
+        *("quantize", "load"),
+    ),
     "training.backend": ("import_keras",),
     "builtin.augmenters": (
         "Equalise",
@@ -53,6 +56,7 @@ _HOMES = {
     "inference.model": ("Model",),
     "inference.run": ("Run",),
     "training.options": ("TrainOptions",),
+    "training.outputs": ("OutputError",),
     "utils.tables": ("Result",),
     "runtime.inference.prediction": ("FailedPrediction", "Prediction", "TimedPrediction"),
     "runtime.audio.decode": ("Audio", "read_audio"),
@@ -121,6 +125,7 @@ __all__ = [
     "Noise",
     "NotebookNoise",
     "Outlet",
+    "OutputError",
     "Pitch",
     "Plugins",
     "Prediction",
@@ -173,6 +178,7 @@ __all__ = [
     "predict",
     "quantize",
     "read_audio",
+    "resume",
     "signal_of",
     "to_spec",
     "train",
@@ -181,7 +187,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from .api import crossval, evaluate, extract, inspect, load, predict, quantize, train
+    from .api import crossval, evaluate, extract, inspect, load, predict, quantize, resume, train
     from .builtin.augmenters import Equalise, Gain, Mask, Noise, NotebookNoise, Shift, Speed, Tempo
     from .builtin.dense import Mlp
     from .builtin.models import Tcn
@@ -231,6 +237,7 @@ if TYPE_CHECKING:
     from .runtime.inference.tflite import find_runtime, load_interpreter
     from .training.backend import import_keras
     from .training.options import TrainOptions
+    from .training.outputs import OutputError
     from .utils.files import cache_dir, write_bytes, write_text
     from .utils.progress import Callback
     from .utils.tables import Result

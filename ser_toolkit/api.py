@@ -25,10 +25,12 @@ from .runtime.bundle.modes import MODES
 from .runtime.bundle.signing import read_key
 from .runtime.errors import SertkError
 from .runtime.inference.prediction import FailedPrediction, Prediction
+from .training import run_file
 from .training.options import Data, TrainOptions, paths_of
 from .training.run_dir import RunDirectory
+from .training.run_file import Kind, RunFile
 from .utils.files import check_file
-from .utils.progress import Callback
+from .utils.progress import CallbackInput, receiver
 from .utils.tables import Result
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -57,52 +59,108 @@ def _takes_options(**defaults: Any) -> Callable[[F], F]:
     return decorate
 
 
-def _options(function: Callable[..., Any], data: Data, chosen: Mapping[str, Any]) -> TrainOptions:
-    """Return the options; an unknown keyword is refused with the list of those that exist."""
+def _arguments(
+    function: Callable[..., Any], kind: Kind, chosen: Mapping[str, Any]
+) -> tuple[dict[str, Any], RunFile | None]:
+    """Return the arguments, those of a run.toml with the chosen ones in their place, and that run.
+
+    An unknown keyword is refused with the list of those that exist.
+    """
     known = signature(function).parameters
     for name in chosen:
         if name not in known:
             raise TypeError(
                 f"{function.__name__}() has no argument '{name}'; choose from {', '.join(known)}"
             )
-    protocol = chosen.get("protocol", known["protocol"].default)
-    return TrainOptions(data, **{**chosen, "protocol": protocol})
+    given = {key: value for key, value in chosen.items() if value is not None}
+    if not paths_of(given["data"]):
+        del given["data"]
+    if not run_file.is_run_file(given.get("recipe")):
+        protocol = known["protocol"].default
+        return {"data": (), "protocol": protocol, **given}, None
+    earlier = run_file.read_run_file(Path(given.pop("recipe")), kind)
+    return earlier.arguments(given), earlier
 
 
 @_takes_options()
-def train(data: Data, *, fold: int = 1, callback: Callback | None = None, **options: Any) -> Run:
+def train(
+    data: Data = (), *, fold: int | None = None, callback: CallbackInput = "auto", **options: Any
+) -> Run:
     """Train one fold of a protocol and test it on speakers that took no part.
 
     Args:
-        data: A folder, a table, `"synthetic"`, or several of these.
-        fold: Which fold of the protocol, from 1 on.
-        callback: Receives messages, warnings and progress.
+        data: A folder, a table, `"synthetic"`, or several of these. Of a run that is repeated, its
+            own if left out.
+        fold: Which fold of the protocol, from 1 on; the first by default.
+        callback: Receives messages, warnings and progress; `"auto"` prints them in a terminal or a
+            notebook, None is silent.
         **options: `plugin`, `recipe`, `settings`, `epochs` and more: the fields of `TrainOptions`.
+            With the run.toml of a run as `recipe`, that run is repeated.
 
     Returns:
         The run: its directory, its metrics and its model.
 
     Raises:
+        OutputError: Where some of the results could not be written; it has the metrics.
         SertkError: For what a user can fix.
     """
-    chosen = _options(train, data, options)
-    return Run(pipeline.train(chosen, fold, callback or Callback()).path)
+    chosen, earlier = _arguments(train, "train", {"data": data, "fold": fold, **options})
+    return _train(chosen, earlier, callback)
 
 
 @_takes_options(protocol="kfold:5")
 def crossval(
-    data: Data, *, quantize: str | None = None, callback: Callback | None = None, **options: Any
+    data: Data = (),
+    *,
+    quantize: str | None = None,
+    callback: CallbackInput = "auto",
+    **options: Any,
 ) -> Run:
     """Train and test every fold of a protocol; metrics are pooled and per fold.
 
     Args:
-        data: A folder, a table, `"synthetic"`, or several of these.
+        data: As for `train`.
         quantize: A mode such as "int8", in which every fold is scored as well.
-        callback: Receives messages, warnings and progress.
+        callback: As for `train`.
         **options: As for `train`; `protocol` is `"kfold:5"` unless chosen.
     """
-    chosen = _options(crossval, data, options)
-    return Run(cross_validation.crossval(chosen, callback or Callback(), quantize).path)
+    chosen, earlier = _arguments(
+        crossval, "crossval", {"data": data, "quantize": quantize, **options}
+    )
+    return _crossval(chosen, earlier, callback)
+
+
+def resume(path: str | Path, *, data: Data = (), callback: CallbackInput = "auto") -> Run:
+    """Go on where a run of `train` or `crossval` stopped; return a finished one as it is.
+
+    Args:
+        path: The run directory.
+        data: Where its data are now, if they were moved.
+        callback: As for `train`.
+
+    Raises:
+        SertkError: For a folder without a run.toml, or with components of other versions.
+    """
+    run = Run(Path(path))
+    if run.finished:
+        receiver(callback).note(f"'{run.path}' is finished; nothing is left to do")
+        return run
+    earlier = run_file.read_run_file(run.path)
+    moved = {"data": data} if paths_of(data) else {}
+    chosen = earlier.arguments({**moved, "out": run.path, "resume": True})
+    return (_train if earlier.kind == "train" else _crossval)(chosen, earlier, callback)
+
+
+def _train(chosen: dict[str, Any], earlier: RunFile | None, callback: CallbackInput) -> Run:
+    fold = chosen.pop("fold", 1)
+    done = pipeline.train(TrainOptions(**chosen), fold, receiver(callback), earlier)
+    return Run(done.path)
+
+
+def _crossval(chosen: dict[str, Any], earlier: RunFile | None, callback: CallbackInput) -> Run:
+    mode = chosen.pop("quantize", None)
+    options = TrainOptions(**chosen)
+    return Run(cross_validation.crossval(options, receiver(callback), mode, earlier).path)
 
 
 def quantize(
@@ -117,7 +175,7 @@ def quantize(
     float_layers: Sequence[str] = (),
     with_frontend: bool = False,
     workers: int = 0,
-    callback: Callback | None = None,
+    callback: CallbackInput = "auto",
 ) -> Result:
     """Turn a run into a bundle (`out`, by default in the run), and say what that costs.
 
@@ -132,7 +190,7 @@ def quantize(
     options = quantization.Options(
         modes, paths_of(data), reader, max_drop, force, tuple(float_layers), with_frontend, workers
     )
-    found = quantization.quantize(opened, options, _bundle(opened, out), callback or Callback())
+    found = quantization.quantize(opened, options, _bundle(opened, out), receiver(callback))
     return Result(found)
 
 
@@ -162,7 +220,7 @@ def evaluate(
     include_training: bool = False,
     channel: Channel | None = None,
     require_signature: str | Path | None = None,
-    callback: Callback | None = None,
+    callback: CallbackInput = "auto",
 ) -> Result:
     """Score a run or a bundle on clips that took no part in its training.
 
@@ -198,7 +256,7 @@ def predict(
     workers: int = 0,
     channel: Channel | None = None,
     require_signature: str | Path | None = None,
-    callback: Callback | None = None,
+    callback: CallbackInput = "auto",
 ) -> list[Prediction | FailedPrediction]:
     """Return one prediction per file of a run or a bundle.
 
@@ -230,7 +288,7 @@ def extract(
     workers: int = 0,
     channel: Channel = MIX,
     whole_clip: bool = False,
-    callback: Callback | None = None,
+    callback: CallbackInput = "auto",
 ) -> Result:
     """Extract features of files (`.npy`, `.npz`) or of a corpus (`.npz`, `.csv`); return a summary.
 
@@ -246,7 +304,7 @@ def extract(
         reader,
         settings_of(settings),
         workers,
-        callback or Callback(),
+        receiver(callback),
         channel,
         whole_clip,
     )
@@ -260,7 +318,7 @@ def inspect(
     play_dir: str | Path | None = None,
     settings: SettingsInput = (),
     seed: int = 0,
-    callback: Callback | None = None,
+    callback: CallbackInput = "auto",
 ) -> Result:
     """Draw one recording as a picture (`out`, PNG), and return its measurements.
 
@@ -274,7 +332,7 @@ def inspect(
         Path(play_dir) if play_dir else None,
         settings_of(settings),
         seed,
-        callback or Callback(),
+        receiver(callback),
     )
     return Result(found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,21 @@ from .export.quantize import facts_name, predictions_name, quantize_fold
 from .metrics.caveats import caveats_of
 from .metrics.paired import compare
 from .metrics.scores import Scores, compute_metrics
-from .pipeline import Prepared, plugins_of, prepare, run_fold, write_recipe
+from .pipeline import run_fold
 from .runtime.errors import SertkError
 from .training import plots, report
 from .training.options import TrainOptions
-from .training.run_dir import RunDirectory, check_folder, default_folder, open_folder, read_scores
+from .training.outputs import OutputError, refuse_incomplete, write_all
+from .training.prepared import (
+    Prepared,
+    plugins_of,
+    prepare,
+    write_plan,
+    write_recipe,
+    write_run_file,
+)
+from .training.run_dir import RunDirectory, check_folder, open_folder, read_scores
+from .training.run_file import RunFile
 from .utils.parallel import worker_processes
 from .utils.progress import Callback, FileLogger
 
@@ -31,19 +41,24 @@ POLL_S = 0.5
 NO_MEAN = "the folds have test clips of different classes: their UARs have no common mean"
 
 
-def crossval(options: TrainOptions, callback: Callback, mode: str | None = None) -> RunDirectory:
+def crossval(
+    options: TrainOptions,
+    callback: Callback,
+    mode: str | None = None,
+    earlier: RunFile | None = None,
+) -> RunDirectory:
     """Train and test every fold, and return the run of the pooled predictions.
 
     Finished folds are kept, so an interrupted call can be resumed.
 
     Args:
         options: What to train on, with which recipe and protocol.
-        out: Directory of the run; None makes one from the recipe's name and the time.
-        resume: Whether `out` may hold an earlier call's folds.
         callback: Receiver of messages and progress.
         mode: Mode in which every fold's network is also quantized and scored; None skips that.
+        earlier: The run that is repeated or resumed.
 
     Raises:
+        OutputError: Where the folds were scored and some results could not be written.
         SertkError: For a protocol with one fold, an unknown mode, or unusable data.
     """
     if mode is not None:
@@ -54,31 +69,38 @@ def crossval(options: TrainOptions, callback: Callback, mode: str | None = None)
             f"protocol '{options.protocol}' has one fold", "Use loso or kfold:K, or `sertk train`"
         )
     plugins = plugins_of(options)
-    prepared = prepare(options, plugins, callback)
-    folder = options.folder or default_folder(f"{prepared.assembly.recipe.name}-crossval")
-    open_folder(folder, options.resume)
+    # A single fold is trained in this process, and with so many threads.
+    prepared = prepare(options, plugins, callback, 1, options.processes, earlier)
+    name = f"{prepared.assembly.recipe.name}-crossval"
+    folder = open_folder(options.folder, name, options.resume)
     log = FileLogger(folder, callback, prepared.messages)
     write_recipe(prepared, folder)
+    write_run_file(prepared, folder, "crossval", {"quantize": mode})
     _fill(prepared, log)
     waiting = [i for i, split in enumerate(prepared.splits) if not _done(folder, i, split)]
     try:
-        _watch(prepared, folder, waiting, log)
+        failures = _watch(prepared, folder, waiting, log)
     except KeyboardInterrupt:
         _stop_workers()
-        log.warn("stopped by Ctrl-C; add --resume to the same command to go on")
+        log.warn("stopped by Ctrl-C; `sertk resume` with its folder goes on")
         raise
     if mode:
         numbers = range(len(prepared.splits))
         for number in log.track(numbers, f"Quantizing folds to {mode}", len(numbers)):
             quantize_fold(RunDirectory(fold_folder(folder, number)), mode, plugins)
-    _pool(prepared, folder, log, mode)
+    _pool(prepared, folder, log, mode, failures)
     return RunDirectory(folder)
 
 
-def _watch(prepared: Prepared, folder: Path, waiting: Sequence[int], log: Callback) -> None:
-    epochs = _folds(prepared, folder, waiting)
+def _watch(
+    prepared: Prepared, folder: Path, waiting: Sequence[int], log: Callback
+) -> list[SertkError]:
+    """Run the folds; return why pictures of some could not be drawn."""
+    failures: list[SertkError] = []
+    epochs = _folds(prepared, folder, waiting, failures)
     for _ in log.track(epochs, "Training folds", _total_epochs(prepared, waiting)):
         pass
+    return failures
 
 
 def fold_folder(folder: Path, number: int) -> Path:
@@ -106,7 +128,9 @@ def _total_epochs(prepared: Prepared, waiting: Sequence[int]) -> int:
     return len(waiting) * prepared.assembly.recipe.training.epochs
 
 
-def _folds(prepared: Prepared, folder: Path, waiting: Sequence[int]) -> Iterator[None]:
+def _folds(
+    prepared: Prepared, folder: Path, waiting: Sequence[int], failures: list[SertkError]
+) -> Iterator[None]:
     """Run the folds; yield one None per epoch done, for the progress bar."""
     results: list[BaseException | None] = []
     worker = threading.Thread(target=_train_all, args=(prepared, folder, waiting, results))
@@ -120,8 +144,10 @@ def _folds(prepared: Prepared, folder: Path, waiting: Sequence[int]) -> Iterator
         yield from (None,) * (now - seen)
         seen = max(seen, now)
     yield from (None,) * (total - seen)
-    if results and results[0] is not None:
-        raise results[0]
+    for result in results:
+        if result is not None and not isinstance(result, OutputError):
+            raise result
+    failures += [result for result in results if isinstance(result, OutputError)]
 
 
 def _train_all(
@@ -136,8 +162,7 @@ def _train_all(
     threads = max(1, prepared.options.processes // workers)
     try:
         tasks = (delayed(_train_one)(prepared, folder, number, threads) for number in waiting)
-        worker_processes(workers)(tasks)
-        results.append(None)
+        results += worker_processes(workers)(tasks)
     except BaseException as error:  # handed to the thread that waits, which raises it
         results.append(error)
 
@@ -149,13 +174,23 @@ def _stop_workers() -> None:
     get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
 
 
-def _train_one(prepared: Prepared, folder: Path, number: int, threads: int) -> None:
+def _train_one(prepared: Prepared, folder: Path, number: int, threads: int) -> OutputError | None:
+    """Run a fold; return why it lacks a picture, and raise where it lacks more."""
     if threading.current_thread() is threading.main_thread():
         # In a worker process. Ctrl-C reaches all of a terminal; the parent decides what it means.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     own_folder = fold_folder(folder, number)
     own_folder.mkdir(parents=True, exist_ok=True)
-    run_fold(prepared, prepared.splits[number], own_folder, Callback(), threads, threads)
+    split = prepared.splits[number]
+    log = FileLogger(own_folder, Callback(), prepared.messages)
+    write_plan(prepared, split, own_folder)
+    try:
+        run_fold(prepared, split, own_folder, log, threads, threads)
+    except OutputError as incomplete:
+        if RunDirectory(own_folder).finished:
+            return incomplete
+        raise
+    return None
 
 
 def _finished_epochs(folder: Path, waiting: Sequence[int]) -> int:
@@ -168,7 +203,13 @@ def _finished_epochs(folder: Path, waiting: Sequence[int]) -> int:
     return total
 
 
-def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> None:
+def _pool(
+    prepared: Prepared,
+    folder: Path,
+    log: Callback,
+    mode: str | None,
+    failures: Sequence[SertkError],
+) -> None:
     """Score all test clips of all folds together, and each fold alone."""
     runs = [RunDirectory(fold_folder(folder, number)) for number in range(len(prepared.splits))]
     parts = [
@@ -182,7 +223,7 @@ def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> 
     caveats = caveats_of(scores.utterances, scores.labels)
     caveats += sorted({caveat for split in prepared.splits for caveat in split.caveats})
     first = runs[0].metrics
-    caveats += audit_caveats(first["audit"])
+    caveats += dict.fromkeys(line for run in runs for line in audit_caveats(run.metrics["audit"]))
     metrics = {
         "recipe": prepared.assembly.recipe.name,
         "synthetic": prepared.corpus.synthetic,
@@ -198,21 +239,35 @@ def _pool(prepared: Prepared, folder: Path, log: Callback, mode: str | None) -> 
         },
         "audit": {"clean": all(run.metrics["audit"]["clean"] for run in runs)},
         "parameters": first["parameters"],
-        "data": list(prepared.corpus.sources),
-        "channel": prepared.options.channel,
-        "seed": prepared.options.seed,
+        **prepared.provenance,
         "seconds": sum(run.metrics["seconds"] for run in runs),
     }
     if mode:
         metrics["quantized"] = _quantized(prepared, runs, scores, mode)
-    note = report.label_of(metrics)
-    report.write_csv(folder / "predictions.csv", report.prediction_rows(scores))
+    refuse_incomplete([*failures, *_written(folder, scores, metrics, log)], metrics, folder)
+
+
+def _written(
+    folder: Path, scores: Scores, metrics: Mapping[str, Any], log: Callback
+) -> list[SertkError]:
+    """Write the pooled results; return why some could not be written."""
+    note, folds, drawn = report.label_of(metrics), metrics["folds"], folder / "plots"
     about = plots.heading(metrics)
-    plots.plot_confusion(folder / "plots", metrics["confusion"], scores.labels, about)
-    plots.plot_classes(folder / "plots", metrics, about)
-    plots.plot_folds(folder / "plots", folds, metrics["uar"], about)
-    report.write_json(folder / "metrics.json", metrics)
-    log.note(f"pooled UAR {100 * metrics['uar']:.1f} over {len(folds)} folds{note}")
+    rows = report.prediction_rows(scores)
+    line = f"pooled UAR {100 * metrics['uar']:.1f} over {len(folds)} folds{note}"
+    return write_all(
+        [
+            ("predictions.csv", lambda: report.write_csv(folder / "predictions.csv", rows)),
+            ("metrics.json", lambda: report.write_json(folder / "metrics.json", metrics)),
+            ("log.txt", lambda: log.note(line)),
+            (
+                "confusion",
+                lambda: plots.plot_confusion(drawn, metrics["confusion"], scores.labels, about),
+            ),
+            ("classes", lambda: plots.plot_classes(drawn, metrics, about)),
+            ("folds", lambda: plots.plot_folds(drawn, folds, metrics["uar"], about)),
+        ]
+    )
 
 
 def _quantized(

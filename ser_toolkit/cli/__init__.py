@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
@@ -81,12 +80,10 @@ def _user_error(error: Exception) -> SertkError | None:
         return error
     if isinstance(error, ImportError):
         return missing_extra(error)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        where = f" while writing {error.filename}" if error.filename else ""
-        return SertkError(f"disk full{where}", "Make room and run the command again")
     if isinstance(error, OSError) and (error.filename is not None or error.errno is not None):
-        where = f"{error.filename}: " if error.filename else ""
-        return SertkError(f"{where}{error.strerror or type(error).__name__}")
+        from ..utils.files import file_error
+
+        return file_error(error)
     from ..plugins.errors import plugin_at_fault
 
     return plugin_at_fault(error)

@@ -67,7 +67,7 @@ def quantize(
 ) -> None:
     """Export RUN as a bundle, after measuring it on validation and test clips."""
     from .. import api
-    from ..export.quantize import NotBundledError
+    from ..training.outputs import OutputError
     from . import show
     from .delta import delta
 
@@ -85,8 +85,8 @@ def quantize(
             workers=workers,
             callback=show.Terminal(),
         )
-    except NotBundledError as refused:
-        delta(refused.report)
+    except OutputError as refused:
+        delta(refused.metrics)
         raise
     delta(found)
     out_console = show.console()

@@ -1,92 +1,30 @@
-"""Show in the terminal: a live table while training, a report at the end."""
+"""Show in the terminal: a report at the end of a run, tables, what to do next."""
 
 from __future__ import annotations
 
+import contextlib
 import shlex
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..utils.progress import Callback
+from ..training.outputs import OutputError
+from ..utils.console import Terminal, Warnings, console
 
-T = TypeVar("T")
-
-EPOCH_COLUMNS = (
-    ("loss", "loss", "{:.3f}"),
-    ("accuracy", "accuracy", "{:.3f}"),
-    ("val_loss", "val loss", "{:.3f}"),
-    ("val_accuracy", "val acc", "{:.3f}"),
-    ("val_uar", "val UAR", "{:.3f}"),
-    ("learning_rate", "rate", "{:.1e}"),
-    ("seconds", "seconds", "{:.1f}"),
-)
-DETAILS_SHOWN = 3
+__all__ = ["Terminal", "Warnings", "caveats", "console", "metrics_of_incomplete"]
+__all__ += ["next_steps", "quoted", "show_metrics", "steps", "table"]
 
 
-def console(stderr: bool = False) -> Console:
-    """Return a console that is plain when piped and never cuts lines there."""
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else 100
-    return Console(stderr=stderr, width=width, highlight=False, markup=False, soft_wrap=False)
-
-
-class Terminal(Callback):
-    """Print notes and epochs as lines, passes as progress bars; warnings go to standard error.
-
-    Of many names in a warning, all are shown unless a `log` has them as well.
-    """
-
-    def __init__(self, log: str = "") -> None:
-        self._out = console()
-        self._err = console(stderr=True)
-        self._headed = False
-        self._log = log
-
-    def note(self, text: str) -> None:
-        self._out.print(text, soft_wrap=True)
-
-    def warn(self, text: str, details: Iterable[str] = ()) -> None:
-        lines = list(details)
-        shown = lines[:DETAILS_SHOWN] if self._log else lines
-        more = [f"… {len(lines) - len(shown)} more, all in {self._log}"] if lines != shown else []
-        for line in (f"Warning: {text}", *(f"  {line}" for line in (*shown, *more))):
-            self._err.print(line, style="yellow", soft_wrap=True)
-
-    def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self._err) as progress:
-            yield from progress.track(items, total=total, description=title)
-
-    def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
-        if not self._headed:
-            heads = ["epoch", *(head for _, head, _ in EPOCH_COLUMNS)]
-            self._out.print("* the best epoch so far: its averaged weights are kept")
-            self._out.print(" ".join(f"{head:>9}" for head in heads), style="bold")
-        self._headed = True
-        cells = [f"{row['epoch']}/{epochs}", *(f.format(row[k]) for k, _, f in EPOCH_COLUMNS)]
-        mark = " *" if row["best"] else ""
-        self._out.print(" ".join(f"{cell:>9}" for cell in cells) + mark)
-
-
-class Warnings(Terminal):
-    """Print only warnings, for commands whose output programs read."""
-
-    def note(self, text: str) -> None:
-        del text
-
-    def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
-        del title, total
-        yield from items
+@contextlib.contextmanager
+def metrics_of_incomplete() -> Iterator[None]:
+    """Show the metrics of a run although some of its results could not be written."""
+    try:
+        yield
+    except OutputError as incomplete:
+        show_metrics(incomplete.metrics)
+        raise
 
 
 def show_metrics(metrics: Mapping[str, Any]) -> None:
@@ -112,7 +50,7 @@ def caveats(metrics: Mapping[str, Any]) -> list[str]:
     if metrics["synthetic"]:
         lines.insert(0, "synthetic speech: these metrics say nothing about human voices")
     if metrics.get("interrupted"):
-        lines.append("training was interrupted; add --resume to the same command to go on")
+        lines.append("training was interrupted; `sertk resume` with its folder goes on")
     if not metrics.get("audit", {}).get("clean", True):
         lines.append("the leakage audit is not clean: see `audit` in metrics.json")
     return lines

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from ..data import labels
 from ..data.split import NAMES
 from ..utils.progress import LOG
+
+if TYPE_CHECKING:
+    from ..inference.run import Run
 
 F = TypeVar("F", bound=Callable[..., Any])
 SEED = click.IntRange(min=0, max=2**32 - 1)
@@ -109,7 +113,7 @@ def _training_options(default_protocol: str) -> Callable[[F], F]:
             ),
             click.option("--plugin", metavar="NAME", help="Train the recipe of this plugin."),
             click.argument(
-                "recipe_file", required=False, type=click.Path(), metavar="[RECIPE.toml]"
+                "recipe_file", required=False, type=click.Path(), metavar="[RECIPE.toml|RUN.toml]"
             ),
         ):
             command = option(command)
@@ -123,21 +127,14 @@ def _training_options(default_protocol: str) -> Callable[[F], F]:
 @click.option(
     "--fold", type=click.IntRange(min=1), default=1, show_default=True, help="Fold to train."
 )
-def train(fold: int, **chosen: Any) -> None:
-    """Train a recipe and test it on unseen speakers."""
+def train(**chosen: Any) -> None:
+    """Train a recipe and test it on unseen speakers; with the run.toml of a run, repeat it."""
     from .. import api
-    from . import ending, show
+    from . import show
 
-    run = api.train(**_arguments(chosen), fold=fold, callback=show.Terminal(LOG))
-    show.show_metrics(run.metrics)
-    ending.ending(run)
-    show.next_steps(
-        run.path,
-        (f"sertk predict {show.quoted(run.path)} FILE.wav", "what it predicts for a file"),
-        (f"sertk evaluate {show.quoted(run.path)} --data DIR", "metrics on other data"),
-        (f"sertk quantize {show.quoted(run.path)}", "one file for a device"),
-        ("sertk crossval … --protocol loso", "every speaker as the test speaker once"),
-    )
+    with show.metrics_of_incomplete():
+        run = api.train(**_given(chosen), callback=show.Terminal(LOG))
+    show_trained(run)
 
 
 @click.command()
@@ -150,9 +147,32 @@ def train(fold: int, **chosen: Any) -> None:
 def crossval(**chosen: Any) -> None:
     """Train and test every fold of a protocol; metrics pooled and per fold."""
     from .. import api
+    from . import show
+
+    with show.metrics_of_incomplete():
+        run = api.crossval(**_given(chosen), callback=show.Terminal(LOG))
+    show_folds(run)
+
+
+def show_trained(run: Run) -> None:
+    """Show what `sertk train` has reached."""
     from . import ending, show
 
-    run = api.crossval(**_arguments(chosen), callback=show.Terminal(LOG))
+    show.show_metrics(run.metrics)
+    ending.ending(run)
+    show.next_steps(
+        run.path,
+        (f"sertk predict {show.quoted(run.path)} FILE.wav", "what it predicts for a file"),
+        (f"sertk evaluate {show.quoted(run.path)} --data DIR", "metrics on other data"),
+        (f"sertk quantize {show.quoted(run.path)}", "one file for a device"),
+        ("sertk crossval … --protocol loso", "every speaker as the test speaker once"),
+    )
+
+
+def show_folds(run: Run) -> None:
+    """Show what `sertk crossval` has reached."""
+    from . import ending, show
+
     show.show_metrics(run.metrics)
     ending.predictions(run)
     first = run.path / "fold-01"
@@ -163,21 +183,25 @@ def crossval(**chosen: Any) -> None:
     )
 
 
-def _arguments(chosen: dict[str, Any]) -> dict[str, Any]:
-    recipe, recipe_file = chosen.pop("recipe"), chosen.pop("recipe_file")
+def _given(chosen: dict[str, Any]) -> dict[str, Any]:
+    """Return what was typed, as the API takes it: what was not may come from a run.toml."""
+    context = click.get_current_context()
+    typed = {
+        name: value
+        for name, value in chosen.items()
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    recipe, recipe_file = typed.pop("recipe", None), typed.pop("recipe_file", None)
     if recipe and recipe_file:
         raise click.UsageError("give either --recipe or a recipe file")
     if recipe_file and not recipe_file.endswith(".toml"):
         raise click.UsageError(f"a recipe file ends in .toml, received '{recipe_file}'")
     from ..plugins.settings import RecipeSettings
 
-    emotions, mapping = chosen.pop("emotions"), chosen.pop("mapping")
-    channel = chosen.pop("channel")
-    return {
-        **chosen,
-        **({"channel": channel} if channel else {}),
-        "recipe": recipe_file or recipe,
-        "settings": RecipeSettings(chosen["settings"], "--set"),
-        "emotions": labels.parse_emotions(emotions) if emotions else (),
-        "mapping": labels.parse_mapping(mapping),
+    typed["recipe"] = recipe_file or recipe
+    parse: dict[str, Callable[[Any], Any]] = {
+        "settings": lambda lines: RecipeSettings(lines, "--set"),
+        "emotions": labels.parse_emotions,
+        "mapping": labels.parse_mapping,
     }
+    return {name: parse.get(name, lambda value: value)(value) for name, value in typed.items()}

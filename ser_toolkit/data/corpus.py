@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +18,11 @@ from ..runtime.errors import AudioError, SertkError
 from ..runtime.text import listed, unicode_name
 from ..utils.progress import Callback
 from .clip_audio import read_clip
-from .labels import check_labels, select
+from .labels import select
 from .sources import named_apart, sources_of
 
 COLUMNS_SHOWN = 12
+Check = Callable[[Sequence[Clip]], None]
 EMPTY = {"", "nan", "na", "<na>", "n/a", "null", "none"}
 
 
@@ -42,7 +43,7 @@ def load_corpus(
     reader: str | None = None,
     emotions: Sequence[str] = (),
     mapping: Mapping[str, str] | None = None,
-    labels_as_they_are: bool = True,
+    check: Check = lambda clips: None,
     channel: str = MIX,
 ) -> Corpus:
     """Read a corpus, leave out clips that a recipe cannot use, and note how many remain.
@@ -55,13 +56,11 @@ def load_corpus(
         reader: Name of the reader; None chooses the best match.
         emotions: Labels to keep; empty keeps all.
         mapping: New labels by old ones.
-        labels_as_they_are: Whether labels may be other words than emotions.
+        check: Called with the selected clips before their audio is decoded; it may refuse them.
         channel: Channel of the files, in place of the reader's.
     """
     renamed = dict(mapping or {})
-    corpus = read_corpus(
-        data, plugins, callback, reader, emotions, renamed, labels_as_they_are, channel
-    )
+    corpus = read_corpus(data, plugins, callback, reader, emotions, renamed, check, channel)
     corpus = drop_clips_shorter_than(corpus, span_s, callback)
     callback.note(summary(corpus.utterances))
     return corpus
@@ -74,7 +73,7 @@ def read_corpus(
     reader: str | None = None,
     emotions: Sequence[str] = (),
     mapping: dict[str, str] | None = None,
-    labels_as_they_are: bool = True,
+    check: Check = lambda clips: None,
     channel: str = MIX,
 ) -> Corpus:
     """Read corpora, select emotions, decode and check. Raises SertkError where nothing is usable.
@@ -88,7 +87,7 @@ def read_corpus(
         reader: Name of the reader; None chooses the best match.
         emotions: Labels to keep; empty keeps all.
         mapping: New labels by old ones.
-        labels_as_they_are: Whether labels may be other words than emotions.
+        check: As for `load_corpus`.
         channel: Channel of the files, in place of the reader's.
     """
     chosen = sources_of(data, plugins, callback, reader)
@@ -100,8 +99,7 @@ def read_corpus(
     if channel != MIX:
         clips = [replace(clip, channel=channel) for clip in clips]
     selected = select(clips, tuple(emotions), mapping or {})
-    if not labels_as_they_are:
-        check_labels(selected)
+    check(selected)
     utterances = _unique(_decoded(selected, callback), callback)
     readers = [source.reader for source in chosen]
     facts = tuple(

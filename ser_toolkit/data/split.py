@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..contracts.components import Subset, Utterance
+from ..contracts.components import Clip, Subset, Utterance
 from ..runtime.errors import SertkError
 from ..runtime.text import listed
 from .balance import (
@@ -140,6 +140,25 @@ def parse_protocol(protocol: str) -> tuple[str, int]:
     return ("kfold", int(match[2])) if match[2] else (protocol, 0)
 
 
+def count_folds(clips: Sequence[Clip], protocol: str) -> int:
+    """Return how many folds a protocol has, or for loso at most has, by what names say of clips.
+
+    Raises SertkError where the protocol cannot be, whatever the audio is.
+    """
+    kind, folds = parse_protocol(protocol)
+    named = [Utterance(clip, "", 0.0) for clip in clips]
+    _labels(named)
+    if kind == "official":
+        _check_subsets(named)
+    if kind in ("official", "random"):
+        return 1
+    _check_speakers(named)
+    if kind == "kfold":
+        _check_folds(folds, len(_speakers(named)))
+    by_kind = {"kfold": folds, "loso": len(_speakers(named)), "holdout": 1}
+    return by_kind[kind] if kind in by_kind else len(_speakers_by_corpus(named))
+
+
 def _labels(utterances: Sequence[Utterance]) -> tuple[str, ...]:
     counts = Counter(item.emotion for item in utterances)
     if len(counts) < 2:
@@ -195,13 +214,17 @@ def _holdout(utterances: Sequence[Utterance], labels: tuple[str, ...], seed: int
     return _checked(Split(name, train, validation, test, labels))
 
 
+def _check_folds(folds: int, speakers: int) -> None:
+    if folds > speakers:
+        raise SertkError(
+            f"kfold:{folds} needs {folds} speakers, received {speakers}",
+            f"Use kfold:{speakers} or fewer",
+        )
+
+
 def _speaker_folds(utterances: Sequence[Utterance], folds: int, seed: int) -> list[set[str]]:
     counts = count_clips(utterances)
-    if folds > len(counts.groups):
-        raise SertkError(
-            f"kfold:{folds} needs {folds} speakers, received {len(counts.groups)}",
-            f"Use kfold:{len(counts.groups)} or fewer",
-        )
+    _check_folds(folds, len(counts.groups))
     chosen = balanced(counts, folds, _rng(seed, "kfold"))
     return [members(counts, chosen, fold) for fold in range(folds)]
 
@@ -300,6 +323,19 @@ def _random(utterances: Sequence[Utterance], labels: tuple[str, ...], seed: int)
 
 
 def _official(utterances: Sequence[Utterance], labels: tuple[str, ...], seed: int) -> Split:
+    by_subset = _check_subsets(utterances)
+    train, validation = tuple(by_subset["train"]), tuple(by_subset["validation"])
+    caveats: tuple[str, ...] = ()
+    if not validation:
+        train, validation, caveats = _validation(train, ["official"], seed)
+    shared = set(_speakers(train)) & set(_speakers(by_subset["test"]))
+    if shared or any(item.speaker is None for item in utterances):
+        caveats += (f"the official split does not keep speakers apart ({len(shared)} shared)",)
+    return _checked(Split("official", train, validation, tuple(by_subset["test"]), labels, caveats))
+
+
+def _check_subsets(utterances: Sequence[Utterance]) -> dict[Hashable, list[Utterance]]:
+    """Return the clips by the subset that their corpus gives; refuse clips without one."""
     by_subset: dict[Hashable, list[Utterance]] = defaultdict(list)
     for item in utterances:
         by_subset[item.clip.side].append(item)
@@ -309,14 +345,7 @@ def _official(utterances: Sequence[Utterance], labels: tuple[str, ...], seed: in
             f"{len(by_subset[None])} of {len(utterances)} have none",
             "Use a CSV with a 'split' column, or another --protocol",
         )
-    train, validation = tuple(by_subset["train"]), tuple(by_subset["validation"])
-    caveats: tuple[str, ...] = ()
-    if not validation:
-        train, validation, caveats = _validation(train, ["official"], seed)
-    shared = set(_speakers(train)) & set(_speakers(by_subset["test"]))
-    if shared or any(item.speaker is None for item in utterances):
-        caveats += (f"the official split does not keep speakers apart ({len(shared)} shared)",)
-    return _checked(Split("official", train, validation, tuple(by_subset["test"]), labels, caveats))
+    return by_subset
 
 
 def _checked(split: Split) -> Split:

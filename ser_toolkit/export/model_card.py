@@ -47,7 +47,8 @@ def model_card(
             f"# {manifest.name}",
             "",
             *_caveats(metrics),
-            f"Emotions: {', '.join(manifest.labels)}. Made by SER Toolkit {manifest.created_by}.",
+            f"Emotions: {', '.join(manifest.labels)}{_renamed(metrics)}. Made by SER Toolkit "
+            f"{manifest.created_by}.",
             "",
             *_data(metrics),
             *_protocol(metrics, manifest.training["protocol"]),
@@ -67,16 +68,24 @@ def _caveats(metrics: Mapping[str, Any]) -> list[str]:
     return [f"> **{line}**\n" for line in caveats]
 
 
+def _renamed(metrics: Mapping[str, Any]) -> str:
+    pairs = [f"{old} as {new}" for old, new in metrics.get("mapping", {}).items() if old != new]
+    return f" (with {', '.join(pairs)})" if pairs else ""
+
+
 def _data(metrics: Mapping[str, Any]) -> list[str]:
     rows = [
         (source["reader"], source["licence"] or "not known", source["citation"] or "not known")
         for source in metrics["data"]
     ]
     clips = metrics["sides"]
+    # Runs of before have no names of corpora.
+    names = ", ".join(metrics.get("corpora", ()))
     return [
         "## Data",
         "",
-        *_table(("corpus", "licence", "source"), rows),
+        *([f"Corpora: {names}.", ""] if names else []),
+        *_table(("reader", "licence", "source"), rows),
         f"{clips['train']} training, {clips['validation']} validation and {clips['test']} test "
         "clips. A network learnt from data under a licence may be bound by it.",
         "",

@@ -15,6 +15,7 @@ from ..metrics.scores import Scores
 from ..plugins.registry import Plugins, load_plugins
 from ..runtime.errors import SertkError
 from ..runtime.inference.tflite import TfliteModel
+from ..training.outputs import OutputError, refuse_incomplete, write_all
 from ..training.report import prediction_rows, write_csv, write_json
 from ..training.run_dir import NETWORK, RunDirectory
 from ..utils.files import write_bytes
@@ -64,23 +65,21 @@ class Candidate:
     error: str = ""
 
 
-class NotBundledError(SertkError):
-    """Raised where no mode is good enough to be bundled; `report` is the quantization report."""
-
-    def __init__(self, report: dict[str, Any]) -> None:
-        self.report = report
-        rows = (f"{row['mode']}: {row['reason']}" for row in report["modes"])
-        super().__init__(
-            f"nothing was bundled: {'; '.join(rows)}",
-            "Choose another --mode, --float-layers auto, or --force",
-        )
+def _not_bundled(report: Mapping[str, Any]) -> OutputError:
+    rows = (f"{row['mode']}: {row['reason']}" for row in report["modes"])
+    return OutputError(
+        f"nothing was bundled: {'; '.join(rows)}",
+        "Choose another --mode, --float-layers auto, or --force",
+        report,
+    )
 
 
 def quantize(run: RunDirectory, options: Options, out: Path, callback: Callback) -> dict[str, Any]:
     """Measure every mode on validation clips (which decide) and test clips, and write bundles.
 
     The report lies in the run directory. A mode that loses more than `max_drop` is left out unless
-    `force`. Raises NotBundledError where no bundle is left to write.
+    `force`. Raises OutputError, which has the report, where no bundle is left to write, or where
+    something cannot be written.
 
     Args:
         run: A finished run.
@@ -93,11 +92,18 @@ def quantize(run: RunDirectory, options: Options, out: Path, callback: Callback)
     candidates = _candidates(data, reference, options)
     rows = [_row(candidate, reference, options) for candidate in candidates]
     report = _report(data, reference, rows)
-    write_json(run.path / REPORT, report)
-    plot_modes(run.path / "plots" / "quantization.png", report)
-    written = _bundles(out, candidates, report, data)
+    written: list[Path] = []
+    picture = run.path / "plots" / "quantization.png"
+    failures = write_all(
+        [
+            (REPORT, lambda: write_json(run.path / REPORT, report)),
+            (out.name, lambda: written.extend(_bundles(out, candidates, report, data))),
+            (picture.name, lambda: plot_modes(picture, report)),
+        ]
+    )
+    refuse_incomplete(failures, report, run.path)
     if not written:
-        raise NotBundledError(report)
+        raise _not_bundled(report)
     for row in rows:
         if not row["bundled"]:
             callback.warn(f"no bundle for {row['mode']}: {row['reason']}")

@@ -53,7 +53,8 @@ def evaluate(
     model.plugins.load_rest()
     span_s = model.classifier.extractor.span_s
     chosen = model.channel if channel is None else parse_channel(channel)
-    corpus = load_corpus(data, model.plugins, callback, span_s, reader, emotions, mapping, chosen)
+    plugins = model.plugins
+    corpus = load_corpus(data, plugins, callback, span_s, reader, emotions, mapping, channel=chosen)
     known = _with_known_emotion(corpus.utterances, model.labels, callback)
     provenance = model.provenance
     clips = known if include_training else _not_trained_on(known, provenance.plan)

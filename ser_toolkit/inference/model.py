@@ -18,7 +18,7 @@ from ..runtime.features.window import Window
 from ..runtime.inference.classifier import Classifier
 from ..runtime.inference.prediction import FailedPrediction, Prediction
 from ..training.run_dir import RunDirectory
-from ..utils.progress import Callback
+from ..utils.progress import CallbackInput, receiver
 from ..utils.tables import Result
 from . import predict as prediction
 from .predict import AudioInput, Errors
@@ -98,7 +98,7 @@ class Model:
         errors: Literal["raise"] = "raise",
         workers: int = 0,
         channel: Channel | None = None,
-        callback: Callback | None = None,
+        callback: CallbackInput = "auto",
     ) -> Prediction: ...
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is a sequence of str
@@ -109,7 +109,7 @@ class Model:
         errors: Literal["return"],
         workers: int = 0,
         channel: Channel | None = None,
-        callback: Callback | None = None,
+        callback: CallbackInput = "auto",
     ) -> Prediction | FailedPrediction: ...
     @overload
     def predict(
@@ -120,7 +120,7 @@ class Model:
         errors: Literal["raise"] = "raise",
         workers: int = 0,
         channel: Channel | None = None,
-        callback: Callback | None = None,
+        callback: CallbackInput = "auto",
     ) -> list[Prediction]: ...
     @overload
     def predict(
@@ -131,7 +131,7 @@ class Model:
         errors: Literal["return"],
         workers: int = 0,
         channel: Channel | None = None,
-        callback: Callback | None = None,
+        callback: CallbackInput = "auto",
     ) -> list[Prediction | FailedPrediction]: ...
     def predict(
         self,
@@ -141,7 +141,7 @@ class Model:
         errors: Errors = "raise",
         workers: int = 0,
         channel: Channel | None = None,
-        callback: Callback | None = None,
+        callback: CallbackInput = "auto",
     ) -> Any:
         """Predict the emotion of a clip, or of each clip of a sequence.
 
@@ -159,7 +159,7 @@ class Model:
             AudioError: For audio that cannot be used.
         """
         prediction.check_errors(errors)
-        chosen, callback = self._channel(channel), callback or Callback()
+        chosen, callback = self._channel(channel), receiver(callback)
         if prediction.is_single(audio):
             found = [prediction.predict_one(self.classifier, audio, rate_hz, errors, chosen)]
         else:
@@ -181,7 +181,7 @@ class Model:
         mapping: Mapping[str, str] | None = None,
         include_training: bool = False,
         channel: Channel | None = None,
-        callback: Callback | None = None,
+        callback: CallbackInput = "auto",
     ) -> Result:
         """Score clips of the test subset and clips never seen.
 
@@ -203,7 +203,7 @@ class Model:
             reader,
             tuple(emotions),
             mapping,
-            callback or Callback(),
+            receiver(callback),
             include_training,
             channel,
         )

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import logging
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ def load_network(path: Path) -> Any:
 
 def save_network(network: Any, path: Path) -> None:
     """Write a network without its optimizer; the file appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp.keras")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp.keras")
     network.compile()  # or the optimizer's state goes into the file, twice the size of the weights
     try:
         with naming(path):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import json
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +32,7 @@ from .keras_network import KerasNetwork
 
 NETWORK = "model.keras"
 PLAN = ("recipe.toml", "split.json")
+EARLY = (*PLAN, "run.toml")
 PARTS = ("recipe.toml", "adapter.npz", "split.json", NETWORK)
 
 
@@ -56,7 +59,7 @@ class RunDirectory:
             )
         raise SertkError(
             f"'{self.path}' is not a finished run: it has no {name}",
-            "Finish it with the same command and --resume, or give the folder of another run",
+            f"Run `sertk resume {shlex.quote(str(self.path))}`, or give the folder of another run",
         )
 
     @contextlib.contextmanager
@@ -96,8 +99,8 @@ class RunDirectory:
 
     @property
     def finished(self) -> bool:
-        """Say whether training ran to its end here, uninterrupted."""
-        return (self.path / "metrics.json").is_file() and not self.metrics["interrupted"]
+        """Say whether the work ran to its end here, uninterrupted."""
+        return (self.path / "metrics.json").is_file() and not self.metrics.get("interrupted")
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -156,29 +159,49 @@ def _numbers(row: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
     return {key: parse_number(cell) if key in names else cell for key, cell in row.items()}
 
 
-def default_folder(recipe: str) -> Path:
-    """Return runs/<recipe>-<time>."""
-    return Path("runs") / f"{recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
+def open_folder(chosen: Path | None, name: str, resume: bool) -> Path:
+    """Make the run directory and return it; one that holds something is used only to resume.
+
+    Args:
+        chosen: Where it is to be; None makes a new `runs/NAME-TIME`.
+        name: Of the recipe.
+        resume: Whether an earlier run may be there.
+    """
+    if chosen is None:
+        return _new_folder(f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    check_folder(chosen, resume)
+    chosen.mkdir(parents=True, exist_ok=True)
+    return chosen
 
 
-def open_folder(folder: Path, resume: bool) -> None:
-    """Make the run directory; one that holds something is used only to resume."""
-    check_folder(folder, resume)
-    folder.mkdir(parents=True, exist_ok=True)
+def _new_folder(name: str) -> Path:
+    """Make runs/NAME, or with -2, -3, … where runs of the same second have taken it."""
+    for number in itertools.count(1):
+        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError
 
 
 def check_folder(folder: Path | None, resume: bool) -> None:
     """Refuse a run directory before hours of reading and not after them."""
     if folder is None:
         if resume:
-            raise SertkError("--resume expects --out", "Add --out with the folder of the run")
+            raise SertkError(
+                "--resume expects --out",
+                "Add --out with the folder of the run, or type `sertk resume RUN`",
+            )
+        check_writable(Path("runs"))
         return
     there = existing(folder)
     if not there.is_dir():
         raise SertkError(f"--out expects a folder, '{there}' is a file", "Choose another --out")
     if folder.is_dir() and not resume and _never_trained(folder):
-        for name in PLAN:
-            (folder / name).unlink()
+        for name in EARLY:
+            (folder / name).unlink(missing_ok=True)
     elif folder.is_dir() and any(folder.iterdir()) and not resume:
         raise SertkError(
             f"'{folder}' is not empty", "Add --resume to go on with it, or choose another --out"
@@ -189,7 +212,7 @@ def check_folder(folder: Path | None, resume: bool) -> None:
 def _never_trained(folder: Path) -> bool:
     """Say whether a folder has the plan of a run that ended before its first epoch, and no more."""
     names = {path.name for path in folder.iterdir()}
-    return set(PLAN) <= names and names <= {*PLAN, "log.txt", "assets"}
+    return set(PLAN) <= names and names <= {*EARLY, "log.txt", "assets"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

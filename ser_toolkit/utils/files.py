@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import zipfile
@@ -15,7 +16,7 @@ from ..runtime.errors import SertkError
 from ..runtime.files import atomic, naming, remove_temporaries
 
 __all__ = ["DAMAGED", "atomic", "cache_dir", "check_file", "check_writable", "existing"]
-__all__ += ["naming", "read_npz", "remove_temporaries", "writable_cache"]
+__all__ += ["file_error", "naming", "read_npz", "remove_temporaries", "writable_cache"]
 __all__ += ["write_bytes", "write_npz", "write_text"]
 
 CACHE_TODO = "Set SERTK_CACHE to a folder that can be written"
@@ -58,6 +59,15 @@ def write_npz(path: Path, arrays: Mapping[str, Any], writer: str = "") -> None:
     """
     with atomic(path, writer) as file:
         npz.write_npz(file, arrays)
+
+
+def file_error(error: OSError) -> SertkError:
+    """Return what a user is told of a file that could not be read or written."""
+    if error.errno == errno.ENOSPC:
+        where = f" while writing {error.filename}" if error.filename else ""
+        return SertkError(f"disk full{where}", "Make room and run the command again")
+    where = f"{error.filename}: " if error.filename else ""
+    return SertkError(f"{where}{error.strerror or type(error).__name__}")
 
 
 def existing(path: Path) -> Path:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
 LOG = "log.txt"
@@ -35,6 +36,28 @@ class Callback:
         """Receive the end of an epoch; `row` is its line of history.csv."""
 
 
+CallbackInput = Callback | Literal["auto"] | None
+"""A receiver; `"auto"`, the terminal where there is one; or None, nobody."""
+
+
+def receiver(callback: CallbackInput) -> Callback:
+    """Return the receiver: with `"auto"`, one that prints in a terminal and in a notebook."""
+    if callback is None:
+        return Callback()
+    if callback != "auto":
+        return callback
+    if not (sys.stdout.isatty() or _in_notebook()):
+        return Callback()
+    from .console import Terminal
+
+    return Terminal()
+
+
+def _in_notebook() -> bool:
+    python = sys.modules.get("IPython")
+    return hasattr(python and python.get_ipython(), "kernel")
+
+
 class BufferedCallback(Callback):
     """Pass on messages, and keep them for the log until there is a run directory."""
 
@@ -58,7 +81,8 @@ class BufferedCallback(Callback):
 class FileLogger(Callback):
     """Write messages into log.txt and epochs into history.csv, and pass them on.
 
-    `earlier` are the messages from before the folder was there; they are only written.
+    `earlier` are the messages from before the folder was there; they are only written. What cannot
+    be written has been shown.
     """
 
     def __init__(self, folder: Path, onward: Callback, earlier: Iterable[str] = ()) -> None:
@@ -69,13 +93,13 @@ class FileLogger(Callback):
             self._write(text)
 
     def note(self, text: str) -> None:
-        self._write(text)
         self._onward.note(text)
+        self._write(text)
 
     def warn(self, text: str, details: Iterable[str] = ()) -> None:
         lines = tuple(details)
-        self._write(_warning(text, lines))
         self._onward.warn(text, lines)
+        self._write(_warning(text, lines))
 
     def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
         yield from self._onward.track(items, title, total)

@@ -36,6 +36,10 @@ def test_outputs_that_cannot_be_written(
         ["crossval", "--data", corpus, "--out", NOWHERE / "run"],
     ):
         assert "cannot write into '/proc/nowhere" in error_of(arguments, capsys), arguments
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir("/proc")
+        error = error_of(["train", "--data", corpus], capsys)
+    assert "cannot write into 'runs'" in error
     arguments = ["evaluate", run.path, "--data", corpus, "--out", tmp_path]
     assert "a file expected" in error_of(arguments, capsys)
 
@@ -57,6 +61,37 @@ def test_a_cache_that_cannot_be_written(
         line = error_of(arguments, capsys)
         assert "cannot write into '/proc/nowhere" in line and "Set SERTK_CACHE" in line, arguments
     assert not list(tmp_path.iterdir())
+
+
+def test_what_names_and_arguments_tell(
+    small_run: tuple[Any, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus, nameless = small_run[1], tmp_path / "clips.csv"
+    rows = [line.split(",") for line in (corpus / "clips.csv").read_text().splitlines()]
+    files = [rows[0][0], *(str(corpus / row[0]) for row in rows[1:])]
+    lines = (f"{file},{row[1]}\n" for file, row in zip(files, rows, strict=True))
+    nameless.write_text("".join(lines))
+    for command, data, options, part in (
+        ("train", corpus, "--protocol kfold:50", "kfold:50 needs 50 speakers, received 4"),
+        ("crossval", corpus, "--protocol kfold:50", "kfold:50 needs 50 speakers, received 4"),
+        ("train", corpus, "--protocol loso --fold 99", "fold expects 1 to 4, received 99"),
+        ("train", nameless, "", "48 of 48 clips have no known speaker"),
+        ("train", corpus, "--set model.dropout=1.5", "model 'tcn' cannot be built"),
+        (
+            "crossval",
+            corpus,
+            "--protocol loso --set model.dropout=1.5",
+            "model 'tcn' cannot be built",
+        ),
+        ("train", corpus, "--set extractor=functionals", "expects one input of frames (T, F)"),
+    ):
+        out = tmp_path / "out"
+        arguments = [command, "--data", data, *options.split(), "--out", out]
+        assert cli([str(argument) for argument in arguments]) == 1
+        captured = capsys.readouterr()
+        assert part in captured.err and not out.exists()
+        assert "read as" in captured.out
+        assert "Checking audio" not in captured.err and "features" not in captured.err
 
 
 def test_doctor_tries_the_cache(

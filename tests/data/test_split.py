@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,13 @@ from hypothesis import strategies as st
 
 from ser_toolkit.contracts.components import Clip, Subset, Utterance
 from ser_toolkit.data.leakage import audit, audit_summary
-from ser_toolkit.data.split import Split, make_splits, parse_protocol, protocol_hash
+from ser_toolkit.data.split import (
+    Split,
+    count_folds,
+    make_splits,
+    parse_protocol,
+    protocol_hash,
+)
 from ser_toolkit.runtime.errors import SertkError
 
 EMOTIONS = ("anger", "neutral", "sadness")
@@ -194,3 +201,29 @@ def test_the_audit_finds_what_it_looks_for() -> None:
 def test_protocols_parse() -> None:
     assert parse_protocol("kfold:12") == ("kfold", 12)
     assert parse_protocol("loso") == ("loso", 0)
+
+
+def test_names_alone_tell_what_a_protocol_can_be() -> None:
+    def clip(number: int, speaker: str | None = "", side: Any = None) -> Clip:
+        emotion, who = ("anger", "fear")[number % 2], f"s{number % 4}"
+        return Clip(
+            Path(), f"{number}.wav", "c", emotion, who if speaker == "" else None, side=side
+        )
+
+    clips = [clip(number) for number in range(16)]
+    counts = {"holdout": 1, "random": 1, "loso": 4, "kfold:3": 3}
+    assert {protocol: count_folds(clips, protocol) for protocol in counts} == counts
+    nameless = [clip(number, None) for number in range(16)]
+    assert count_folds(nameless, "random") == 1
+    subsets = [clip(number, side="test" if number > 9 else "train") for number in range(16)]
+    assert count_folds(subsets, "official") == 1
+    for those, protocol, part in (
+        (clips, "kfold:5", "kfold:5 needs 5 speakers, received 4"),
+        (clips, "official", "16 of 16 have none"),
+        (clips, "cross-corpus", "at least two corpora"),
+        (nameless, "loso", "16 of 16 clips have no known speaker"),
+        (clips[::4], "random", "at least two emotions expected, received anger"),
+        ([], "random", "received none"),
+    ):
+        with pytest.raises(SertkError, match=part):
+            count_folds(those, protocol)

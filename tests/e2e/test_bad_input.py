@@ -208,7 +208,7 @@ def test_a_corpus_of_nothing_but(
             for name in ("x.wav", "y.wav"):
                 (tmp_path / kind / emotion / "anna").mkdir(parents=True, exist_ok=True)
                 make(tmp_path / kind / emotion / "anna" / name)
-        result = here("train", tiny, "--data", tmp_path / kind)
+        result = here("train", tiny, "--data", tmp_path / kind, "--protocol", "random")
         refused(result, "none of 4 files is usable", "'anger/anna/x.wav'", reason)
 
 

@@ -21,7 +21,7 @@ DEADLINE_S = 240
 def start(*args: object) -> subprocess.Popen[str]:
     """The command in a process group of its own, as a terminal starts it."""
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "crossval", *map(str, args)],
+        [sys.executable, "-c", COMMAND, *map(str, args)],
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -50,7 +50,18 @@ def metrics(run: Path) -> dict[str, Any]:
 def test_ctrl_c_keeps_what_is_done_and_resume_ends_as_if_nothing_had_been(
     tiny: Path, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = (tiny, "--data", good, "--protocol", "kfold:3", "--epochs", 60, "--workers", 2)
+    options = (
+        "crossval",
+        tiny,
+        "--data",
+        good,
+        "--protocol",
+        "kfold:3",
+        "--epochs",
+        60,
+        "--workers",
+        2,
+    )
     whole, broken = tmp_path / "whole", tmp_path / "broken"
 
     process = start(*options, "--out", broken)
@@ -58,12 +69,12 @@ def test_ctrl_c_keeps_what_is_done_and_resume_ends_as_if_nothing_had_been(
     subprocess.run(["kill", f"-{signal.SIGINT.value}", "--", f"-{process.pid}"], check=True)
     _, output = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130
-    assert "--resume" in output and "Traceback" not in output
+    assert "`sertk resume` with its folder" in output and "Traceback" not in output
     assert not (broken / "metrics.json").exists()
     assert (fold_folder(broken, 0) / "split.json").exists()
 
-    for out, more in ((broken, ("--resume",)), (whole, ())):
-        process = start(*options, "--out", out, *more)
+    for arguments in (("resume", broken), (*options, "--out", whole)):
+        process = start(*arguments)
         _, output = process.communicate(timeout=DEADLINE_S)
         assert process.returncode == 0, output
     assert metrics(broken) == metrics(whole)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from ser_toolkit import Run
 from ser_toolkit.cli.evaluate import evaluate as evaluate_command
 from ser_toolkit.cli.predict import predict as predict_command
 from ser_toolkit.inference import predict as prediction
+from ser_toolkit.utils.progress import receiver
 
 Small = tuple[Any, Path]
 
@@ -228,3 +230,59 @@ def test_a_run_has_no_signature(small_run: Small, files: list[Path], tmp_path: P
     key.write_text("x", "utf-8")
     with pytest.raises(sertk.SertkError, match="a run directory has no signature"):
         sertk.load(small_run[0], require_signature=key)
+
+
+def test_workers_in_a_script_without_a_main_guard(
+    bundle: Path, files: list[Path], tmp_path: Path
+) -> None:
+    """A process that starts the script again would never end."""
+    script = tmp_path / "many.py"
+    script.write_text(
+        "import sys, ser_toolkit as sertk\n"
+        "found = sertk.predict(sys.argv[1], [sys.argv[2]] * 64, workers=2)\n"
+        "print(len(found), len({one.label for one in found}))\n"
+    )
+    arguments = (str(bundle), str(files[0]))
+    for start, given in ((str(script), None), ("-", script.read_text())):
+        command = [sys.executable, start, *arguments]
+        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=120)
+        assert (done.stdout, done.stderr) == ("64 1\n", "")
+
+
+def test_arrays_of_another_scale_or_layout_are_refused(bundle: Path) -> None:
+    rng = np.random.default_rng(0)
+    stereo = (0.1 * rng.standard_normal((16_000, 2))).astype(np.float32)
+    model = sertk.load(bundle)
+    same = model.predict((stereo * 32768).astype(np.int16), rate_hz=16_000)
+    assert same.label == model.predict(stereo, rate_hz=16_000).label
+    for array, part in (
+        (stereo.T, r"\(N,\) or \(N, channels\) expected, received \(2, 16000\)\. Transpose"),
+        (stereo * 32768, r"samples up to \d+.*full scale is 1\. Divide"),
+        ((stereo * 100).astype(np.uint8), "float or signed integer samples expected"),
+    ):
+        with pytest.raises(sertk.SertkError, match=part):
+            model.predict(array, rate_hz=16_000)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of POSIX")
+def test_progress_is_shown_in_a_terminal_and_nowhere_else(bundle: Path, files: list[Path]) -> None:
+    import pty
+
+    code = (
+        "import sys, ser_toolkit as sertk\n"
+        "from ser_toolkit.utils.progress import receiver\n"
+        "model = sertk.load(sys.argv[1])\n"
+        "for callback in ('auto', None):\n"
+        "    receiver(callback).note(f'note {callback}')\n"
+        "    model.predict([sys.argv[2]] * 2, callback=callback)\n"
+    )
+    command = [sys.executable, "-c", code, str(bundle), str(files[0])]
+    assert type(receiver("auto")) is type(receiver(None)) is sertk.Callback
+    ours, theirs = pty.openpty()
+    shown = subprocess.run(
+        command, stdout=theirs, stderr=subprocess.PIPE, check=True, timeout=120, text=True
+    )
+    os.close(theirs)
+    assert os.read(ours, 10_000).split() == [b"note", b"auto"]
+    os.close(ours)
+    assert shown.stderr.count("Predicting") == 1

@@ -30,6 +30,8 @@ class Signal:
     """
 
     def __init__(self, samples: NDArray[Any], rate_hz: int) -> None:
+        """Hold samples (N,). Raises SertkError for several channels, and for integers."""
+        _check_samples(samples)
         self.samples: F32 = np.ascontiguousarray(samples, dtype=np.float32)
         self.rate_hz = rate_hz
         self._memo: dict[Hashable, Any] = {}
@@ -49,6 +51,20 @@ class Signal:
         if offset == 0:
             return self
         return self.memo(("tail", offset), lambda: Signal(self.samples[offset:], self.rate_hz))
+
+
+def _check_samples(samples: NDArray[Any]) -> None:
+    array = np.asarray(samples)
+    if array.ndim != 1:
+        raise SertkError(
+            f"mono samples (N,) expected, received an array {array.shape}",
+            "Take one channel, or the mean over the channels",
+        )
+    if array.dtype.kind != "f":
+        raise SertkError(
+            f"float samples of full scale 1 expected, received {array.dtype}",
+            "Divide integers by their full scale: int16 by 32768",
+        )
 
 
 @dataclasses.dataclass(frozen=True)

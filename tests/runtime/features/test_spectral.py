@@ -290,3 +290,15 @@ def test_columns_say_what_they_hold() -> None:
     assert Mfcc(n_mfcc=2).columns == ("mfcc_0", "mfcc_1")
     assert LogMel().columns[-1] == "log_mel_63"
     assert Deltas().edge_ready and stack.edge_ready
+
+
+def test_a_signal_is_mono_and_of_full_scale_1() -> None:
+    for samples, part in (
+        (
+            np.zeros((2, 16000), np.float32),
+            r"mono samples \(N,\) expected, received .*\(2, 16000\)",
+        ),
+        (np.zeros(16000, np.int16), "float samples of full scale 1 expected, received int16"),
+    ):
+        with pytest.raises(SertkError, match=part):
+            Signal(samples, RATE_HZ)
