@@ -187,8 +187,16 @@ def _is_file(path: Path) -> bool:
 
 def _there(path: Path) -> Path:
     """Return the path in the Unicode form in which the file is there, if in any."""
-    forms = (Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD"))
-    return next((one for one in (path, *forms) if _is_file(one)), path)
+    forms = [path, *(Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD"))]
+    return next((one for one in (*forms, *map(_in_locale, forms)) if _is_file(one)), path)
+
+
+def _in_locale(path: Path) -> Path:
+    """Return the path as Python spells it where the locale has no such letters."""
+    try:
+        return Path(os.fsdecode(str(path).encode("utf-8", "surrogateescape")))
+    except UnicodeEncodeError:  # half of a pair, as JSON may have it
+        return path
 
 
 def _common_folder(files: Iterable[str], folder: Path) -> Path | None:

@@ -86,6 +86,12 @@ def test_features_and_a_picture(odd: list[bytes], tmp_path: Path) -> None:
     stems = [f"{index:04d}_{name.removesuffix('.wav')}" for index, name in enumerate(SHOWN)]
     with np.load(tmp_path / "x.npz") as arrays:
         assert list(arrays) == stems
+    table = Path(os.fsdecode(odd[0])).with_name("tablé.csv")
+    table.write_text(f"file,emotion\n{SHOWN[1]},anger\n", "utf-8")
+    done = sertk("extract", "--data", table, "--out", tmp_path / "x.csv", **ASCII)
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "x.csv").open(encoding="utf-8") as file:
+        assert [row["file"] for row in csv.DictReader(file)] == [f"tablé/{SHOWN[1]}"]
     done = sertk("inspect", odd[0], "--recipe", "compact", "--out", tmp_path / "x.png", **ASCII)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
