@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from ..runtime.events import Event, Outlet, Sink
+from ..runtime.events import DeviceStatus, Event, Outlet, Sink
 from . import signals
 from .check import Check, CheckFailed, expect
 from .compare import raised
@@ -41,7 +41,7 @@ def _with_peer(run: Callable[[Peer], None], component: Sink, given: Given) -> No
 
 @contextlib.contextmanager
 def opened(sink: Sink) -> Iterator[Outlet]:
-    """Open an outlet, and close it as the daemon does: errors of close are ignored."""
+    """Open, refresh and close an outlet as the daemon does: errors of close are ignored."""
     sink.check()
     outlet = sink.open(signals.DEVICE)
     expect(
@@ -51,6 +51,7 @@ def opened(sink: Sink) -> Iterator[Outlet]:
         "Derive it from ser_toolkit.Outlet, with deliver(event) and close()",
     )
     try:
+        outlet.refresh(DeviceStatus())
         yield outlet
     finally:
         with contextlib.suppress(Exception):

@@ -188,7 +188,7 @@ PACKAGES = {
     "field": Package(
         "a component whose version is a text",
         odd("version: ClassVar[str] = '1.0'"),
-        "sertk_extractors: version of Odd expects a whole number, received '1.0'",
+        "sertk_extractors: version of Odd expects int, received '1.0'",
     ),
     "twin-a": Package(TWIN, OFFER, used=CLASH, command=("same", command("a"))),
     "twin-b": Package(TWIN, OFFER, used=CLASH, command=("same", command("b"))),

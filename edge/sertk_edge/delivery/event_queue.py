@@ -82,6 +82,12 @@ class EventQueue:
         """Return how many events each sink lost; of durable ones, over restarts too."""
         return self._dropped
 
+    @property
+    def newest(self) -> Event | None:
+        """Return the newest event, when it is stored; unlike `last` it waits for the disk."""
+        with self._lock:
+            return self.last
+
     def pending(self, sink: str) -> int:
         """Count the events that wait for a sink."""
         return self._pending.get(sink, 0)

@@ -204,7 +204,7 @@ class SinkWorker:
         return self._is_interrupted() or self._problem != self._reported
 
     def _refresh(self, outlet: Outlet) -> None:
-        status = DeviceStatus(self._event_queue.last, self._problem)
+        status = DeviceStatus(self._event_queue.newest, self._problem)
         self._timed(lambda: outlet.refresh(status))
         self._reported = status.problem
 

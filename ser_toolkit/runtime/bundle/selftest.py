@@ -67,7 +67,7 @@ def make_selftest(
     network: TfliteModel,
     rate_hz: int,
 ) -> dict[str, NDArray[Any]]:
-    """Return the arrays of `selftest.npz`: int16 samples, raw features, probabilities.
+    """Return the arrays of `selftest.npz`: int16 samples, raw features, output of the network.
 
     The signal fills one window: it is the largest part of a small bundle.
 
@@ -82,7 +82,7 @@ def make_selftest(
     start_s = extractor.span_s[0] if extractor.span_s else 0.0
     samples = synthetic_voice(start_s + n_samples / extractor.rate_hz, rate_hz)
     arrays = features(extractor, signal_of(_audio(samples, rate_hz), extractor), window)
-    output = network(windows(extractor, window, normalizers, arrays))
+    output = network.outputs(windows(extractor, window, normalizers, arrays))
     named = {f"{PREFIX}{name}": values for name, values in arrays.items()}
     return {"samples": samples, "output": output, **named}
 
@@ -102,7 +102,7 @@ def run_selftest(
     """
     audio = _audio(arrays["samples"], classifier.manifest.rate_hz)
     computed = classifier.features(audio)
-    output = classifier.score(computed)
+    output = classifier.network.outputs(classifier.standardised(computed))
     _check_shapes(computed, output, arrays)
     errors = [
         np.abs(values - arrays[PREFIX + name]) / classifier.normalizers[name].std

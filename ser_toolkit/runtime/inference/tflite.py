@@ -98,11 +98,12 @@ class TfliteModel:
         """Return probabilities (W, n) float32 of W windows: `inputs` has (W, …) float32 per
         name.
         """
-        outputs = self._outputs(inputs)
+        outputs = self.outputs(inputs)
         is_float = self._output.dtype is np.float32
         return outputs if is_float else normalized(outputs, self._output.scale)
 
-    def _outputs(self, inputs: Mapping[str, F32]) -> F32:
+    def outputs(self, inputs: Mapping[str, F32]) -> F32:
+        """Return what the network gives (W, n) float32, as it was stored: of int8 in steps."""
         count = self._count(inputs)
         outputs = np.empty((count, self.n_classes), np.float32)
         for row in range(count):
@@ -153,7 +154,7 @@ class TfliteEmbedder(TfliteModel):
 
     def __call__(self, inputs: Mapping[str, F32]) -> F32:
         """Return the output as it is."""
-        return self._outputs(inputs)
+        return self.outputs(inputs)
 
     def _opened(self, content: bytes, threads: int) -> Any:
         # Without delegates, which keep what is between their ends to themselves.

@@ -215,7 +215,7 @@ def test_the_self_test_of_a_part_of_a_clip_reaches_into_that_part() -> None:
 class FakeNetwork:
     """Answers with what it is given."""
 
-    def __call__(self, inputs: dict[str, F32]) -> F32:
+    def outputs(self, inputs: dict[str, F32]) -> F32:
         return np.stack([inputs["level"][:, 0]] * 2, axis=1)
 
 
