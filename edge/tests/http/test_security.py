@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
@@ -236,6 +237,26 @@ def test_only_trusted_proxies_say_for_whom_they_ask(serving: Any, token_file: Pa
         assert found == statuses
     secure = login(limited, TOKEN, **{"X-Forwarded-Proto": "https"}).headers["Set-Cookie"]
     assert "Secure" in secure and "Secure" not in login(limited, TOKEN).headers["Set-Cookie"]
+
+
+def test_streams_and_sockets_go_through_a_proxy(serving: Any, token_file: Path) -> None:
+    site = serving(
+        trusted_proxies=("127.0.0.1",), allowed_hosts=("kitchen.local",), token_file=token_file
+    )
+    page = {"Host": "kitchen.local", "Origin": "https://kitchen.local"}
+    headers = {**bearer(), **page, "X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
+
+    async def asked() -> tuple[bytes, int | None]:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{site.port}") as session:
+            async with session.get("/v1/events", headers=headers) as stream:
+                first = await stream.content.readline()
+            async with session.ws_connect("/v1/listen", headers=headers) as socket:
+                await socket.send_bytes(bytes(3200))
+                await socket.send_str("end")
+                assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+                return first, socket.close_code
+
+    assert asyncio.run(asked()) == (b"retry: 2000\n", 1000)
 
 
 def test_origins_and_proxies_that_are_none_are_refused() -> None:
