@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .formats import is_mp3, tag_bytes
@@ -43,8 +43,9 @@ def mp3_links(path: Path) -> list[Link]:
         if not headers or data[tag : headers[0].start()].strip(b"\0"):
             starts[tag] = False
         ends = [match.start() + _claimed_bytes(match) for match in headers]
+        ends = [end + tag_bytes(data[end : end + 10]) for end in ends]
         starts |= {end: False for end in ends if end not in starts and is_mp3(data[end : end + 2])}
-        links = _between(starts, len(data))
+        links = [_without_next_tag(data, link) for link in _between(starts, len(data))]
         if links[-1].says_length:
             return links
         start = links[-1].start
@@ -58,6 +59,15 @@ def ogg_links(path: Path) -> list[Link]:
         # Streams that lie side by side, such as sound and pictures, begin page after page.
         beside = {begin + _page_bytes(data, begin) for begin in begins}
         return _between({begin: True for begin in begins if begin not in beside}, len(data))
+
+
+def _without_next_tag(data: mmap.mmap, link: Link) -> Link:
+    """Return a stream without the tag of the one that follows it."""
+    end = link.start + link.length
+    tag = data.rfind(b"ID3", link.start, end)
+    if tag < 0 or tag + tag_bytes(data[tag : tag + 10]) != end:
+        return link
+    return replace(link, length=tag - link.start)
 
 
 def _claimed_bytes(header: re.Match[bytes]) -> int:

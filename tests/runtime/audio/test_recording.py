@@ -120,10 +120,16 @@ def test_frames_of_mpeg_audio_follow_one_another(tmp_path: Path) -> None:
     assert not any(frame_length(bytes((0xFF, *more))) for more in ((0xE9, 0, 0), (0xF1, 80, 0)))
 
 
-def test_recordings_that_were_joined_are_all_read(tmp_path: Path) -> None:
+def test_recordings_that_were_joined_are_all_read(tmp_path: Path, capfd) -> None:
     one, two = voice(1.0, 1), voice(1.5, 2)
+    tagged, bare = mp3(tmp_path / "tagged.mp3", two), mp3(tmp_path / "bare.mp3", two, header=False)
+    for path in (tagged, bare):
+        tag = b"ID3\x04\0\0" + bytes((0, 0, 8, 0)) + bytes(1_024)
+        path.write_bytes(tag + path.read_bytes())
     pairs = [
         [mp3(tmp_path / f"{n}.mp3", samples) for n, samples in enumerate((one, two))],
+        [mp3(tmp_path / "t.mp3", one), tagged],
+        [mp3(tmp_path / "u.mp3", one), bare],
         [mp3(tmp_path / f"a{n}.mp3", samples, n == 0) for n, samples in enumerate((one, two))],
         [mp3(tmp_path / f"b{n}.mp3", samples, n == 1) for n, samples in enumerate((one, two))],
         [write(tmp_path / f"{n}.ogg", samples) for n, samples in enumerate((one, two))],
@@ -141,8 +147,9 @@ def test_recordings_that_were_joined_are_all_read(tmp_path: Path) -> None:
         late = read_audio(both, 1.8, 2.1).samples
         np.testing.assert_allclose(late, found.samples[28_800:33_600], atol=1e-4)
     other = write(tmp_path / "other.ogg", two, 8_000)
+    assert capfd.readouterr().err == ""
     with pytest.raises(AudioError, match="joins recordings of 16000 and 8000 Hz"):
-        read_audio(joined(tmp_path / "both.ogg", pairs[3][0], other))
+        read_audio(joined(tmp_path / "both.ogg", pairs[-1][0], other))
 
 
 def test_a_file_that_was_cut_off_says_how_much_is_there(tmp_path: Path, capfd) -> None:
