@@ -1,9 +1,7 @@
 // The last changes as a table: what the timeline shows, for those who cannot see it.
 
 import { LISTED } from "./history.js";
-import { byId, clock, make, percent } from "./words.js";
-
-const LEVELS = { too_quiet: "too quiet", too_loud: "too loud" };
+import { byId, clock, LEVELS, make, percent } from "./words.js";
 
 export class Changes {
   constructor(colours) {

@@ -10,7 +10,7 @@ import { SignIn } from "./signin.js";
 import { States } from "./status.js";
 import { ask, Refused, Stream } from "./stream.js";
 import { Timeline } from "./timeline.js";
-import { byId, clock, isNumber, lasting, percent, REASONS, setText } from "./words.js";
+import { byId, clock, isNumber, lasting, LEVELS, percent, REASONS, setText } from "./words.js";
 
 const FRESH_S = 5;
 const MODEL_MS = 60_000;
@@ -115,7 +115,8 @@ class Page {
     const { live } = this.history;
     if (live === null || this.paused || event.time_s < live.time_s - FRESH_S) return;
     const p = event.probabilities?.[event.label];
-    const text = p === undefined ? event.label : `${event.label}, ${percent(p)}`;
+    const why = LEVELS[event.reason] ? `, ${LEVELS[event.reason]}` : "";
+    const text = p === undefined ? `${event.label}${why}` : `${event.label}, ${percent(p)}`;
     byId("announcer").textContent = event.kind === "ended" ? `${event.label} has ended` : text;
   }
 

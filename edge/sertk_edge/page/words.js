@@ -60,6 +60,8 @@ export const REASONS = {
   too_loud: "louder than the speech of the training",
 };
 
+export const LEVELS = { too_quiet: "too quiet", too_loud: "too loud" };
+
 export function best(probabilities) {
   return Object.entries(probabilities ?? {}).sort((a, b) => b[1] - a[1]);
 }
