@@ -91,6 +91,7 @@ def prepare(
         settings = settings.also(f"training.epochs={options.epochs}")
     recipe = settings.apply(open_recipe(chosen, plugins, options.plugin), plugins, assets)
     assembly = assemble(recipe, plugins)
+    store = Store(writable_cache("features"))
     description = assembly.recipe.description
     callback.note(f"recipe: {assembly.recipe.name}" + (f" ({description})" if description else ""))
     for line in assembly.licences:
@@ -122,7 +123,6 @@ def prepare(
         assets.load,
         assembly.recipe.training.combine,
     )
-    store = Store(writable_cache("features"))
     messages = tuple(callback.messages)
     return Prepared(
         options, assembly, corpus, splits, store, features, assets, components, messages

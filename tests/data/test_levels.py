@@ -12,6 +12,7 @@ from ser_toolkit.builtin.augmenters import Gain
 from ser_toolkit.contracts.components import Clip, Utterance
 from ser_toolkit.data.feature_store import Features
 from ser_toolkit.data.levels import speech_level_range
+from ser_toolkit.runtime.audio.decode import content_hash, read_audio
 from ser_toolkit.runtime.features.spectral import Rms
 from ser_toolkit.runtime.features.window import Window
 
@@ -26,7 +27,8 @@ def clips(tmp_path: Path) -> list[Utterance]:
     for level in range(-40, -19):
         path = tmp_path / f"{-level}.wav"
         soundfile.write(path, wave * 10 ** (level / 20), RATE_HZ, subtype="FLOAT")
-        found.append(Utterance(Clip(path, path.name, "tones", "joy"), f"{-level:064x}", 1.0))
+        content = content_hash(read_audio(path))
+        found.append(Utterance(Clip(path, path.name, "tones", "joy"), content, 1.0))
     return found
 
 

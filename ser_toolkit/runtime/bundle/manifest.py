@@ -113,15 +113,15 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Return the content of `manifest.json`."""
-        return to_json(asdict(self))
+        later = _later_keys(self.format)
+        return to_json({key: value for key, value in asdict(self).items() if key not in later})
 
     @staticmethod
     def from_bytes(content: bytes) -> Manifest:
         """Read and check `manifest.json`; BundleError names the first key that is wrong."""
         table = parse_json(content, NAME)
         with _as_bundle_error():
-            number = _format_of(table)
-            later = {key: default for key, (since, default) in SINCE.items() if since > number}
+            later = _later_keys(_format_of(table))
             known = [name for name in Manifest.__dataclass_fields__ if name not in later]
             refuse_unknown(table, known, f"'{WHERE}'")
             manifest = from_mapping(Manifest, {**table, **later}, WHERE, complete=True)
@@ -140,6 +140,11 @@ def _as_bundle_error() -> Iterator[None]:
         raise BundleError(error.problem, "Upgrade ser-toolkit") from error
     except SertkError as error:
         raise BundleError(error.problem, COPY_AGAIN) from error
+
+
+def _later_keys(number: int) -> dict[str, Any]:
+    """Return the keys that a format does not have yet, with what they are in it."""
+    return {key: default for key, (since, default) in SINCE.items() if since > number}
 
 
 def _format_of(table: Mapping[str, Any]) -> int:
