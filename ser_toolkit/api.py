@@ -283,6 +283,7 @@ def extract(
 
     `recipe` names the extractors, the ending of `out` chooses the form, nothing is standardised.
     """
+    check_file(out)
     return extraction.extract(
         _recipe(recipe),
         [Path(path) for path in paths_of(files)],
@@ -310,6 +311,7 @@ def inspect(
     With `play_dir` its augmented sounds are written there. Without a recipe, every installed
     augmenter is shown with its defaults.
     """
+    check_file(out)
     found = inspection.inspect(
         Path(file),
         None if recipe is None else _recipe(recipe),
