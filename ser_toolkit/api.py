@@ -296,6 +296,7 @@ def extract(
     With `whole_clip` a window extractor gets each clip whole, in place of its windows.
     `channel` of files with several is `mix` (their mean), `left`, `right`, or a number from 1 on.
     """
+    check_file(out)
     return extraction.extract(
         _recipe(recipe),
         [Path(path) for path in paths_of(files)],
@@ -325,6 +326,7 @@ def inspect(
     With `play_dir` its augmented sounds are written there. Without a recipe, every installed
     augmenter is shown with its defaults.
     """
+    check_file(out)
     found = inspection.inspect(
         Path(file),
         None if recipe is None else _recipe(recipe),

@@ -255,15 +255,15 @@ def _written(
     about = plots.heading(metrics)
     rows = report.prediction_rows(scores)
     line = f"pooled UAR {100 * metrics['uar']:.1f} over {len(folds)} folds{note}"
-    return write_all(
+    table, summary = folder / "predictions.csv", folder / "metrics.json"
+    failures = write_all([(table.name, lambda: report.write_csv(table, rows))])
+    if not failures:  # the metrics mark a finished run
+        failures += write_all([(summary.name, lambda: report.write_json(summary, metrics))])
+    counts, labels = metrics["confusion"], scores.labels
+    return failures + write_all(
         [
-            ("predictions.csv", lambda: report.write_csv(folder / "predictions.csv", rows)),
-            ("metrics.json", lambda: report.write_json(folder / "metrics.json", metrics)),
             ("log.txt", lambda: log.note(line)),
-            (
-                "confusion",
-                lambda: plots.plot_confusion(drawn, metrics["confusion"], scores.labels, about),
-            ),
+            ("confusion", lambda: plots.plot_confusion(drawn, counts, labels, about)),
             ("classes", lambda: plots.plot_classes(drawn, metrics, about)),
             ("folds", lambda: plots.plot_folds(drawn, folds, metrics["uar"], about)),
         ]

@@ -45,9 +45,10 @@ def bench(
     """Measure loading, features, network and memory of BUNDLE on this machine."""
     from ..bench.measure import bench as measure
     from ..runtime.bundle.file import read_bytes
-    from ..utils.files import write_text
+    from ..utils.files import check_file, write_text
     from . import show
 
+    check_file(out)
     callback = show.Warnings() if as_json else show.Terminal()
     results = measure(
         read_bytes(bundle),
@@ -58,12 +59,12 @@ def bench(
         callback.track,
     )
     text = json.dumps(results, indent=2)
-    if out:
-        write_text(out, text + "\n")
     if as_json:
         click.echo(text)
     else:
         _show(results)
+    if out:
+        write_text(out, text + "\n")
 
 
 def _thread_counts(given: Sequence[str]) -> list[int]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,32 +30,27 @@ def write_results(
 ) -> None:
     """Write what can be written; metrics.json, which marks a finished run, after what it needs."""
     note = report.label_of(metrics)
-    notes = (
-        f"UAR {100 * metrics['uar']:.1f} on {metrics['clips']} test clips{note}",
-        report.weakest(scores),
-    )
+    line = f"UAR {100 * metrics['uar']:.1f} on {metrics['clips']} test clips{note}"
     history, drawn, about = trained.history, folder / "plots", plots.heading(metrics)
-    rows = report.prediction_rows(scores)
-    steps: dict[str, Callable[[], object]] = {
-        "adapter.npz": lambda: write_bytes(
-            folder / "adapter.npz", normalizers_to_bytes(normalizers)
-        ),
-        "model.txt": lambda: write_text(folder / "model.txt", report.model_text(network)),
-        NETWORK: lambda: save_network(network, folder / NETWORK),
-        "history.csv": lambda: report.write_csv(folder / "history.csv", history),
-        "predictions.csv": lambda: report.write_csv(folder / "predictions.csv", rows),
-    }
-    failures = write_all(steps.items())
+    rows, arrays = report.prediction_rows(scores), normalizers_to_bytes(normalizers)
+    failures = write_all(
+        [
+            ("adapter.npz", lambda: write_bytes(folder / "adapter.npz", arrays)),
+            ("model.txt", lambda: write_text(folder / "model.txt", report.model_text(network))),
+            (NETWORK, lambda: save_network(network, folder / NETWORK)),
+            ("history.csv", lambda: report.write_csv(folder / "history.csv", history)),
+            ("predictions.csv", lambda: report.write_csv(folder / "predictions.csv", rows)),
+        ]
+    )
     if not failures:
-        failures += write_all([("metrics.json", partial(_finish, folder, metrics))])
+        failures += write_all([("metrics.json", lambda: _finish(folder, metrics))])
+    counts, labels = metrics["confusion"], scores.labels
     failures += write_all(
         [
-            *(("log.txt", partial(log.note, text)) for text in notes),
+            ("log.txt", lambda: log.note(line)),
+            ("log.txt", lambda: log.note(report.weakest(scores))),
             ("curves", lambda: plots.plot_curves(drawn, history, trained.best_epoch, about)),
-            (
-                "confusion",
-                lambda: plots.plot_confusion(drawn, metrics["confusion"], scores.labels, about),
-            ),
+            ("confusion", lambda: plots.plot_confusion(drawn, counts, labels, about)),
             ("classes", lambda: plots.plot_classes(drawn, metrics, about)),
         ]
     )

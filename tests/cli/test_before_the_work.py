@@ -34,6 +34,9 @@ def test_outputs_that_cannot_be_written(
         ["quantize", run.path, "--out", NOWHERE / "small.sertk"],
         ["train", "--data", corpus, "--out", NOWHERE / "run"],
         ["crossval", "--data", corpus, "--out", NOWHERE / "run"],
+        ["extract", "--data", corpus, "--out", NOWHERE / "x.csv"],
+        ["inspect", "x.wav", "--out", NOWHERE / "x.png"],
+        ["bench", "x.sertk", "--out", NOWHERE / "x.json"],
     ):
         assert "cannot write into '/proc/nowhere" in error_of(arguments, capsys), arguments
     with pytest.MonkeyPatch.context() as patch:
@@ -83,7 +86,12 @@ def test_what_names_and_arguments_tell(
             "--protocol loso --set model.dropout=1.5",
             "model 'tcn' cannot be built",
         ),
-        ("train", corpus, "--set extractor=functionals", "expects one input of frames (T, F)"),
+        (
+            "train",
+            corpus,
+            "--set extractor=functionals --set augmenter=",
+            "expects one input of frames (T, F)",
+        ),
     ):
         out = tmp_path / "out"
         arguments = [command, "--data", data, *options.split(), "--out", out]

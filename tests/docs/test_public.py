@@ -146,7 +146,7 @@ def artifacts(
             with zipfile.ZipFile(path) as archive:
                 found |= {f"{path.name}/{n}": archive.read(n) for n in archive.namelist()}
                 found[f"{path.name} comment"] = archive.comment
-        elif path.is_file():
+        elif path.is_file() and path.name != "run.toml":  # it stays here, and says where data are
             found[path.name] = path.read_bytes()
     return found
 

@@ -409,3 +409,14 @@ def test_standard_library_sound_is_enough(bundle: Path, files: list[Path]) -> No
         samples = pcm.reshape(-1, file.getnchannels())
         found = sertk.load(bundle).predict(samples, rate_hz=file.getframerate())
     assert found.label == sertk.load(bundle).predict(files[0]).label
+
+
+def test_the_card_names_the_corpora_and_no_place(bundle: Path, small_run: tuple[Any, Path]) -> None:
+    from ser_toolkit.export.model_card import _renamed
+    from ser_toolkit.runtime.bundle.file import parse_bundle
+
+    content = bundle.read_bytes()
+    assert "Corpora: voices." in parse_bundle(content).card
+    assert str(small_run[1].parent).encode() not in content
+    assert _renamed({"mapping": {"calm": "neutral"}}) == " (with calm as neutral)"
+    assert _renamed({}) == ""

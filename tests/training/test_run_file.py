@@ -131,7 +131,10 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     for text, part in (
         (good.replace("format = 1", "format = 2"), "expects format 1 here, received 2"),
         (good.replace('run = "train"', 'run = "x"'), "is damaged"),
-        (good.replace("seed = 0", 'seed = "0"'), "'options.seed' expects a whole number, received '0'"),
+        (
+            good.replace("seed = 0", 'seed = "0"'),
+            "'options.seed' expects a whole number, received '0'",
+        ),
         (good.replace("seed = 0", "sed = 0"), "'options' has no parameter 'sed'"),
         (good.replace("[options]", "[option]"), "is damaged ('options')"),
         (good[:60], "is damaged"),
