@@ -59,8 +59,15 @@ class RunDirectory:
             )
         raise SertkError(
             f"'{self.path}' is not a finished run: it has no {name}",
-            f"Run `sertk resume {shlex.quote(str(self.path))}`, or give the folder of another run",
+            f"{self._way_on}, or give the folder of another run",
         )
+
+    @property
+    def _way_on(self) -> str:
+        names = {path.name for path in self.path.iterdir()}
+        if "run.toml" in names and "metrics.json" not in names:
+            return f"Run `sertk resume {shlex.quote(str(self.path))}`"
+        return "Finish it with the same command and --resume"
 
     @contextlib.contextmanager
     def whole(self, name: str) -> Iterator[Path]:

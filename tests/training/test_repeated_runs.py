@@ -102,7 +102,8 @@ def test_a_run_is_repeated(
 
 
 def test_resume_ends_as_if_nothing_had_been(whole: Path, stopped: Path) -> None:
-    assert not (stopped / "metrics.json").exists()
+    with pytest.raises(sertk.SertkError, match=f"Run `sertk resume {stopped}`"):
+        sertk.load(stopped)
     content = (stopped / "run.toml").read_text()
     (stopped / "run.toml").write_text(content.replace('numpy = "', 'numpy = "0.'))
     recorder = Recorder()
