@@ -318,7 +318,7 @@ def test_a_cache_that_cannot_be_written(
     arguments = ("--recipe", tiny, "--data", good, "--workers", 1, "--out", tmp_path / "x.csv")
     refused(here("extract", *arguments, env=env), "cache/features", "Not a directory")
     arguments = ("--data", "synthetic", "--out", tmp_path / "x.csv")
-    refused(here("extract", *arguments, env=env), "cannot write synthetic", "Set SERTK_CACHE")
+    refused(here("extract", *arguments, env=env), "cannot write into", "Set SERTK_CACHE")
 
 
 def test_a_read_only_cache(
