@@ -110,6 +110,7 @@ def assert_no_worse_than_sklearn(items: Sequence[Utterance], folds: int) -> None
     assert cost_of(counts, ours) <= cost_of(counts, theirs) + 1e-9
 
 
+@pytest.mark.slow
 def test_folds_are_no_worse_than_those_of_sklearn_on_200_corpora() -> None:
     compared = 0
     for seed in range(200):

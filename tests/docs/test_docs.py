@@ -33,6 +33,8 @@ else:
 
 ROOT = Path(__file__).parents[2]
 GUIDE = "plugins/README.md"
+# Pages whose code has tests of its own.
+APART = (GUIDE, "docs/how-to.md")
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for pattern in ("*.md", "docs/**/*.md", "plugins/*.md", "plugins/*/*.md", "edge/*.md")
@@ -111,7 +113,7 @@ def scripts(slow: bool) -> list[str]:
     """Pages with code for this run; a page whose code trains runs as a whole when slow."""
     found = []
     for page in PAGES:
-        if page != GUIDE and (code := blocks(page, "python")):
+        if page not in APART and (code := blocks(page, "python")):
             marks = {block.before == SLOW for block in code}
             found += [page] if slow in marks else []
     return found
@@ -338,7 +340,8 @@ def test_every_file_of_a_run_is_documented(small_run: tuple[Any, Path]) -> None:
     run, _ = small_run
     tree = blocks("docs/run-directory.md", "")[0].text
     for path in run.path.rglob("*"):
-        assert path.name in tree, path.name
+        picture = path.suffix == ".svg" and "each as .svg" in tree
+        assert (f"{path.stem}.png" if picture else path.name) in tree, path.name
     history = (run.path / "history.csv").read_text("utf-8").splitlines()[0].split(",")
     split = run.json("split.json")
     text = section("docs/run-directory.md", "## The files")

@@ -80,7 +80,7 @@ def test_several_corpora_leave_one_out(data_dir: Path, tmp_path: Path) -> None:
         out=tmp_path / "run",
         callback=output,
     )
-    assert [fold["clips"] for fold in run.metrics["folds"]] == [7, 17, 288]
+    assert sorted(fold["clips"] for fold in run.metrics["folds"]) == [7, 17, 288]
     assert any("duplicate" in line for line in output.lines)
 
 

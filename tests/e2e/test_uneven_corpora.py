@@ -54,6 +54,7 @@ def metrics_of(run: Path) -> dict[str, Any]:
     return json.loads((run / "metrics.json").read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_most_speakers_have_one_emotion_only(
     here: Sertk, tiny: Path, speech: dict[str, Iterator[Clip]], tmp_path: Path
 ) -> None:
@@ -70,6 +71,7 @@ def test_most_speakers_have_one_emotion_only(
     assert abs(found["clips"] / 60 - 0.2) <= 0.07
 
 
+@pytest.mark.slow
 def test_corpora_with_speakers_of_very_different_size(
     here: Sertk, tiny: Path, speech: dict[str, Iterator[Clip]], tmp_path: Path
 ) -> None:
@@ -90,6 +92,7 @@ def test_corpora_with_speakers_of_very_different_size(
         assert line.split()[:3] == [name, str(row["clips"]), f"{100 * row['uar']:.1f}"]
 
 
+@pytest.mark.slow
 def test_segments_that_overlap(
     here: Sertk,
     refused: Callable[..., None],

@@ -57,6 +57,7 @@ def left(small_corpus: Path, cache: Path, once: Callable[..., Path]) -> Path:
     return once("left", make)
 
 
+@pytest.mark.slow
 def test_a_run_and_its_bundle_use_the_channel_of_the_training(
     left: Path, small_corpus: Path
 ) -> None:

@@ -97,6 +97,7 @@ def test_features_and_a_picture(odd: list[bytes], tmp_path: Path) -> None:
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_training_and_its_report(tmp_path: Path) -> None:
     data, out = tmp_path / "data", tmp_path / os.fsdecode(b"run\xff")
     (tmp_path / "tiny.toml").write_text(TINY)

@@ -135,6 +135,7 @@ def test_resume_at_the_command_line(
     assert "has no run.toml" in errors and "there is no run directory" in errors
 
 
+@pytest.mark.slow
 def test_a_cross_validation_is_resumed(small_corpus: Path, tmp_path: Path) -> None:
     run = sertk.crossval(small_corpus, **OPTIONS, protocol="kfold:2", out=tmp_path / "run")
     assert not (run.path / "fold-01" / "run.toml").exists()

@@ -90,7 +90,7 @@ def test_the_run_names_the_transform_and_has_learnt(runs: list[Path]) -> None:
     params = {"min_snr_db": 0, "max_snr_db": 10}
     assert used.name == "audiomentations"
     assert used.params == {
-        "version": 1,
+        "version": 2,
         "p": 1.0,
         "transform": "AddGaussianSNR",
         "params": params,
