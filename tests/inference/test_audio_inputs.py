@@ -80,6 +80,7 @@ def test_a_run_and_its_bundle_use_the_channel_of_the_training(
         assert found["uar"] == model.evaluate(small_corpus, include_training=True)["uar"]
 
 
+@pytest.mark.slow
 def test_processes_and_commands_take_a_channel(
     left: Path, small_corpus: Path, tmp_path: Path
 ) -> None:
@@ -103,6 +104,7 @@ def test_processes_and_commands_take_a_channel(
         sertk.train(left / "data", channel="middle")
 
 
+@pytest.mark.slow
 def test_a_file_that_was_cut_off_is_predicted_with_a_warning(left: Path, tmp_path: Path) -> None:
     class Warned(sertk.Callback):
         lines: tuple[str, ...] = ()
