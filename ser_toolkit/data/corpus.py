@@ -15,7 +15,7 @@ from ..plugins.registry import Plugins
 from ..runtime.audio.channels import MIX
 from ..runtime.audio.decode import check_speech, content_hash
 from ..runtime.errors import AudioError, SertkError
-from ..runtime.text import listed, unicode_name
+from ..runtime.text import listed, plural, unicode_name
 from ..utils.progress import Callback
 from .clip_audio import read_clip
 from .labels import select
@@ -250,7 +250,8 @@ def drop_clips_shorter_than(
 def summary(utterances: Sequence[Utterance]) -> str:
     """Return the number of clips, minutes, speakers and clips per emotion, in one line."""
     counts = Counter(item.emotion for item in utterances)
-    speakers = {item.speaker for item in utterances if item.speaker is not None}
+    known = {item.speaker for item in utterances if item.speaker is not None}
+    speakers = plural(len(known), "speaker") if known else "speakers unknown"
     minutes = sum(item.seconds for item in utterances) / 60
     per_class = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
-    return f"{len(utterances)} clips, {minutes:.1f} min, {len(speakers)} speakers: {per_class}"
+    return f"{len(utterances)} clips, {minutes:.1f} min, {speakers}: {per_class}"

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_toolkit.contracts.components import Clip, Subset, Utterance
+from ser_toolkit.data.corpus import summary
 from ser_toolkit.data.leakage import audit, audit_summary
 from ser_toolkit.data.split import (
     Split,
@@ -157,6 +158,10 @@ def test_official_follows_the_corpus_and_reports_shared_speakers() -> None:
     assert not findings["clean"] and "NOT CLEAN" in audit_summary(findings)
     with pytest.raises(SertkError, match="have none"):
         make_splits(corpus(3), "official", 0)
+    nameless = [replace(u, clip=replace(u.clip, speaker=None)) for u in clips]
+    (split,) = make_splits(nameless, "official", 0)
+    assert split.caveats[0] == "speakers unknown: the official split may not keep them apart"
+    assert "speakers unknown: " in summary(nameless) and "3 speakers: " in summary(clips)
 
 
 def test_random_is_labelled_and_its_audit_not_clean() -> None:
