@@ -49,7 +49,7 @@ _HOMES = {
     ),
     "utils.files": ("cache_dir", "write_bytes", "write_text"),
     "plugins.hookspecs": ("HOOK_API", "hookimpl"),
-    "data.labels": ("EMOTIONS", "canonical_emotion"),
+    "data.labels": ("EMOTIONS", "SUBSET_WORDS", "canonical_emotion"),
     "utils.progress": ("Callback",),
     "plugins.registry": ("Plugins", "load_plugins"),
     "contracts.recipe": ("ComponentSpec", "Recipe", "Training", "Use"),
@@ -91,6 +91,7 @@ __all__ = [
     "EMOTIONS",
     "F32",
     "HOOK_API",
+    "SUBSET_WORDS",
     "Asset",
     "AssetLoader",
     "Audio",
@@ -205,7 +206,7 @@ if TYPE_CHECKING:
         Utterance,
     )
     from .contracts.recipe import ComponentSpec, Recipe, Training, Use
-    from .data.labels import EMOTIONS, canonical_emotion
+    from .data.labels import EMOTIONS, SUBSET_WORDS, canonical_emotion
     from .inference.model import Model
     from .inference.run import Run
     from .plugins.bundles import open_bundle

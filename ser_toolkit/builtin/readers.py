@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from ..contracts.components import Clip, Match, Reader, Reading
-from ..data.labels import canonical, canonical_emotion
+from ..data.labels import SUBSET_WORDS, canonical, canonical_emotion
 from ..runtime.audio.files import audio_files
 from ..runtime.errors import SertkError
-from .table import NEEDED, SUBSETS, SUFFIXES, Row, Table, open_table
+from .table import NEEDED, SUFFIXES, Row, Table, open_table
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class FolderReader(Reader):
                 skipped[relative] = "not in EMOTION/ or EMOTION/SPEAKER/"
                 continue
             emotion, inner = canonical_emotion(place[0]), place[1]
-            speaker, side = (None, SUBSETS.get(str(inner).lower())) if prescribed else (inner, None)
+            side = SUBSET_WORDS.get(str(inner).lower()) if prescribed else None
+            speaker = None if prescribed else inner
             clips.append(
                 Clip(path, relative, _folder_name(root), emotion, speaker=speaker, side=side)
             )
@@ -118,7 +119,7 @@ def _place(relative: str) -> tuple[str, str | None] | None:
 def _are_subsets(places: Iterable[tuple[str, str | None] | None]) -> bool:
     """Say whether there are inner folders, and all are named after subsets."""
     inner = {place[1].lower() for place in places if place and place[1] is not None}
-    return bool(inner) and inner <= set(SUBSETS)
+    return bool(inner) and inner <= set(SUBSET_WORDS)
 
 
 def _folder_name(root: Path) -> str:

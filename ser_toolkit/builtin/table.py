@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..contracts.components import Subset
+from ..data.labels import SUBSET_WORDS
 from ..runtime.errors import SertkError
 from ..runtime.text import shorten
 
@@ -29,17 +30,6 @@ NEEDED = ("file", "emotion")
 SUFFIXES = (".csv", ".tsv")
 DELIMITERS = ",\t;|"
 LONGEST_HEADER = 120
-SUBSETS: Mapping[str, Subset] = MappingProxyType(
-    {
-        "train": "train",
-        "training": "train",
-        "validation": "validation",
-        "valid": "validation",
-        "val": "validation",
-        "dev": "validation",
-        "test": "test",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -81,10 +71,10 @@ class Row:
     def subset(self) -> Subset | None:
         """Return the subset that the table prescribes. Raises SertkError for other words."""
         text = self.get("split")
-        if text and text.lower() not in SUBSETS:
+        if text and text.lower() not in SUBSET_WORDS:
             expected = "split expects train, validation or test"
             raise SertkError(f"{self.where}: {expected}, received '{text}'")
-        return SUBSETS.get(text.lower())
+        return SUBSET_WORDS.get(text.lower())
 
 
 @dataclass(frozen=True)

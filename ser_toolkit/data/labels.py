@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from ..contracts.components import Clip
+from ..contracts.components import Clip, Subset
 from ..runtime.errors import SertkError
 from ..runtime.text import listed
 
@@ -44,6 +44,19 @@ ALIASES: Mapping[str, str] = MappingProxyType(
         for word in words.split()
     }
 )
+
+SUBSET_WORDS: Mapping[str, Subset] = MappingProxyType(
+    {
+        "train": "train",
+        "training": "train",
+        "validation": "validation",
+        "valid": "validation",
+        "val": "validation",
+        "dev": "validation",
+        "test": "test",
+    }
+)
+"""Words for the subsets, in lower case, as tables and folders have them."""
 
 OTHER_WORDS = """
 admiration affection amazed amazement amused amusement annoyance annoyed apologetic assertive

@@ -7,17 +7,22 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 from typing import Any, ClassVar
 
-from ser_toolkit import Clip, Match, Reader, Reading, SertkError, Subset, canonical_emotion
+from ser_toolkit import (
+    SUBSET_WORDS,
+    Clip,
+    Match,
+    Reader,
+    Reading,
+    SertkError,
+    Subset,
+    canonical_emotion,
+)
 
 HEADER = "db.yaml"
 SPEAKERS = ("speaker", "speaker_id")
 TEXTS = ("transcription", "transcript", "text")
-SUBSETS: Mapping[str, Subset] = MappingProxyType(
-    {"train": "train", "dev": "validation", "test": "test"}
-)
 Segment = tuple[str, float, float | None]
 
 
@@ -97,8 +102,8 @@ class _Values:
             before = self.values.setdefault(segment, value)
             if before != value:
                 self.unclear[_shown(segment)] = f"two values: {before} and {value}"
-            if split is not None and split.type in SUBSETS:
-                self.subsets.setdefault(segment, SUBSETS[split.type])
+            if split is not None and split.type in SUBSET_WORDS:
+                self.subsets.setdefault(segment, SUBSET_WORDS[split.type])
 
 
 def _columns(table: Any, scheme: str, names: tuple[str, ...]) -> list[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from ser_toolkit import (
+    SUBSET_WORDS,
     Clip,
     Match,
     Reader,
@@ -29,17 +29,6 @@ TEXTS = ("transcription", "transcript", "sentence", "text")
 STARTS = ("start", "start_s")
 ENDS = ("end", "end_s")
 SPLITS = ("split",)
-SUBSETS: Mapping[str, Subset] = MappingProxyType(
-    {
-        "train": "train",
-        "training": "train",
-        "validation": "validation",
-        "valid": "validation",
-        "val": "validation",
-        "dev": "validation",
-        "test": "test",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -58,7 +47,7 @@ class DatasetsReader(Reader):
             described = all(map(names_files, tables))
             return Match(0.95, "it holds the metadata of an audio folder") if described else None
         files = [name.split("/") for name in audio_files(root)]
-        if files and all(len(parts) == 3 and parts[0] in SUBSETS for parts in files):
+        if files and all(len(parts) == 3 and parts[0] in SUBSET_WORDS for parts in files):
             return Match(0.8, "its audio files lie in SPLIT/LABEL/")
         return None
 
@@ -75,7 +64,7 @@ class DatasetsReader(Reader):
             )
         columns = list(dict.fromkeys(key for row in everything for key in row.values))
         emotion = _emotion_column(columns)
-        official = len(set(splits) & set(SUBSETS)) > 1
+        official = len(set(splits) & set(SUBSET_WORDS)) > 1
         for split, rows in splits.items():
             for row in rows:
                 word = _value(row, (emotion,))
@@ -85,7 +74,7 @@ class DatasetsReader(Reader):
                 elif word is None:
                     skipped[row.shown] = "no emotion"
                 else:
-                    subset = SUBSETS.get(split) if official else None
+                    subset = SUBSET_WORDS.get(split) if official else None
                     clips.append(_clip(root, row, word, subset))
         if not clips:
             example = next((f", e.g. '{name}': {why}" for name, why in skipped.items()), "")
@@ -125,10 +114,10 @@ def _seconds(row: Row, names: tuple[str, ...]) -> float | None:
 
 def _subset(row: Row) -> Subset | None:
     text = (_value(row, SPLITS) or "").lower()
-    if text and text not in SUBSETS:
+    if text and text not in SUBSET_WORDS:
         expected = "split expects train, validation or test"
         raise SertkError(f"'{row.shown}': {expected}, received '{text}'")
-    return SUBSETS.get(text)
+    return SUBSET_WORDS.get(text)
 
 
 def _ignored(columns: Sequence[str], emotion: str) -> tuple[str, ...]:
