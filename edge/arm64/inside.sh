@@ -85,7 +85,7 @@ sertk serve-edge /opt/voice.sertk --source /inputs/clip.wav --check
 
 say "sertk serve-edge --source clip.wav"
 sertk serve-edge /opt/voice.sertk --source /inputs/clip.wav --http-port 0 \
-  --state-dir state | tee events
+  --state-dir "state-$RUNTIME" | tee events
 python /sertk/edge/arm64/compare.py events "/inputs/$voice.events"
 
 say "done"
