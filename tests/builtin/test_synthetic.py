@@ -129,6 +129,8 @@ def test_no_clip_has_a_flattened_peak(audio: dict) -> None:
         assert np.sum(np.abs(samples) > 0.999 * top) <= 2
 
 
+# librosa compiles its pitch tracker: half a minute where that is not kept.
+@pytest.mark.slow
 @pytest.mark.parametrize("speaker", [1, 2, 3, 4])
 def test_f0_follows_the_emotion_in_every_speaker(audio: dict, speaker: int) -> None:
     f0_hz = mean_by_emotion(audio, median_f0_hz, speaker)
@@ -137,6 +139,7 @@ def test_f0_follows_the_emotion_in_every_speaker(audio: dict, speaker: int) -> N
         assert f0_hz[high] > 1.2 * max(f0_hz["boredom"], f0_hz["sadness"])
 
 
+@pytest.mark.slow
 def test_women_speak_higher_than_men(audio: dict) -> None:
     f0_hz = [mean_by_emotion(audio, median_f0_hz, speaker)["neutral"] for speaker in range(1, 7)]
     assert min(f0_hz[0::2]) > max(f0_hz[1::2])

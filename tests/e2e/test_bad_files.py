@@ -52,6 +52,7 @@ def test_the_terminal_shows_some_names_and_says_where_the_rest_is(
     assert f"  … {len(bad) - 3} more, all in log.txt" in training[0].stderr.splitlines()
 
 
+@pytest.mark.slow
 def test_a_cross_validation_logs_them_before_its_first_fold(
     sertk: Sertk, refused: Callable[..., None], tiny: Path, mixed: Path, bad: Bad, tmp_path: Path
 ) -> None:

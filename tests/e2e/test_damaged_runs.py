@@ -133,6 +133,7 @@ def test_resuming_a_cross_validation_with_another_recipe(
     refused(result, "was started with another recipe", "Resume with the same options")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and nothing more", b"\0" * 500])
 def test_resuming_from_a_damaged_checkpoint(
     content: bytes, sertk: Sertk, refused: Refused, tiny: Path, mixed: Path, run: Path
@@ -161,6 +162,7 @@ def test_a_model_that_cannot_be_built(
     refused(result, "model 'tcn' cannot be built", "filters", "channels")
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_trains_nothing_again(
     sertk: Sertk, tiny: Path, mixed: Path, run: Path
 ) -> None:

@@ -126,6 +126,7 @@ def test_a_file_that_was_cut_off_is_predicted_with_a_warning(left: Path, tmp_pat
     sertk.extract(left / "tiny.toml", files=[half], out=tmp_path / "x.npy", channel=1)
 
 
+@pytest.mark.slow
 def test_a_bundle_predicts_what_ffmpeg_decodes(
     left: Path, tmp_path: Path, require: Callable[[str, bool, str], None]
 ) -> None:

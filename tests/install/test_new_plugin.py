@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAIN = "from ser_toolkit.cli import main; main()"
 TRAINED = ("augmenter", "model", "recipe")
 # Their checks train and convert a network.
-SLOW = ("model", "recipe")
+SLOW = ("model", "reader", "recipe")
 QUICK = ("--epochs", "1", "--workers", "1", "--set", "training.copies=0")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -81,6 +81,7 @@ def test_metrics_name_the_corpora_and_what_was_renamed(whole: Path) -> None:
     assert (found["corpora"], found["mapping"]) == (["voices"], {"sadness": "neutral"})
 
 
+@pytest.mark.slow
 def test_a_run_is_repeated(
     whole: Path, small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
