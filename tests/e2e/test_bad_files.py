@@ -87,6 +87,7 @@ def test_extract_goes_on_without_them(
     assert [kind for kind in bad if f"'anger/spk01/{kind}.wav'" not in result.stderr] == []
 
 
+@pytest.mark.slow
 def test_predict_goes_on_without_them_and_exits_with_1(
     sertk: Sertk, training: tuple[Result, Path], mixed: Path, bad: Bad
 ) -> None:

@@ -21,8 +21,8 @@ from ser_toolkit.scaffold import KINDS
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = "from ser_toolkit.cli import main; main()"
 TRAINED = ("augmenter", "model", "recipe")
-# Their checks train and convert a network.
-SLOW = ("model", "reader", "recipe")
+# Their checks train a network, or start many processes.
+SLOW = ("command", "model", "reader", "recipe")
 QUICK = ("--epochs", "1", "--workers", "1", "--set", "training.copies=0")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

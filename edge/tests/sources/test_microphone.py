@@ -98,6 +98,7 @@ def check(source: str) -> tuple[int, str]:
     return status, next(line for line in lines if " source " in line)
 
 
+@pytest.mark.slow
 def test_check_opens_the_device_and_tells_its_level(pulse: Any, tone: Path) -> None:
     _, line = check("mic")
     assert line.startswith("ok ") and "is it muted?" in line
