@@ -159,18 +159,21 @@ def readable(content: bytes) -> str:
         return "\n".join(part.decode() for part in RUN.findall(content))
 
 
+@pytest.mark.slow
 def test_the_artifacts_are_all_there(artifacts: dict[str, bytes]) -> None:
     endings = {name.rpartition(".")[2] for name in artifacts}
     assert {"toml", "json", "txt", "csv", "png", "npy", "h5", "tflite", "md", "wav"} <= endings
     assert {"model.keras/config.json", "model.keras/metadata.json"} <= set(artifacts)
 
 
+@pytest.mark.slow
 def test_no_artifact_mentions(artifacts: dict[str, bytes]) -> None:
     for name, content in artifacts.items():
         for kind, pattern in (WORDS | PLACES).items():
             assert list(found(pattern, name, readable(content))) == [], kind
 
 
+@pytest.mark.slow
 def test_no_artifact_names_a_place_or_a_person(
     artifacts: dict[str, bytes], small_run: tuple[Any, Path]
 ) -> None:
@@ -193,6 +196,7 @@ def is_text(content: bytes) -> bool:
     return b"\0" not in content
 
 
+@pytest.mark.slow
 def test_pictures_hold_nothing_but_the_picture(artifacts: dict[str, bytes]) -> None:
     pictures = {name: content for name, content in artifacts.items() if name.endswith(".png")}
     assert len(pictures) == 7
@@ -208,6 +212,7 @@ def _chunks(content: bytes) -> Iterator[str]:
         place += size + 12
 
 
+@pytest.mark.slow
 def test_archives_have_no_comments(artifacts: dict[str, bytes]) -> None:
     comments = {n: c for n, c in artifacts.items() if n.endswith(" comment")}
     assert len(comments) == 4

@@ -35,6 +35,7 @@ def test_it_keeps_to_the_contract(check: Check) -> None:
 FAILING = {"Clip": "effect", "PeakingFilter": "other_rate"}
 
 
+@pytest.mark.slow
 def test_every_transform(conforms: Callable[..., None]) -> None:
     for package in EXTRAS:
         pytest.importorskip(package, exc_type=ImportError)
