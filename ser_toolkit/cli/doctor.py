@@ -10,13 +10,19 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 from typing import Literal
 
 import click
 
-from ..plugins.entry_points import BUILTIN_DISTRIBUTION, SLOW_TODO, damaged, leftovers
+from ..plugins.entry_points import (
+    BUILTIN_DISTRIBUTION,
+    SLOW_TODO,
+    damaged,
+    installed_version,
+    leftovers,
+)
 from ..runtime.errors import SertkError
 from ..utils.files import existing, writable_cache
 
@@ -78,7 +84,7 @@ def _base(name: str) -> Finding:
     todo = f"Run `pip install --force-reinstall {name}`"
     try:
         module = import_module(name)
-        detail = _version(name)
+        detail = installed_version(name)
     except (ImportError, OSError, PackageNotFoundError) as error:
         state: Literal["missing", "broken"] = "broken" if find_spec(name) else "missing"
         return Finding(name, state, _short(error), todo, needed=True)
@@ -113,18 +119,10 @@ def _runtimes() -> Iterator[Finding]:
 
 def _training(name: str) -> Finding:
     try:
-        return Finding(name, "ok", _version(name))
+        return Finding(name, "ok", installed_version(name))
     except PackageNotFoundError:
         todo = f'Run `pip install "{BUILTIN_DISTRIBUTION}[train]"`'
         return Finding(name, "missing", "needed to train", todo)
-
-
-def _version(name: str) -> str:
-    """Return an installed version. Raises PackageNotFoundError, also where metadata are cut off."""
-    found: str | None = version(name)
-    if not found:
-        raise PackageNotFoundError(name)
-    return found
 
 
 def _plugins() -> Iterator[Finding]:

@@ -24,9 +24,8 @@ def resume(run: Path, data: tuple[str, ...]) -> None:
     from . import show
     from .train import show_folds, show_trained
 
-    if Run(run).finished:
-        click.echo(f"'{run}' is finished; nothing is left to do")
-        return
+    was_finished = Run(run).finished
     with show.metrics_of_incomplete():
         done = api.resume(run, data=data, callback=show.Terminal(LOG))
-    (show_folds if "folds" in done.metrics else show_trained)(done)
+    if not was_finished:
+        (show_folds if "folds" in done.metrics else show_trained)(done)

@@ -6,7 +6,13 @@ import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, distributions
+from importlib.metadata import (
+    Distribution,
+    EntryPoint,
+    PackageNotFoundError,
+    distributions,
+    version,
+)
 from pathlib import Path
 
 from .hookspecs import GROUP
@@ -82,6 +88,14 @@ def damaged() -> list[str]:
     return [_name_and_version(dist)[0] for dist in unread]
 
 
+def installed_version(distribution: str) -> str:
+    """Return a version. Raises PackageNotFoundError where it is missing or its metadata cut off."""
+    found: str | None = version(distribution)
+    if not found:
+        raise PackageNotFoundError(distribution)
+    return found
+
+
 def leftovers() -> dict[Path, list[str]]:
     """Return what an interrupted pip left in each folder of packages: names that begin with ~."""
     folders = {path.parent for dist in distributions() if _is_leftover(path := _path(dist))}
@@ -100,11 +114,11 @@ def _distributions() -> Iterator[Distribution]:
 
 def _name_and_version(dist: Distribution | None) -> tuple[str, str]:
     """Return what the metadata say; where pip left none, what their folder is called."""
-    name, _, version = _path(dist).stem.partition("-")
+    name, _, number = _path(dist).stem.partition("-")
     with contextlib.suppress(Exception):
         if dist is not None:
-            name, version = dist.metadata["Name"] or name, dist.version or version
-    return name or "unknown", version or "0"
+            name, number = dist.metadata["Name"] or name, dist.version or number
+    return name or "unknown", number or "0"
 
 
 def _path(dist: Distribution | None) -> Path:

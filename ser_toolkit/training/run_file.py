@@ -8,14 +8,15 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any, Literal
 
 from ..contracts.components import Utterance
 from ..contracts.recipe import Recipe
+from ..data.sources import named_path
 from ..plugins.assemble import COMPONENT_STAGES
-from ..plugins.entry_points import BUILTIN_DISTRIBUTION
+from ..plugins.entry_points import BUILTIN_DISTRIBUTION, installed_version
 from ..plugins.registry import Plugins
 from ..runtime.errors import SertkError
 from ..runtime.validate import check_fields
@@ -217,17 +218,17 @@ def _plain(value: Any) -> Any:
 
 def _from_folder(where: str, folder: Path) -> str:
     """Return data as run.toml has them: a relative path begins with a dot, a name does not."""
-    name, equals, path = _named(where)
+    prefix, path = _apart(where)
     if Path(path).is_absolute() or not Path(path).exists():
         return where
     relative = os.path.relpath(Path(path).absolute(), folder.absolute())
     dot = "" if relative.startswith(os.pardir) else f"{os.curdir}{os.sep}"
-    return f"{name}{equals}{dot}{relative}"
+    return f"{prefix}{dot}{relative}"
 
 
 def _located(where: str, folder: Path) -> str:
     """Return data of run.toml as they are reached from here; refuse what is not there any more."""
-    name, equals, path = _named(where)
+    prefix, path = _apart(where)
     is_path = path.startswith(os.curdir) or Path(path).is_absolute()
     reached = os.path.normpath(folder / path) if is_path else path
     if is_path and not Path(reached).exists():
@@ -235,14 +236,13 @@ def _located(where: str, folder: Path) -> str:
             f"the data of the run are not at '{reached}' any more",
             "Add --data with the place where they are now",
         )
-    return f"{name}{equals}{reached}"
+    return f"{prefix}{reached}"
 
 
-def _named(where: str) -> tuple[str, str, str]:
-    """Return what stands before a path, `NAME` and `=`, and the path."""
-    name, equals, path = where.partition("=")
-    is_named = path and os.sep not in name and not Path(where).exists()
-    return (name, equals, path) if is_named else ("", "", where)
+def _apart(where: str) -> tuple[str, str]:
+    """Return `NAME=`, '' where there is none, and the path as it is written: a dot may begin it."""
+    name, _ = named_path(where)
+    return ("", where) if name is None else (f"{name}=", where.partition("=")[2].strip())
 
 
 def versions() -> dict[str, str]:
@@ -252,8 +252,8 @@ def versions() -> dict[str, str]:
     found = {BUILTIN_DISTRIBUTION: __version__, "python": platform.python_version()}
     for library in LIBRARIES:
         try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
+            found[library] = installed_version(library)
+        except PackageNotFoundError:
             continue
     return found
 

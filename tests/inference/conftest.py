@@ -13,6 +13,13 @@ import ser_toolkit as sertk
 from ser_toolkit.export.quantize import Options, quantize
 
 Small = tuple[Any, Path]
+TINY = """
+name = "tiny"
+extractor = [{ name = "zcr" }, { name = "rms" }]
+model = { name = "tcn", channels = 4, dilations = [1] }
+window = { length_frames = 60, hop_frames = 60 }
+training = { epochs = 1, copies = 0 }
+"""
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +32,12 @@ def bundles(small_run: Small, cache: Path, once: Callable[..., Path]) -> Path:
         quantize(run, options, root / "small.sertk", sertk.Callback())
 
     return once("inference-bundles", make)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> str:
+    """A recipe that trains in a second."""
+    return TINY
 
 
 @pytest.fixture(scope="session")

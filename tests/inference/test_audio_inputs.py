@@ -19,13 +19,6 @@ from ser_toolkit.cli.extract import extract as extract_command
 from ser_toolkit.cli.predict import predict as predict_command
 
 Small = tuple[Any, Path]
-TINY = """
-name = "tiny"
-extractor = [{ name = "zcr" }, { name = "rms" }]
-model = { name = "tcn", channels = 4, dilations = [1] }
-window = { length_frames = 60, hop_frames = 60 }
-training = { epochs = 1, copies = 0 }
-"""
 
 
 def with_channels(source: Path, target: Path, *gains: float) -> Path:
@@ -38,14 +31,14 @@ def with_channels(source: Path, target: Path, *gains: float) -> Path:
 
 
 @pytest.fixture(scope="module")
-def left(small_corpus: Path, cache: Path, once: Callable[..., Path]) -> Path:
+def left(small_corpus: Path, tiny: str, cache: Path, once: Callable[..., Path]) -> Path:
     """A run on the left channels of a corpus whose channels cancel, its bundle and its data."""
 
     def make(root: Path) -> None:
         for path in small_corpus.rglob("*.wav"):
             with_channels(path, root / "data" / path.relative_to(small_corpus), 1, -1, 0)
         shutil.copy(small_corpus / "clips.csv", root / "data" / "clips.csv")
-        (root / "tiny.toml").write_text(TINY)
+        (root / "tiny.toml").write_text(tiny)
         run = sertk.train(
             root / "data", recipe=root / "tiny.toml", channel="left", out=root / "run", workers=1
         )

@@ -29,13 +29,6 @@ def unknown(uid):
 pwd.getpwuid = unknown
 {COMMAND}
 """
-TINY = """
-name = "tiny"
-extractor = [{ name = "zcr" }, { name = "rms" }]
-model = { name = "tcn", channels = 4, dilations = [1] }
-window = { length_frames = 60, hop_frames = 60 }
-training = { epochs = 1, copies = 0 }
-"""
 
 
 def sertk(
@@ -98,9 +91,9 @@ def test_features_and_a_picture(odd: list[bytes], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_and_its_report(tmp_path: Path) -> None:
+def test_a_training_and_its_report(tiny: str, tmp_path: Path) -> None:
     data, out = tmp_path / "data", tmp_path / os.fsdecode(b"run\xff")
-    (tmp_path / "tiny.toml").write_text(TINY)
+    (tmp_path / "tiny.toml").write_text(tiny)
     for number, speaker in enumerate((b"J\xc3\xb6rg", b"\xff", b"c", b"d"), 1):
         for emotion in ("anger", "sadness"):
             folder = data / emotion / os.fsdecode(speaker)

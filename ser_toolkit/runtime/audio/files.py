@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import SertkError
+from ..text import unicode_name
 from .formats import AUDIO_SUFFIXES, LIBSNDFILE_SUFFIXES
 
 
@@ -22,7 +23,8 @@ def audio_files(root: Path) -> dict[str, Path]:
         raise SertkError(f"the folder '{root}' {what}", "Give the folder that holds the corpus")
     paths = (folder / name for folder, names in _folders(root) for name in names if name[0] != ".")
     audio = [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
-    return dict(sorted((_relative(path, root), path) for path in _without_copies(audio)))
+    named = ((path.relative_to(root).as_posix(), path) for path in _without_copies(audio))
+    return dict(sorted((unicode_name(relative), path) for relative, path in named))
 
 
 def _without_copies(paths: Iterable[Path]) -> Iterator[Path]:
@@ -48,8 +50,3 @@ def _refuse(error: OSError) -> None:
     name = Path(str(error.filename)).name
     problem = f"the folder '{name}' cannot be read: {error.strerror}"
     raise SertkError(problem, "Check its permissions") from error
-
-
-def _relative(path: Path, root: Path) -> str:
-    # Names that are not UTF-8 are escaped, so that a report can be written.
-    return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
