@@ -240,9 +240,7 @@ class MqttConnection:
 
 
 def _closing_socket() -> type[SSLSocket]:
-    """Return paho forgets a socket whose handshake failed; one attempt after the other, they add
-    up.
-    """
+    """Return a socket that closes where its handshake fails: paho forgets it, and they add up."""
     from ssl import SSLSocket
 
     class Closing(SSLSocket):

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 
+from ser_toolkit.runtime.audio.channels import mean
 from ser_toolkit.runtime.audio.decode import from_pcm16
 from ser_toolkit.runtime.features.base import F32
 
@@ -92,7 +93,7 @@ class Source:
 def chunk_of(frames: F32, rate_hz: int, time_s: float) -> Chunk:
     """Make a chunk of frames (N, channels)."""
     clipped = int(np.count_nonzero(np.abs(frames) >= FULL_SCALE))
-    return Chunk(frames.mean(axis=1, dtype=np.float32), rate_hz, time_s, clipped)
+    return Chunk(mean(frames), rate_hz, time_s, clipped)
 
 
 def frames_of_pcm(pcm: bytes, width: int, channels: int) -> F32:
